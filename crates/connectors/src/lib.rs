@@ -1,1 +1,9 @@
-//! onesync-connectors
+//! Connectors: what OneSync asks of a connected directory, and the directories it can speak to.
+//!
+//! [`contract`] has the trait and its written contract; each kind of connector is a module of its own. Connectors
+//! know neither each other nor the store: they are given a selection of attributes with their ids, and give entries.
+//! Deliberately absent: rules, decisions, scheduling, retries across steps.
+
+pub mod contract;
+
+pub use contract::*;

@@ -1,1 +1,23 @@
-//! onesync-model
+//! The words every other crate speaks: values, attribute images, distinguished names, ids, schemas.
+//!
+//! Pure data. Deliberately absent: I/O, clock, randomness, async, SQL, LDAP, HTTP; rules and decisions.
+
+mod dn;
+mod hash;
+mod ids;
+mod image;
+mod json;
+mod names;
+mod schema;
+mod time;
+mod value;
+
+pub use dn::{Dn, DnError, Rdn, normalise_rdn};
+pub use hash::{Hash128, hash64, hash128};
+pub use ids::{AttrId, ConnectorId, ContainerId, CsId, MvGuid, MvId, RuleId, RunId, TypeId};
+pub use image::{Bag, Image, ImageError, ImageRef, ValueIter, ValuesRef};
+pub use json::{JsonError, bag_from_json, value_from_json, value_to_json, values_from_json, values_to_json};
+pub use names::Names;
+pub use schema::{AttributeDef, AttributeType, ObjectTypeDef, Schema};
+pub use time::Time;
+pub use value::{Value, ValueRef, Values, fold_case, join_key};

@@ -1,0 +1,213 @@
+//! The contract between OneSync and a connected directory.
+//!
+//! - An **import** sends [`ImportPage`]s through a bounded channel and ends with an [`ImportEnd`] that says whether
+//!   the connector can *prove* that it has seen everything it was asked for. Only a proven full import may delete.
+//! - A page's watermark, where it has one, is a point from which the same import can go on after a crash.
+//! - An entry carries everything selected ([`EntryChange::Full`]), or only what changed ([`EntryChange::Merge`]).
+//! - Link values come in chunks ([`LinkChunk`]), so that a group of half a million members never is in memory whole.
+//! - An **export** answers per item. An item that may have reached the directory although no answer came back is
+//!   [`ExportOutcome::Unknown`], never failed: it will be looked up by its create key.
+//! - Every error says what to do with it ([`ErrorClass`]); nobody parses messages.
+//! - No connector deletes, adopts or overwrites by its own decision.
+
+mod error;
+mod export;
+mod import;
+
+use async_trait::async_trait;
+use onesync_model::{AttrId, AttributeType, TypeId};
+use tokio::sync::mpsc;
+
+pub use error::{ConnectorError, ErrorClass};
+pub use export::{
+    Anchor, ExportBatch, ExportItem, ExportOutcome, ExportResult, LinkExport, Operation, RefusedAttribute,
+};
+pub use import::{
+    Entry, EntryChange, EntryFlags, ImportEnd, ImportMode, ImportPage, ImportRequest, LinkChunk, LinkMode,
+    LinkTarget, Proof, Watermark,
+};
+
+/// How many pages may wait between a connector and its consumer: enough to keep both busy, few enough that memory
+/// does not grow with the directory.
+pub const PAGES_IN_FLIGHT: usize = 4;
+
+/// One connected directory.
+#[async_trait]
+pub trait Connector: Send + Sync {
+    /// The kind, as written in configuration files (`ad`, `graph`, `jsonl`, ...).
+    fn kind(&self) -> &'static str;
+
+    /// What this connector can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Looks at the directory without changing it: reachability, rights, per feature.
+    async fn test(&self) -> Result<TestReport, ConnectorError>;
+
+    /// What the directory can hold.
+    async fn schema(&self) -> Result<DiscoveredSchema, ConnectorError>;
+
+    /// Reads the directory. Pages go into `pages`; when its receiver is gone, the connector stops with an error of
+    /// class [`ErrorClass::Stopped`].
+    async fn import(
+        &self,
+        request: ImportRequest,
+        pages: mpsc::Sender<ImportPage>,
+    ) -> Result<ImportEnd, ConnectorError>;
+
+    /// Writes one batch. The results are in the order of the items, one for each.
+    async fn export(&self, batch: ExportBatch) -> Result<Vec<ExportResult>, ConnectorError>;
+
+    /// Finds objects by their create keys, after a crash has left it unknown whether they were created.
+    /// The results are in the order of the keys.
+    async fn find_created(&self, keys: &[CreateKey]) -> Result<Vec<Option<Anchor>>, ConnectorError>;
+
+    /// The marker of the installation that writes to this directory, where the directory can keep one.
+    async fn marker(&self) -> Result<Option<Marker>, ConnectorError>;
+
+    /// Sets the marker.
+    async fn set_marker(&self, marker: &Marker) -> Result<(), ConnectorError>;
+
+    /// What stands in the way of any export, read from the directory itself (e.g. another synchronisation service
+    /// masters the tenant). `None` when nothing does.
+    async fn export_obstacle(&self) -> Result<Option<String>, ConnectorError> {
+        Ok(None)
+    }
+}
+
+/// What a connector can do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    /// It can read only what changed since a watermark.
+    pub delta_import: bool,
+    /// Its delta names link values added and removed one by one.
+    pub link_deltas: bool,
+    /// It can write.
+    pub export: bool,
+    /// Most items in one export batch.
+    pub export_batch_max: usize,
+    /// Most link values in one [`ExportItem`].
+    pub export_links_max: usize,
+    /// It keeps a marker against a second installation.
+    pub marker: bool,
+    /// Seconds within which a change that was sent may not be visible yet.
+    pub settle_seconds: u32,
+    /// Objects have distinguished names in a hierarchy of containers.
+    pub hierarchical: bool,
+}
+
+/// Identifies an object that may or may not have been created.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreateKey {
+    /// The object's type.
+    pub object_type: TypeId,
+    /// The key's text: for Graph the immutable id or unique name, for LDAP the DN, for SCIM the `externalId`.
+    pub key: String,
+}
+
+/// Says which installation writes to a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Marker {
+    /// The installation's id.
+    pub installation: String,
+    /// The epoch of its active server.
+    pub epoch: u64,
+}
+
+/// The result of looking at a connected directory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TestReport {
+    /// What was looked at, in the order in which a person wants to read it.
+    pub findings: Vec<Finding>,
+}
+
+/// One line of a [`TestReport`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// How it went.
+    pub severity: Severity,
+    /// What was looked at: host, bind, delta import, permission X.
+    pub subject: String,
+    /// What was seen, and what to do where it is not well.
+    pub message: String,
+}
+
+/// How a finding is to be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// As it should be.
+    Ok,
+    /// Works, with a consequence to know.
+    Warning,
+    /// Does not work.
+    Failed,
+}
+
+/// A schema as a directory describes itself, before names are interned.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DiscoveredSchema {
+    /// Object types.
+    pub types: Vec<DiscoveredType>,
+    /// Attributes of all types.
+    pub attributes: Vec<DiscoveredAttribute>,
+}
+
+/// One object type of a [`DiscoveredSchema`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DiscoveredType {
+    /// Its name.
+    pub name: String,
+    /// Names of its attributes.
+    pub attributes: Vec<String>,
+    /// Names of attributes without which it cannot be created.
+    pub required: Vec<String>,
+    /// Whether its objects can be written at all.
+    pub writable: bool,
+}
+
+/// One attribute of a [`DiscoveredSchema`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiscoveredAttribute {
+    /// Its name.
+    pub name: String,
+    /// The type of its values.
+    pub kind: AttributeType,
+    /// Whether it may hold several values.
+    pub multi: bool,
+    /// Whether values that differ in case only are different.
+    pub case_exact: bool,
+    /// Whether nobody can write it through this connector.
+    pub read_only: bool,
+    /// The most characters (or bytes) of one value.
+    pub length_max: Option<usize>,
+}
+
+/// The object types and attributes that are read, with the ids under which they are stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// Selected object types.
+    pub types: Vec<SelectedType>,
+}
+
+/// One selected object type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SelectedType {
+    /// Its interned name.
+    pub id: TypeId,
+    /// Its name as the directory spells it.
+    pub name: String,
+    /// Selected attributes.
+    pub attributes: Vec<SelectedAttribute>,
+}
+
+/// One selected attribute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SelectedAttribute {
+    /// Its interned name.
+    pub id: AttrId,
+    /// Its name as the directory spells it.
+    pub name: String,
+    /// The type of its values; references are delivered as links, never in the entry's values.
+    pub kind: AttributeType,
+    /// Whether it may hold several values.
+    pub multi: bool,
+}

@@ -1,0 +1,378 @@
+//! Attribute bags, and their compact stored form.
+//!
+//! An image is `version byte, attribute*`; an attribute is `id, count, value*`, ids ascending; a value is
+//! `tag byte, length, bytes`; numbers are LEB128. It is scanned in place without allocation, and equal bags have
+//! equal bytes, so the hash of the bytes tells whether anything changed. Unknown tags are an error, not a guess:
+//! a newer version of the format gets a new version byte.
+
+use std::collections::BTreeMap;
+
+use thiserror::Error;
+
+use crate::{AttrId, Hash128, Time, ValueRef, Values, hash128};
+
+/// The version byte of the format described above.
+const VERSION: u8 = 1;
+
+const TAG_STRING: u8 = 1;
+const TAG_INTEGER: u8 = 2;
+const TAG_FALSE: u8 = 3;
+const TAG_TRUE: u8 = 4;
+const TAG_BINARY: u8 = 5;
+const TAG_TIME: u8 = 6;
+const TAG_REFERENCE: u8 = 7;
+
+/// Attributes and their values, ordered by attribute id.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Bag(BTreeMap<AttrId, Values>);
+
+impl Bag {
+    /// Makes an empty bag.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets an attribute; `None` removes it. Gives what was there.
+    pub fn set(&mut self, attribute: AttrId, values: Option<Values>) -> Option<Values> {
+        match values {
+            Some(values) => self.0.insert(attribute, values),
+            None => self.0.remove(&attribute),
+        }
+    }
+
+    /// The values of an attribute.
+    #[must_use]
+    pub fn get(&self, attribute: AttrId) -> Option<&Values> {
+        self.0.get(&attribute)
+    }
+
+    /// All attributes in the order of their ids.
+    pub fn iter(&self) -> impl Iterator<Item = (AttrId, &Values)> {
+        self.0.iter().map(|(&id, values)| (id, values))
+    }
+
+    /// How many attributes have values.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether no attribute has a value.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl FromIterator<(AttrId, Values)> for Bag {
+    fn from_iter<T: IntoIterator<Item = (AttrId, Values)>>(iter: T) -> Self {
+        Self(iter.into_iter().collect())
+    }
+}
+
+impl IntoIterator for Bag {
+    type Item = (AttrId, Values);
+    type IntoIter = std::collections::btree_map::IntoIter<AttrId, Values>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+/// Why stored bytes are not an image.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum ImageError {
+    /// The first byte is no known version.
+    #[error("image has format version {0}, this program reads up to {VERSION}: use the newer program")]
+    Version(u8),
+    /// The bytes end early, a length is wrong, text is not UTF-8, a tag is unknown, or ids are out of order.
+    #[error("image is damaged at byte {0}")]
+    Damaged(usize),
+}
+
+/// An owned image: checked bytes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Image(Box<[u8]>);
+
+impl Image {
+    /// An image without attributes.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self(Box::new([VERSION]))
+    }
+
+    /// Encodes a bag.
+    #[must_use]
+    pub fn from_bag(bag: &Bag) -> Self {
+        let mut out = Vec::with_capacity(64 + bag.len() * 32);
+        out.push(VERSION);
+        for (id, values) in bag.iter() {
+            put_number(&mut out, u64::from(id.0));
+            put_number(&mut out, values.as_slice().len() as u64);
+            for value in values.as_slice() {
+                put_value(&mut out, value.as_ref());
+            }
+        }
+        Self(out.into())
+    }
+
+    /// Takes bytes from storage and checks all of them once, so that later scans cannot fail.
+    pub fn from_bytes(bytes: impl Into<Box<[u8]>>) -> Result<Self, ImageError> {
+        let bytes = bytes.into();
+        check(&bytes)?;
+        Ok(Self(bytes))
+    }
+
+    /// The stored form.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// For scanning.
+    #[must_use]
+    pub fn as_ref(&self) -> ImageRef<'_> {
+        ImageRef(&self.0)
+    }
+
+    /// The hash that tells whether anything changed.
+    #[must_use]
+    pub fn hash(&self) -> Hash128 {
+        hash128(&[&self.0])
+    }
+
+    /// Decodes all of it.
+    #[must_use]
+    pub fn to_bag(&self) -> Bag {
+        self.as_ref().iter().filter_map(|(id, values)| Some((id, values.to_values()?))).collect()
+    }
+}
+
+impl Default for Image {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
+/// A checked image, borrowed.
+#[derive(Clone, Copy, Debug)]
+pub struct ImageRef<'a>(&'a [u8]);
+
+impl<'a> ImageRef<'a> {
+    /// Its attributes in the order of their ids.
+    #[must_use]
+    pub fn iter(self) -> AttributeIter<'a> {
+        AttributeIter { rest: self.0.get(1..).unwrap_or_default() }
+    }
+
+    /// The values of one attribute.
+    #[must_use]
+    pub fn get(self, attribute: AttrId) -> Option<ValuesRef<'a>> {
+        self.iter()
+            .take_while(|(id, _)| *id <= attribute)
+            .find(|(id, _)| *id == attribute)
+            .map(|(_, values)| values)
+    }
+}
+
+/// Iterates over the attributes of an image.
+#[derive(Clone, Debug)]
+pub struct AttributeIter<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for AttributeIter<'a> {
+    type Item = (AttrId, ValuesRef<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let id = take_number(&mut self.rest)?;
+        let count = take_number(&mut self.rest)?;
+        let start = self.rest;
+        for _ in 0..count {
+            take_value(&mut self.rest)?;
+        }
+        let bytes = start.get(..start.len() - self.rest.len())?;
+        Some((AttrId(id as u32), ValuesRef { count: count as usize, bytes }))
+    }
+}
+
+/// The values of one attribute, borrowed from an image.
+#[derive(Clone, Copy, Debug)]
+pub struct ValuesRef<'a> {
+    count: usize,
+    bytes: &'a [u8],
+}
+
+impl<'a> ValuesRef<'a> {
+    /// How many values there are: at least one.
+    #[must_use]
+    pub fn count(self) -> usize {
+        self.count
+    }
+
+    /// The values in canonical order.
+    #[must_use]
+    pub fn iter(self) -> ValueIter<'a> {
+        ValueIter { rest: self.bytes }
+    }
+
+    /// The first value.
+    #[must_use]
+    pub fn first(self) -> Option<ValueRef<'a>> {
+        self.iter().next()
+    }
+
+    /// An owned copy.
+    #[must_use]
+    pub fn to_values(self) -> Option<Values> {
+        Values::new(self.iter().map(ValueRef::to_owned).collect())
+    }
+
+    /// Whether the stored bytes, and so the values, are equal.
+    #[must_use]
+    pub fn same_as(self, other: ValuesRef<'_>) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+/// Iterates over the values of one attribute.
+#[derive(Clone, Debug)]
+pub struct ValueIter<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for ValueIter<'a> {
+    type Item = ValueRef<'a>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        take_value(&mut self.rest)
+    }
+}
+
+fn put_number(out: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+fn put_value(out: &mut Vec<u8>, value: ValueRef<'_>) {
+    let mut put = |tag: u8, bytes: &[u8]| {
+        out.push(tag);
+        put_number(out, bytes.len() as u64);
+        out.extend_from_slice(bytes);
+    };
+    match value {
+        ValueRef::String(s) => put(TAG_STRING, s.as_bytes()),
+        ValueRef::Integer(n) => put(TAG_INTEGER, &n.to_le_bytes()),
+        ValueRef::Boolean(b) => put(if b { TAG_TRUE } else { TAG_FALSE }, &[]),
+        ValueRef::Binary(b) => put(TAG_BINARY, b),
+        ValueRef::Time(t) => put(TAG_TIME, &t.ticks().to_le_bytes()),
+        ValueRef::Reference(r) => put(TAG_REFERENCE, r.as_bytes()),
+    }
+}
+
+fn take_number(rest: &mut &[u8]) -> Option<u64> {
+    let mut number = 0u64;
+    for shift in (0..64).step_by(7) {
+        let (&byte, tail) = rest.split_first()?;
+        *rest = tail;
+        number |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some(number);
+        }
+    }
+    None
+}
+
+fn take_value<'a>(rest: &mut &'a [u8]) -> Option<ValueRef<'a>> {
+    let (&tag, tail) = rest.split_first()?;
+    *rest = tail;
+    let length = usize::try_from(take_number(rest)?).ok()?;
+    let (bytes, tail) = rest.split_at_checked(length)?;
+    *rest = tail;
+    Some(match tag {
+        TAG_STRING => ValueRef::String(str::from_utf8(bytes).ok()?),
+        TAG_INTEGER => ValueRef::Integer(i64::from_le_bytes(bytes.try_into().ok()?)),
+        TAG_FALSE => ValueRef::Boolean(false),
+        TAG_TRUE => ValueRef::Boolean(true),
+        TAG_BINARY => ValueRef::Binary(bytes),
+        TAG_TIME => ValueRef::Time(Time::from_ticks(i64::from_le_bytes(bytes.try_into().ok()?))),
+        TAG_REFERENCE => ValueRef::Reference(str::from_utf8(bytes).ok()?),
+        _ => return None,
+    })
+}
+
+fn check(bytes: &[u8]) -> Result<(), ImageError> {
+    let (&version, mut rest) = bytes.split_first().ok_or(ImageError::Damaged(0))?;
+    if version != VERSION {
+        return Err(ImageError::Version(version));
+    }
+    let mut last = None;
+    while !rest.is_empty() {
+        let damaged = ImageError::Damaged(bytes.len() - rest.len());
+        let id = take_number(&mut rest).and_then(|id| u32::try_from(id).ok());
+        let count = take_number(&mut rest).filter(|&count| count > 0);
+        let (Some(id), Some(count)) = (id, count) else { return Err(damaged) };
+        if last.is_some_and(|last| last >= id) {
+            return Err(damaged);
+        }
+        last = Some(id);
+        for _ in 0..count {
+            if take_value(&mut rest).is_none() {
+                return Err(damaged);
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::Value;
+
+    fn value() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            ".{0,40}".prop_map(Value::string),
+            any::<i64>().prop_map(Value::Integer),
+            any::<bool>().prop_map(Value::Boolean),
+            any::<Vec<u8>>().prop_map(Value::binary),
+            any::<i64>().prop_map(|n| Value::Time(Time::from_ticks(n))),
+            ".{0,40}".prop_map(Value::reference),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(attributes in prop::collection::btree_map(any::<u32>(), prop::collection::vec(value(), 1..5), 0..8)) {
+            let bag: Bag = attributes.into_iter().filter_map(|(id, v)| Some((AttrId(id), Values::new(v)?))).collect();
+            let image = Image::from_bag(&bag);
+            prop_assert_eq!(image.to_bag(), bag.clone());
+            prop_assert_eq!(Image::from_bytes(image.as_bytes()), Ok(image.clone()));
+            for (id, values) in bag.iter() {
+                let read = image.as_ref().get(id).and_then(ValuesRef::to_values);
+                prop_assert_eq!(read.as_ref(), Some(values));
+            }
+        }
+
+        #[test]
+        fn damaged_bytes_are_refused_without_panic(mut bytes in any::<Vec<u8>>()) {
+            if let Some(first) = bytes.first_mut() { *first = VERSION; }
+            if let Ok(image) = Image::from_bytes(bytes) {
+                let _ = image.to_bag();
+            }
+        }
+    }
+
+    #[test]
+    fn a_newer_format_is_named() {
+        assert_eq!(Image::from_bytes(vec![9, 1]), Err(ImageError::Version(9)));
+        assert_eq!(Image::from_bytes(vec![]), Err(ImageError::Damaged(0)));
+        assert_eq!(Image::from_bytes(vec![1, 4, 1, TAG_STRING, 9]), Err(ImageError::Damaged(1)));
+    }
+}
