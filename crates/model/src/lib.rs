@@ -2,6 +2,7 @@
 //!
 //! Pure data. Deliberately absent: I/O, clock, randomness, async, SQL, LDAP, HTTP; rules and decisions.
 
+mod change;
 mod dn;
 mod hash;
 mod ids;
@@ -12,6 +13,7 @@ mod schema;
 mod time;
 mod value;
 
+pub use change::{Anchor, Entry, EntryChange, EntryFlags, LinkChunk, LinkMode, LinkTarget, Operation};
 pub use dn::{Dn, DnError, Rdn, normalise_rdn};
 pub use hash::{Hash128, hash64, hash128};
 pub use ids::{AttrId, ConnectorId, ContainerId, CsId, MvGuid, MvId, RuleId, RunId, TypeId};

@@ -1,43 +1,8 @@
 //! What an export is given and answers.
 
-use std::fmt;
-
-use onesync_model::{AttrId, TypeId, Values};
+use onesync_model::{Anchor, AttrId, Operation, TypeId, Values};
 
 use super::ConnectorError;
-
-/// The immutable identity of an object inside one connected directory: bytes, opaque to everyone but its connector.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Anchor(pub Box<[u8]>);
-
-impl Anchor {
-    /// An anchor that is text (Graph `id`, `entryUUID`).
-    #[must_use]
-    pub fn text(text: &str) -> Self {
-        Self(text.as_bytes().into())
-    }
-
-    /// The text, where it is text.
-    #[must_use]
-    pub fn as_text(&self) -> Option<&str> {
-        str::from_utf8(&self.0).ok()
-    }
-}
-
-impl fmt::Display for Anchor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.as_text() {
-            Some(text) if !text.chars().any(char::is_control) => f.write_str(text),
-            _ => self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}")),
-        }
-    }
-}
-
-impl fmt::Debug for Anchor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
 
 /// Some changes to write.
 #[derive(Clone, Debug)]
@@ -66,17 +31,6 @@ pub struct ExportItem {
     pub values: Vec<(AttrId, Option<Values>)>,
     /// Link values to add and remove.
     pub links: Vec<LinkExport>,
-}
-
-/// What to do with an object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Operation {
-    /// Create it.
-    Add,
-    /// Change it.
-    Update,
-    /// Delete it.
-    Delete,
 }
 
 /// Link values of one attribute to add and remove; never a whole set.

@@ -19,13 +19,9 @@ use onesync_model::{AttrId, AttributeType, TypeId};
 use tokio::sync::mpsc;
 
 pub use error::{ConnectorError, ErrorClass};
-pub use export::{
-    Anchor, ExportBatch, ExportItem, ExportOutcome, ExportResult, LinkExport, Operation, RefusedAttribute,
-};
-pub use import::{
-    Entry, EntryChange, EntryFlags, ImportEnd, ImportMode, ImportPage, ImportRequest, LinkChunk, LinkMode,
-    LinkTarget, Proof, Watermark,
-};
+pub use export::{ExportBatch, ExportItem, ExportOutcome, ExportResult, LinkExport, RefusedAttribute};
+pub use import::{ImportEnd, ImportMode, ImportPage, ImportRequest, Proof, Watermark};
+pub use onesync_model::{Anchor, Entry, EntryChange, EntryFlags, LinkChunk, LinkMode, LinkTarget, Operation};
 
 /// How many pages may wait between a connector and its consumer: enough to keep both busy, few enough that memory
 /// does not grow with the directory.
