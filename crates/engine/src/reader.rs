@@ -1,0 +1,97 @@
+//! How the engine reads: keyed reads only, many keys at a time, never a free query.
+//!
+//! A reader shows one consistent state for its whole life (a snapshot), so that what the engine decides in a batch
+//! rests on one state. Rows come back ordered as said, so that the same inputs give the same plan.
+
+use onesync_model::{AttrId, ConnectorId, ContainerId, CsId, Hash128, MvId, Time, TypeId};
+use thiserror::Error;
+
+use crate::changes::Counters;
+use crate::state::{AgendaRow, ContainerRow, CsRow, ErrorRow, ExportLinkRow, ExportRow, MvRow};
+
+/// A read that failed: the database is out of reach, or holds what this program did not write.
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub struct ReadError(pub String);
+
+/// Keyed reads of one consistent state.
+pub trait Reader {
+    /// The next free row numbers.
+    fn counters(&self) -> Result<Counters, ReadError>;
+
+    /// Connector-space objects by row number, ascending; missing ones are left out.
+    fn cs_by_id(&self, ids: &[CsId]) -> Result<Vec<CsRow>, ReadError>;
+    /// Connector-space objects by anchor key, ascending by row number.
+    fn cs_by_key(&self, keys: &[Hash128]) -> Result<Vec<CsRow>, ReadError>;
+    /// Connector-space objects by name key, ascending by row number.
+    fn cs_by_name(&self, keys: &[Hash128]) -> Result<Vec<CsRow>, ReadError>;
+    /// Connector-space objects joined to metaverse objects, ascending by row number.
+    fn cs_of_mv(&self, mvs: &[MvId]) -> Result<Vec<CsRow>, ReadError>;
+    /// Connector-space objects that have a join key (ascending by key, then row number).
+    fn cs_by_join(&self, keys: &[i64]) -> Result<Vec<(i64, CsId)>, ReadError>;
+    /// A page of all objects of a connector with row numbers above `after`.
+    fn cs_page(&self, connector: ConnectorId, after: CsId, limit: usize) -> Result<Vec<CsRow>, ReadError>;
+    /// A page of unjoined objects of a connector and type in the order of their anchors; used to decide in the order
+    /// object type, anchor. Gives row numbers only.
+    fn cs_of_type(&self, connector: ConnectorId, object_type: TypeId, after: CsId, limit: usize) -> Result<Vec<CsId>, ReadError>;
+    /// Resolves link keys (anchor keys and name keys alike) to objects and their metaverse objects.
+    fn link_targets(&self, keys: &[Hash128]) -> Result<Vec<(Hash128, CsId, Option<MvId>)>, ReadError>;
+    /// The name key under which an object is indexed.
+    fn name_key(&self, ids: &[CsId]) -> Result<Vec<(CsId, Hash128)>, ReadError>;
+
+    /// Metaverse objects by row number, ascending.
+    fn mv_by_id(&self, ids: &[MvId]) -> Result<Vec<MvRow>, ReadError>;
+    /// Metaverse objects that have a join key (ascending by key, then row number).
+    fn mv_by_join(&self, keys: &[i64]) -> Result<Vec<(i64, MvId)>, ReadError>;
+    /// A page of metaverse objects with row numbers above `after`.
+    fn mv_page(&self, after: MvId, limit: usize) -> Result<Vec<MvRow>, ReadError>;
+
+    /// A page of the link keys of one attribute of one object, ascending, above `after`.
+    fn links(&self, owner: CsId, attribute: AttrId, after: Option<Hash128>, limit: usize) -> Result<Vec<Hash128>, ReadError>;
+    /// Which of these link rows exist, in the order asked.
+    fn has_links(&self, rows: &[(CsId, AttrId, Hash128)]) -> Result<Vec<bool>, ReadError>;
+    /// A page of the link rows that point at a key, ascending by owner and attribute, above `after`.
+    fn referrers(&self, key: Hash128, after: Option<(CsId, AttrId)>, limit: usize) -> Result<Vec<(CsId, AttrId)>, ReadError>;
+
+    /// A page of the links of one attribute of a metaverse object, ascending, above `after`.
+    fn mv_links(&self, owner: MvId, attribute: AttrId, after: MvId, limit: usize) -> Result<Vec<MvId>, ReadError>;
+    /// How many links one attribute of a metaverse object has.
+    fn mv_link_count(&self, owner: MvId, attribute: AttrId) -> Result<u64, ReadError>;
+    /// Which of these metaverse links exist, in the order asked.
+    fn has_mv_links(&self, rows: &[(MvId, AttrId, MvId)]) -> Result<Vec<bool>, ReadError>;
+    /// A page of the metaverse links that point at an object, ascending by owner and attribute, above `after`.
+    fn mv_referrers(&self, target: MvId, after: Option<(MvId, AttrId)>, limit: usize) -> Result<Vec<(MvId, AttrId)>, ReadError>;
+
+    /// Pending exports by object, ascending.
+    fn exports(&self, ids: &[CsId]) -> Result<Vec<ExportRow>, ReadError>;
+    /// A page of the link exports of an object's attribute, ascending by target, above `after`.
+    fn export_links(&self, owner: CsId, attribute: AttrId, after: CsId, limit: usize) -> Result<Vec<ExportLinkRow>, ReadError>;
+    /// Link exports by owner, attribute and target; missing ones are left out.
+    fn export_links_by_key(&self, rows: &[(CsId, AttrId, CsId)]) -> Result<Vec<ExportLinkRow>, ReadError>;
+
+    /// Containers by row number, ascending.
+    fn containers(&self, ids: &[ContainerId]) -> Result<Vec<ContainerRow>, ReadError>;
+    /// The container with this normalised RDN inside a parent.
+    fn container(&self, connector: ConnectorId, parent: Option<ContainerId>, normalised_rdn: &str) -> Result<Option<ContainerRow>, ReadError>;
+    /// A page of the objects that lie directly in a container, ascending, above `after`.
+    fn cs_in_container(&self, container: ContainerId, after: CsId, limit: usize) -> Result<Vec<CsId>, ReadError>;
+    /// The containers that lie directly in a container, ascending.
+    fn containers_in(&self, container: ContainerId) -> Result<Vec<ContainerRow>, ReadError>;
+
+    /// A page of the agenda of one pass ([`crate::Work::pass`]) that is due at `now`, in the order of the work, above
+    /// `after`; for the identity pass only of `connector` where one is given.
+    fn agenda(
+        &self,
+        pass: u8,
+        connector: Option<ConnectorId>,
+        now: Time,
+        after: Option<AgendaRow>,
+        limit: usize,
+    ) -> Result<Vec<AgendaRow>, ReadError>;
+
+    /// The standing errors of objects, ascending by object and place.
+    fn errors_of(&self, ids: &[CsId]) -> Result<Vec<ErrorRow>, ReadError>;
+
+    /// A small named state of the service.
+    fn state(&self, connector: ConnectorId, name: &str) -> Result<Option<Vec<u8>>, ReadError>;
+}
