@@ -1,0 +1,4 @@
+//! Integration tests of the LDAP client against fake servers, kind and hostile ones.
+
+mod client;
+mod fake;
