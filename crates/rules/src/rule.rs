@@ -1,0 +1,229 @@
+//! One compiled rule, for one connector and one pair of object types.
+
+use onesync_expr::{Env, EvalError, Evaluated, Outcome, Program, Source};
+use onesync_model::{AttrId, AttributeType, ConnectorId, RuleId, TypeId, Values};
+
+use crate::{Scope, convert::convert_outcome};
+
+/// Which way a rule flows.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Direction {
+    /// From a connector space to the metaverse.
+    Inbound,
+    /// From the metaverse to a connector space.
+    Outbound,
+}
+
+/// What a rule does about the link between a connector-space object and a metaverse object.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum LinkType {
+    /// Joins, else creates the object on the other side.
+    Provision,
+    /// Joins, else does nothing.
+    Join,
+    /// Joins like [`LinkType::Join`], and keeps the metaverse object alive once joined.
+    StickyJoin,
+}
+
+/// How the values of several contributors become the values of one attribute.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum MergeType {
+    /// The contributor that comes first gives all values.
+    #[default]
+    Update,
+    /// The same as [`MergeType::Update`]; kept as written, since imported rules have it.
+    Replace,
+    /// All contributors give their values.
+    Merge,
+    /// All contributors give their values; of those that differ in case only, the first contributor's is kept.
+    MergeCaseInsensitive,
+}
+
+impl MergeType {
+    /// Whether all contributors count, not just the first.
+    #[must_use]
+    pub fn takes_all(self) -> bool {
+        matches!(self, Self::Merge | Self::MergeCaseInsensitive)
+    }
+}
+
+/// One rule of a [`crate::RuleSet`].
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// Identity of this rule in this version.
+    pub id: RuleId,
+    /// Its place in [`crate::RuleSet::rules`]: the smaller wins.
+    pub order: u32,
+    /// Its name; unique per connector and object type.
+    pub name: String,
+    /// The file it was read from, as an index into what was compiled.
+    pub file: usize,
+    /// Which way it flows.
+    pub direction: Direction,
+    /// The connector it is for.
+    pub connector: ConnectorId,
+    /// The object type in the connector space.
+    pub object: TypeId,
+    /// The object type in the metaverse; `None` for any (`*`).
+    pub metaverse: Option<TypeId>,
+    /// What it does about links.
+    pub link: LinkType,
+    /// Precedence as written. Equal ones of several connectors are told apart by [`Rule::order`].
+    pub precedence: i32,
+    /// The objects it is for.
+    pub scope: Scope,
+    /// How it finds the object on the other side: groups, tried in order.
+    pub join: Vec<JoinGroup>,
+    /// The attributes it computes, ordered by target.
+    pub flows: Vec<Flow>,
+    /// Whether the link it makes carries password changes.
+    pub password_sync: bool,
+}
+
+impl Rule {
+    /// The flow to an attribute.
+    #[must_use]
+    pub fn flow(&self, target: AttrId) -> Option<&Flow> {
+        self.flows.binary_search_by_key(&target, |flow| flow.target).ok().and_then(|at| self.flows.get(at))
+    }
+
+    /// Whether anything in it depends on the object's distinguished name.
+    #[must_use]
+    pub fn uses_dn(&self, dn: AttrId) -> bool {
+        self.scope.uses_dn()
+            || self.join.iter().flat_map(|group| &group.conditions).any(|c| c.connector == dn)
+            || self.flows.iter().any(|flow| flow.attributes().any(|id| id == dn))
+    }
+}
+
+/// Conditions that must all match.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct JoinGroup {
+    /// At least one.
+    pub conditions: Vec<JoinCondition>,
+}
+
+/// A connector-space attribute and a metaverse attribute that must have a value in common.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct JoinCondition {
+    /// The attribute of the connector-space object.
+    pub connector: AttrId,
+    /// The attribute of the metaverse object.
+    pub metaverse: AttrId,
+    /// Whether text that differs in case only is different.
+    pub case_sensitive: bool,
+}
+
+/// What is known about the attribute a flow writes; its values are converted to it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Target {
+    /// The type of its values; `None` where the schema is not known yet.
+    pub kind: Option<AttributeType>,
+    /// Whether it may hold several values.
+    pub multi: bool,
+    /// Whether nobody can write it: it is computed and shown, never sent.
+    pub read_only: bool,
+}
+
+/// One attribute of one rule.
+#[derive(Clone, Debug)]
+pub struct Flow {
+    /// The attribute it writes.
+    pub target: AttrId,
+    /// What is known about that attribute.
+    pub target_def: Target,
+    /// Where the values come from.
+    pub source: FlowSource,
+    /// Whether it flows only when the target has no value applied by it yet.
+    pub once: bool,
+    /// How it goes together with flows of other rules to the same attribute.
+    pub merge: MergeType,
+    /// Days after which its value is computed again, for values that depend on the clock.
+    pub recheck_days: Option<u32>,
+}
+
+/// Where the values of a flow come from.
+#[derive(Clone, Debug)]
+pub enum FlowSource {
+    /// The values of one attribute as they are.
+    Direct(AttrId),
+    /// Fixed values.
+    Constant(Values),
+    /// The result of an expression.
+    Expression(Program),
+    /// The links of one attribute, kept as rows.
+    Link(LinkFlow),
+}
+
+/// A flow of links: never materialised here.
+#[derive(Clone, Debug)]
+pub struct LinkFlow {
+    /// The link attribute; for a guard that chooses between several, the first it names.
+    pub source: AttrId,
+    /// Decides per object whether, and which, links flow; its outcome is `Link`, `Null`, `AuthoritativeNull`,
+    /// `IgnoreThisFlow` or an error.
+    pub guard: Option<Program>,
+}
+
+impl Flow {
+    /// Computes what this flow gives for one object.
+    ///
+    /// A direct flow gives the values or `Null`; a link flow without guard gives `Link`. Values are converted to the
+    /// type of the target.
+    ///
+    /// # Errors
+    /// When the expression raises or fails, or its values do not fit the target.
+    pub fn evaluate(&self, source: &dyn Source, env: &Env) -> Result<Evaluated, EvalError> {
+        let fixed = |outcome| Evaluated { outcome, valid_until: None };
+        let evaluated = match &self.source {
+            FlowSource::Direct(attribute) => fixed(
+                match source.values(*attribute).and_then(onesync_model::ValuesRef::to_values) {
+                    Some(values) => Outcome::Values(values),
+                    None => Outcome::Null,
+                },
+            ),
+            FlowSource::Constant(values) => return Ok(fixed(Outcome::Values(values.clone()))),
+            FlowSource::Expression(program) => program.eval(source, env)?,
+            FlowSource::Link(LinkFlow { guard: Some(program), .. }) => return program.eval(source, env),
+            FlowSource::Link(LinkFlow { source, guard: None }) => return Ok(fixed(Outcome::Link(*source))),
+        };
+        let mut evaluated = convert_outcome(evaluated, self.target_def)?;
+        if let (Some(days), Some(_)) = (self.recheck_days, evaluated.valid_until) {
+            evaluated.valid_until = Some(env.now.plus_seconds(i64::from(days) * 86_400));
+        }
+        Ok(evaluated)
+    }
+
+    /// The attributes its values depend on, link attributes included.
+    pub fn attributes(&self) -> impl Iterator<Item = AttrId> {
+        let (one, program) = match &self.source {
+            FlowSource::Direct(id) => (Some(*id), None),
+            FlowSource::Constant(_) => (None, None),
+            FlowSource::Expression(program) => (None, Some(program)),
+            FlowSource::Link(LinkFlow { source, guard }) => (Some(*source), guard.as_ref()),
+        };
+        one.into_iter().chain(program.into_iter().flat_map(|p| p.attributes().iter().chain(p.links()).copied()))
+    }
+
+    /// Whether it can raise an error on purpose, by `Error()`.
+    #[must_use]
+    pub fn can_raise_error(&self) -> bool {
+        self.program().is_some_and(Program::can_raise_error)
+    }
+
+    /// Whether its value depends on the time.
+    #[must_use]
+    pub fn uses_clock(&self) -> bool {
+        self.program().is_some_and(Program::uses_clock)
+    }
+
+    /// The compiled expression, if it has one.
+    #[must_use]
+    pub fn program(&self) -> Option<&Program> {
+        match &self.source {
+            FlowSource::Expression(program) => Some(program),
+            FlowSource::Link(link) => link.guard.as_ref(),
+            FlowSource::Direct(_) | FlowSource::Constant(_) => None,
+        }
+    }
+}

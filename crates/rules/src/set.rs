@@ -1,0 +1,168 @@
+//! The compiled rules of one configuration, with the lookups that the engine needs.
+
+use std::collections::BTreeMap;
+
+use onesync_model::{AttrId, ConnectorId, RuleId, Schema, TypeId};
+
+use crate::{Direction, Rule};
+
+/// What rules need to know about a configured connector.
+#[derive(Clone, Debug)]
+pub struct ConnectorInfo {
+    /// Its id.
+    pub id: ConnectorId,
+    /// Its name in configuration.
+    pub name: String,
+    /// Its kind (`ad`, `graph`, ...), for rules with `connector = "kind:..."`.
+    pub kind: String,
+    /// Decides between rules of one precedence: the smaller wins. Unique.
+    pub rank: u32,
+    /// What its directory can hold. Without object types: not known yet, attributes are not checked.
+    pub schema: Schema,
+    /// Values for `%Name%` in rules.
+    pub parameters: BTreeMap<String, String>,
+}
+
+/// Compiled rules: immutable, in the order in which they win.
+#[derive(Clone, Debug, Default)]
+pub struct RuleSet {
+    rules: Vec<Rule>,
+    by_id: BTreeMap<RuleId, usize>,
+    inbound: BTreeMap<(ConnectorId, TypeId), Vec<usize>>,
+    outbound: BTreeMap<TypeId, Vec<(ConnectorId, Vec<usize>)>>,
+    join_cs: BTreeMap<ConnectorId, Vec<AttrId>>,
+    join_mv: Vec<AttrId>,
+    parameters: BTreeMap<ConnectorId, BTreeMap<String, String>>,
+    connectors: Vec<ConnectorId>,
+}
+
+impl RuleSet {
+    /// Orders rules and builds the lookups.
+    pub(crate) fn new(mut rules: Vec<Rule>, connectors: &[ConnectorInfo]) -> Self {
+        let rank: BTreeMap<ConnectorId, u32> = connectors.iter().map(|c| (c.id, c.rank)).collect();
+        rules.sort_by(|a, b| {
+            let key = |r: &Rule| (r.direction, r.precedence, rank.get(&r.connector).copied(), r.connector, r.object);
+            key(a).cmp(&key(b)).then_with(|| a.name.cmp(&b.name))
+        });
+        let mut ordered: Vec<_> = connectors.iter().collect();
+        ordered.sort_by_key(|c| (c.rank, c.id));
+        let connectors: Vec<ConnectorId> = ordered.iter().map(|c| c.id).collect();
+        let parameters = ordered.iter().map(|c| (c.id, c.parameters.clone())).collect();
+        let mut set = Self { connectors, parameters, ..Self::default() };
+        let mut outbound: BTreeMap<(TypeId, ConnectorId), Vec<usize>> = BTreeMap::new();
+        for (index, rule) in rules.iter_mut().enumerate() {
+            rule.order = u32::try_from(index).unwrap_or(u32::MAX);
+            set.by_id.insert(rule.id, index);
+            match (rule.direction, rule.metaverse) {
+                (Direction::Inbound, _) => {
+                    set.inbound.entry((rule.connector, rule.object)).or_default().push(index);
+                }
+                (Direction::Outbound, Some(mv_type)) => {
+                    outbound.entry((mv_type, rule.connector)).or_default().push(index);
+                }
+                (Direction::Outbound, None) => {} // refused when compiled
+            }
+            for condition in rule.join.iter().flat_map(|group| &group.conditions) {
+                set.join_cs.entry(rule.connector).or_default().push(condition.connector);
+                set.join_mv.push(condition.metaverse);
+            }
+        }
+        for list in set.join_cs.values_mut().chain([&mut set.join_mv]) {
+            list.sort_unstable();
+            list.dedup();
+        }
+        for ((mv_type, connector), indices) in outbound {
+            set.outbound.entry(mv_type).or_default().push((connector, indices));
+        }
+        for by_connector in set.outbound.values_mut() {
+            by_connector.sort_by_key(|(connector, _)| (rank.get(connector).copied(), *connector));
+        }
+        set.rules = rules;
+        set
+    }
+
+    /// All rules in the order in which they win: inbound before outbound, then by precedence, the connector's rank,
+    /// object type and name.
+    #[must_use]
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// One rule.
+    #[must_use]
+    pub fn rule(&self, id: RuleId) -> Option<&Rule> {
+        self.by_id.get(&id).and_then(|&index| self.rules.get(index))
+    }
+
+    /// The inbound rules for objects of one type of one connector.
+    #[must_use]
+    pub fn inbound(&self, connector: ConnectorId, object: TypeId) -> RuleIter<'_> {
+        self.iter(self.inbound.get(&(connector, object)).map(Vec::as_slice))
+    }
+
+    /// The outbound rules for metaverse objects of one type: connectors by rank, each with its rules.
+    pub fn outbound(&self, mv_type: TypeId) -> impl Iterator<Item = (ConnectorId, RuleIter<'_>)> {
+        self.outbound
+            .get(&mv_type)
+            .into_iter()
+            .flatten()
+            .map(|(connector, indices)| (*connector, self.iter(Some(indices))))
+    }
+
+    /// The outbound rules to one connector for metaverse objects of one type.
+    #[must_use]
+    pub fn outbound_for(&self, connector: ConnectorId, mv_type: TypeId) -> RuleIter<'_> {
+        let indices = self.outbound.get(&mv_type).into_iter().flatten().find(|(id, _)| *id == connector);
+        self.iter(indices.map(|(_, indices)| indices.as_slice()))
+    }
+
+    /// The connector-space attributes that join conditions of this connector use, of both directions, ordered.
+    #[must_use]
+    pub fn join_attributes_cs(&self, connector: ConnectorId) -> &[AttrId] {
+        self.join_cs.get(&connector).map_or(&[], Vec::as_slice)
+    }
+
+    /// The metaverse attributes that join conditions use, ordered.
+    #[must_use]
+    pub fn join_attributes_mv(&self) -> &[AttrId] {
+        &self.join_mv
+    }
+
+    /// The values of `%Name%` for a connector.
+    #[must_use]
+    pub fn parameters(&self, connector: ConnectorId) -> &BTreeMap<String, String> {
+        static NONE: BTreeMap<String, String> = BTreeMap::new();
+        self.parameters.get(&connector).unwrap_or(&NONE)
+    }
+
+    /// The connectors by rank.
+    #[must_use]
+    pub fn connector_order(&self) -> &[ConnectorId] {
+        &self.connectors
+    }
+
+    fn iter<'a>(&'a self, indices: Option<&'a [usize]>) -> RuleIter<'a> {
+        RuleIter { rules: &self.rules, indices: indices.unwrap_or_default().iter() }
+    }
+}
+
+/// Rules in the order in which they win.
+#[derive(Clone, Debug)]
+pub struct RuleIter<'a> {
+    rules: &'a [Rule],
+    indices: std::slice::Iter<'a, usize>,
+}
+
+impl<'a> Iterator for RuleIter<'a> {
+    type Item = &'a Rule;
+
+    fn next(&mut self) -> Option<&'a Rule> {
+        self.indices.next().and_then(|&index| self.rules.get(index))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.indices.size_hint()
+    }
+}
+
+impl ExactSizeIterator for RuleIter<'_> {}
