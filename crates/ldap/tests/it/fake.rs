@@ -66,18 +66,19 @@ pub fn entry(number: usize) -> Entry {
     )
 }
 
-/// Serves one connection after the other with a script; gives options that reach it.
+/// Serves each connection with a script; gives options that reach it. An assertion that fails in the script
+/// closes the connection, which the client's side of the test then sees.
 pub async fn serve<F, R>(mut script: F) -> (ConnectOptions, JoinHandle<()>)
 where
     F: FnMut(usize, Peer) -> R + Send + 'static,
-    R: Future<Output = ()> + Send,
+    R: Future<Output = ()> + Send + 'static,
 {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let port = listener.local_addr().expect("bound").port();
     let task = tokio::spawn(async move {
         for number in 0.. {
             let Ok((stream, _)) = listener.accept().await else { return };
-            script(number, Peer::new(stream)).await;
+            tokio::spawn(script(number, Peer::new(stream)));
         }
     });
     (ConnectOptions::new(&format!("ldap://127.0.0.1:{port}")).expect("an address"), task)
