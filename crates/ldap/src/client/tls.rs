@@ -138,7 +138,8 @@ fn is_closed(error: &io::Error) -> bool {
 
 fn certificate_problem(error: &CertificateError) -> TlsProblem {
     match error {
-        CertificateError::UnknownIssuer => TlsProblem::UntrustedIssuer,
+        // a bad signature is what an authority looks like that was made anew under the same name
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => TlsProblem::UntrustedIssuer,
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => TlsProblem::Expired,
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             TlsProblem::NotYetValid

@@ -91,9 +91,12 @@ async fn bind_sends_the_password_only_when_allowed() {
     let (mut options, _server) = serve(|_, mut peer| async move {
         while let Some(request) = peer.request().await {
             let Op::BindRequest(bind) = request.op else { panic!("a bind was due") };
-            let text = "80090308: LdapErr: DSID-0C0903A9, comment: AcceptSecurityContext error, data 775, v1db1";
+            let text =
+                "80090308: LdapErr: DSID-0C0903A9, comment: AcceptSecurityContext error, data 775, v1db1";
             let result = match bind.auth {
-                Authentication::Simple(password) if password == "right" => LdapResult::new(ResultCode::Success),
+                Authentication::Simple(password) if password == "right" => {
+                    LdapResult::new(ResultCode::Success)
+                }
                 Authentication::Sasl(name, _) if name == "EXTERNAL" => LdapResult::new(ResultCode::Success),
                 _ => LdapResult::with_message(ResultCode::InvalidCredentials, text),
             };
@@ -204,7 +207,8 @@ async fn a_dropped_search_is_abandoned_and_its_late_entries_passed_over() {
 async fn a_dropped_future_loses_nothing() {
     let (options, _server) = serve(|_, mut peer| async move {
         let search = peer.expect().await;
-        let frame = onesync_ldap::Message::new(search.id, Op::SearchEntry(entry(1))).encode().expect("encodable");
+        let frame =
+            onesync_ldap::Message::new(search.id, Op::SearchEntry(entry(1))).encode().expect("encodable");
         let (head, tail) = frame.split_at(9);
         peer.raw(head).await;
         // the rest comes when the client has given up waiting once
@@ -261,7 +265,8 @@ async fn a_server_that_gives_empty_pages_for_ever_is_left() {
     let (options, _server) = serve(|_, mut peer| async move {
         while let Some(request) = peer.request().await {
             let mark = PagedResults { size: 0, cookie: Bytes::from_static(b"again") }.to_control();
-            peer.send_with(request.id, Op::SearchDone(LdapResult::new(ResultCode::Success)), vec![mark]).await;
+            peer.send_with(request.id, Op::SearchDone(LdapResult::new(ResultCode::Success)), vec![mark])
+                .await;
         }
     })
     .await;
@@ -378,7 +383,8 @@ async fn notices_of_disconnection_in_both_forms() {
             let name = Some(NOTICE_OF_DISCONNECTION.to_owned());
             let result = LdapResult::with_message(ResultCode::Unavailable, "shutting down");
             let response = ExtendedResponse { result, name: name.filter(|_| inside), value: None };
-            let frame = onesync_ldap::Message::new(0, Op::ExtendedResponse(response)).encode().expect("encodable");
+            let frame =
+                onesync_ldap::Message::new(0, Op::ExtendedResponse(response)).encode().expect("encodable");
             let mut bytes = frame.to_vec();
             if !inside {
                 // as Active Directory does: the name stands behind the response

@@ -79,7 +79,8 @@ async fn wrong_lengths() {
             assert_eq!(error.class(), ErrorClass::Protocol, "{at} {change}: {error}");
         }
     }
-    for bytes in [&[0x30u8, 0x80, 0, 0][..], &[0x30, 0xff, 1], &[0x30, 0x89, 0, 0, 0, 0, 0, 0, 0, 0, 1], &[0x30, 0]]
+    for bytes in
+        [&[0x30u8, 0x80, 0, 0][..], &[0x30, 0xff, 1], &[0x30, 0x89, 0, 0, 0, 0, 0, 0, 0, 0, 1], &[0x30, 0]]
     {
         let (options, _server) = answer_with(bytes.to_vec()).await;
         let error = search_error(&options).await;
@@ -257,7 +258,10 @@ async fn nobody_listens() {
     drop(listener);
     let options = ConnectOptions::new(&format!("ldap://127.0.0.1:{port}")).expect("an address");
     let error = Client::connect(&options).await.expect_err("nobody there");
-    assert!(error.to_string().contains("refused") && error.to_string().contains(&port.to_string()), "{error}");
+    assert!(
+        error.to_string().contains("refused") && error.to_string().contains(&port.to_string()),
+        "{error}"
+    );
     let unknown = ConnectOptions::new("ldap://no-such-host.invalid").expect("an address");
     let error = Client::connect(&unknown).await.expect_err("no such name");
     assert!(matches!(error, LdapError::Resolve { .. }), "{error}");
