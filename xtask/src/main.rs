@@ -1,1 +1,62 @@
-fn main() {}
+//! Tasks of the house, started with `cargo xtask TASK`.
+//!
+//! One task so far, the gate: `ci` runs everything that has to hold before a change lands, the same here and in CI.
+//! Deliberately absent: anything that installs software or starts servers (`./test` does), and any dependency on
+//! the crates it checks, so that the gate still runs when they do not compile.
+
+mod checks;
+mod ci;
+mod files;
+mod process;
+mod tally;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+const USAGE: &str = "\
+usage: cargo xtask ci [--timings] [PHASE...]
+
+Runs all phases of the gate, or only the named ones, each even if one before it failed.
+
+  --timings   print how long each phase took
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match run(&args) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Runs the task that the arguments name; false when it found something wrong.
+fn run(args: &[String]) -> Result<bool> {
+    let Some((task, rest)) = args.split_first() else {
+        bail!("no task named\n\n{}", usage());
+    };
+    match task.as_str() {
+        "ci" => {
+            let options = ci::Options::parse(rest)?;
+            ci::run(&options)
+        }
+        "help" | "--help" | "-h" => {
+            print!("{}", usage());
+            Ok(true)
+        }
+        other => bail!("unknown task `{other}`\n\n{}", usage()),
+    }
+}
+
+fn usage() -> String {
+    let mut text = format!("{USAGE}\nphases:\n");
+    for phase in ci::PHASES {
+        text.push_str(&format!("  {:<14}{}\n", phase.name, phase.about));
+    }
+    text
+}

@@ -1,0 +1,255 @@
+//! The gate: phases in an order that starts with what is quick and shares what it builds.
+//!
+//! clippy and the documentation share what `check` builds, the two phases of tests what `build` does.
+//! Every phase runs, even after one that failed, so that one run shows everything that is wrong.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+use crate::checks::{Findings, bans, direction, documented, modules, purity, sizes, text};
+use crate::process::{self, Stream, cargo, succeeds, watched};
+use crate::tally::Tally;
+use crate::workspace::{self, Workspace};
+
+/// What `cargo xtask ci` was asked for.
+#[derive(Debug, Default)]
+pub struct Options {
+    /// Print how long each phase took.
+    timings: bool,
+    /// Phases to run; all when empty.
+    phases: Vec<String>,
+}
+
+impl Options {
+    /// Reads the arguments after `ci`.
+    pub fn parse(args: &[String]) -> Result<Self> {
+        let mut options = Self::default();
+        for arg in args {
+            match arg.as_str() {
+                "--timings" => options.timings = true,
+                name if PHASES.iter().any(|phase| phase.name == name) => options.phases.push(name.to_owned()),
+                other => bail!("unknown phase or option `{other}`; `cargo xtask help` lists them"),
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// A phase of the gate.
+pub struct Phase {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// One line about it.
+    pub about: &'static str,
+    run: fn(&mut Gate) -> Result<Findings>,
+}
+
+/// The phases in their order.
+pub const PHASES: &[Phase] = &[
+    Phase { name: "fmt", about: "formatting", run: fmt },
+    Phase { name: "files", about: "file sizes, forgotten modules, forbidden text", run: files },
+    Phase { name: "dependencies", about: "direction, purity, bans, docs/dependencies.md", run: dependencies },
+    Phase { name: "licences", about: "licences, sources and bans by cargo-deny", run: licences },
+    Phase { name: "clippy", about: "lints, with warnings as errors", run: clippy },
+    Phase { name: "docs", about: "documentation, with warnings as errors", run: docs },
+    Phase { name: "tests", about: "all unit and integration tests", run: tests },
+    Phase { name: "doctests", about: "examples in the documentation", run: doctests },
+];
+
+/// What the phases share.
+struct Gate {
+    root: PathBuf,
+    in_ci: bool,
+    tally: Tally,
+}
+
+/// Runs the phases; true when all of them passed.
+pub fn run(options: &Options) -> Result<bool> {
+    let in_ci = std::env::var_os("CI").is_some_and(|value| value == "true");
+    let mut gate = Gate { root: workspace::root()?, in_ci, tally: Tally::default() };
+    let mut failed = Vec::new();
+    let mut times = Vec::new();
+    for phase in PHASES {
+        if !options.phases.is_empty() && !options.phases.iter().any(|name| name == phase.name) {
+            continue;
+        }
+        println!("== {}", phase.name);
+        let start = Instant::now();
+        let findings = match (phase.run)(&mut gate) {
+            Ok(findings) => findings,
+            Err(error) => Findings::errors(vec![format!("{error:#}")]),
+        };
+        let passed = report(phase.name, &findings, start.elapsed());
+        times.push((phase.name, start.elapsed()));
+        if !passed {
+            failed.push(phase.name);
+        }
+    }
+    if options.timings {
+        print_times(&times);
+    }
+    if failed.is_empty() {
+        println!("== the gate is open");
+    } else {
+        println!("== failed: {}", failed.join(", "));
+    }
+    if gate.tally.run() > 0 {
+        println!("{}", gate.tally);
+    }
+    Ok(failed.is_empty())
+}
+
+fn report(name: &str, findings: &Findings, elapsed: Duration) -> bool {
+    for warning in &findings.warnings {
+        println!("warning: {warning}");
+    }
+    for error in &findings.errors {
+        println!("error: {error}");
+    }
+    let passed = findings.errors.is_empty();
+    println!("   {name}: {} ({:.1} s)", if passed { "ok" } else { "FAILED" }, elapsed.as_secs_f64());
+    passed
+}
+
+fn print_times(times: &[(&str, Duration)]) {
+    println!("== timings");
+    for (name, time) in times {
+        println!("{:>8.1} s  {name}", time.as_secs_f64());
+    }
+    let sum: Duration = times.iter().map(|(_, time)| *time).sum();
+    println!("{:>8.1} s  in all", sum.as_secs_f64());
+}
+
+/// The findings of a phase that is another program's verdict.
+fn verdict(passed: bool, remedy: &str) -> Findings {
+    if passed { Findings::default() } else { Findings::errors(vec![remedy.to_owned()]) }
+}
+
+fn fmt(gate: &mut Gate) -> Result<Findings> {
+    let passed = succeeds(cargo(&gate.root, &["fmt", "--all", "--check", "--", "--files-with-diff"]))?;
+    Ok(verdict(passed, "run `cargo fmt --all`"))
+}
+
+fn files(gate: &mut Gate) -> Result<Findings> {
+    let files = crate::files::list(&gate.root)?;
+    let mut findings = sizes::check(&gate.root, &files)?;
+    findings.add(modules::check(&gate.root, &files)?);
+    findings.add(text::check(&gate.root, &files)?);
+    Ok(findings)
+}
+
+fn dependencies(gate: &mut Gate) -> Result<Findings> {
+    let workspace = Workspace::load(&gate.root)?;
+    let mut findings = direction::check(&workspace);
+    findings.add(purity::check(&gate.root)?);
+    findings.add(bans::check(&gate.root)?);
+    findings.add(documented::check(&gate.root, &workspace)?);
+    Ok(findings)
+}
+
+fn licences(gate: &mut Gate) -> Result<Findings> {
+    if !process::has_subcommand(&gate.root, "deny") {
+        println!(
+            "SKIPPED: cargo-deny is not installed: licences and sources are not checked; bans were, by the phase `dependencies`"
+        );
+        return Ok(Findings::default());
+    }
+    // offline: whether a dependency is sound today does not depend on the network
+    let mut command = cargo(&gate.root, &["deny", "--offline", "--log-level", "error", "check"]);
+    command.args(["--hide-inclusion-graph", "bans", "licenses", "sources"]);
+    Ok(verdict(succeeds(command)?, "see above; deny.toml has what is allowed"))
+}
+
+fn clippy(gate: &mut Gate) -> Result<Findings> {
+    let args = ["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    Ok(verdict(succeeds(cargo(&gate.root, &args))?, "see above"))
+}
+
+fn docs(gate: &mut Gate) -> Result<Findings> {
+    let mut command = cargo(&gate.root, &["doc", "--quiet", "--workspace", "--no-deps"]);
+    command.env("RUSTDOCFLAGS", "-D warnings");
+    Ok(verdict(succeeds(command)?, "see above"))
+}
+
+/// Marks in the names of tests that need the domain controller, and of those that must run one by one.
+const SAMBA: &str = "samba::";
+const KILL: &str = "kill::";
+
+fn tests(gate: &mut Gate) -> Result<Findings> {
+    // `./test` starts the domain controller and sets this
+    let with_samba = std::env::var_os("AD_LDAP_URL").is_some();
+    if !with_samba && gate.in_ci {
+        bail!(
+            "AD_LDAP_URL is not set, and CI does not run without the domain controller: `./test` starts one"
+        );
+    }
+    if !with_samba {
+        println!("SKIPPED: AD_LDAP_URL is not set: tests named {SAMBA} are left out; `./test` runs them");
+    }
+    let before = gate.tally.run();
+    let passed = if process::has_subcommand(&gate.root, "nextest") {
+        with_nextest(gate, with_samba)?
+    } else {
+        println!("cargo-nextest is not installed: `cargo test` does its work");
+        with_cargo_test(gate, with_samba)?
+    };
+    if passed && gate.tally.run() == before {
+        bail!("no test was run");
+    }
+    Ok(verdict(passed, "see above"))
+}
+
+fn with_nextest(gate: &mut Gate, with_samba: bool) -> Result<bool> {
+    let mut command =
+        cargo(&gate.root, &["nextest", "run", "--workspace", "--profile", "ci", "--cargo-quiet"]);
+    if !with_samba {
+        command.args(["--filterset", &format!("not test({SAMBA})")]);
+    }
+    let tally = &mut gate.tally;
+    watched(command, Stream::Err, |line| *tally += Tally::from_line(line))
+}
+
+fn with_cargo_test(gate: &mut Gate, with_samba: bool) -> Result<bool> {
+    const ARGS: [&str; 7] =
+        ["test", "--quiet", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"];
+    let mut parallel = cargo(&gate.root, &ARGS);
+    parallel.args(["--", "--skip", SAMBA, "--skip", KILL]);
+    let mut serial = cargo(&gate.root, &ARGS);
+    serial.args(["--", "--test-threads=1", KILL]);
+    serial.args(if with_samba { [SAMBA].as_slice() } else { &["--skip", SAMBA] });
+    let tally = &mut gate.tally;
+    let mut count = |line: &str| *tally += Tally::from_line(line);
+    let passed = watched(parallel, Stream::Out, &mut count)?;
+    Ok(watched(serial, Stream::Out, &mut count)? && passed)
+}
+
+fn doctests(gate: &mut Gate) -> Result<Findings> {
+    let command = cargo(&gate.root, &["test", "--quiet", "--workspace", "--doc"]);
+    let tally = &mut gate.tally;
+    let passed = watched(command, Stream::Out, |line| *tally += Tally::from_line(line))?;
+    Ok(verdict(passed, "see above"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(args: &[&str]) -> Result<Options> {
+        Options::parse(&args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn phases_are_named_on_the_command_line() {
+        let options = parse(&["--timings", "fmt", "docs"]).unwrap();
+        assert!(options.timings);
+        assert_eq!(options.phases, ["fmt", "docs"]);
+    }
+
+    #[test]
+    fn an_unknown_phase_is_refused() {
+        let error = parse(&["lint"]).unwrap_err().to_string();
+        assert!(error.contains("`lint`"), "{error}");
+    }
+}
