@@ -109,11 +109,12 @@ impl RangeFetch {
             return Err(client.protocol_error(OPERATION, detail));
         }
         // asked from the first value on, a server without ranges gives the attribute whole
-        if let (0, Ranged::Complete(values)) = (self.next, ranged_values(entry, &self.attribute)) {
-            if !values.is_empty() {
+        match ranged_values(entry, &self.attribute) {
+            Ranged::Complete(values) if self.next == 0 && !values.is_empty() => {
                 self.complete = true;
                 return Ok(Some(values));
             }
+            _ => {}
         }
         self.stopped = true;
         Ok(None)

@@ -14,22 +14,8 @@ impl Filter {
     /// The caller sees to it that the filter was parsed or decoded, which bounds its depth.
     pub fn matches(&self, entry: &Entry) -> Option<bool> {
         match self {
-            Self::And(parts) => {
-                let all = parts.iter().map(|part| part.matches(entry));
-                all.fold(Some(true), |sum, one| match (sum, one) {
-                    (Some(false), _) | (_, Some(false)) => Some(false),
-                    (Some(true), Some(true)) => Some(true),
-                    _ => None,
-                })
-            }
-            Self::Or(parts) => {
-                let all = parts.iter().map(|part| part.matches(entry));
-                all.fold(Some(false), |sum, one| match (sum, one) {
-                    (Some(true), _) | (_, Some(true)) => Some(true),
-                    (Some(false), Some(false)) => Some(false),
-                    _ => None,
-                })
-            }
+            Self::And(parts) => unless(false, parts, entry),
+            Self::Or(parts) => unless(true, parts, entry),
             Self::Not(part) => part.matches(entry).map(|matched| !matched),
             Self::Present(attribute) => Some(any_value(entry, attribute, |_| true)),
             Self::Equal(attribute, wanted) | Self::Approx(attribute, wanted) => {
@@ -46,6 +32,19 @@ impl Filter {
             Self::Extensible(parts) => extensible(parts, entry),
         }
     }
+}
+
+/// One part that is `decisive` decides; else one that is undefined; else the answer is the other one.
+fn unless(decisive: bool, parts: &[Filter], entry: &Entry) -> Option<bool> {
+    let mut answer = Some(!decisive);
+    for part in parts {
+        match part.matches(entry) {
+            Some(matched) if matched == decisive => return Some(decisive),
+            Some(_) => {}
+            None => answer = None,
+        }
+    }
+    answer
 }
 
 fn any_value(entry: &Entry, attribute: &str, test: impl Fn(&[u8]) -> bool) -> bool {

@@ -32,7 +32,8 @@ proptest! {
     #[test]
     fn what_we_encode_ldap3_proto_decodes(message in generate::message(generate::Values::Text)) {
         let bytes = message.encode().expect("encodable");
-        prop_assert_eq!(decode_theirs(&bytes), proto::message(&message));
+        // ldap3_proto 0.9 writes the referrals of a result, but does not read them: rasn-ldap judges those
+        prop_assert_eq!(decode_theirs(&bytes), proto::message(&without_referrals(message)));
     }
 
     #[test]
@@ -89,6 +90,21 @@ proptest! {
             prop_assert_eq!(filter.to_string().parse::<Filter>().expect("printed"), filter);
         }
     }
+}
+
+fn without_referrals(mut message: Message) -> Message {
+    match &mut message.op {
+        Op::BindResponse(result, _)
+        | Op::SearchDone(result)
+        | Op::ModifyResponse(result)
+        | Op::AddResponse(result)
+        | Op::DeleteResponse(result)
+        | Op::ModifyDnResponse(result)
+        | Op::CompareResponse(result) => result.referrals.clear(),
+        Op::ExtendedResponse(response) => response.result.referrals.clear(),
+        _ => {}
+    }
+    message
 }
 
 /// Scope *children* and increment came after the standard that rasn-ldap implements.
