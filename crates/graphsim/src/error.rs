@@ -165,7 +165,13 @@ impl GraphError {
             });
             error.insert("details".into(), details.collect());
         }
-        error.insert("innerError".into(), ids.inner());
+        let mut inner = ids.inner();
+        if self.code == "TooManyRequests" {
+            inner["code"] = json!("429");
+            inner["status"] = json!("429");
+            inner["message"] = json!("Please retry after");
+        }
+        error.insert("innerError".into(), inner);
         json!({ "error": error })
     }
 }

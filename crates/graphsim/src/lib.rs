@@ -29,6 +29,8 @@ mod sim;
 mod state;
 mod throttle;
 mod tls;
+#[cfg(feature = "validate")]
+pub mod validate;
 mod world;
 mod x509;
 

@@ -44,7 +44,10 @@ pub(super) fn organization(world: &World, req: &Req) -> Result<Resp, GraphError>
     let full = json!({
         "id": tenant.id,
         "displayName": tenant.display_name,
+        "assignedPlans": [],
         "businessPhones": [],
+        "city": null,
+        "country": null,
         "countryLetterCode": "US",
         "onPremisesSyncEnabled": tenant.on_premises_sync_enabled,
         "onPremisesLastSyncDateTime": last,

@@ -26,7 +26,7 @@ pub(crate) fn check_group_create<'b>(
         return Err(GraphError::read_only("uniqueName"));
     }
     for name in ["displayName", "mailEnabled", "mailNickname", "securityEnabled"] {
-        if !body.get(name).is_some_and(|v| !v.is_null()) {
+        if body.get(name).is_none_or(Value::is_null) {
             return Err(GraphError::required(name, Kind::Group));
         }
     }

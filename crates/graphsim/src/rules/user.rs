@@ -17,6 +17,8 @@ const UPN_DOMAIN_MAX: usize = 48;
 /// Shortest and longest password.
 const PASSWORD_MIN: usize = 8;
 const PASSWORD_MAX: usize = 256;
+/// Shortest user name that may not stand in the password: shorter ones stand everywhere.
+const NAME_IN_PASSWORD_MIN: usize = 3;
 /// Classes of characters a password must have.
 const PASSWORD_CLASSES: usize = 3;
 /// Words no password may hold; the service's list is longer and secret.
@@ -38,7 +40,7 @@ pub(crate) fn check_user_create<'b>(
         &["accountEnabled", "displayName", "mailNickname", "passwordProfile", "userPrincipalName"]
     };
     for name in required {
-        if !body.get(*name).is_some_and(|v| !v.is_null()) {
+        if body.get(*name).is_none_or(Value::is_null) {
             return Err(GraphError::required(name, Kind::User));
         }
     }
@@ -184,7 +186,8 @@ fn check_password(profile: Option<&Value>, upn: Option<&str>, creating: bool) ->
         + class(|c| c.is_ascii_punctuation() || *c == ' ');
     let lower = password.to_ascii_lowercase();
     let name = upn.and_then(|u| u.split('@').next()).unwrap_or_default().to_ascii_lowercase();
-    let banned = BANNED.iter().any(|b| lower == *b) || (!name.is_empty() && lower.contains(&name));
+    let named = name.len() >= NAME_IN_PASSWORD_MIN && lower.contains(&name);
+    let banned = named || BANNED.iter().any(|b| lower == *b);
     let length = (PASSWORD_MIN..=PASSWORD_MAX).contains(&password.len());
     if !length || !password.is_ascii() || classes < PASSWORD_CLASSES || banned {
         return Err(GraphError::password_policy());
