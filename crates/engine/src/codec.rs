@@ -167,7 +167,11 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn read<T>(bytes: &[u8], what: &'static str, one: impl FnMut(&mut Reader<'_>) -> Option<T>) -> Result<Vec<T>, CodecError> {
+fn read<T>(
+    bytes: &[u8],
+    what: &'static str,
+    one: impl FnMut(&mut Reader<'_>) -> Option<T>,
+) -> Result<Vec<T>, CodecError> {
     if bytes.is_empty() {
         return Ok(Vec::new());
     }
@@ -202,7 +206,11 @@ impl LinkSum {
     /// When the bytes were not written by [`LinkSum::encode`].
     pub fn decode(bytes: &[u8]) -> Result<Vec<Self>, CodecError> {
         read(bytes, "list of link sums", |r| {
-            Some(Self { attribute: AttrId(r.small()?), count: r.number()?, sum: Hash128::from_slice(r.take(16)?)? })
+            Some(Self {
+                attribute: AttrId(r.small()?),
+                count: r.number()?,
+                sum: Hash128::from_slice(r.take(16)?)?,
+            })
         })
     }
 }
@@ -280,7 +288,9 @@ impl ChangeState {
     /// Reads the number under which it is stored.
     #[must_use]
     pub fn from_code(code: u8) -> Option<Self> {
-        [Self::Pending, Self::Sending, Self::Sent, Self::Refused].into_iter().find(|state| state.code() == code)
+        [Self::Pending, Self::Sending, Self::Sent, Self::Refused]
+            .into_iter()
+            .find(|state| state.code() == code)
     }
 }
 

@@ -6,14 +6,37 @@
 //!
 //! Deliberately absent: I/O, clock, randomness, async, SQL. `now` is an argument.
 
+mod batch;
 mod changes;
 mod codec;
+mod confirm;
+mod export;
+mod facts;
+mod identity;
+mod import;
+mod links;
+mod outbound;
+mod parallel;
+mod policy;
+mod protect;
 mod reader;
+mod resolve;
+mod settle;
 mod state;
+mod values;
 
+pub use batch::Context;
 pub use changes::{Changes, Counters};
 pub use codec::CodecError;
-pub use reader::{ReadError, Reader};
+pub use confirm::{SENDS_MAX, overdue};
+pub use export::{Answer, Outcome, Outgoing, OutgoingLink, Refusal, begin, recover, settle};
+pub use identity::{identity, values};
+pub use import::{ImportCounters, Staged, Stager};
+pub use links::links;
+pub use outbound::outbound;
+pub use policy::{ConnectorPolicy, Deprovision, Policies, TypePolicy};
+pub use protect::{Guarded, Hold, Limit, Limits, Numbers, judge, suspect};
+pub use reader::{JoinedIn, ReadError, Reader};
 pub use state::{
     AgendaRow, AttributeChange, Cause, ChangeState, ContainerRow, CsFlags, CsRow, ErrorRow, ExportLinkRow, ExportRow,
     HistoryRow, Join, LinkPick, LinkSum, MvRow, MvState, Retained, Work,

@@ -14,6 +14,19 @@ use crate::state::{AgendaRow, ContainerRow, CsRow, ErrorRow, ExportLinkRow, Expo
 #[error("{0}")]
 pub struct ReadError(pub String);
 
+/// A connector-space object as links need it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct JoinedIn {
+    /// The metaverse object.
+    pub mv: MvId,
+    /// The connector-space object.
+    pub cs: CsId,
+    /// Its anchor key; `None` until the directory has created it.
+    pub key: Option<Hash128>,
+    /// Its name key, where its directory names link targets by name.
+    pub name_key: Option<Hash128>,
+}
+
 /// Keyed reads of one consistent state.
 pub trait Reader {
     /// The next free row numbers.
@@ -27,13 +40,25 @@ pub trait Reader {
     fn cs_by_name(&self, keys: &[Hash128]) -> Result<Vec<CsRow>, ReadError>;
     /// Connector-space objects joined to metaverse objects, ascending by row number.
     fn cs_of_mv(&self, mvs: &[MvId]) -> Result<Vec<CsRow>, ReadError>;
+    /// The objects of one connector joined to metaverse objects, without their images: for links. Ascending by
+    /// metaverse object, then row number.
+    fn joined_in(&self, connector: ConnectorId, mvs: &[MvId]) -> Result<Vec<JoinedIn>, ReadError>;
+    /// The metaverse objects of connector-space objects, without reading images; unjoined ones are left out.
+    /// Ascending by connector-space object.
+    fn joins_of(&self, ids: &[CsId]) -> Result<Vec<(CsId, MvId)>, ReadError>;
     /// Connector-space objects that have a join key (ascending by key, then row number).
     fn cs_by_join(&self, keys: &[i64]) -> Result<Vec<(i64, CsId)>, ReadError>;
     /// A page of all objects of a connector with row numbers above `after`.
     fn cs_page(&self, connector: ConnectorId, after: CsId, limit: usize) -> Result<Vec<CsRow>, ReadError>;
     /// A page of unjoined objects of a connector and type in the order of their anchors; used to decide in the order
     /// object type, anchor. Gives row numbers only.
-    fn cs_of_type(&self, connector: ConnectorId, object_type: TypeId, after: CsId, limit: usize) -> Result<Vec<CsId>, ReadError>;
+    fn cs_of_type(
+        &self,
+        connector: ConnectorId,
+        object_type: TypeId,
+        after: CsId,
+        limit: usize,
+    ) -> Result<Vec<CsId>, ReadError>;
     /// Resolves link keys (anchor keys and name keys alike) to objects and their metaverse objects.
     fn link_targets(&self, keys: &[Hash128]) -> Result<Vec<(Hash128, CsId, Option<MvId>)>, ReadError>;
     /// The name key under which an object is indexed.
@@ -47,34 +72,72 @@ pub trait Reader {
     fn mv_page(&self, after: MvId, limit: usize) -> Result<Vec<MvRow>, ReadError>;
 
     /// A page of the link keys of one attribute of one object, ascending, above `after`.
-    fn links(&self, owner: CsId, attribute: AttrId, after: Option<Hash128>, limit: usize) -> Result<Vec<Hash128>, ReadError>;
+    fn links(
+        &self,
+        owner: CsId,
+        attribute: AttrId,
+        after: Option<Hash128>,
+        limit: usize,
+    ) -> Result<Vec<Hash128>, ReadError>;
     /// Which of these link rows exist, in the order asked.
     fn has_links(&self, rows: &[(CsId, AttrId, Hash128)]) -> Result<Vec<bool>, ReadError>;
     /// A page of the link rows that point at a key, ascending by owner and attribute, above `after`.
-    fn referrers(&self, key: Hash128, after: Option<(CsId, AttrId)>, limit: usize) -> Result<Vec<(CsId, AttrId)>, ReadError>;
+    fn referrers(
+        &self,
+        key: Hash128,
+        after: Option<(CsId, AttrId)>,
+        limit: usize,
+    ) -> Result<Vec<(CsId, AttrId)>, ReadError>;
 
     /// A page of the links of one attribute of a metaverse object, ascending, above `after`.
-    fn mv_links(&self, owner: MvId, attribute: AttrId, after: MvId, limit: usize) -> Result<Vec<MvId>, ReadError>;
+    fn mv_links(
+        &self,
+        owner: MvId,
+        attribute: AttrId,
+        after: MvId,
+        limit: usize,
+    ) -> Result<Vec<MvId>, ReadError>;
     /// How many links one attribute of a metaverse object has.
     fn mv_link_count(&self, owner: MvId, attribute: AttrId) -> Result<u64, ReadError>;
     /// Which of these metaverse links exist, in the order asked.
     fn has_mv_links(&self, rows: &[(MvId, AttrId, MvId)]) -> Result<Vec<bool>, ReadError>;
     /// A page of the metaverse links that point at an object, ascending by owner and attribute, above `after`.
-    fn mv_referrers(&self, target: MvId, after: Option<(MvId, AttrId)>, limit: usize) -> Result<Vec<(MvId, AttrId)>, ReadError>;
+    fn mv_referrers(
+        &self,
+        target: MvId,
+        after: Option<(MvId, AttrId)>,
+        limit: usize,
+    ) -> Result<Vec<(MvId, AttrId)>, ReadError>;
 
     /// Pending exports by object, ascending.
     fn exports(&self, ids: &[CsId]) -> Result<Vec<ExportRow>, ReadError>;
     /// A page of the link exports of an object's attribute, ascending by target, above `after`.
-    fn export_links(&self, owner: CsId, attribute: AttrId, after: CsId, limit: usize) -> Result<Vec<ExportLinkRow>, ReadError>;
+    fn export_links(
+        &self,
+        owner: CsId,
+        attribute: AttrId,
+        after: CsId,
+        limit: usize,
+    ) -> Result<Vec<ExportLinkRow>, ReadError>;
     /// Link exports by owner, attribute and target; missing ones are left out.
     fn export_links_by_key(&self, rows: &[(CsId, AttrId, CsId)]) -> Result<Vec<ExportLinkRow>, ReadError>;
 
     /// Containers by row number, ascending.
     fn containers(&self, ids: &[ContainerId]) -> Result<Vec<ContainerRow>, ReadError>;
     /// The container with this normalised RDN inside a parent.
-    fn container(&self, connector: ConnectorId, parent: Option<ContainerId>, normalised_rdn: &str) -> Result<Option<ContainerRow>, ReadError>;
+    fn container(
+        &self,
+        connector: ConnectorId,
+        parent: Option<ContainerId>,
+        normalised_rdn: &str,
+    ) -> Result<Option<ContainerRow>, ReadError>;
     /// A page of the objects that lie directly in a container, ascending, above `after`.
-    fn cs_in_container(&self, container: ContainerId, after: CsId, limit: usize) -> Result<Vec<CsId>, ReadError>;
+    fn cs_in_container(
+        &self,
+        container: ContainerId,
+        after: CsId,
+        limit: usize,
+    ) -> Result<Vec<CsId>, ReadError>;
     /// The containers that lie directly in a container, ascending.
     fn containers_in(&self, container: ContainerId) -> Result<Vec<ContainerRow>, ReadError>;
 

@@ -1,8 +1,8 @@
 //! The rows: what is known, and what is owed.
 
 use onesync_model::{
-    Anchor, AttrId, ConnectorId, ContainerId, CsId, Hash128, Image, MvGuid, MvId, Operation, RuleId, RunId, Time,
-    TypeId, Values, hash128,
+    Anchor, AttrId, ConnectorId, ContainerId, CsId, Hash128, Image, MvGuid, MvId, Operation, RuleId, RunId,
+    Time, TypeId, Values, hash128,
 };
 
 /// One connector-space object: our image of one object of a connected directory.
@@ -30,6 +30,8 @@ pub struct CsRow {
     pub reason: Option<String>,
     /// Its metaverse object, when it is a connector.
     pub join: Option<Join>,
+    /// A target object whose source leaves: since when. A retained fact: grace times count from here.
+    pub leaving: Option<Time>,
 }
 
 impl CsRow {

@@ -1,0 +1,524 @@
+//! One batch: rows read once, changed in memory, visible to the rest of the batch, and handed over as [`Changes`].
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use onesync_expr::Source;
+use onesync_model::{AttrId, ConnectorId, ContainerId, CsId, MvId, Names, RunId, Time, Values, ValuesRef, join_key};
+use onesync_rules::RuleSet;
+
+use crate::changes::{Changes, Counters};
+use crate::identity::GainedValue;
+use crate::policy::Policies;
+use crate::reader::{ReadError, Reader};
+use crate::settle::Difference;
+use crate::state::{AgendaRow, CsRow, ErrorRow, ExportRow, HistoryRow, MvRow, Work};
+
+/// Everything a decision rests on besides the rows: fixed for a run.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// The compiled rules.
+    pub rules: &'a RuleSet,
+    /// The decisions beyond rules.
+    pub policies: &'a Policies,
+    /// Interned names, for messages.
+    pub names: &'a Names,
+    /// The time, fixed for the run.
+    pub now: Time,
+    /// The run.
+    pub run: RunId,
+    /// How many threads may compute at once.
+    pub threads: usize,
+}
+
+impl Context<'_> {
+    /// The name of an attribute, for messages.
+    pub(crate) fn attribute(&self, id: AttrId) -> &str {
+        self.names.name(id)
+    }
+}
+
+/// A row that was read, and what became of it.
+struct Slot<T> {
+    before: Option<T>,
+    now: Option<T>,
+    touched: bool,
+}
+
+/// One batch in the making.
+pub(crate) struct Batch<'r> {
+    pub(crate) reader: &'r dyn Reader,
+    pub(crate) changes: Changes,
+    cs: BTreeMap<CsId, Slot<CsRow>>,
+    mv: BTreeMap<MvId, Slot<MvRow>>,
+    exports: BTreeMap<CsId, Slot<ExportRow>>,
+    joined: HashMap<MvId, BTreeSet<CsId>>,
+    mv_keys: HashMap<i64, Vec<MvId>>,
+    agenda: BTreeMap<Work, (ConnectorId, Time)>,
+    errors: BTreeMap<(CsId, String), ErrorRow>,
+    healed: BTreeSet<(CsId, String)>,
+    known_errors: BTreeMap<(CsId, String), ErrorRow>,
+    containers: HashMap<ContainerId, (String, Option<ContainerId>)>,
+    gained: Vec<GainedValue>,
+    counters: Counters,
+    counters_before: Counters,
+}
+
+impl<'r> Batch<'r> {
+    pub(crate) fn new(reader: &'r dyn Reader, run: RunId) -> Result<Self, ReadError> {
+        let counters = reader.counters()?;
+        Ok(Self {
+            reader,
+            changes: Changes { run, ..Changes::default() },
+            cs: BTreeMap::new(),
+            mv: BTreeMap::new(),
+            exports: BTreeMap::new(),
+            joined: HashMap::new(),
+            mv_keys: HashMap::new(),
+            agenda: BTreeMap::new(),
+            errors: BTreeMap::new(),
+            healed: BTreeSet::new(),
+            known_errors: BTreeMap::new(),
+            containers: HashMap::new(),
+            gained: Vec::new(),
+            counters,
+            counters_before: counters,
+        })
+    }
+
+    // --- reading ---
+
+    /// Reads connector-space objects and the standing errors of each.
+    pub(crate) fn load_cs(&mut self, ids: impl IntoIterator<Item = CsId>) -> Result<(), ReadError> {
+        let mut missing: Vec<CsId> = ids.into_iter().filter(|id| !self.cs.contains_key(id)).collect();
+        missing.sort_unstable();
+        missing.dedup();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let rows = self.reader.cs_by_id(&missing)?;
+        for id in &missing {
+            self.cs.insert(*id, Slot { before: None, now: None, touched: false });
+        }
+        self.keep_cs(rows)
+    }
+
+    /// Takes rows that a set read gave.
+    pub(crate) fn keep_cs(&mut self, rows: Vec<CsRow>) -> Result<(), ReadError> {
+        let ids: Vec<CsId> = rows.iter().map(|row| row.id).collect();
+        for row in rows {
+            match self.cs.get(&row.id) {
+                Some(slot) if slot.before.is_some() || slot.touched => {}
+                _ => {
+                    let slot = Slot { before: Some(row.clone()), now: Some(row), touched: false };
+                    if let Some(row) = &slot.now {
+                        self.cs.insert(row.id, slot);
+                    }
+                }
+            }
+        }
+        for error in self.reader.errors_of(&ids)? {
+            self.known_errors.insert((error.cs, error.place.clone()), error);
+        }
+        Ok(())
+    }
+
+    /// Reads metaverse objects with everything joined to them.
+    pub(crate) fn load_mv(&mut self, ids: impl IntoIterator<Item = MvId>) -> Result<(), ReadError> {
+        let mut missing: Vec<MvId> = ids.into_iter().filter(|id| !self.mv.contains_key(id)).collect();
+        missing.sort_unstable();
+        missing.dedup();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let rows = self.reader.mv_by_id(&missing)?;
+        for id in &missing {
+            self.mv.insert(*id, Slot { before: None, now: None, touched: false });
+            self.joined.entry(*id).or_default();
+        }
+        for row in rows {
+            self.mv.insert(row.id, Slot { before: Some(row.clone()), now: Some(row), touched: false });
+        }
+        let joined = self.reader.cs_of_mv(&missing)?;
+        for row in &joined {
+            // A row that this batch has already unjoined stays unjoined.
+            let still = self.cs.get(&row.id).is_none_or(|slot| !slot.touched);
+            if let (true, Some(join)) = (still, row.join) {
+                self.joined.entry(join.mv).or_default().insert(row.id);
+            }
+        }
+        self.keep_cs(joined)
+    }
+
+    /// Reads pending exports.
+    pub(crate) fn load_exports(&mut self, ids: impl IntoIterator<Item = CsId>) -> Result<(), ReadError> {
+        let mut missing: Vec<CsId> = ids.into_iter().filter(|id| !self.exports.contains_key(id)).collect();
+        missing.sort_unstable();
+        missing.dedup();
+        let rows = if missing.is_empty() { Vec::new() } else { self.reader.exports(&missing)? };
+        for id in missing {
+            self.exports.insert(id, Slot { before: None, now: None, touched: false });
+        }
+        for row in rows {
+            self.exports.insert(row.cs, Slot { before: Some(row.clone()), now: Some(row), touched: false });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn cs(&self, id: CsId) -> Option<&CsRow> {
+        self.cs.get(&id).and_then(|slot| slot.now.as_ref())
+    }
+
+    /// The row as it was before this batch.
+    pub(crate) fn cs_before(&self, id: CsId) -> Option<&CsRow> {
+        self.cs.get(&id).and_then(|slot| slot.before.as_ref())
+    }
+
+    /// All metaverse objects of the batch, ascending.
+    pub(crate) fn loaded_mvs(&self) -> Vec<MvRow> {
+        self.mv.values().filter_map(|slot| slot.now.clone()).collect()
+    }
+
+    pub(crate) fn mv(&self, id: MvId) -> Option<&MvRow> {
+        self.mv.get(&id).and_then(|slot| slot.now.as_ref())
+    }
+
+    /// The row as it was before this batch.
+    pub(crate) fn mv_before(&self, id: MvId) -> Option<&MvRow> {
+        self.mv.get(&id).and_then(|slot| slot.before.as_ref())
+    }
+
+    pub(crate) fn export(&self, id: CsId) -> Option<&ExportRow> {
+        self.exports.get(&id).and_then(|slot| slot.now.as_ref())
+    }
+
+    /// What is joined to a loaded metaverse object, ascending.
+    pub(crate) fn joined(&self, mv: MvId) -> Vec<CsId> {
+        self.joined.get(&mv).map(|set| set.iter().copied().collect()).unwrap_or_default()
+    }
+
+    /// Metaverse objects that got a join key in this batch.
+    pub(crate) fn mv_keys_in_batch(&self, key: i64) -> &[MvId] {
+        self.mv_keys.get(&key).map_or(&[], Vec::as_slice)
+    }
+
+    // --- writing ---
+
+    pub(crate) fn new_cs_id(&mut self) -> CsId {
+        let id = CsId(self.counters.cs);
+        self.counters.cs += 1;
+        id
+    }
+
+    pub(crate) fn new_mv_id(&mut self) -> MvId {
+        let id = MvId(self.counters.mv);
+        self.counters.mv += 1;
+        id
+    }
+
+    pub(crate) fn new_container_id(&mut self) -> ContainerId {
+        let id = ContainerId(self.counters.container);
+        self.counters.container += 1;
+        id
+    }
+
+    pub(crate) fn put_cs(&mut self, row: CsRow) {
+        let id = row.id;
+        let before_join = self.cs(id).and_then(|row| row.join).map(|join| join.mv);
+        let after_join = row.join.map(|join| join.mv);
+        if before_join != after_join {
+            if let Some(mv) = before_join {
+                self.joined.entry(mv).or_default().remove(&id);
+            }
+            if let Some(mv) = after_join {
+                self.joined.entry(mv).or_default().insert(id);
+            }
+        }
+        let slot = self.cs.entry(id).or_insert(Slot { before: None, now: None, touched: true });
+        slot.now = Some(row);
+        slot.touched = true;
+    }
+
+    pub(crate) fn delete_cs(&mut self, id: CsId) {
+        if let Some(mv) = self.cs(id).and_then(|row| row.join).map(|join| join.mv) {
+            self.joined.entry(mv).or_default().remove(&id);
+        }
+        let slot = self.cs.entry(id).or_insert(Slot { before: None, now: None, touched: true });
+        slot.now = None;
+        slot.touched = true;
+    }
+
+    pub(crate) fn put_mv(&mut self, row: MvRow) {
+        let slot = self.mv.entry(row.id).or_insert(Slot { before: None, now: None, touched: true });
+        self.joined.entry(row.id).or_default();
+        slot.now = Some(row);
+        slot.touched = true;
+    }
+
+    pub(crate) fn delete_mv(&mut self, id: MvId) {
+        let slot = self.mv.entry(id).or_insert(Slot { before: None, now: None, touched: true });
+        slot.now = None;
+        slot.touched = true;
+    }
+
+    pub(crate) fn put_export(&mut self, row: ExportRow) {
+        let slot = self.exports.entry(row.cs).or_insert(Slot { before: None, now: None, touched: true });
+        slot.now = Some(row);
+        slot.touched = true;
+    }
+
+    pub(crate) fn delete_export(&mut self, id: CsId) {
+        let slot = self.exports.entry(id).or_insert(Slot { before: None, now: None, touched: true });
+        slot.now = None;
+        slot.touched = true;
+    }
+
+    pub(crate) fn add_mv_key(&mut self, key: i64, mv: MvId) {
+        let list = self.mv_keys.entry(key).or_default();
+        if !list.contains(&mv) {
+            list.push(mv);
+        }
+    }
+
+    /// Notes values of join attributes that a metaverse object did not have before.
+    pub(crate) fn gained_join_values(&mut self, ctx: &Context<'_>, changes: &[Difference]) {
+        for (attribute, old, new, _) in changes {
+            if ctx.rules.join_attributes_mv().binary_search(attribute).is_err() {
+                continue;
+            }
+            let known = old.as_ref().map(Values::as_slice).unwrap_or_default();
+            let new = new.as_ref().map(Values::as_slice).unwrap_or_default();
+            self.gained.extend(new.iter().filter(|v| !known.contains(v)).map(|v| (*attribute, v.clone())));
+        }
+    }
+
+    /// Takes what was noted by [`Batch::gained_join_values`].
+    pub(crate) fn take_gained_join_values(&mut self) -> Vec<GainedValue> {
+        std::mem::take(&mut self.gained)
+    }
+
+    /// Puts work on the agenda.
+    pub(crate) fn wake(&mut self, work: Work) {
+        self.wake_at(work, ConnectorId(0), Time::default());
+    }
+
+    /// Puts the identity of a connector-space object on the agenda.
+    pub(crate) fn wake_identity(&mut self, connector: ConnectorId, id: CsId) {
+        self.wake_at(Work::Identity(id), connector, Time::default());
+    }
+
+    pub(crate) fn wake_at(&mut self, work: Work, connector: ConnectorId, not_before: Time) {
+        let entry = self.agenda.entry(work).or_insert((connector, not_before));
+        entry.1 = entry.1.min(not_before);
+    }
+
+    /// Takes work off the agenda, unless the batch puts it there again.
+    pub(crate) fn done(&mut self, work: Work) {
+        self.changes.agenda_done.push(work);
+    }
+
+    pub(crate) fn error(&mut self, ctx: &Context<'_>, row: (CsId, ConnectorId), place: &str, code: &str, message: String, alarm: bool) {
+        let key = (row.0, place.to_owned());
+        self.healed.remove(&key);
+        let first_seen = self.known_errors.get(&key).map_or(ctx.now, |known| known.first_seen);
+        let error = ErrorRow {
+            cs: row.0,
+            connector: row.1,
+            place: place.to_owned(),
+            code: code.to_owned(),
+            message,
+            first_seen,
+            run: ctx.run,
+            alarm,
+        };
+        self.errors.insert(key, error);
+    }
+
+    /// Takes back the standing errors of an object whose place satisfies `which`, unless the batch reports them anew.
+    pub(crate) fn heal(&mut self, id: CsId, which: impl Fn(&str) -> bool) {
+        let from = (id, String::new());
+        let places: Vec<_> = self
+            .known_errors
+            .range(from..)
+            .take_while(|((cs, _), _)| *cs == id)
+            .filter(|((_, place), _)| which(place))
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in places {
+            if !self.errors.contains_key(&key) {
+                self.healed.insert(key);
+            }
+        }
+    }
+
+    pub(crate) fn history(&mut self, row: HistoryRow) {
+        self.changes.history.push(row);
+    }
+
+    /// The distinguished name of a row.
+    pub(crate) fn dn(&mut self, row: &CsRow) -> Result<String, ReadError> {
+        let mut out = row.name.clone();
+        let mut container = row.container;
+        while let Some(id) = container {
+            if !self.containers.contains_key(&id) {
+                let found = self.reader.containers(&[id])?;
+                let entry = found.into_iter().next().map_or((String::from("?"), None), |c| (c.rdn, c.parent));
+                self.containers.insert(id, entry);
+            }
+            let (rdn, parent) = self.containers.get(&id).cloned().unwrap_or_default();
+            if !out.is_empty() {
+                out.push(',');
+            }
+            out.push_str(&rdn);
+            container = parent;
+        }
+        Ok(out)
+    }
+
+    /// Hands over what was decided. Join keys follow from the rows; rows that ended as they began are left out.
+    pub(crate) fn finish(mut self, ctx: &Context<'_>) -> Changes {
+        let mut changes = std::mem::take(&mut self.changes);
+        for (id, slot) in std::mem::take(&mut self.cs) {
+            if !slot.touched || slot.before == slot.now {
+                continue;
+            }
+            let old = slot.before.as_ref().map(|row| cs_keys(ctx, row)).unwrap_or_default();
+            let new = slot.now.as_ref().map(|row| cs_keys(ctx, row)).unwrap_or_default();
+            changes.cs_keys_added.extend(new.difference(&old).map(|&key| (key, id)));
+            match slot.now {
+                Some(row) => {
+                    changes.cs_keys_removed.extend(old.difference(&new).map(|&key| (key, id)));
+                    changes.cs.push(row);
+                }
+                None if slot.before.is_some() => {
+                    changes.cs_keys_removed.extend(old.into_iter().map(|key| (key, id)));
+                    changes.cs_deleted.push(id);
+                }
+                None => {}
+            }
+        }
+        for (id, slot) in std::mem::take(&mut self.mv) {
+            if !slot.touched || slot.before == slot.now {
+                continue;
+            }
+            let old = slot.before.as_ref().map(|row| mv_keys(ctx, row)).unwrap_or_default();
+            let new = slot.now.as_ref().map(|row| mv_keys(ctx, row)).unwrap_or_default();
+            changes.mv_keys_added.extend(new.difference(&old).map(|&key| (key, id)));
+            changes.mv_keys_removed.extend(old.difference(&new).map(|&key| (key, id)));
+            match slot.now {
+                Some(row) => changes.mv.push(row),
+                None if slot.before.is_some() => changes.mv_deleted.push(id),
+                None => {}
+            }
+        }
+        for (id, slot) in std::mem::take(&mut self.exports) {
+            if !slot.touched || slot.before == slot.now {
+                continue;
+            }
+            match slot.now {
+                Some(row) => changes.exports.push(row),
+                None if slot.before.is_some() => changes.exports_deleted.push(id),
+                None => {}
+            }
+        }
+        changes.agenda_done.sort_unstable();
+        changes.agenda_done.dedup();
+        changes.agenda_done.retain(|work| !self.agenda.contains_key(work));
+        changes.agenda.extend(
+            self.agenda.iter().map(|(&work, &(connector, not_before))| AgendaRow { connector, work, not_before }),
+        );
+        let deleted: BTreeSet<CsId> = changes.cs_deleted.iter().copied().collect();
+        changes.errors.extend(self.errors.into_values().filter(|error| {
+            let same = |known: &ErrorRow| known.code == error.code && known.message == error.message;
+            !deleted.contains(&error.cs)
+                && !self.known_errors.get(&(error.cs, error.place.clone())).is_some_and(same)
+        }));
+        changes.errors_healed.extend(self.healed);
+        changes.counters = (self.counters != self.counters_before).then_some(self.counters);
+        changes
+    }
+}
+
+/// The join keys of a connector-space object: of join and search attributes, and of the create key of an object that
+/// is not there yet.
+pub(crate) fn cs_keys(ctx: &Context<'_>, row: &CsRow) -> BTreeSet<i64> {
+    let policy = ctx.policies.of(row.connector);
+    let mut keys = BTreeSet::new();
+    let create_key = policy.types.get(&row.object_type).and_then(|t| t.create_key);
+    let attributes = ctx.rules.join_attributes_cs(row.connector).iter().chain(&policy.search).chain(&create_key);
+    for &attribute in attributes {
+        for value in row.image.as_ref().get(attribute).into_iter().flat_map(ValuesRef::iter) {
+            keys.insert(join_key(attribute, value));
+        }
+    }
+    keys
+}
+
+/// The join keys of a metaverse object.
+pub(crate) fn mv_keys(ctx: &Context<'_>, row: &MvRow) -> BTreeSet<i64> {
+    let mut keys = BTreeSet::new();
+    for &attribute in ctx.rules.join_attributes_mv() {
+        for value in row.values.as_ref().get(attribute).into_iter().flat_map(ValuesRef::iter) {
+            keys.insert(join_key(attribute, value));
+        }
+    }
+    keys
+}
+
+/// A connector-space object as expressions see it.
+pub(crate) struct CsSource<'a> {
+    pub(crate) row: &'a CsRow,
+    pub(crate) dn: &'a str,
+    pub(crate) parameters: &'a BTreeMap<String, String>,
+}
+
+impl Source for CsSource<'_> {
+    fn values(&self, attribute: AttrId) -> Option<ValuesRef<'_>> {
+        self.row.image.as_ref().get(attribute)
+    }
+
+    fn imported(&self, attribute: AttrId) -> Option<ValuesRef<'_>> {
+        self.values(attribute)
+    }
+
+    fn dn(&self) -> Option<&str> {
+        Some(self.dn)
+    }
+
+    fn link_count(&self, attribute: AttrId) -> u64 {
+        self.row.link_count(attribute)
+    }
+
+    fn parameter(&self, name: &str) -> Option<&str> {
+        self.parameters.get(name).map(String::as_str)
+    }
+}
+
+/// A metaverse object as outbound expressions see it.
+pub(crate) struct MvSource<'a> {
+    pub(crate) row: &'a MvRow,
+    pub(crate) target: Option<&'a CsRow>,
+    pub(crate) link_counts: &'a BTreeMap<AttrId, u64>,
+    pub(crate) parameters: &'a BTreeMap<String, String>,
+}
+
+impl Source for MvSource<'_> {
+    fn values(&self, attribute: AttrId) -> Option<ValuesRef<'_>> {
+        self.row.values.as_ref().get(attribute)
+    }
+
+    fn imported(&self, attribute: AttrId) -> Option<ValuesRef<'_>> {
+        self.target.and_then(|target| target.image.as_ref().get(attribute))
+    }
+
+    fn dn(&self) -> Option<&str> {
+        None
+    }
+
+    fn link_count(&self, attribute: AttrId) -> u64 {
+        self.link_counts.get(&attribute).copied().unwrap_or(0)
+    }
+
+    fn parameter(&self, name: &str) -> Option<&str> {
+        self.parameters.get(name).map(String::as_str)
+    }
+}

@@ -1,0 +1,48 @@
+//! What the rules say about one connector-space object by itself: the inbound rules in scope.
+
+use onesync_rules::{LinkType, Rule};
+
+use crate::batch::{Context, CsSource};
+use crate::state::{CsFlags, CsRow};
+
+/// The inbound rules in scope of one object.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Facts<'a> {
+    pub(crate) rules: Vec<&'a Rule>,
+    /// Conditions that failed: rule and message. Such an object keeps the link it has.
+    pub(crate) failed: Vec<(&'a Rule, String)>,
+}
+
+impl<'a> Facts<'a> {
+    /// Evaluates the scopes of all inbound rules for a row. An object that is gone is in no scope.
+    pub(crate) fn new(ctx: &Context<'a>, row: &CsRow, dn: &str) -> Self {
+        let mut facts = Self::default();
+        if row.flags.has(CsFlags::GONE) || row.flags.has(CsFlags::PROVISIONED) {
+            return facts;
+        }
+        let source = CsSource { row, dn, parameters: ctx.rules.parameters(row.connector) };
+        for rule in ctx.rules.inbound(row.connector, row.object_type) {
+            match rule.scope.holds(&source) {
+                Ok(true) => facts.rules.push(rule),
+                Ok(false) => {}
+                Err(error) => facts.failed.push((rule, error.to_string())),
+            }
+        }
+        facts
+    }
+
+    /// Whether a rule in scope can hold a link to a metaverse object of this type.
+    pub(crate) fn links_to(&self, mv_type: onesync_model::TypeId) -> bool {
+        self.rules.iter().any(|rule| holds_link(rule) && crate::values::fits(rule, mv_type))
+    }
+
+    /// Whether a rule in scope keeps a metaverse object of this type alive.
+    pub(crate) fn keeps(&self, mv_type: onesync_model::TypeId) -> bool {
+        self.rules.iter().any(|rule| rule.link != LinkType::Join && crate::values::fits(rule, mv_type))
+    }
+}
+
+/// Whether a rule can make, and so hold, a link: a rule that joins by nothing only carries flows.
+pub(crate) fn holds_link(rule: &Rule) -> bool {
+    rule.link != LinkType::Join || !rule.join.is_empty()
+}

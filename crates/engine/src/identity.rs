@@ -1,0 +1,583 @@
+//! The identity pass: scope, join, provisioning; and the values of every metaverse object that it touches.
+//!
+//! Decisions are made serially, in the order object type, anchor, and each sees those before it. What can be computed
+//! ahead (scopes, join keys) and afterwards (values) is computed in parallel.
+//!
+//! - An established join stays. A newcomer that wants the place of an object of the same connector and type is
+//!   refused, with both names.
+//! - Newcomers of one connector and type with one join key are all refused: they are found by the join index, which
+//!   holds every object of the connector space, so that order and batch size do not matter.
+//! - An object that loses its link while nothing else keeps its metaverse object makes that object *leaving*; it
+//!   stays joined until the deprovisioning is done, and comes back as it was when the object returns.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use onesync_model::{AttrId, CsId, Image, MvGuid, MvId, TypeId, Value, ValueRef, ValuesRef, fold_case, hash128, join_key};
+use onesync_rules::{Direction, JoinGroup, LinkType, Rule};
+
+use crate::batch::{Batch, Context};
+use crate::facts::{Facts, holds_link};
+use crate::reader::{ReadError, Reader};
+use crate::state::{CsFlags, CsRow, HistoryRow, Join, MvRow, MvState, Work};
+use crate::values::{self, Contributor, fits};
+use crate::{Changes, parallel};
+
+/// Decides about connector-space objects that are on the agenda.
+///
+/// # Errors
+/// When the reader fails.
+pub fn identity(ctx: &Context<'_>, reader: &dyn Reader, ids: &[CsId]) -> Result<Changes, ReadError> {
+    let mut pass = Pass::new(ctx, Batch::new(reader, ctx.run)?);
+    pass.load(ids)?;
+    for id in pass.order(ids) {
+        pass.decide(id)?;
+        pass.batch.done(Work::Identity(id));
+    }
+    pass.compute_values()?;
+    Ok(pass.batch.finish(ctx))
+}
+
+/// Computes the values of metaverse objects that are on the agenda.
+///
+/// # Errors
+/// When the reader fails.
+pub fn values(ctx: &Context<'_>, reader: &dyn Reader, ids: &[MvId]) -> Result<Changes, ReadError> {
+    let mut pass = Pass::new(ctx, Batch::new(reader, ctx.run)?);
+    pass.batch.load_mv(ids.iter().copied())?;
+    for &id in ids {
+        pass.affected.insert(id);
+        pass.batch.done(Work::Values(id));
+    }
+    pass.compute_values()?;
+    Ok(pass.batch.finish(ctx))
+}
+
+struct Pass<'a, 'r> {
+    ctx: &'a Context<'a>,
+    batch: Batch<'r>,
+    facts: HashMap<CsId, Facts<'a>>,
+    dns: HashMap<CsId, String>,
+    /// Objects of the connector spaces by join key, as read for this batch.
+    cs_by_key: HashMap<i64, Vec<CsId>>,
+    /// Metaverse objects by join key, as read for this batch.
+    mv_by_key: HashMap<i64, Vec<MvId>>,
+    affected: BTreeSet<MvId>,
+}
+
+/// Where a newcomer belongs.
+enum Place<'a> {
+    Join(MvId, &'a Rule),
+    Create(&'a Rule),
+    Refused { code: &'static str, message: String },
+    Nowhere,
+    /// A condition failed: nothing changes.
+    Unclear,
+}
+
+impl<'a, 'r> Pass<'a, 'r> {
+    fn new(ctx: &'a Context<'a>, batch: Batch<'r>) -> Self {
+        Self {
+            ctx,
+            batch,
+            facts: HashMap::new(),
+            dns: HashMap::new(),
+            cs_by_key: HashMap::new(),
+            mv_by_key: HashMap::new(),
+            affected: BTreeSet::new(),
+        }
+    }
+
+    /// Reads everything the decisions need in a few set reads.
+    fn load(&mut self, ids: &[CsId]) -> Result<(), ReadError> {
+        self.batch.load_cs(ids.iter().copied())?;
+        self.know_facts(ids)?;
+        let mvs: Vec<MvId> = ids.iter().filter_map(|&id| self.batch.cs(id)?.join).map(|join| join.mv).collect();
+        self.batch.load_mv(mvs.iter().copied())?;
+        let (mut cs_keys, mut mv_keys) = (Vec::new(), Vec::new());
+        for &id in ids {
+            let Some(row) = self.batch.cs(id).filter(|row| row.join.is_none()) else { continue };
+            for group in self.facts.get(&id).into_iter().flat_map(|facts| &facts.rules).flat_map(|rule| &rule.join) {
+                let Some(first) = group.conditions.first() else { continue };
+                for value in row.image.as_ref().get(first.connector).into_iter().flat_map(ValuesRef::iter) {
+                    cs_keys.push(join_key(first.connector, value));
+                    mv_keys.push(join_key(first.metaverse, value));
+                }
+            }
+        }
+        self.read_cs_keys(cs_keys)?;
+        mv_keys.sort_unstable();
+        mv_keys.dedup();
+        let mut found = Vec::new();
+        for key in &mv_keys {
+            self.mv_by_key.insert(*key, Vec::new());
+        }
+        for (key, mv) in self.batch.reader.mv_by_join(&mv_keys)? {
+            self.mv_by_key.entry(key).or_default().push(mv);
+            found.push(mv);
+        }
+        self.batch.load_mv(found)?;
+        let rivals: Vec<CsId> = self.cs_by_key.values().flatten().copied().collect();
+        self.batch.load_cs(rivals)
+    }
+
+    fn read_cs_keys(&mut self, mut keys: Vec<i64>) -> Result<(), ReadError> {
+        keys.retain(|key| !self.cs_by_key.contains_key(key));
+        keys.sort_unstable();
+        keys.dedup();
+        for key in &keys {
+            self.cs_by_key.insert(*key, Vec::new());
+        }
+        for (key, id) in self.batch.reader.cs_by_join(&keys)? {
+            self.cs_by_key.entry(key).or_default().push(id);
+        }
+        Ok(())
+    }
+
+    /// Evaluates scopes, in parallel where there are many.
+    fn know_facts(&mut self, ids: &[CsId]) -> Result<(), ReadError> {
+        let mut work: Vec<(CsRow, String)> = Vec::new();
+        for &id in ids {
+            if self.facts.contains_key(&id) {
+                continue;
+            }
+            if let Some(row) = self.batch.cs(id).cloned() {
+                let dn = self.batch.dn(&row)?;
+                work.push((row, dn));
+            }
+        }
+        let ctx = self.ctx;
+        let facts = parallel::map(ctx.threads, &work, |(row, dn)| Facts::new(ctx, row, dn));
+        for ((row, dn), facts) in work.into_iter().zip(facts) {
+            self.dns.insert(row.id, dn);
+            self.facts.insert(row.id, facts);
+        }
+        Ok(())
+    }
+
+    /// Decisions are made in the order object type, anchor.
+    fn order(&self, ids: &[CsId]) -> Vec<CsId> {
+        let mut ordered: Vec<(TypeId, Option<&[u8]>, CsId)> = ids
+            .iter()
+            .map(|&id| {
+                let row = self.batch.cs(id);
+                let anchor = row.and_then(|row| row.anchor.as_ref()).map(|anchor| &*anchor.0);
+                (row.map_or(TypeId(0), |row| row.object_type), anchor, id)
+            })
+            .collect();
+        ordered.sort();
+        ordered.into_iter().map(|(_, _, id)| id).collect()
+    }
+
+    fn decide(&mut self, id: CsId) -> Result<(), ReadError> {
+        let Some(row) = self.batch.cs(id).cloned() else { return Ok(()) };
+        if row.flags.has(CsFlags::CONFLICT) {
+            return Ok(()); // stays exactly as it is until an import shows it once
+        }
+        let failed: Vec<String> =
+            self.facts.get(&id).into_iter().flat_map(|f| &f.failed).map(|(rule, m)| format!("rule `{}`: {m}", rule.name)).collect();
+        self.batch.heal(id, |place| place == "scope");
+        if !failed.is_empty() {
+            let message = format!("{}; the object stays as it is", failed.join("; "));
+            self.batch.error(self.ctx, (id, row.connector), "scope", "scope-failed", message, false);
+        }
+        match row.join {
+            Some(join) => self.review_join(row, join, !failed.is_empty()),
+            None if row.flags.has(CsFlags::GONE) => {
+                self.wake_rivals(&row)?;
+                self.batch.delete_cs(id);
+                Ok(())
+            }
+            None => self.place_newcomer(row, !failed.is_empty()),
+        }
+    }
+
+    // --- objects that are joined ---
+
+    fn review_join(&mut self, row: CsRow, join: Join, unclear: bool) -> Result<(), ReadError> {
+        self.affected.insert(join.mv);
+        let Some(mv) = self.batch.mv(join.mv).cloned() else { return Ok(()) };
+        let outbound = self.ctx.rules.rule(join.rule).is_some_and(|rule| rule.direction == Direction::Outbound);
+        if outbound || join.owned {
+            // A target object: its link is the outbound rules' affair. When the directory has deleted it, it goes.
+            if row.flags.has(CsFlags::GONE) {
+                self.leave(&row, &mv, "deleted in the directory");
+                self.batch.delete_cs(row.id);
+                self.batch.delete_export(row.id);
+            }
+            self.batch.wake(Work::Outbound(mv.id));
+            return Ok(());
+        }
+        let gone = row.flags.has(CsFlags::GONE);
+        let holds = !gone && (unclear || self.facts.get(&row.id).is_some_and(|facts| facts.links_to(mv.object_type)));
+        let stays = !gone && self.ctx.policies.of(row.connector).stay_joined_out_of_scope;
+        if holds || stays {
+            if holds && let MvState::Leaving { .. } = mv.state
+                && self.someone_keeps(mv.id, mv.object_type)?
+            {
+                self.resume(mv);
+            }
+            return Ok(());
+        }
+        let keep: Vec<CsId> = self.batch.joined(join.mv).into_iter().filter(|&other| other != row.id).collect();
+        self.know_facts(&keep)?;
+        if keep.iter().any(|other| self.facts.get(other).is_some_and(|facts| facts.keeps(mv.object_type))) {
+            self.leave(&row, &mv, if gone { "deleted at the source" } else { "left the scope" });
+            self.wake_rivals(&row)?;
+            if gone {
+                self.batch.delete_cs(row.id);
+            }
+        } else if mv.state == MvState::Active {
+            let mut leaving = mv.clone();
+            leaving.state = MvState::Leaving { since: self.ctx.now, deleted: gone };
+            self.event(mv.id, "leaving");
+            self.batch.put_mv(leaving);
+            self.batch.wake(Work::Outbound(mv.id));
+        }
+        Ok(())
+    }
+
+    fn someone_keeps(&mut self, mv: MvId, mv_type: TypeId) -> Result<bool, ReadError> {
+        let joined = self.batch.joined(mv);
+        self.know_facts(&joined)?;
+        Ok(joined.iter().any(|id| self.facts.get(id).is_some_and(|facts| facts.keeps(mv_type))))
+    }
+
+    fn resume(&mut self, mv: MvRow) {
+        let id = mv.id;
+        self.batch.put_mv(MvRow { state: MvState::Active, ..mv });
+        self.event(id, "resumed");
+        self.affected.insert(id);
+        self.batch.wake(Work::Outbound(id));
+        // What stayed only because the object was leaving is judged again.
+        for other in self.batch.joined(id) {
+            if let Some(row) = self.batch.cs(other).filter(|row| row.flags.has(CsFlags::GONE)) {
+                let connector = row.connector;
+                self.batch.wake_identity(connector, other);
+            }
+        }
+    }
+
+    /// Takes a join away.
+    fn leave(&mut self, row: &CsRow, mv: &MvRow, why: &str) {
+        self.event(mv.id, &format!("{} {why}", self.label(row)));
+        self.batch.put_cs(CsRow { join: None, ..row.clone() });
+        self.affected.insert(mv.id);
+        self.batch.wake(Work::Target(row.id));
+        self.batch.wake(Work::MvTarget(mv.id));
+        self.batch.wake(Work::Outbound(mv.id));
+        let attributes: BTreeSet<AttrId> = mv.picks.iter().map(|pick| pick.attribute).collect();
+        for attribute in attributes {
+            self.batch.wake(Work::MvLinks(mv.id, attribute));
+        }
+    }
+
+    // --- newcomers ---
+
+    fn place_newcomer(&mut self, row: CsRow, unclear: bool) -> Result<(), ReadError> {
+        let place = if unclear || row.flags.has(CsFlags::PROTECTED) { Place::Unclear } else { self.find_place(&row)? };
+        let refused = row.flags.has(CsFlags::REFUSED);
+        match place {
+            Place::Unclear => return Ok(()),
+            Place::Refused { code, message } => {
+                self.batch.error(self.ctx, (row.id, row.connector), "join", code, message, false);
+                if !refused {
+                    let flags = row.flags.with(CsFlags::REFUSED, true);
+                    self.batch.put_cs(CsRow { flags, ..row });
+                }
+                return Ok(());
+            }
+            Place::Nowhere => {
+                self.batch.heal(row.id, |place| place == "join");
+                if refused {
+                    let flags = row.flags.with(CsFlags::REFUSED, false);
+                    self.batch.put_cs(CsRow { flags, ..row });
+                }
+                return Ok(());
+            }
+            Place::Join(mv, rule) => {
+                self.batch.heal(row.id, |place| place == "join");
+                self.join(row, mv, rule)?;
+            }
+            Place::Create(rule) => {
+                self.batch.heal(row.id, |place| place == "join");
+                self.create(row, rule)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn find_place(&mut self, row: &CsRow) -> Result<Place<'a>, ReadError> {
+        let rules: Vec<&'a Rule> = self.facts.get(&row.id).map(|facts| facts.rules.clone()).unwrap_or_default();
+        for rule in rules.iter().filter(|rule| holds_link(rule)) {
+            for group in &rule.join {
+                let rivals = self.rivals(row, rule, group)?;
+                if !rivals.is_empty() {
+                    let names: Vec<String> = rivals.iter().take(3).map(|r| format!("`{}`", self.label(r))).collect();
+                    let more = if rivals.len() > 3 { format!(" and {} more", rivals.len() - 3) } else { String::new() };
+                    let message = format!(
+                        "`{}` and {}{more} have the same {} and would join one metaverse object: none of them does; make the values differ, or take one out of the scope of rule `{}`",
+                        self.label(row),
+                        names.join(", "),
+                        self.conditions(group),
+                        rule.name
+                    );
+                    return Ok(Place::Refused { code: "duplicate-join-key", message });
+                }
+                let matches = self.matches(row, rule, group);
+                let [one] = matches.as_slice() else { continue };
+                let holder = self.batch.joined(*one).into_iter().filter_map(|id| self.batch.cs(id)).find(|other| {
+                    other.connector == row.connector && other.object_type == row.object_type && !other.flags.has(CsFlags::GONE)
+                });
+                if let Some(holder) = holder {
+                    let message = format!(
+                        "`{}` matches the metaverse object of `{}` by {}; that object holds the place and keeps it. Make the values differ, or remove one of the two",
+                        self.label(row),
+                        self.label(holder),
+                        self.conditions(group)
+                    );
+                    return Ok(Place::Refused { code: "place-taken", message });
+                }
+                return Ok(Place::Join(*one, rule));
+            }
+        }
+        let provision = rules.iter().find(|rule| rule.link == LinkType::Provision && rule.metaverse.is_some());
+        let Some(rule) = provision else { return Ok(Place::Nowhere) };
+        // A rule with join conditions provisions only what could have been joined.
+        let image = row.image.as_ref();
+        let joinable = rule.join.is_empty()
+            || rule.join.iter().flat_map(|group| &group.conditions).any(|c| image.get(c.connector).is_some());
+        Ok(if joinable { Place::Create(rule) } else { Place::Nowhere })
+    }
+
+    /// Unjoined objects of the same connector and type, in the scope of the same rule, with the same join values.
+    fn rivals(&mut self, row: &CsRow, rule: &'a Rule, group: &JoinGroup) -> Result<Vec<CsRow>, ReadError> {
+        let Some(first) = group.conditions.first() else { return Ok(Vec::new()) };
+        let mut ids = BTreeSet::new();
+        for value in row.image.as_ref().get(first.connector).into_iter().flat_map(ValuesRef::iter) {
+            ids.extend(self.cs_by_key.get(&join_key(first.connector, value)).into_iter().flatten().copied());
+        }
+        ids.remove(&row.id);
+        let candidates: Vec<CsId> = ids
+            .into_iter()
+            .filter(|&id| {
+                self.batch.cs_before(id).or_else(|| self.batch.cs(id)).is_some_and(|other| {
+                    // Who was unjoined when the batch began is a rival, even if a decision of this batch joined it.
+                    other.join.is_none()
+                        && other.connector == row.connector
+                        && other.object_type == row.object_type
+                        && !other.flags.has(CsFlags::GONE)
+                        && !other.flags.has(CsFlags::CONFLICT)
+                        && group.conditions.iter().all(|c| {
+                            let (a, b) = (row.image.as_ref().get(c.connector), other.image.as_ref().get(c.connector));
+                            common(a, b, c.case_sensitive)
+                        })
+                })
+            })
+            .collect();
+        self.know_facts(&candidates)?;
+        Ok(candidates
+            .into_iter()
+            .filter(|id| self.facts.get(id).is_some_and(|facts| facts.rules.iter().any(|r| r.id == rule.id)))
+            .filter_map(|id| self.batch.cs_before(id).or_else(|| self.batch.cs(id)).cloned())
+            .collect())
+    }
+
+    /// Metaverse objects that a join group matches.
+    fn matches(&self, row: &CsRow, rule: &Rule, group: &JoinGroup) -> Vec<MvId> {
+        let Some(first) = group.conditions.first() else { return Vec::new() };
+        let mut ids = BTreeSet::new();
+        for value in row.image.as_ref().get(first.connector).into_iter().flat_map(ValuesRef::iter) {
+            let key = join_key(first.metaverse, value);
+            ids.extend(self.mv_by_key.get(&key).into_iter().flatten().copied());
+            ids.extend(self.batch.mv_keys_in_batch(key));
+        }
+        ids.into_iter()
+            .filter(|&id| {
+                self.batch.mv(id).is_some_and(|mv| {
+                    fits(rule, mv.object_type)
+                        && group.conditions.iter().all(|c| {
+                            let (a, b) = (row.image.as_ref().get(c.connector), mv.values.as_ref().get(c.metaverse));
+                            common(a, b, c.case_sensitive)
+                        })
+                })
+            })
+            .collect()
+    }
+
+    fn join(&mut self, row: CsRow, mv: MvId, rule: &Rule) -> Result<(), ReadError> {
+        self.event(mv, &format!("joined {} by rule `{}`", self.label(&row), rule.name));
+        self.link(row, mv, rule);
+        if let Some(leaving) = self.batch.mv(mv).filter(|mv| mv.state != MvState::Active).cloned()
+            && self.someone_keeps(mv, leaving.object_type)?
+        {
+            self.resume(leaving);
+        }
+        self.refresh_join_values(mv)
+    }
+
+    fn create(&mut self, row: CsRow, rule: &Rule) -> Result<(), ReadError> {
+        let Some(object_type) = rule.metaverse else { return Ok(()) };
+        let id = self.batch.new_mv_id();
+        let anchor = row.anchor.clone().unwrap_or_default();
+        let guid = MvGuid(hash128(&[b"mv", &row.connector.0.to_le_bytes(), &anchor.0]).0);
+        let (values, causes, picks) = (Image::empty(), Vec::new(), Vec::new());
+        self.batch.put_mv(MvRow { id, guid, object_type, values, causes, picks, state: MvState::Active });
+        self.event(id, &format!("created for {} by rule `{}`", self.label(&row), rule.name));
+        self.link(row, id, rule);
+        self.refresh_join_values(id)
+    }
+
+    fn link(&mut self, row: CsRow, mv: MvId, rule: &Rule) {
+        // An object that can be exported to and joins by an inbound rule is adopted: it is ours from now on.
+        let owned = self.ctx.policies.of(row.connector).writable && rule.link == LinkType::Join;
+        let join = Some(Join { mv, rule: rule.id, run: self.ctx.run, owned });
+        let flags = row.flags.with(CsFlags::REFUSED, false);
+        self.affected.insert(mv);
+        self.batch.wake(Work::Target(row.id));
+        self.batch.put_cs(CsRow { join, flags, ..row });
+    }
+
+    /// Makes the values that others may join by visible to the rest of the batch.
+    fn refresh_join_values(&mut self, mv: MvId) -> Result<(), ReadError> {
+        let only = self.ctx.rules.join_attributes_mv();
+        let joined = self.batch.joined(mv);
+        self.know_facts(&joined)?;
+        let Some(row) = self.batch.mv(mv).cloned() else { return Ok(()) };
+        let computed = values::compute(self.ctx, Some(&row), &self.contributors(&joined, row.object_type), Some(only));
+        if computed.raised.is_some() || matches!(row.state, MvState::Leaving { .. }) {
+            return Ok(());
+        }
+        let mut bag = row.values.to_bag();
+        for &attribute in only {
+            bag.set(attribute, computed.values.as_ref().get(attribute).and_then(ValuesRef::to_values));
+        }
+        let mut row = row;
+        // Causes of these values are set with all others at the end of the batch; until then retained facts stay.
+        row.values = Image::from_bag(&bag);
+        for key in crate::batch::mv_keys(self.ctx, &row) {
+            self.batch.add_mv_key(key, mv);
+        }
+        self.batch.put_mv(row);
+        Ok(())
+    }
+
+    /// Contributors ordered by anchor (connectors by rank come through the rules' order).
+    fn contributors(&self, joined: &[CsId], mv_type: TypeId) -> Vec<Contributor<'_>> {
+        let mut list: Vec<Contributor<'_>> = joined
+            .iter()
+            .filter_map(|id| {
+                let row = self.batch.cs(*id)?;
+                let rules = self.facts.get(id)?.rules.iter().copied().filter(|rule| fits(rule, mv_type)).collect();
+                Some(Contributor { row, dn: self.dns.get(id).map_or("", String::as_str), rules })
+            })
+            .collect();
+        list.sort_by(|a, b| (&a.row.anchor, a.row.id).cmp(&(&b.row.anchor, b.row.id)));
+        list
+    }
+
+    // --- values ---
+
+    fn compute_values(&mut self) -> Result<(), ReadError> {
+        let affected: Vec<MvId> = std::mem::take(&mut self.affected).into_iter().collect();
+        let joined: Vec<CsId> = affected.iter().flat_map(|&mv| self.batch.joined(mv)).collect();
+        self.know_facts(&joined)?;
+        let active: Vec<MvRow> = affected
+            .iter()
+            .filter_map(|&id| self.batch.mv(id))
+            .filter(|mv| mv.state == MvState::Active)
+            .cloned()
+            .collect();
+        let computed = {
+            let (ctx, this) = (self.ctx, &*self);
+            let work: Vec<(&MvRow, Vec<Contributor<'_>>)> =
+                active.iter().map(|mv| (mv, this.contributors(&this.batch.joined(mv.id), mv.object_type))).collect();
+            parallel::map(ctx.threads, &work, |(mv, contributors)| values::compute(ctx, Some(mv), contributors, None))
+        };
+        for (mv, computed) in active.into_iter().zip(computed) {
+            crate::settle::settle_values(self.ctx, &mut self.batch, mv, computed);
+        }
+        self.wake_waiting()
+    }
+
+    /// Objects that wait for a join value which this batch brought into the metaverse.
+    fn wake_waiting(&mut self) -> Result<(), ReadError> {
+        let mut keys: BTreeMap<i64, ()> = BTreeMap::new();
+        for (attribute, value) in self.batch.take_gained_join_values() {
+            for rule in self.ctx.rules.rules().iter().filter(|rule| rule.direction == Direction::Inbound) {
+                for condition in rule.join.iter().flat_map(|group| &group.conditions) {
+                    if condition.metaverse == attribute {
+                        keys.insert(join_key(condition.connector, value.as_ref()), ());
+                    }
+                }
+            }
+        }
+        let missing: Vec<i64> = keys.keys().copied().filter(|key| !self.cs_by_key.contains_key(key)).collect();
+        self.read_cs_keys(missing)?;
+        let waiting: BTreeSet<CsId> = keys.keys().filter_map(|key| self.cs_by_key.get(key)).flatten().copied().collect();
+        self.batch.load_cs(waiting.iter().copied())?;
+        for id in waiting {
+            if let Some(row) = self.batch.cs(id).filter(|row| row.join.is_none()) {
+                let connector = row.connector;
+                self.batch.wake_identity(connector, id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Objects that were refused because of this one are judged again.
+    fn wake_rivals(&mut self, row: &CsRow) -> Result<(), ReadError> {
+        let keys: Vec<i64> = crate::batch::cs_keys(self.ctx, row).into_iter().collect();
+        self.read_cs_keys(keys.clone())?;
+        let rivals: BTreeSet<CsId> = keys.iter().filter_map(|key| self.cs_by_key.get(key)).flatten().copied().collect();
+        self.batch.load_cs(rivals.iter().copied())?;
+        for id in rivals {
+            if let Some(other) = self.batch.cs(id).filter(|r| r.join.is_none() && r.id != row.id) {
+                let connector = other.connector;
+                self.batch.wake_identity(connector, id);
+            }
+        }
+        Ok(())
+    }
+
+    // --- words ---
+
+    fn label(&self, row: &CsRow) -> String {
+        let name = match self.dns.get(&row.id) {
+            Some(dn) if !dn.is_empty() => dn.clone(),
+            _ => row.name.clone(),
+        };
+        format!("{}: {name}", self.ctx.policies.of(row.connector).name)
+    }
+
+    fn conditions(&self, group: &JoinGroup) -> String {
+        let names: Vec<String> = group.conditions.iter().map(|c| format!("`{}`", self.ctx.attribute(c.connector))).collect();
+        names.join(" and ")
+    }
+
+    fn event(&mut self, mv: MvId, event: &str) {
+        let row = HistoryRow { mv, run: self.ctx.run, time: self.ctx.now, event: Some(event.to_owned()), changes: Vec::new() };
+        self.batch.history(row);
+    }
+}
+
+/// Whether two attributes have a value in common.
+pub(crate) fn common(a: Option<ValuesRef<'_>>, b: Option<ValuesRef<'_>>, case_sensitive: bool) -> bool {
+    let (Some(a), Some(b)) = (a, b) else { return false };
+    a.iter().any(|x| b.iter().any(|y| same(x, y, case_sensitive)))
+}
+
+fn same(a: ValueRef<'_>, b: ValueRef<'_>, case_sensitive: bool) -> bool {
+    match (a, b) {
+        (ValueRef::String(a) | ValueRef::Reference(a), ValueRef::String(b) | ValueRef::Reference(b)) => {
+            a == b || (!case_sensitive && fold_case(a) == fold_case(b))
+        }
+        (ValueRef::String(text) | ValueRef::Reference(text), other) | (other, ValueRef::String(text) | ValueRef::Reference(text)) => {
+            let other = other.to_string();
+            text == other || (!case_sensitive && fold_case(text) == fold_case(&other))
+        }
+        _ => a == b,
+    }
+}
+
+/// A value in a join attribute that a metaverse object did not have before.
+pub(crate) type GainedValue = (AttrId, Value);

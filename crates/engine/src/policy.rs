@@ -1,0 +1,99 @@
+//! What an administrator decides about connectors beyond rules: given to the engine with every call.
+
+use std::collections::BTreeMap;
+
+use onesync_model::{AttrId, ConnectorId, TypeId, Value};
+
+/// The decisions for all connectors.
+#[derive(Clone, Debug, Default)]
+pub struct Policies {
+    connectors: BTreeMap<ConnectorId, ConnectorPolicy>,
+    none: ConnectorPolicy,
+}
+
+/// The decisions for one connector.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectorPolicy {
+    /// Its name, for messages.
+    pub name: String,
+    /// Whether it can write at all; where not, exports are computed, shown and counted.
+    pub writable: bool,
+    /// Seconds within which a change that was sent may not be visible yet.
+    pub settle_seconds: u32,
+    /// Whether link values are named by distinguished names (else by anchors).
+    pub links_by_name: bool,
+    /// Whether objects have distinguished names in a hierarchy of containers.
+    pub hierarchical: bool,
+    /// Decisions by object type.
+    pub types: BTreeMap<TypeId, TypePolicy>,
+    /// Attributes nobody can write: computed by rules, never exported.
+    pub read_only: Vec<AttrId>,
+    /// Attributes whose values differ when only their case differs; for all others case does not matter when a
+    /// confirmed value is compared with the one that was sent.
+    pub case_exact: Vec<AttrId>,
+    /// Link attributes.
+    pub link_attributes: Vec<AttrId>,
+    /// What becomes of the join of an object that leaves the scope of all rules while it still exists.
+    pub stay_joined_out_of_scope: bool,
+    /// Attributes by which people search; indexed like join attributes.
+    pub search: Vec<AttrId>,
+}
+
+/// The decisions for one object type of one connector.
+#[derive(Clone, Debug, Default)]
+pub struct TypePolicy {
+    /// Whether objects of this type can be written; where not, they are listed as such and never sent.
+    pub unwritable: bool,
+    /// The attribute whose value identifies an object before it has an anchor.
+    pub create_key: Option<AttrId>,
+    /// Attributes without which an object cannot be created.
+    pub required: Vec<AttrId>,
+    /// The attribute whose value is shown as the name of an object that is to be created.
+    pub name: Option<AttrId>,
+    /// What happens to an object whose metaverse object leaves.
+    pub deprovision: Deprovision,
+    /// How an account is disabled: attribute and value.
+    pub disable: Option<(AttrId, Value)>,
+}
+
+/// What happens to an object at the target when its metaverse object leaves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Deprovision {
+    /// Nothing is written; the link is given up.
+    #[default]
+    Disconnect,
+    /// It is disabled at once and stays so.
+    Disable,
+    /// It is disabled at once (where it can be) and deleted after so many seconds.
+    DisableThenDelete {
+        /// The grace time in seconds.
+        after_seconds: i64,
+    },
+    /// It is deleted after so many seconds, 0 meaning at once.
+    Delete {
+        /// The grace time in seconds.
+        after_seconds: i64,
+    },
+}
+
+impl Policies {
+    /// Takes the decisions.
+    #[must_use]
+    pub fn new(connectors: BTreeMap<ConnectorId, ConnectorPolicy>) -> Self {
+        Self { connectors, none: ConnectorPolicy::default() }
+    }
+
+    /// The decisions for a connector; those of an unknown one forbid everything.
+    #[must_use]
+    pub fn of(&self, connector: ConnectorId) -> &ConnectorPolicy {
+        self.connectors.get(&connector).unwrap_or(&self.none)
+    }
+}
+
+impl ConnectorPolicy {
+    /// The decisions for an object type.
+    #[must_use]
+    pub fn object_type(&self, object_type: TypeId) -> TypePolicy {
+        self.types.get(&object_type).cloned().unwrap_or_default()
+    }
+}

@@ -1,0 +1,99 @@
+//! What a computed metaverse object changes: row, history, errors, agenda.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use onesync_model::{AttrId, ConnectorId, MvId, RuleId, Values, ValuesRef};
+
+use crate::batch::{Batch, Context};
+use crate::state::{HistoryRow, MvRow, Work};
+use crate::values::Computed;
+
+/// Takes computed values into the batch.
+pub(crate) fn settle_values(ctx: &Context<'_>, batch: &mut Batch<'_>, mv: MvRow, computed: Computed) {
+    let id = mv.id;
+    let before = batch.mv_before(id).cloned();
+    let joined = batch.joined(id);
+    for &cs in &joined {
+        batch.heal(cs, |place| place.starts_with("flow:") || place == "object");
+    }
+    for (cs, attribute, message) in &computed.failed {
+        let Some(connector) = batch.cs(*cs).map(|row| row.connector) else { continue };
+        let name = ctx.attribute(*attribute);
+        let alarm = name.eq_ignore_ascii_case("accountEnabled");
+        let message = format!("`{name}`: {message}; the value stays as it was");
+        batch.error(ctx, (*cs, connector), &format!("flow:{name}"), "flow-failed", message, alarm);
+    }
+    if let Some((cs, attribute, message)) = &computed.raised {
+        if let Some(connector) = batch.cs(*cs).map(|row| row.connector) {
+            let message = format!("`{}`: {message}; nothing of this object changes", ctx.attribute(*attribute));
+            batch.error(ctx, (*cs, connector), "object", "sync-rule-error-function-triggered", message, false);
+        }
+        return;
+    }
+    if let Some(until) = computed.valid_until {
+        batch.wake_at(Work::Values(id), ConnectorId(0), until);
+    }
+    let changes = differences(before.as_ref(), &computed);
+    let picks_before = before.as_ref().map(|row| row.picks.clone()).unwrap_or_default();
+    let attributes: BTreeSet<AttrId> = picks_before
+        .iter()
+        .filter(|pick| !computed.picks.contains(pick))
+        .chain(computed.picks.iter().filter(|pick| !picks_before.contains(pick)))
+        .map(|pick| pick.attribute)
+        .collect();
+    for &attribute in &attributes {
+        batch.wake(Work::MvLinks(id, attribute));
+    }
+    if !changes.is_empty() || before.is_none() {
+        batch.wake(Work::Outbound(id));
+    }
+    if !changes.is_empty() {
+        batch.gained_join_values(ctx, &changes);
+        batch.history(HistoryRow { mv: id, run: ctx.run, time: ctx.now, event: None, changes });
+    }
+    batch.put_mv(MvRow { values: computed.values, causes: computed.causes, picks: computed.picks, ..mv });
+}
+
+/// Attribute, old values, new values, rule.
+pub(crate) type Difference = (AttrId, Option<Values>, Option<Values>, Option<RuleId>);
+
+fn differences(before: Option<&MvRow>, computed: &Computed) -> Vec<Difference> {
+    let rules: BTreeMap<AttrId, RuleId> = computed.causes.iter().rev().map(|c| (c.attribute, c.rule)).collect();
+    let mut out = Vec::new();
+    let mut old = before.map(|row| row.values.as_ref().iter()).into_iter().flatten().peekable();
+    let mut new = computed.values.as_ref().iter().peekable();
+    loop {
+        let (attribute, was, is) = match (old.peek(), new.peek()) {
+            (None, None) => return out,
+            (Some(&(a, was)), Some(&(b, is))) if a == b => {
+                old.next();
+                new.next();
+                if was.same_as(is) {
+                    continue;
+                }
+                (a, Some(was), Some(is))
+            }
+            (Some(&(a, was)), other) if other.is_none_or(|&(b, _)| a < b) => {
+                old.next();
+                (a, Some(was), None)
+            }
+            (_, Some(&(b, is))) => {
+                new.next();
+                (b, None, Some(is))
+            }
+            (Some(_), None) => return out, // the arm before it takes every such case
+        };
+        let owned = |values: Option<ValuesRef<'_>>| values.and_then(ValuesRef::to_values);
+        out.push((attribute, owned(was), owned(is), rules.get(&attribute).copied()));
+    }
+}
+
+/// Whether nothing is left that could bring a metaverse object back.
+pub(crate) fn has_target(batch: &Batch<'_>, ctx: &Context<'_>, mv: MvId) -> bool {
+    batch.joined(mv).into_iter().filter_map(|id| batch.cs(id)).any(|row| {
+        row.join.is_some_and(|join| {
+            join.owned
+                || ctx.rules.rule(join.rule).is_some_and(|rule| rule.direction == onesync_rules::Direction::Outbound)
+        })
+    })
+}

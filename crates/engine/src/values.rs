@@ -1,0 +1,168 @@
+//! The values of a metaverse object: a pure function of the images of its joined objects, the rules, its retained
+//! facts and the time.
+
+use std::collections::BTreeMap;
+
+use onesync_expr::Source;
+use onesync_model::{AttrId, Bag, CsId, Image, RuleId, Time, TypeId, Values, ValuesRef};
+use onesync_rules::Rule;
+
+use crate::batch::{Context, CsSource};
+use crate::resolve::{Candidate, Resolved, collect, groups, resolve, seed};
+use crate::state::{Cause, CsRow, LinkPick, MvRow, Retained};
+
+/// One joined object, ready for computing.
+pub(crate) struct Contributor<'a> {
+    pub(crate) row: &'a CsRow,
+    pub(crate) dn: &'a str,
+    /// The inbound rules in scope that fit the metaverse object's type.
+    pub(crate) rules: Vec<&'a Rule>,
+}
+
+/// What a metaverse object should be.
+#[derive(Debug)]
+pub(crate) struct Computed {
+    pub(crate) values: Image,
+    pub(crate) causes: Vec<Cause>,
+    pub(crate) picks: Vec<LinkPick>,
+    /// When it must be computed again although nothing changed.
+    pub(crate) valid_until: Option<Time>,
+    /// Flows that failed: source object, attribute, message.
+    pub(crate) failed: Vec<(CsId, AttrId, String)>,
+    /// `Error()` was called: nothing of the object changes. Source object, attribute, message.
+    pub(crate) raised: Option<(CsId, AttrId, String)>,
+}
+
+/// Computes all values, or only those of `only`, of an object whose contributors come ordered by anchor.
+pub(crate) fn compute(ctx: &Context<'_>, before: Option<&MvRow>, contributors: &[Contributor<'_>], only: Option<&[AttrId]>) -> Computed {
+    let sources: Vec<CsSource<'_>> = contributors
+        .iter()
+        .map(|c| CsSource { row: c.row, dn: c.dn, parameters: ctx.rules.parameters(c.row.connector) })
+        .collect();
+    let rules: Vec<&[&Rule]> = contributors.iter().map(|c| c.rules.as_slice()).collect();
+    let candidates = collect(&rules);
+    let old = Old::new(before);
+    let mut out = Computed {
+        values: Image::empty(),
+        causes: Vec::with_capacity(96),
+        picks: Vec::new(),
+        valid_until: None,
+        failed: Vec::new(),
+        raised: None,
+    };
+    let mut bag = Bag::new();
+    for (attribute, group) in groups(&candidates) {
+        if only.is_some_and(|only| only.binary_search(&attribute).is_err()) {
+            continue;
+        }
+        let resolved = resolve(
+            group,
+            ctx.now,
+            |c| seed_for(ctx, contributors, c),
+            |index| source(&sources, index),
+            |_| old.applied_once(attribute),
+            &mut out.valid_until,
+        );
+        let source_of = |index: usize| {
+            group.get(index).and_then(|c| contributors.get(c.source)).map_or(CsId(0), |c| c.row.id)
+        };
+        match resolved {
+            Resolved::Values { values, from, once } => {
+                for index in from {
+                    if let Some(candidate) = group.get(index) {
+                        let retained = if once && candidate.flow.once { Retained::Once } else { Retained::No };
+                        out.causes.push(old.cause(ctx, attribute, &values, candidate.rule.id, source_of(index), retained));
+                    }
+                }
+                bag.set(attribute, Some(values));
+            }
+            Resolved::Links(links) => out.picks.extend(links.into_iter().filter_map(|(index, source_attribute)| {
+                let rule = group.get(index)?.rule.id;
+                Some(LinkPick { attribute, source: source_of(index), source_attribute, rule })
+            })),
+            Resolved::Absent => {}
+            Resolved::Keep => old.keep(attribute, &mut bag, &mut out),
+            Resolved::Failed { from, message } => {
+                old.keep(attribute, &mut bag, &mut out);
+                out.failed.push((source_of(from), attribute, message));
+            }
+            Resolved::Raised { from, message } => {
+                out.raised = Some((source_of(from), attribute, message));
+                break;
+            }
+        }
+    }
+    out.values = Image::from_bag(&bag);
+    out.picks.sort_unstable();
+    out
+}
+
+fn source<'s>(sources: &'s [CsSource<'_>], index: usize) -> &'s dyn Source {
+    // Candidates carry indices that `collect` took from this very list.
+    &sources[index]
+}
+
+fn seed_for(ctx: &Context<'_>, contributors: &[Contributor<'_>], candidate: &Candidate<'_>) -> u64 {
+    if candidate.flow.program().is_none() {
+        return 0;
+    }
+    let anchor = contributors.get(candidate.source).and_then(|c| c.row.anchor.as_ref());
+    let object = anchor.map_or(&[][..], |anchor| &anchor.0);
+    seed(object, ctx.attribute(candidate.flow.target), &candidate.rule.name)
+}
+
+/// What was there before, and why.
+struct Old<'a> {
+    row: Option<&'a MvRow>,
+    causes: BTreeMap<AttrId, Vec<Cause>>,
+}
+
+impl<'a> Old<'a> {
+    fn new(row: Option<&'a MvRow>) -> Self {
+        let mut causes: BTreeMap<AttrId, Vec<Cause>> = BTreeMap::new();
+        for cause in row.map(|row| row.causes.as_slice()).unwrap_or_default() {
+            causes.entry(cause.attribute).or_default().push(*cause);
+        }
+        Self { row, causes }
+    }
+
+    fn values(&self, attribute: AttrId) -> Option<Values> {
+        self.row?.values.as_ref().get(attribute).and_then(ValuesRef::to_values)
+    }
+
+    fn causes(&self, attribute: AttrId) -> &[Cause] {
+        self.causes.get(&attribute).map_or(&[], Vec::as_slice)
+    }
+
+    /// The value that was applied once. Any rule's counts: a better rule that comes later must not change it either.
+    fn applied_once(&self, attribute: AttrId) -> Option<Values> {
+        let once = self.causes(attribute).iter().any(|cause| cause.retained == Retained::Once);
+        once.then(|| self.values(attribute)).flatten()
+    }
+
+    /// The cause of a value; one that stays equal keeps the run that first gave it.
+    fn cause(&self, ctx: &Context<'_>, attribute: AttrId, values: &Values, rule: RuleId, source: CsId, retained: Retained) -> Cause {
+        let known = self.causes(attribute).iter().find(|cause| cause.rule == rule && cause.source == source);
+        let run = match known {
+            Some(known) if self.values(attribute).as_ref() == Some(values) => known.run,
+            _ => ctx.run,
+        };
+        Cause { attribute, rule, source, run, retained }
+    }
+
+    fn keep(&self, attribute: AttrId, bag: &mut Bag, out: &mut Computed) {
+        bag.set(attribute, self.values(attribute));
+        out.causes.extend(self.causes(attribute).iter().map(|cause| Cause {
+            retained: if cause.retained == Retained::No { Retained::Kept } else { cause.retained },
+            ..*cause
+        }));
+        if let Some(row) = self.row {
+            out.picks.extend(row.picks.iter().filter(|pick| pick.attribute == attribute));
+        }
+    }
+}
+
+/// Whether a rule is for a metaverse object of this type.
+pub(crate) fn fits(rule: &Rule, mv_type: TypeId) -> bool {
+    rule.metaverse.is_none_or(|wanted| wanted == mv_type)
+}
