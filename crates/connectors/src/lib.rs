@@ -4,6 +4,11 @@
 //! know neither each other nor the store: they are given a selection of attributes with their ids, and give entries.
 //! Deliberately absent: rules, decisions, scheduling, retries across steps.
 
+pub mod ad_schema;
 pub mod contract;
+pub mod kinds;
+pub mod ldif;
+pub mod memory;
+pub mod pages;
 
 pub use contract::*;
