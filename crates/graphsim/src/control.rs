@@ -1,4 +1,15 @@
 //! The control plane under `/_sim/`: never below `/v1.0`, no sign-in, loopback only by the listener's address.
+//!
+//! | request | does |
+//! | --- | --- |
+//! | `POST seed` | fills the tenant from [`SeedData`]; answers the new ids |
+//! | `GET dump` | the tenant, readable |
+//! | `GET snapshot`, `POST restore` | the whole simulator |
+//! | `GET`, `PUT tenant` and `behaviours` | settings |
+//! | `GET`, `POST`, `DELETE faults`, `PUT faults/random` | faults; rules come with how often they have matched |
+//! | `POST clock/advance` `{"seconds": n}` | moves the clock |
+//! | `POST delta/expire` | makes all delta tokens expired ones |
+//! | `GET statistics`, `GET log?after=n`, `PUT log/bodies` `true`, `DELETE log` | what has come |
 
 use serde::Deserialize;
 use serde_json::{Value, json};

@@ -111,7 +111,7 @@ pub(crate) fn run(world: &mut World, mut incoming: Incoming) -> Outcome {
         apply(world, strike, &incoming, &entry, &base, &mut resp, &mut wire);
         unit = 1;
     }
-    decorate(world, &mut resp, &entry, unit);
+    decorate(world, &mut resp, &entry, &base, unit);
     entry.status = if wire == Wire::Reset { 0 } else { resp.status };
     if world.log.keep_bodies {
         entry.response_body = match &resp.body {
@@ -319,7 +319,7 @@ fn usual(status: u16) -> (&'static str, &'static str) {
 }
 
 /// Headers every answer carries.
-fn decorate(world: &World, resp: &mut Resp, entry: &LogEntry, unit: u32) {
+fn decorate(world: &World, resp: &mut Resp, entry: &LogEntry, base: &str, unit: u32) {
     let mut add = |name: &'static str, value: String| resp.headers.push((name, value));
     add("request-id", entry.request_id.clone());
     add("client-request-id", entry.client_request_id.clone().unwrap_or_else(|| entry.request_id.clone()));
@@ -339,7 +339,7 @@ fn decorate(world: &World, resp: &mut Resp, entry: &LogEntry, unit: u32) {
         if let (201, Body::Json(value)) = (resp.status, &resp.body)
             && let Some(id) = value.get("id").and_then(Value::as_str)
         {
-            resp.headers.push(("Location", format!("/v1.0/directoryObjects/{id}")));
+            resp.headers.push(("Location", format!("{base}/v1.0/directoryObjects/{id}")));
         }
     }
     let media = match &resp.body {

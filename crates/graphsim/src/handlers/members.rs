@@ -16,7 +16,7 @@ use crate::world::World;
 /// Ids one `checkMemberGroups` may name.
 const CHECK_MAX: usize = 20;
 
-/// `members…`, `owners…`, `transitiveMembers…` of a group.
+/// `members...`, `owners...`, `transitiveMembers...` of a group.
 pub(super) fn links(world: &mut World, req: &Req, ix: Ix, rest: &[&str]) -> Result<Resp, GraphError> {
     let (which, transitive) = match rest.first().copied() {
         Some("owners") => (LinkAttr::Owners, false),
@@ -106,7 +106,7 @@ fn references(world: &World, req: &Req, ix: Ix, which: LinkAttr) -> Resp {
     )
 }
 
-/// `memberOf…`, `transitiveMemberOf…`, `directReports`.
+/// `memberOf...`, `transitiveMemberOf...`, `directReports`.
 pub(super) fn backlinks(world: &mut World, req: &Req, ix: Ix, rest: &[&str]) -> Result<Resp, GraphError> {
     let items = match rest.first().copied() {
         Some("directReports") => world.state.reports(ix).collect(),

@@ -26,7 +26,7 @@ pub(crate) enum Filter {
     Starts(String, String),
     Ends(String, String),
     Any(String, Box<Filter>),
-    /// Inside `any(x:…)`: the item itself, or one of its members.
+    /// Inside `any(x:...)`: the item itself, or one of its members.
     IsTrue(String),
 }
 

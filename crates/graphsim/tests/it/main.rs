@@ -16,6 +16,7 @@ mod examples;
 mod faults;
 mod lab;
 mod members;
+mod program;
 mod scale;
 mod schema;
 mod tenant;
