@@ -36,6 +36,11 @@ pub trait Connector: Send + Sync {
     /// What this connector can do.
     fn capabilities(&self) -> Capabilities;
 
+    /// What attributes mean to this connector, by object type. A connector that only reads needs none.
+    fn type_roles(&self) -> Vec<TypeRoles> {
+        Vec::new()
+    }
+
     /// Looks at the directory without changing it: reachability, rights, per feature.
     async fn test(&self) -> Result<TestReport, ConnectorError>;
 
@@ -89,6 +94,23 @@ pub struct Capabilities {
     pub settle_seconds: u32,
     /// Objects have distinguished names in a hierarchy of containers.
     pub hierarchical: bool,
+    /// Link values name their targets by distinguished name or other name (else by anchor).
+    pub links_by_name: bool,
+}
+
+/// What attributes of one object type mean to a connector that writes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TypeRoles {
+    /// The object type.
+    pub object_type: String,
+    /// The attribute that identifies an object before it has an anchor.
+    pub create_key: Option<String>,
+    /// The attribute whose value is shown as the name of an object that is to be created.
+    pub name: Option<String>,
+    /// The attribute that enables an account.
+    pub enabled: Option<String>,
+    /// Whether people sign in with it: such objects are disabled and deleted later when they leave, others stay.
+    pub account: bool,
 }
 
 /// Identifies an object that may or may not have been created.
