@@ -58,6 +58,10 @@ pub struct Rule {
     pub name: String,
     /// The file it was read from, as an index into what was compiled.
     pub file: usize,
+    /// What it is for, in its author's words.
+    pub description: Option<String>,
+    /// The lasting name of a shipped or imported rule.
+    pub tag: Option<String>,
     /// Which way it flows.
     pub direction: Direction,
     /// The connector it is for.
@@ -138,8 +142,8 @@ pub struct Flow {
     pub once: bool,
     /// How it goes together with flows of other rules to the same attribute.
     pub merge: MergeType,
-    /// Days after which its value is computed again, for values that depend on the clock.
-    pub recheck_days: Option<u32>,
+    /// Seconds after which a value that depends on the clock is computed again at the latest.
+    pub recheck_seconds: Option<u32>,
 }
 
 /// Where the values of a flow come from.
@@ -188,8 +192,8 @@ impl Flow {
             FlowSource::Link(LinkFlow { source, guard: None }) => return Ok(fixed(Outcome::Link(*source))),
         };
         let mut evaluated = convert_outcome(evaluated, self.target_def)?;
-        if let (Some(days), Some(_)) = (self.recheck_days, evaluated.valid_until) {
-            evaluated.valid_until = Some(env.now.plus_seconds(i64::from(days) * 86_400));
+        if let (Some(seconds), Some(until)) = (self.recheck_seconds, evaluated.valid_until) {
+            evaluated.valid_until = Some(until.min(env.now.plus_seconds(i64::from(seconds))));
         }
         Ok(evaluated)
     }

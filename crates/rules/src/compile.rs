@@ -1,0 +1,375 @@
+//! From rule files, connectors and schemas to a [`RuleSet`]: names are looked up, rules for a kind of connector or
+//! for several object types become one rule each, and whatever is wrong is said with its place.
+
+use onesync_model::{AttrId, Names, RuleId, Schema, TypeId, hash128};
+
+use crate::diagnostic::{Place, Sink};
+use crate::flows::FlowCompiler;
+use crate::reader::{At, ClauseText, ConditionText, RuleText, read_rule};
+use crate::scope::{Clause, Operand, Scope, next_parameter};
+use crate::suggest::did_you_mean;
+use crate::{
+    ConnectorInfo, Diagnostic, Direction, JoinCondition, JoinGroup, LinkType, Rule, RuleFile, RuleSet, check,
+};
+
+/// Rule files a configuration may have. Azure AD Connect ships 62; a forest more adds about 20.
+pub const RULE_FILES_MAX: usize = 5_000;
+
+/// Parameters that every connector has, with the value they have where the configuration gives none.
+///
+/// `UsageLocation.Default` is empty, so that the shipped rules can ask for it without it being set.
+const PARAMETERS_DEFAULT: [(&str, &str); 1] = [("UsageLocation.Default", "")];
+
+/// The result of [`compile`].
+#[derive(Debug)]
+pub struct Compiled {
+    /// The rules; `None` when there are errors.
+    pub rules: Option<RuleSet>,
+    /// All findings, by file and place.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Compiles rule files for the connectors at hand.
+///
+/// `rule_ids` gives the id of a rule's version: it is asked once per compiled rule, with the connector's and the
+/// rule's name (and the object type, where the rule lists several) and a hash of the rule's text, and must give the
+/// same id for the same two.
+pub fn compile(
+    files: &[RuleFile],
+    connectors: &[ConnectorInfo],
+    metaverse: &Schema,
+    names: &mut Names,
+    rule_ids: &mut dyn FnMut(&str, &[u8; 16]) -> RuleId,
+) -> Compiled {
+    let mut sink = Sink::new(files);
+    if files.len() > RULE_FILES_MAX {
+        sink.error(
+            &Place { file: 0, span: 0..0 },
+            format!("{} rule files, more than the {RULE_FILES_MAX} allowed", files.len()),
+        );
+        return Compiled { rules: None, diagnostics: sink.finish() };
+    }
+    let texts: Vec<RuleText> = (0..files.len())
+        .filter_map(|file| read_rule(file, &mut sink))
+        .filter(|text| !text.disabled)
+        .collect();
+    let connectors: Vec<ConnectorInfo> = connectors.iter().map(with_own_parameters).collect();
+    let dn = names.intern("dn");
+    let mut compiler = Compiler { connectors: &connectors, metaverse, names, sink: &mut sink, rule_ids, dn };
+    let mut rules = Vec::new();
+    for text in &texts {
+        compiler.rule(text, &mut rules);
+    }
+    check::across_rules(&rules, &texts, &connectors, compiler.names, &mut sink);
+    let set = (!sink.has_errors()).then(|| RuleSet::new(rules.into_iter().map(|(rule, _)| rule).collect(), &connectors));
+    Compiled { rules: set, diagnostics: sink.finish() }
+}
+
+fn with_own_parameters(connector: &ConnectorInfo) -> ConnectorInfo {
+    let mut connector = connector.clone();
+    let own = [("Connector.ID", connector.id.to_string()), ("Connector.Name", connector.name.clone())];
+    let defaults = PARAMETERS_DEFAULT.iter().map(|&(name, value)| (name, value.to_owned()));
+    for (name, value) in own.into_iter().chain(defaults) {
+        connector.parameters.entry(name.to_owned()).or_insert(value);
+    }
+    connector
+}
+
+/// One side of a rule: what it may name there.
+pub(crate) struct Side<'a> {
+    /// `None` while a connector's schema is not known.
+    pub schema: Option<&'a Schema>,
+    /// `None` for any type (`*`).
+    pub object: Option<TypeId>,
+    /// For messages: `connector contoso.com` or `the metaverse`.
+    pub place_name: String,
+    /// Attributes that may be missing.
+    pub optional: &'a [At<String>],
+    /// Whether `dn` stands for the distinguished name.
+    pub has_dn: bool,
+}
+
+impl Side<'_> {
+    /// Whether an attribute can be named here without complaint.
+    pub fn allows(&self, id: AttrId, name: &str) -> bool {
+        let Some(schema) = self.schema else { return true };
+        let known = match self.object {
+            Some(object) => schema.allows(object, id),
+            None => schema.attributes.contains_key(&id),
+        };
+        known || self.is_optional(name)
+    }
+
+    fn is_optional(&self, name: &str) -> bool {
+        self.optional.iter().any(|pattern| match pattern.value.strip_suffix('*') {
+            Some(start) => name.get(..start.len()).is_some_and(|n| n.eq_ignore_ascii_case(start)),
+            None => pattern.value.eq_ignore_ascii_case(name),
+        })
+    }
+
+    /// The names that could have been meant.
+    pub fn known_names(&self) -> Vec<&str> {
+        let Some(schema) = self.schema else { return Vec::new() };
+        schema
+            .attributes
+            .values()
+            .filter(|def| self.object.is_none_or(|object| schema.allows(object, def.id)))
+            .map(|def| def.name.as_str())
+            .collect()
+    }
+}
+
+pub(crate) struct Compiler<'a, 'f> {
+    connectors: &'a [ConnectorInfo],
+    metaverse: &'a Schema,
+    pub names: &'a mut Names,
+    pub sink: &'a mut Sink<'f>,
+    rule_ids: &'a mut dyn FnMut(&str, &[u8; 16]) -> RuleId,
+    dn: AttrId,
+}
+
+impl<'a> Compiler<'a, '_> {
+    /// Compiles one file for each connector and object type it is for; each with the index of its text's file.
+    fn rule(&mut self, text: &RuleText, out: &mut Vec<(Rule, usize)>) {
+        let connectors = self.connectors_of(&text.connector);
+        let Some(metaverse) = self.metaverse_type(text) else { return };
+        let several = connectors.len() > 1 || text.objects.len() > 1 || text.connector.value.starts_with("kind:");
+        for connector in connectors {
+            for object in &text.objects {
+                let id = self.names.intern_type(&object.value);
+                let schema = &connector.schema;
+                if !schema.types.is_empty() && !schema.types.contains_key(&id) {
+                    self.unknown_object(object, connector, several);
+                    continue;
+                }
+                out.extend(self.rule_for(text, connector, object, metaverse).map(|rule| (rule, text.file)));
+            }
+        }
+    }
+
+    fn connectors_of(&mut self, name: &At<String>) -> Vec<&'a ConnectorInfo> {
+        if let Some(kind) = name.value.strip_prefix("kind:") {
+            let found: Vec<_> = self.connectors.iter().filter(|c| c.kind == kind.trim()).collect();
+            if found.is_empty() {
+                let hint = did_you_mean(kind, self.connectors.iter().map(|c| c.kind.as_str()));
+                self.sink
+                    .warning(&name.place, format!("no connector of kind `{kind}`: the rule is for nothing"))
+                    .hint_if(hint);
+            }
+            return found;
+        }
+        let found: Vec<_> = self.connectors.iter().filter(|c| c.name == name.value).collect();
+        if found.is_empty() {
+            let known = || self.connectors.iter().map(|c| c.name.as_str());
+            let hint = did_you_mean(&name.value, known()).unwrap_or_else(|| {
+                format!("configured are {}", known().collect::<Vec<_>>().join(", "))
+            });
+            self.sink.error(&name.place, format!("unknown connector `{}`", name.value)).hint(hint);
+        }
+        found
+    }
+
+    /// The metaverse type: the inner `None` is `*`.
+    #[expect(clippy::option_option, reason = "unknown and any are different")]
+    fn metaverse_type(&mut self, text: &RuleText) -> Option<Option<TypeId>> {
+        let At { value, place } = &text.metaverse;
+        if value == "*" {
+            let problem = match (text.direction, text.link.value) {
+                (Direction::Outbound, _) => Some("an outbound rule names its metaverse type"),
+                (_, LinkType::Provision) => Some("a rule that provisions names its metaverse type"),
+                _ if !text.flows.is_empty() => Some("a rule for any metaverse type only joins, without flows"),
+                _ => None,
+            };
+            if let Some(problem) = problem {
+                self.sink.error(place, problem).hint("write the type instead of `*`, one rule for each");
+                return None;
+            }
+            return Some(None);
+        }
+        let id = self.names.find_type(value).filter(|id| self.metaverse.types.contains_key(id));
+        if id.is_none() {
+            let hint = did_you_mean(value, self.metaverse.types.values().map(|t| t.name.as_str()));
+            self.sink.error(place, format!("unknown metaverse object type `{value}`")).hint_if(hint);
+        }
+        id.map(Some)
+    }
+
+    fn unknown_object(&mut self, object: &At<String>, connector: &ConnectorInfo, several: bool) {
+        let message = format!("connector `{}` has no object type `{}`", connector.name, object.value);
+        if several {
+            // A rule for a kind of directory meets directories that lack a type; the rest of it still counts.
+            self.sink.note(&object.place, format!("{message}: the rule does nothing there"));
+            return;
+        }
+        let hint = did_you_mean(&object.value, connector.schema.types.values().map(|t| t.name.as_str()));
+        self.sink.error(&object.place, message).hint_if(hint);
+    }
+
+    fn rule_for(
+        &mut self,
+        text: &RuleText,
+        connector: &'a ConnectorInfo,
+        object: &At<String>,
+        metaverse: Option<TypeId>,
+    ) -> Option<Rule> {
+        let object_id = self.names.intern_type(&object.value);
+        let cs = Side {
+            schema: (!connector.schema.types.is_empty()).then_some(&connector.schema),
+            object: Some(object_id),
+            place_name: format!("`{}` of connector `{}`", object.value, connector.name),
+            optional: &text.optional,
+            has_dn: true,
+        };
+        let mv = Side {
+            schema: Some(self.metaverse),
+            object: metaverse,
+            place_name: format!("`{}` of the metaverse", text.metaverse.value),
+            optional: &[],
+            has_dn: false,
+        };
+        let (source, target) = match text.direction {
+            Direction::Inbound => (&cs, &mv),
+            Direction::Outbound => (&mv, &cs),
+        };
+        let scope = self.scope(&text.scope, source, connector);
+        let join = text.join.iter().map(|group| self.join_group(group, &cs, &mv)).collect::<Option<Vec<_>>>();
+        let flows = FlowCompiler { compiler: self, source, target, connector, rule: text }.flows();
+        let key = if text.objects.len() > 1 {
+            format!("{}/{}/{}", connector.name, text.name.value, object.value)
+        } else {
+            format!("{}/{}", connector.name, text.name.value)
+        };
+        let hash = hash128(&[self.sink.text(text.file).as_bytes()]);
+        Some(Rule {
+            id: (self.rule_ids)(&key, &hash.0),
+            order: 0,
+            name: text.name.value.clone(),
+            description: text.description.clone(),
+            tag: text.tag.clone(),
+            file: text.file,
+            direction: text.direction,
+            connector: connector.id,
+            object: object_id,
+            metaverse,
+            link: text.link.value,
+            precedence: text.precedence.value,
+            scope: scope?,
+            join: join?,
+            flows,
+            password_sync: text.password_sync,
+        })
+    }
+
+    fn scope(&mut self, groups: &[Vec<ClauseText>], side: &Side<'_>, connector: &ConnectorInfo) -> Option<Scope> {
+        let groups = groups
+            .iter()
+            .map(|group| group.iter().map(|text| self.clause(text, side, connector)).collect::<Option<Vec<_>>>())
+            .collect::<Option<Vec<_>>>()?;
+        Some(Scope::new(groups))
+    }
+
+    fn clause(&mut self, text: &ClauseText, side: &Side<'_>, connector: &ConnectorInfo) -> Option<Clause> {
+        let id = self.attribute(&text.attribute, side)?;
+        let operand = if side.has_dn && id == self.dn {
+            Operand::Dn
+        } else if side.schema.is_some_and(|schema| schema.is_link(id)) {
+            if !text.operator.is_presence() {
+                self.sink
+                    .error(&text.place, format!("`{}` holds links: a scope can ask only whether there are any", text.attribute.value))
+                    .hint("use ISNULL or ISNOTNULL, or flow what you need into an attribute of its own");
+                return None;
+            }
+            Operand::Link(id)
+        } else {
+            Operand::Attribute(id)
+        };
+        for value in &text.values {
+            self.parameters_of(&value.value, &value.place, connector);
+            let is_mask = crate::scope::parse_integer(&value.value).is_some() || value.value.contains('%');
+            if text.operator.is_bitwise() && !is_mask {
+                self.sink
+                    .error(&value.place, format!("`{}` is no mask of bits", value.value))
+                    .hint("write a whole number, e.g. 2 for a disabled account");
+                return None;
+            }
+        }
+        Some(Clause {
+            operand,
+            attribute: text.attribute.value.clone(),
+            operator: text.operator,
+            values: text.values.iter().map(|value| value.value.clone()).collect(),
+        })
+    }
+
+    /// Warns of each `%Name%` that is set neither for the connector nor for its domains by its kind.
+    pub fn parameters_of(&mut self, text: &str, place: &Place, connector: &ConnectorInfo) {
+        let mut rest = text;
+        while let Some((_, name, after)) = next_parameter(rest) {
+            rest = after;
+            if !connector.parameters.contains_key(name) && !is_domain_parameter(name) {
+                let hint = did_you_mean(name, connector.parameters.keys().map(String::as_str))
+                    .unwrap_or_else(|| format!("add `{name}` to the parameters of connector `{}`", connector.name));
+                self.sink
+                    .warning(place, format!("parameter `%{name}%` is not set for connector `{}`", connector.name))
+                    .hint(hint);
+            }
+        }
+    }
+
+    fn join_group(&mut self, group: &[ConditionText], cs: &Side<'_>, mv: &Side<'_>) -> Option<JoinGroup> {
+        let conditions = group
+            .iter()
+            .map(|condition| {
+                let (connector, metaverse) =
+                    (self.attribute(&condition.connector, cs), self.attribute(&condition.metaverse, mv));
+                let (connector, metaverse) = (connector?, metaverse?);
+                for (id, text, side) in [(connector, &condition.connector, cs), (metaverse, &condition.metaverse, mv)] {
+                    if side.schema.is_some_and(|schema| schema.is_link(id)) {
+                        self.sink
+                            .error(&text.place, format!("`{}` holds links and cannot be joined on", text.value))
+                            .hint("join on an attribute with values");
+                        return None;
+                    }
+                }
+                Some(JoinCondition { connector, metaverse, case_sensitive: condition.case_sensitive })
+            })
+            .collect::<Option<Vec<_>>>()?;
+        Some(JoinGroup { conditions })
+    }
+
+    /// Looks an attribute up on one side.
+    pub fn attribute(&mut self, name: &At<String>, side: &Side<'_>) -> Option<AttrId> {
+        let id = self.names.intern(&name.value);
+        if (side.has_dn && id == self.dn) || side.allows(id, &name.value) {
+            return Some(id);
+        }
+        self.unknown_attribute(&name.value, &name.place, side);
+        None
+    }
+
+    pub fn unknown_attribute(&mut self, name: &str, place: &Place, side: &Side<'_>) {
+        let elsewhere = side.schema.is_some_and(|schema| {
+            self.names.find(name).is_some_and(|id| schema.attributes.contains_key(&id))
+        });
+        let hint = did_you_mean(name, side.known_names()).or_else(|| {
+            elsewhere.then(|| format!("`{name}` exists, but not for objects of this type"))
+        });
+        let fallback = if side.has_dn {
+            "refresh the connector's schema, or list it under `optional` if directories may lack it"
+        } else {
+            "add it to metaverse.toml"
+        };
+        self.sink
+            .error(place, format!("unknown attribute `{name}` for {}", side.place_name))
+            .hint(hint.unwrap_or_else(|| fallback.to_owned()));
+    }
+
+    pub fn is_dn(&self, id: AttrId) -> bool {
+        id == self.dn
+    }
+}
+
+/// Whether a connector gives a parameter per domain, when it sees the object.
+fn is_domain_parameter(name: &str) -> bool {
+    name.starts_with("Domain.") || name.starts_with("Forest.")
+}
