@@ -92,7 +92,7 @@ fn user() -> Entry {
         ("instanceType", 1),
         ("primaryGroupID", 3),
         ("sAMAccountType", 9),
-        ("thumbnailPhoto", 200),
+        ("thumbnailPhoto", 350),
     ] {
         list.push((name, vec![vec![b'x'; size]]));
     }

@@ -52,7 +52,7 @@ impl Authority {
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum Start {
+enum Behaviour {
     Ldaps,
     StartTls,
     /// Refuses StartTLS.
@@ -66,7 +66,7 @@ enum Start {
 /// Runs a server that answers binds and searches over TLS; gives options that reach it.
 async fn server(
     authority: &Authority,
-    start: Start,
+    behaviour: Behaviour,
     clients: Option<&Authority>,
     name: &str,
     change: impl FnOnce(&mut CertificateParams),
@@ -94,12 +94,12 @@ async fn server(
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let mut peer = Peer::new(stream);
-            if start == Start::Plain {
+            if behaviour == Behaviour::Plain {
                 peer.raw(b"220 mail.example.test ready\r\n").await;
                 peer.until_closed().await;
                 continue;
             }
-            if start != Start::Ldaps && !answer_start_tls(&mut peer, start).await {
+            if behaviour != Behaviour::Ldaps && !answer_start_tls(&mut peer, behaviour).await {
                 continue;
             }
             let Ok(stream) = acceptor.accept(peer.stream).await else { continue };
@@ -117,27 +117,30 @@ async fn server(
         }
     });
     let mut options = ConnectOptions::new(&format!("ldap://localhost:{port}")).expect("an address");
-    options.tls =
-        if matches!(start, Start::Ldaps | Start::Plain) { TlsMode::Ldaps } else { TlsMode::StartTls };
+    options.tls = if matches!(behaviour, Behaviour::Ldaps | Behaviour::Plain) {
+        TlsMode::Ldaps
+    } else {
+        TlsMode::StartTls
+    };
     options.ca_pem = Some(authority.pem());
     options.connect_timeout = Duration::from_secs(5);
     options
 }
 
-async fn answer_start_tls(peer: &mut Peer, start: Start) -> bool {
+async fn answer_start_tls(peer: &mut Peer, behaviour: Behaviour) -> bool {
     let request = peer.expect().await;
     let Op::ExtendedRequest(extended) = request.op else { panic!("StartTLS was due") };
     assert_eq!(extended.name, START_TLS);
-    let code = if start == Start::Refuses { ResultCode::Unavailable } else { ResultCode::Success };
+    let code = if behaviour == Behaviour::Refuses { ResultCode::Unavailable } else { ResultCode::Success };
     let response = |result| ExtendedResponse { result, name: None, value: None };
     let answer = Message::new(request.id, Op::ExtendedResponse(response(LdapResult::new(code))));
     let mut bytes = answer.encode().expect("encodable").to_vec();
-    if start == Start::Injects {
+    if behaviour == Behaviour::Injects {
         let bind = Op::BindResponse(LdapResult::new(ResultCode::Success), None);
         bytes.extend(Message::new(1, bind).encode().expect("encodable"));
     }
     peer.stream.write_all(&bytes).await.expect("sent");
-    matches!(start, Start::StartTls | Start::Injects)
+    matches!(behaviour, Behaviour::StartTls | Behaviour::Injects)
 }
 
 fn problem(error: LdapError) -> TlsProblem {
@@ -154,8 +157,8 @@ fn problem(error: LdapError) -> TlsProblem {
 #[tokio::test]
 async fn ldaps_and_start_tls_carry_a_password() {
     let authority = Authority::new();
-    for start in [Start::Ldaps, Start::StartTls] {
-        let options = server(&authority, start, None, "localhost", |_| {}).await;
+    for behaviour in [Behaviour::Ldaps, Behaviour::StartTls] {
+        let options = server(&authority, behaviour, None, "localhost", |_| {}).await;
         let mut client = Client::connect(&options).await.expect("encrypted");
         client.simple_bind("cn=a", b"secret").await.expect("bound");
         assert_eq!(client.search_one(SearchRequest::entry("")).await.expect("answered"), None);
@@ -166,7 +169,7 @@ async fn ldaps_and_start_tls_carry_a_password() {
 #[tokio::test]
 async fn the_authority_comes_from_a_file_too() {
     let authority = Authority::new();
-    let mut options = server(&authority, Start::Ldaps, None, "localhost", |_| {}).await;
+    let mut options = server(&authority, Behaviour::Ldaps, None, "localhost", |_| {}).await;
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("ca.pem");
     std::fs::write(&file, options.ca_pem.take().expect("set")).expect("written");
@@ -185,7 +188,7 @@ async fn the_authority_comes_from_a_file_too() {
 #[tokio::test]
 async fn an_unknown_authority_is_named_with_its_remedy() {
     let authority = Authority::new();
-    let mut options = server(&authority, Start::Ldaps, None, "localhost", |_| {}).await;
+    let mut options = server(&authority, Behaviour::Ldaps, None, "localhost", |_| {}).await;
     // another one, and one that was made anew under the same name
     for other in [Authority::named("another"), Authority::new()] {
         options.ca_pem = Some(other.pem());
@@ -203,14 +206,14 @@ async fn an_unknown_authority_is_named_with_its_remedy() {
 async fn dates_and_names_are_checked() {
     let authority = Authority::new();
     let past = |params: &mut CertificateParams| params.not_after = rcgen::date_time_ymd(2001, 1, 1);
-    let options = server(&authority, Start::Ldaps, None, "localhost", past).await;
+    let options = server(&authority, Behaviour::Ldaps, None, "localhost", past).await;
     assert_eq!(problem(Client::connect(&options).await.expect_err("expired")), TlsProblem::Expired);
 
     let future = |params: &mut CertificateParams| params.not_before = rcgen::date_time_ymd(2999, 1, 1);
-    let options = server(&authority, Start::StartTls, None, "localhost", future).await;
+    let options = server(&authority, Behaviour::StartTls, None, "localhost", future).await;
     assert_eq!(problem(Client::connect(&options).await.expect_err("too early")), TlsProblem::NotYetValid);
 
-    let mut options = server(&authority, Start::Ldaps, None, "dc1.example.test", |_| {}).await;
+    let mut options = server(&authority, Behaviour::Ldaps, None, "dc1.example.test", |_| {}).await;
     let error = Client::connect(&options).await.expect_err("another name");
     let TlsProblem::WrongName { presented } = problem(error) else { panic!("the name is wrong") };
     assert!(presented.contains("dc1.example.test"), "{presented}");
@@ -221,11 +224,11 @@ async fn dates_and_names_are_checked() {
 #[tokio::test]
 async fn start_tls_that_is_refused_or_abused() {
     let authority = Authority::new();
-    let options = server(&authority, Start::Refuses, None, "localhost", |_| {}).await;
+    let options = server(&authority, Behaviour::Refuses, None, "localhost", |_| {}).await;
     let error = Client::connect(&options).await.expect_err("refused");
     assert!(error.to_string().contains("unavailable (52)"), "{error}");
     assert_eq!(error.class(), ErrorClass::Tls);
-    let options = server(&authority, Start::Injects, None, "localhost", |_| {}).await;
+    let options = server(&authority, Behaviour::Injects, None, "localhost", |_| {}).await;
     let error = Client::connect(&options).await.expect_err("bytes from a third party");
     assert!(matches!(error, LdapError::Protocol { .. }), "{error}");
 }
@@ -233,7 +236,7 @@ async fn start_tls_that_is_refused_or_abused() {
 #[tokio::test]
 async fn a_server_without_tls() {
     let authority = Authority::new();
-    let options = server(&authority, Start::Plain, None, "localhost", |_| {}).await;
+    let options = server(&authority, Behaviour::Plain, None, "localhost", |_| {}).await;
     assert_eq!(problem(Client::connect(&options).await.expect_err("no TLS")), TlsProblem::NotTls);
 }
 
@@ -251,7 +254,7 @@ async fn a_silent_server_ends_in_a_timeout() {
 #[tokio::test]
 async fn a_client_certificate_binds_externally() {
     let (authority, people) = (Authority::new(), Authority::new());
-    let mut options = server(&authority, Start::Ldaps, Some(&people), "localhost", |_| {}).await;
+    let mut options = server(&authority, Behaviour::Ldaps, Some(&people), "localhost", |_| {}).await;
     // with TLS 1.3 the refusal comes after the handshake
     let refused = async {
         let mut client = Client::connect(&options).await?;
