@@ -1,0 +1,184 @@
+//! A cycle: imports of all connectors, sync of all, export, then confirming import and sync of the connectors
+//! exported to; repeated while work is due now, three rounds at most.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use crate::error::{ServiceError, Status};
+use crate::runs::{Progress, RunReport, Step, StepCounters};
+use crate::runtime::{ConnectorHandle, Runtime, Service};
+
+/// Rounds of export and confirmation in one cycle. A further one would mean that rules alternate.
+const ROUNDS_MAX: usize = 3;
+
+/// How a cycle begins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CycleKind {
+    /// Full imports, full sync.
+    Initial,
+    /// What changed.
+    Delta,
+}
+
+/// One round of a cycle.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Round {
+    /// Its steps.
+    pub steps: Vec<RunReport>,
+}
+
+/// A cycle in the making.
+pub struct Cycle;
+
+/// What a cycle did.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct CycleReport {
+    /// Its steps in order.
+    pub steps: Vec<RunReport>,
+    /// Steps that could not run: connector, step, why, what to do.
+    pub failures: Vec<(String, String, String, Option<String>)>,
+    /// What imports brought, without confirmations.
+    pub imported: StepCounters,
+    /// Sent before, seen now.
+    pub confirmed: u64,
+    /// What was written.
+    pub exported: StepCounters,
+    /// Errors of single objects.
+    pub errors: u64,
+    /// How long it took.
+    pub seconds: f64,
+    /// The worst exit status of its steps.
+    #[serde(skip)]
+    pub status: Option<Status>,
+}
+
+impl CycleReport {
+    fn take(&mut self, report: RunReport) {
+        let c = &report.counters;
+        match report.step {
+            Step::FullImport | Step::DeltaImport => {
+                self.imported.add += c.add;
+                self.imported.update += c.update;
+                self.imported.delete += c.delete;
+                self.imported.unchanged += c.unchanged;
+                self.confirmed += c.confirmed;
+            }
+            Step::Export => {
+                self.exported.add += c.add;
+                self.exported.update += c.update;
+                self.exported.delete += c.delete;
+                self.exported.links += c.links;
+                self.exported.held += c.held;
+            }
+            Step::FullSync | Step::DeltaSync => {}
+        }
+        self.status = self.status.max(Some(report.status));
+        self.steps.push(report);
+    }
+
+    fn fail(&mut self, connector: &ConnectorHandle, step: Step, error: &ServiceError) {
+        self.status = self.status.max(Some(error.status()));
+        self.failures.push((connector.name().to_owned(), step.as_str().to_owned(), error.to_string(), error.hint().map(str::to_owned)));
+    }
+}
+
+impl Service {
+    /// Runs one step.
+    ///
+    /// # Errors
+    /// When the step fails.
+    pub async fn run_step(&self, connector: &str, step: Step, progress: &(dyn Fn(Progress) + Sync)) -> Result<RunReport, ServiceError> {
+        let runtime = self.runtime()?;
+        let connector = runtime.connector(connector)?;
+        self.step(&runtime, connector, step, progress).await
+    }
+
+    async fn step(&self, runtime: &Runtime, connector: &ConnectorHandle, step: Step, progress: &(dyn Fn(Progress) + Sync)) -> Result<RunReport, ServiceError> {
+        match step {
+            Step::FullImport | Step::DeltaImport => self.import(runtime, connector, step, progress).await,
+            Step::FullSync | Step::DeltaSync => tokio::task::block_in_place(|| self.sync(runtime, connector, step, progress)),
+            Step::Export => self.export(runtime, connector, progress).await,
+        }
+    }
+
+    /// Runs a cycle. A connector that fails is left out of the rest and named; what does not depend on it goes on.
+    ///
+    /// # Errors
+    /// When the database fails, or no configuration is applied.
+    pub async fn cycle(&self, kind: CycleKind, progress: &(dyn Fn(Progress) + Sync)) -> Result<CycleReport, ServiceError> {
+        let began = std::time::Instant::now();
+        let runtime = self.runtime()?;
+        let mut report = CycleReport::default();
+        let import = if kind == CycleKind::Initial { Step::FullImport } else { Step::DeltaImport };
+        let sync = if kind == CycleKind::Initial { Step::FullSync } else { Step::DeltaSync };
+        let mut failed: BTreeSet<u32> = BTreeSet::new();
+        for connector in &runtime.connectors {
+            match self.step(&runtime, connector, import, progress).await {
+                Ok(run) => report.take(run),
+                Err(error @ (ServiceError::Store(_) | ServiceError::Read(_) | ServiceError::Internal(_))) => return Err(error),
+                Err(error) => {
+                    failed.insert(connector.id.0);
+                    report.fail(connector, import, &error);
+                }
+            }
+        }
+        for connector in runtime.connectors.iter().filter(|c| !failed.contains(&c.id.0)) {
+            report.take(self.step(&runtime, connector, sync, progress).await?);
+        }
+        for _ in 0..ROUNDS_MAX {
+            let exported = self.export_round(&runtime, &mut failed, &mut report, progress).await?;
+            if exported.is_empty() {
+                break;
+            }
+            for connector in runtime.connectors.iter().filter(|c| exported.contains(&c.id.0)) {
+                match self.step(&runtime, connector, Step::DeltaImport, progress).await {
+                    Ok(run) => report.take(run),
+                    Err(error @ (ServiceError::Store(_) | ServiceError::Read(_) | ServiceError::Internal(_))) => return Err(error),
+                    Err(error) => {
+                        failed.insert(connector.id.0);
+                        report.fail(connector, Step::DeltaImport, &error);
+                        continue;
+                    }
+                }
+                report.take(self.step(&runtime, connector, Step::DeltaSync, progress).await?);
+            }
+        }
+        let errors = self.store().reader()?.error_counts()?;
+        report.errors = errors.iter().map(|e| e.count).sum();
+        report.seconds = began.elapsed().as_secs_f64();
+        Ok(report)
+    }
+
+    /// Exports to every connector that may be written and has something due; gives those where something was written.
+    async fn export_round(&self, runtime: &Runtime, failed: &mut BTreeSet<u32>, report: &mut CycleReport, progress: &(dyn Fn(Progress) + Sync)) -> Result<BTreeSet<u32>, ServiceError> {
+        let mut exported = BTreeSet::new();
+        for connector in &runtime.connectors {
+            if !connector.capabilities.export || failed.contains(&connector.id.0) || self.is_staging(connector)? || !self.has_due_exports(connector)? {
+                continue;
+            }
+            match self.step(runtime, connector, Step::Export, progress).await {
+                Ok(run) => {
+                    let c = &run.counters;
+                    if c.add + c.update + c.delete + c.links > 0 {
+                        exported.insert(connector.id.0);
+                    }
+                    report.take(run);
+                }
+                Err(error @ (ServiceError::Store(_) | ServiceError::Read(_) | ServiceError::Internal(_))) => return Err(error),
+                Err(error) => {
+                    failed.insert(connector.id.0);
+                    report.fail(connector, Step::Export, &error);
+                }
+            }
+        }
+        Ok(exported)
+    }
+
+    fn has_due_exports(&self, connector: &ConnectorHandle) -> Result<bool, ServiceError> {
+        let reader = self.store().reader()?;
+        Ok(!reader.due_exports(connector.id, &connector.write_order, self.now(), None, 1)?.is_empty()
+            || !reader.due_export_links(connector.id, self.now(), None, 1)?.is_empty()
+            || !reader.sending_exports(connector.id)?.is_empty())
+    }
+}

@@ -1,0 +1,126 @@
+//! Errors as an administrator meets them: what happened, where, what to do, and the exit status.
+
+use onesync_connectors::{ConnectorError, ErrorClass};
+use onesync_engine::ReadError;
+use onesync_store::StoreError;
+use thiserror::Error;
+
+/// How a command ends, as documented: the exit status.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Status {
+    /// Done.
+    Done = 0,
+    /// Failed.
+    Failed = 1,
+    /// Wrong usage.
+    Usage = 2,
+    /// Done, with errors of single objects.
+    ObjectErrors = 3,
+    /// Held back by a protection: threshold, staging, fencing, missing key.
+    Held = 4,
+}
+
+/// An error of the service.
+#[derive(Debug, Error)]
+pub enum ServiceError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A read of the store failed.
+    #[error("the database cannot be read: {0}")]
+    Read(#[from] ReadError),
+    /// A connector failed.
+    #[error("connector `{connector}`: {source}")]
+    Connector {
+        /// Its name.
+        connector: String,
+        /// What happened.
+        source: ConnectorError,
+    },
+    /// The configuration is wrong: everything stops before the first write.
+    #[error("{message}")]
+    Config {
+        /// What is wrong, with file and line.
+        message: String,
+        /// What to do.
+        hint: Option<String>,
+    },
+    /// Something that was named does not exist, or makes no sense.
+    #[error("{message}")]
+    Usage {
+        /// What is wrong.
+        message: String,
+        /// What to do.
+        hint: Option<String>,
+    },
+    /// A protection holds it back.
+    #[error("{message}")]
+    Held {
+        /// What is held and why.
+        message: String,
+        /// What to do.
+        hint: Option<String>,
+    },
+    /// The key set or a secret.
+    #[error("{0}")]
+    Vault(#[from] onesync_vault::VaultError),
+    /// A file.
+    #[error("{place}: {source}")]
+    File {
+        /// Which file.
+        place: String,
+        /// What happened.
+        source: std::io::Error,
+    },
+    /// A bug: a thread of ours ended early.
+    #[error("internal error: {0}; please report it")]
+    Internal(String),
+}
+
+impl ServiceError {
+    /// An error of a connector.
+    pub(crate) fn connector(name: &str, source: ConnectorError) -> Self {
+        Self::Connector { connector: name.to_owned(), source }
+    }
+
+    /// An error of usage with a remedy.
+    pub(crate) fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Usage { message: message.into(), hint: Some(hint.into()) }
+    }
+
+    /// Something is held back, with a remedy.
+    pub(crate) fn held(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Held { message: message.into(), hint: Some(hint.into()) }
+    }
+
+    /// An error of the configuration with a remedy.
+    pub(crate) fn config(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Config { message: message.into(), hint: Some(hint.into()) }
+    }
+
+    /// What to do about it, where that is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            Self::Connector { source, .. } => source.hint.as_deref(),
+            Self::Config { hint, .. } | Self::Usage { hint, .. } | Self::Held { hint, .. } => hint.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// The exit status.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        match self {
+            Self::Usage { .. } => Status::Usage,
+            Self::Held { .. } | Self::Store(StoreError::Fenced { .. }) | Self::Vault(_) => Status::Held,
+            _ => Status::Failed,
+        }
+    }
+
+    /// Whether trying again later may help without anybody doing anything.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Connector { source, .. } if matches!(source.class, ErrorClass::Transient | ErrorClass::Throttled(_)))
+    }
+}

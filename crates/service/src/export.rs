@@ -1,0 +1,377 @@
+//! The export step: protections, fencing, and the states of what is sent.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use onesync_connectors::{ConnectorError, CreateKey, ErrorClass, ExportBatch, ExportItem, ExportOutcome, ExportResult, LinkExport, Marker};
+use onesync_engine::{Answer, ChangeState, Changes, ExportLinkRow, ExportRow, Guarded, Outcome, Outgoing, Refusal};
+use onesync_model::{AttrId, CsId, Operation, RunId, TypeId};
+use onesync_store::{ExportFilter, ExportedRow, ServiceChanges};
+use serde::Serialize;
+
+use crate::error::{ServiceError, Status};
+use crate::runs::{OpenRun, Progress, RunReport, Step, StepCounters};
+use crate::runtime::{ConnectorHandle, Runtime, Service};
+
+/// Rows read at once.
+const PAGE: usize = 1_000;
+/// Batches in a row that fail as a whole after which the step stops: the directory is out of reach.
+const FAILED_BATCHES_MAX: u32 = 3;
+/// Links sent for one owner in one read of the store: bounds memory for large groups.
+const LINKS_PAGE: usize = 2_000;
+
+/// What an export did.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ExportCounters {
+    /// Created, changed, deleted objects; link values; errors.
+    pub counters: (u64, u64, u64, u64, u64),
+}
+
+/// What a protection holds back, for reports.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HeldGroup {
+    /// The connector.
+    pub connector: String,
+    /// The object type.
+    pub object_type: String,
+    /// Which limit, and the numbers.
+    pub reason: String,
+    /// How many changes.
+    pub deletes: u64,
+    /// The hash by which it is released.
+    pub hash: String,
+}
+
+impl Service {
+    /// Exports what is owed to a connector.
+    ///
+    /// # Errors
+    /// [`Status::Held`] when exports are off, the directory is another installation's, or this server is fenced.
+    pub async fn export(&self, runtime: &Runtime, connector: &ConnectorHandle, progress: &(dyn Fn(Progress) + Sync)) -> Result<RunReport, ServiceError> {
+        self.may_export(connector).await?;
+        self.recover_exports(runtime, connector).await?;
+        progress(Progress::Begin { connector: connector.name().to_owned(), step: Step::Export });
+        let run = self.begin_run(connector, Step::Export)?;
+        let held = match self.hold(runtime, connector) {
+            Ok(held) => held,
+            Err(error) => return self.fail_run(run, error),
+        };
+        let mut counters = StepCounters { held: held.iter().map(|group| group.deletes).sum(), ..StepCounters::default() };
+        if let Err(error) = self.send_all(runtime, connector, &run, &mut counters, progress).await {
+            return self.fail_run(run, error);
+        }
+        let remarks = held.iter().map(|group| format!("held: {} ({})", group.reason, group.object_type)).collect();
+        let outcome = if counters.held > 0 {
+            ("completed-held", Status::Held)
+        } else if counters.errors > 0 {
+            ("completed-with-errors", Status::ObjectErrors)
+        } else {
+            ("success", Status::Done)
+        };
+        let report = self.end_run(run, connector, Step::Export, counters, remarks, outcome)?;
+        progress(Progress::End { report: Box::new(report.clone()) });
+        Ok(report)
+    }
+
+    /// Whether anything may be written there: staging, the directory's own obstacle, the marker.
+    async fn may_export(&self, connector: &ConnectorHandle) -> Result<(), ServiceError> {
+        let failed = |error| ServiceError::connector(connector.name(), error);
+        if !connector.capabilities.export {
+            return Err(ServiceError::usage(
+                format!("connector `{}` only reads: what rules compute for it is shown by `pending` and never written", connector.name()),
+                "export to another connector",
+            ));
+        }
+        if self.is_staging(connector)? {
+            return Err(ServiceError::held(
+                format!("`{}` is in staging: nothing is exported", connector.name()),
+                format!("look at `onesync staging plan {0}`, then run `onesync staging off {0} --plan HASH`", connector.name()),
+            ));
+        }
+        if let Some(obstacle) = connector.connector.export_obstacle().await.map_err(failed)? {
+            return Err(ServiceError::held(format!("nothing is exported to `{}`: {obstacle}", connector.name()), "see docs/graph.md, coexistence"));
+        }
+        self.claim(connector).await
+    }
+
+    /// Compares the marker at the target with this installation, and sets it where there is none.
+    async fn claim(&self, connector: &ConnectorHandle) -> Result<(), ServiceError> {
+        if !connector.capabilities.marker {
+            return Ok(());
+        }
+        let failed = |error| ServiceError::connector(connector.name(), error);
+        let ours = Marker { installation: self.installation_id().to_owned(), epoch: self.epoch() };
+        match connector.connector.marker().await.map_err(failed)? {
+            Some(there) if there == ours => Ok(()),
+            Some(there) if there.installation == ours.installation && there.epoch < ours.epoch => {
+                connector.connector.set_marker(&ours).await.map_err(failed)
+            }
+            None => connector.connector.set_marker(&ours).await.map_err(failed),
+            Some(there) => Err(ServiceError::held(
+                format!("`{}` belongs to installation {} (epoch {}), this is {} (epoch {})", connector.name(), there.installation, there.epoch, ours.installation, ours.epoch),
+                "one installation writes to a tenant: stop the other one, or take its place with `onesync activate`",
+            )),
+        }
+    }
+
+    async fn send_all(&self, runtime: &Runtime, connector: &ConnectorHandle, run: &OpenRun, counters: &mut StepCounters, progress: &(dyn Fn(Progress) + Sync)) -> Result<(), ServiceError> {
+        let mut failed = 0;
+        let mut after: Option<(Operation, TypeId, CsId)> = None;
+        loop {
+            let due = self.store().reader()?.due_exports(connector.id, &connector.write_order, self.now(), after, PAGE)?;
+            let Some(last) = due.last() else { break };
+            after = Some((last.operation, last.object_type, last.cs));
+            for chunk in due.chunks(connector.capabilities.export_batch_max.max(1)) {
+                let ids: Vec<CsId> = chunk.iter().map(|row| row.cs).collect();
+                self.send(runtime, connector, run, &ids, &[], counters, &mut failed).await?;
+                progress(Progress::At { done: counters.add + counters.update + counters.delete, of: None });
+            }
+        }
+        let mut after = None;
+        loop {
+            let due = self.store().reader()?.due_export_links(connector.id, self.now(), after, LINKS_PAGE)?;
+            let Some(last) = due.last() else { return Ok(()) };
+            after = Some((last.owner, last.attribute, last.target));
+            for batch in link_batches(&due, connector.capabilities.export_batch_max.max(1), connector.capabilities.export_links_max.max(1)) {
+                self.send(runtime, connector, run, &[], &batch, counters, &mut failed).await?;
+                progress(Progress::At { done: counters.links, of: None });
+            }
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    async fn send(&self, runtime: &Runtime, connector: &ConnectorHandle, run: &OpenRun, ids: &[CsId], links: &[ExportLinkRow], counters: &mut StepCounters, failed: &mut u32) -> Result<(), ServiceError> {
+        self.claim(connector).await?;
+        let ctx = self.context(runtime, run.id);
+        let (changes, outgoing) = {
+            let reader = self.store().reader()?;
+            onesync_engine::begin(&ctx, &*reader, ids, links)?
+        };
+        self.store().apply(self.epoch(), &changes)?; // durable before the first byte leaves
+        if outgoing.is_empty() {
+            return Ok(());
+        }
+        let mut seed = [0u8; 32];
+        aws_lc_rs::rand::fill(&mut seed).map_err(|_| onesync_vault::VaultError::Random)?;
+        let items = split_items(&outgoing, connector.capabilities.export_links_max.max(1));
+        let batch = ExportBatch { items: items.iter().map(|(_, item)| item.clone()).collect(), epoch: self.epoch(), seed };
+        let results = match connector.connector.export(batch).await {
+            Ok(results) => {
+                *failed = 0;
+                results
+            }
+            Err(error) => {
+                *failed += 1;
+                let results = items.iter().map(|_| ExportResult { outcome: ExportOutcome::Failed(error.clone()), refused: Vec::new() }).collect();
+                if *failed >= FAILED_BATCHES_MAX || matches!(error.class, ErrorClass::Configuration | ErrorClass::Fatal) {
+                    let answers = answers(&outgoing, &items, results);
+                    self.settle(runtime, connector, run.id, &answers, counters)?;
+                    return Err(ServiceError::connector(connector.name(), error));
+                }
+                results
+            }
+        };
+        let answers = answers(&outgoing, &items, results);
+        self.settle(runtime, connector, run.id, &answers, counters)
+    }
+
+    fn settle(&self, runtime: &Runtime, connector: &ConnectorHandle, run: RunId, answers: &[(Outgoing, Answer)], counters: &mut StepCounters) -> Result<(), ServiceError> {
+        let ctx = self.context(runtime, run);
+        let changes = {
+            let reader = self.store().reader()?;
+            onesync_engine::settle(&ctx, &*reader, answers)?
+        };
+        let hour = self.now().seconds().div_euclid(3_600);
+        let mut exported: BTreeMap<(TypeId, u8), u64> = BTreeMap::new();
+        for (item, answer) in answers {
+            match &answer.outcome {
+                Outcome::Done { .. } | Outcome::Gone => {
+                    match item.operation {
+                        Operation::Add => counters.add += 1,
+                        Operation::Update if item.values.is_empty() => {}
+                        Operation::Update => counters.update += 1,
+                        Operation::Delete => counters.delete += 1,
+                    }
+                    let refused = answer.refused.iter().filter(|r| r.target.is_some()).count() as u64;
+                    counters.links += (item.links.len() as u64).saturating_sub(refused);
+                    counters.errors += u64::from(!answer.refused.is_empty());
+                    for guarded in [Guarded::Delete, Guarded::Disable, Guarded::Empty] {
+                        if item.kinds & guarded.bit() != 0 {
+                            *exported.entry((item.object_type, guarded.code())).or_default() += 1;
+                        }
+                    }
+                    let removed = item.links.iter().filter(|link| !link.add).count() as u64;
+                    if removed > 0 {
+                        *exported.entry((item.object_type, Guarded::Shrink.code())).or_default() += removed;
+                    }
+                }
+                Outcome::Failed { .. } | Outcome::Unknown => counters.errors += 1,
+            }
+        }
+        let exported = exported.into_iter().map(|((object_type, kind), count)| ExportedRow { connector: connector.id, object_type, kind, hour, count }).collect();
+        self.store().write(self.epoch(), &changes, &ServiceChanges { exported, ..ServiceChanges::default() })?;
+        Ok(())
+    }
+
+    /// Decides about what was being sent when the server stopped.
+    pub(crate) async fn recover_exports(&self, runtime: &Runtime, connector: &ConnectorHandle) -> Result<(), ServiceError> {
+        let (sending, links) = {
+            let reader = self.store().reader()?;
+            (reader.sending_exports(connector.id)?, reader.sending_export_links(connector.id)?)
+        };
+        if sending.is_empty() && links.is_empty() {
+            return Ok(());
+        }
+        let asked: Vec<(usize, CreateKey)> = sending
+            .iter()
+            .enumerate()
+            .filter(|(_, row)| row.operation == Operation::Add)
+            .filter_map(|(at, row)| Some((at, CreateKey { object_type: row.object_type, key: row.create_key.clone()? })))
+            .collect();
+        let keys: Vec<CreateKey> = asked.iter().map(|(_, key)| key.clone()).collect();
+        let found = if keys.is_empty() { Vec::new() } else { connector.connector.find_created(&keys).await.map_err(|e| ServiceError::connector(connector.name(), e))? };
+        let by_index: BTreeMap<usize, _> = asked.into_iter().map(|(at, _)| at).zip(found).collect();
+        let rows: Vec<(ExportRow, _)> = sending.into_iter().enumerate().map(|(at, row)| (row, by_index.get(&at).cloned().flatten())).collect();
+        let changes = {
+            let reader = self.store().reader()?;
+            onesync_engine::recover(&self.context(runtime, RunId(0)), &*reader, &rows, &links)?
+        };
+        tracing::info!(connector = connector.name(), items = rows.len(), links = links.len(), "what was being sent when the server stopped was looked up");
+        Ok(self.store().apply(self.epoch(), &changes)?)
+    }
+
+    /// What was sent longer ago than the settling time and never seen is sent again, or isolated.
+    pub(crate) fn overdue_exports(&self, runtime: &Runtime, connector: &ConnectorHandle, run: RunId) -> Result<(), ServiceError> {
+        let ctx = self.context(runtime, run);
+        for state in [ChangeState::Sent, ChangeState::Pending] {
+            let mut after = CsId(i64::MIN);
+            loop {
+                let reader = self.store().reader()?;
+                let filter = ExportFilter { state: Some(state), ..ExportFilter::default() };
+                let page = reader.exports_page(connector.id, filter, after, PAGE)?;
+                let Some(last) = page.last() else { break };
+                after = last.cs;
+                let ids: Vec<CsId> = page.iter().filter(|row| row.sent.is_some()).map(|row| row.cs).collect();
+                let changes = onesync_engine::overdue(&ctx, &*reader, &ids)?;
+                drop(reader);
+                if changes != (Changes { run, ..Changes::default() }) {
+                    self.store().apply(self.epoch(), &changes)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Splits due link values into batches: at most so many owners, each with at most so many values.
+fn link_batches(due: &[ExportLinkRow], owners_max: usize, links_max: usize) -> Vec<Vec<ExportLinkRow>> {
+    let mut batches: Vec<Vec<ExportLinkRow>> = Vec::new();
+    let (mut current, mut owners, mut in_owner): (Vec<ExportLinkRow>, BTreeSet<(CsId, usize)>, BTreeMap<CsId, usize>) = Default::default();
+    for row in due {
+        let count = in_owner.entry(row.owner).or_default();
+        let part = (row.owner, *count / links_max);
+        if !owners.contains(&part) && owners.len() >= owners_max {
+            batches.push(std::mem::take(&mut current));
+            owners.clear();
+            in_owner.clear();
+            in_owner.insert(row.owner, 1);
+            owners.insert((row.owner, 0));
+        } else {
+            *count += 1;
+            owners.insert(part);
+        }
+        current.push(row.clone());
+    }
+    if !current.is_empty() {
+        batches.push(current);
+    }
+    batches
+}
+
+/// Makes items for the connector; an owner with many links becomes several items.
+fn split_items(outgoing: &[Outgoing], links_max: usize) -> Vec<(usize, ExportItem)> {
+    let mut items = Vec::new();
+    for (index, out) in outgoing.iter().enumerate() {
+        let item = |values: Vec<_>, links: Vec<LinkExport>| ExportItem {
+            operation: out.operation,
+            object_type: out.object_type,
+            anchor: out.anchor.clone(),
+            create_key: out.create_key.clone(),
+            values,
+            links,
+        };
+        if out.links.is_empty() {
+            items.push((index, item(out.values.clone(), Vec::new())));
+            continue;
+        }
+        for (part, chunk) in out.links.chunks(links_max).enumerate() {
+            let mut by_attribute: BTreeMap<AttrId, LinkExport> = BTreeMap::new();
+            for link in chunk {
+                let export = by_attribute.entry(link.attribute).or_insert_with(|| LinkExport { attribute: link.attribute, add: Vec::new(), remove: Vec::new() });
+                if link.add { export.add.push(link.anchor.clone()) } else { export.remove.push(link.anchor.clone()) }
+            }
+            let values = if part == 0 { out.values.clone() } else { Vec::new() };
+            items.push((index, item(values, by_attribute.into_values().collect())));
+        }
+    }
+    items
+}
+
+/// Brings the results of items back to what was outgoing: parts of one object together, the worst outcome counts.
+fn answers(outgoing: &[Outgoing], items: &[(usize, ExportItem)], results: Vec<ExportResult>) -> Vec<(Outgoing, Answer)> {
+    let mut merged: BTreeMap<usize, Answer> = BTreeMap::new();
+    let missing = || ExportResult {
+        outcome: ExportOutcome::Unknown(ConnectorError::new(ErrorClass::Fatal, "NO-ANSWER", "export", "the connector gave no answer for this item")),
+        refused: Vec::new(),
+    };
+    let padded = results.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
+    for ((index, _), result) in items.iter().zip(padded) {
+        let result = result.unwrap_or_else(missing);
+        let Some(out) = outgoing.get(*index) else { continue };
+        let answer = Answer {
+            outcome: outcome(result.outcome),
+            refused: result
+                .refused
+                .into_iter()
+                .map(|refused| {
+                    let target = refused.target.as_ref().and_then(|anchor| out.links.iter().find(|link| link.anchor == *anchor)).map(|link| link.target);
+                    Refusal { attribute: refused.attribute, target, code: refused.error.code.clone(), message: with_hint(&refused.error) }
+                })
+                .collect(),
+        };
+        match merged.get_mut(index) {
+            None => {
+                merged.insert(*index, answer);
+            }
+            Some(known) => {
+                known.refused.extend(answer.refused);
+                if matches!(known.outcome, Outcome::Done { .. }) {
+                    known.outcome = answer.outcome;
+                }
+            }
+        }
+    }
+    outgoing.iter().cloned().enumerate().filter_map(|(index, out)| Some((out, merged.remove(&index)?))).collect()
+}
+
+fn outcome(outcome: ExportOutcome) -> Outcome {
+    match outcome {
+        ExportOutcome::Done { anchor } => Outcome::Done { anchor },
+        ExportOutcome::Gone => Outcome::Gone,
+        ExportOutcome::Unknown(_) => Outcome::Unknown,
+        ExportOutcome::Failed(error) => {
+            let retry_seconds = match error.class {
+                ErrorClass::Throttled(Some(after)) => i64::try_from(after.as_secs()).ok().map(|s| s + 1),
+                _ => None,
+            };
+            let object = error.class == ErrorClass::Object;
+            Outcome::Failed { message: with_hint(&error), code: error.code, object, retry_seconds }
+        }
+    }
+}
+
+fn with_hint(error: &ConnectorError) -> String {
+    match &error.hint {
+        Some(hint) => format!("{}; {hint}", error.message),
+        None => error.message.clone(),
+    }
+}

@@ -1,0 +1,111 @@
+//! The home directory: the embedded database, the key set.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use onesync_store::{InstallationRow, SqliteStore, Store};
+use onesync_vault::Vault;
+
+use crate::clock::Clock;
+use crate::error::ServiceError;
+
+/// Where the state of an installation lies.
+#[derive(Clone, Debug)]
+pub struct Home {
+    folder: PathBuf,
+}
+
+impl Home {
+    /// Names a home; nothing is touched yet.
+    #[must_use]
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into() }
+    }
+
+    /// The home that is meant when none is named: `/var/lib/onesync` for root, else `$XDG_STATE_HOME/onesync`.
+    #[must_use]
+    pub fn default_folder(is_root: bool, state_home: Option<PathBuf>, user_home: Option<PathBuf>) -> PathBuf {
+        if is_root {
+            return PathBuf::from("/var/lib/onesync");
+        }
+        let state = state_home.or_else(|| user_home.map(|home| home.join(".local/state")));
+        state.unwrap_or_else(|| PathBuf::from(".")).join("onesync")
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The embedded database.
+    #[must_use]
+    pub fn database(&self) -> PathBuf {
+        self.folder.join("onesync.db")
+    }
+
+    /// The key set.
+    #[must_use]
+    pub fn key_set(&self) -> PathBuf {
+        self.folder.join("keyset.toml")
+    }
+
+    /// Whether an installation is there.
+    #[must_use]
+    pub fn exists(&self) -> bool {
+        self.database().exists()
+    }
+
+    /// Makes a new installation: folder, key set, database.
+    ///
+    /// # Errors
+    /// When there is one already, or something cannot be written.
+    pub fn create(&self, clock: &dyn Clock) -> Result<(), ServiceError> {
+        let file_error = |place: &Path, source| ServiceError::File { place: place.display().to_string(), source };
+        if self.exists() {
+            return Err(ServiceError::usage(
+                format!("{} already holds an installation", self.folder.display()),
+                "name another folder with `--home`, or go on with this one",
+            ));
+        }
+        std::fs::create_dir_all(&self.folder).map_err(|e| file_error(&self.folder, e))?;
+        restrict(&self.folder).map_err(|e| file_error(&self.folder, e))?;
+        if !self.key_set().exists() {
+            Vault::create(&self.key_set())?;
+        }
+        let store = SqliteStore::open(&self.database())?;
+        let mut id = [0u8; 16];
+        aws_lc_rs::rand::fill(&mut id).map_err(|_| onesync_vault::VaultError::Random)?;
+        let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+        store.install(&InstallationRow { id, epoch: 1, staging: false, created: clock.now() })?;
+        restrict_file(&self.database()).map_err(|e| file_error(&self.database(), e))?;
+        Ok(())
+    }
+
+    /// Opens the database and, where it is there, the key set.
+    ///
+    /// # Errors
+    /// When there is no installation, or the database cannot be opened.
+    pub fn open(&self) -> Result<(Arc<dyn Store>, Result<Vault, onesync_vault::VaultError>), ServiceError> {
+        if !self.exists() {
+            return Err(ServiceError::usage(
+                format!("{} holds no installation", self.folder.display()),
+                "apply a configuration first: `onesync config apply FOLDER` makes one, or name another folder with `--home`",
+            ));
+        }
+        let store = SqliteStore::open(&self.database())?;
+        Ok((Arc::new(store), Vault::open(&self.key_set())))
+    }
+}
+
+#[cfg(unix)]
+fn restrict(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))
+}
+
+#[cfg(unix)]
+fn restrict_file(file: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600))
+}

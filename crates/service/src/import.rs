@@ -1,0 +1,267 @@
+//! The import step: pages from a connector into its connector space.
+//!
+//! Objects seen are a bitmap over row numbers, kept with the watermark of each page, so that an interrupted full
+//! import goes on where it was. Deletions are decided only after the last page of an import that the connector can
+//! prove complete, and not when it shows far less than it should.
+
+use std::collections::BTreeMap;
+
+use onesync_connectors::{ConnectorError, ErrorClass, ImportEnd, ImportMode, ImportPage, ImportRequest, PAGES_IN_FLIGHT, Proof, Watermark};
+use onesync_engine::{Changes, ImportCounters, Stager, suspect};
+use onesync_model::{ConnectorId, CsId};
+use onesync_store::StoreReader;
+use tokio::sync::mpsc;
+
+use crate::error::{ServiceError, Status};
+use crate::runs::{OpenRun, Progress, RunReport, Step, StepCounters};
+use crate::runtime::{ConnectorHandle, Runtime, Service};
+
+/// Entries in one page: one transaction.
+const PAGE_SIZE: usize = 1_000;
+/// Row numbers in one chunk of the bitmap of seen objects: 4 KB.
+const CHUNK_ROWS: i64 = 32_768;
+/// Row numbers looked at in one go when deletions are decided.
+const GONE_PAGE: usize = 2_000;
+
+/// The watermark of the last complete import.
+pub(crate) const WATERMARK: &str = "watermark";
+/// Where an interrupted full import goes on.
+const RESUME: &str = "full-import/resume";
+/// The bitmap of objects that a full import has seen.
+const SEEN: &str = "full-import/seen/";
+
+/// What an import did.
+#[derive(Clone, Debug, Default)]
+pub struct ImportReport {
+    /// The numbers.
+    pub counters: ImportCounters,
+    /// What a person should know.
+    pub remarks: Vec<String>,
+}
+
+/// Objects that a full import has seen: bits by row number, in chunks.
+#[derive(Default)]
+struct Seen {
+    chunks: BTreeMap<i64, Vec<u8>>,
+    touched: std::collections::BTreeSet<i64>,
+}
+
+impl Seen {
+    fn insert(&mut self, id: CsId) {
+        let (chunk, bit) = (id.0.div_euclid(CHUNK_ROWS), id.0.rem_euclid(CHUNK_ROWS) as usize);
+        let bytes = self.chunks.entry(chunk).or_insert_with(|| vec![0; CHUNK_ROWS as usize / 8]);
+        if let Some(byte) = bytes.get_mut(bit / 8) {
+            *byte |= 1 << (bit % 8);
+            self.touched.insert(chunk);
+        }
+    }
+
+    fn contains(&self, id: CsId) -> bool {
+        let (chunk, bit) = (id.0.div_euclid(CHUNK_ROWS), id.0.rem_euclid(CHUNK_ROWS) as usize);
+        self.chunks.get(&chunk).and_then(|bytes| bytes.get(bit / 8)).is_some_and(|byte| byte & (1 << (bit % 8)) != 0)
+    }
+
+    /// The chunks changed since the last call, as states to keep.
+    fn take_states(&mut self, connector: ConnectorId) -> Vec<(ConnectorId, String, Option<Vec<u8>>)> {
+        let touched = std::mem::take(&mut self.touched);
+        touched.into_iter().filter_map(|chunk| Some((connector, format!("{SEEN}{chunk}"), Some(self.chunks.get(&chunk)?.clone())))).collect()
+    }
+
+    fn load(&mut self, reader: &dyn StoreReader, connector: ConnectorId) -> Result<(), ServiceError> {
+        let last = reader.counters()?.cs.div_euclid(CHUNK_ROWS);
+        for chunk in 0..=last {
+            if let Some(bytes) = reader.state(connector, &format!("{SEEN}{chunk}"))? {
+                self.chunks.insert(chunk, bytes);
+            }
+        }
+        Ok(())
+    }
+
+    fn clear_states(&self, connector: ConnectorId) -> Vec<(ConnectorId, String, Option<Vec<u8>>)> {
+        self.chunks.keys().map(|chunk| (connector, format!("{SEEN}{chunk}"), None)).collect()
+    }
+}
+
+impl Service {
+    /// Imports from a connector: everything, or what changed where that is possible.
+    ///
+    /// # Errors
+    /// When the directory cannot be read, or shows suspiciously little (then nothing is deleted).
+    pub async fn import(&self, runtime: &Runtime, connector: &ConnectorHandle, step: Step, progress: &(dyn Fn(Progress) + Sync)) -> Result<RunReport, ServiceError> {
+        let watermark = self.store().reader()?.state(connector.id, WATERMARK)?;
+        let delta = step == Step::DeltaImport && connector.capabilities.delta_import;
+        match (delta, watermark) {
+            (true, Some(since)) => {
+                let mode = ImportMode::Delta { since: Watermark(since) };
+                match self.import_mode(runtime, connector, Step::DeltaImport, mode, progress).await {
+                    Err(ServiceError::Connector { source, .. }) if source.class == ErrorClass::Watermark => {
+                        tracing::warn!(connector = connector.name(), reason = %source, "the watermark is of no use, a full import follows");
+                        let mut report = self.import_full(runtime, connector, progress).await?;
+                        report.remarks.insert(0, format!("a full import was made: {}", source.message));
+                        Ok(report)
+                    }
+                    other => other,
+                }
+            }
+            _ => self.import_full(runtime, connector, progress).await,
+        }
+    }
+
+    async fn import_full(&self, runtime: &Runtime, connector: &ConnectorHandle, progress: &(dyn Fn(Progress) + Sync)) -> Result<RunReport, ServiceError> {
+        let resume = self.store().reader()?.state(connector.id, RESUME)?.map(Watermark);
+        self.import_mode(runtime, connector, Step::FullImport, ImportMode::Full { resume }, progress).await
+    }
+
+    async fn import_mode(&self, runtime: &Runtime, connector: &ConnectorHandle, step: Step, mode: ImportMode, progress: &(dyn Fn(Progress) + Sync)) -> Result<RunReport, ServiceError> {
+        if connector.capabilities.export {
+            self.recover_exports(runtime, connector).await?;
+        }
+        progress(Progress::Begin { connector: connector.name().to_owned(), step });
+        let run = self.begin_run(connector, step)?;
+        let report = match self.import_pages(runtime, connector, &run, mode, progress).await {
+            Ok(report) => report,
+            Err(error) => return self.fail_run(run, error),
+        };
+        let c = report.counters;
+        let counters = StepCounters {
+            add: c.add,
+            update: c.update,
+            delete: c.delete,
+            unchanged: c.unchanged,
+            confirmed: c.confirmed,
+            errors: c.errors,
+            ..StepCounters::default()
+        };
+        let outcome = if c.errors > 0 { ("completed-with-errors", Status::ObjectErrors) } else { ("success", Status::Done) };
+        let report = self.end_run(run, connector, step, counters, report.remarks, outcome)?;
+        progress(Progress::End { report: Box::new(report.clone()) });
+        Ok(report)
+    }
+
+    async fn import_pages(&self, runtime: &Runtime, connector: &ConnectorHandle, run: &OpenRun, mode: ImportMode, progress: &(dyn Fn(Progress) + Sync)) -> Result<ImportReport, ServiceError> {
+        let full = matches!(mode, ImportMode::Full { .. });
+        let mut seen = Seen::default();
+        if let ImportMode::Full { resume: Some(_) } = &mode {
+            seen.load(&*self.store().reader()?, connector.id)?;
+        }
+        let (sender, mut pages) = mpsc::channel::<ImportPage>(PAGES_IN_FLIGHT);
+        let request = ImportRequest { mode, selection: connector.selection.clone(), page_size: PAGE_SIZE };
+        let source = std::sync::Arc::clone(&connector.connector);
+        let task = tokio::spawn(async move { source.import(request, sender).await });
+        let mut stager = Stager::new(connector.id, full);
+        let mut failure = None;
+        while let Some(page) = pages.recv().await {
+            let staged = tokio::task::block_in_place(|| self.stage(runtime, connector, run, &mut stager, &mut seen, full, page));
+            if let Err(error) = staged {
+                failure = Some(error);
+                break;
+            }
+            let c = &stager.counters;
+            progress(Progress::At { done: c.add + c.update + c.delete + c.unchanged + c.confirmed, of: None });
+        }
+        drop(pages);
+        let end = task.await.map_err(|error| ServiceError::Internal(error.to_string()))?;
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        let end: ImportEnd = end.map_err(|error: ConnectorError| ServiceError::connector(connector.name(), error))?;
+        self.finish_import(runtime, connector, run, stager, seen, full, end)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn stage(&self, runtime: &Runtime, connector: &ConnectorHandle, run: &OpenRun, stager: &mut Stager, seen: &mut Seen, full: bool, page: ImportPage) -> Result<(), ServiceError> {
+        for error in &page.errors {
+            stager.counters.errors += 1;
+            tracing::warn!(connector = connector.name(), code = error.code, "an entry could not be read: {error}");
+        }
+        let reader = self.store().reader()?;
+        let ctx = self.context(runtime, run.id);
+        let mut staged = stager.page(&ctx, &*reader, page.entries)?;
+        drop(reader);
+        for anchor in &staged.unknown {
+            stager.counters.errors += 1;
+            tracing::warn!(connector = connector.name(), %anchor, "a change of an unknown object was left out: the next full import reads it");
+        }
+        if full {
+            for id in &staged.seen {
+                seen.insert(*id);
+            }
+            if let (true, Some(resume)) = (staged.clean, page.resume) {
+                staged.changes.states = seen.take_states(connector.id);
+                staged.changes.states.push((connector.id, RESUME.to_owned(), Some(resume.0)));
+            }
+        }
+        Ok(self.store().apply(self.epoch(), &staged.changes)?)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn finish_import(&self, runtime: &Runtime, connector: &ConnectorHandle, run: &OpenRun, mut stager: Stager, seen: Seen, full: bool, end: ImportEnd) -> Result<ImportReport, ServiceError> {
+        let mut remarks = end.remarks;
+        let complete = match end.proof {
+            Proof::Complete => true,
+            Proof::Incomplete(why) => {
+                remarks.push(format!("the import is not complete, nothing is deleted: {why}"));
+                false
+            }
+        };
+        if full && complete {
+            let (known, gone) = self.count_gone(connector, &seen)?;
+            if let Some(why) = suspect(known, gone, connector.file.suspect_percent, connector.file.suspect_at_least) {
+                // The next try starts from the beginning: what was seen must not be believed.
+                self.store().apply(self.epoch(), &Changes { states: self.full_import_states(connector, &seen), ..Changes::default() })?;
+                return Err(ServiceError::held(
+                    format!("the import of `{}` is suspect: {why}; nothing is deleted and nothing is synchronised from it", connector.name()),
+                    format!("look at filter, base and rights of the account; if it is right, raise `suspect_percent` in the file of `{}`", connector.name()),
+                ));
+            }
+            self.delete_gone(runtime, connector, run, &mut stager, &seen)?;
+        }
+        let mut states = self.full_import_states(connector, &seen);
+        if complete {
+            states.push((connector.id, WATERMARK.to_owned(), end.watermark.map(|watermark| watermark.0)));
+        } else if full {
+            // A delta after an incomplete full import would hide what is missing.
+            states.push((connector.id, WATERMARK.to_owned(), None));
+        }
+        self.store().apply(self.epoch(), &Changes { states, run: run.id, ..Changes::default() })?;
+        if complete && connector.capabilities.export {
+            self.overdue_exports(runtime, connector, run.id)?;
+        }
+        Ok(ImportReport { counters: stager.counters, remarks })
+    }
+
+    fn full_import_states(&self, connector: &ConnectorHandle, seen: &Seen) -> Vec<(ConnectorId, String, Option<Vec<u8>>)> {
+        let mut states = seen.clear_states(connector.id);
+        states.push((connector.id, RESUME.to_owned(), None));
+        states
+    }
+
+    fn count_gone(&self, connector: &ConnectorHandle, seen: &Seen) -> Result<(u64, u64), ServiceError> {
+        let reader = self.store().reader()?;
+        let (mut known, mut gone, mut after) = (0, 0, CsId(i64::MIN));
+        loop {
+            let page = reader.live_ids(connector.id, after, GONE_PAGE)?;
+            let Some(&last) = page.last() else { return Ok((known, gone)) };
+            after = last;
+            known += page.len() as u64;
+            gone += page.iter().filter(|id| !seen.contains(**id)).count() as u64;
+        }
+    }
+
+    fn delete_gone(&self, runtime: &Runtime, connector: &ConnectorHandle, run: &OpenRun, stager: &mut Stager, seen: &Seen) -> Result<(), ServiceError> {
+        let mut after = CsId(i64::MIN);
+        loop {
+            let reader = self.store().reader()?;
+            let page = reader.live_ids(connector.id, after, GONE_PAGE)?;
+            let Some(&last) = page.last() else { return Ok(()) };
+            after = last;
+            let gone: Vec<CsId> = page.into_iter().filter(|id| !seen.contains(*id)).collect();
+            if gone.is_empty() {
+                continue;
+            }
+            let changes = stager.gone(&self.context(runtime, run.id), &*reader, &gone)?;
+            drop(reader);
+            self.store().apply(self.epoch(), &changes)?;
+        }
+    }
+}

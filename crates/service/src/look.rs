@@ -1,0 +1,431 @@
+//! Looking: objects, pending changes, errors, history, as data for lists and pages.
+
+use std::collections::BTreeMap;
+
+use onesync_engine::{ChangeState, CsFlags, CsRow, ErrorRow, ExportRow, HistoryRow, MvRow, MvState};
+use onesync_model::{Anchor, AttrId, CsId, MvId, Operation, RuleId, ValuesRef, join_key, values_to_json};
+use onesync_rules::RuleSet;
+use onesync_store::{ExportFilter, ExportLinkFilter, StoreReader};
+use serde::Serialize;
+use serde_json::Value as Json;
+
+use crate::error::ServiceError;
+use crate::runtime::{ConnectorHandle, Runtime, Service};
+
+/// Values of a long list that a line shows.
+const SHOWN_MAX: usize = 3;
+/// Characters of a value that a line shows.
+const SHOWN_CHARS: usize = 60;
+/// Links of one attribute that an object's page shows.
+const LINKS_SHOWN: usize = 50;
+/// Objects that a search by text looks at before it says that there may be more.
+const SCAN_PAGE: usize = 1_000;
+
+/// An object as people see it.
+#[derive(Clone, Debug, Serialize)]
+pub struct ObjectView {
+    /// `cs:NUMBER` or the metaverse object's id.
+    pub id: String,
+    /// The connector; empty for a metaverse object.
+    pub connector: String,
+    /// The object type.
+    pub object_type: String,
+    /// Its name.
+    pub name: String,
+    /// `joined`, `disconnector`, `leaving`, `gone`, ...
+    pub state: String,
+    /// Values.
+    pub attributes: BTreeMap<String, ValueView>,
+    /// Link attributes: count and some targets.
+    pub links: BTreeMap<String, (u64, Vec<String>)>,
+    /// What it is joined to.
+    pub joined: Vec<String>,
+}
+
+/// One attribute as people see it.
+#[derive(Clone, Debug, Serialize)]
+pub struct ValueView {
+    /// The values.
+    pub value: Json,
+    /// The rule that gave them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// The source object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// The run in which it got this value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<i64>,
+}
+
+/// One pending change as people see it.
+#[derive(Clone, Debug, Serialize)]
+pub struct PendingView {
+    /// The object's row.
+    pub id: i64,
+    /// Its name.
+    pub object: String,
+    /// Its type.
+    pub object_type: String,
+    /// `add`, `update`, `delete`, `add link`, `remove link`.
+    pub operation: String,
+    /// `pending`, `sending`, `sent`, `refused`, `held`, `cannot be written`.
+    pub state: String,
+    /// What changes.
+    pub change: String,
+    /// Why it was refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Its hash.
+    pub hash: String,
+}
+
+impl Service {
+    /// Finds objects of a connector space by a value, a name or an anchor; without text, the first ones.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn search_cs(&self, runtime: &Runtime, connector: &ConnectorHandle, text: &str, limit: usize) -> Result<Vec<ObjectView>, ServiceError> {
+        let reader = self.store().reader()?;
+        let mut found: Vec<CsRow> = Vec::new();
+        if !text.is_empty() {
+            let keys = vec![CsRow::anchor_key(connector.id, &Anchor::text(text))];
+            found.extend(reader.cs_by_key(&keys)?);
+            let value = onesync_model::Value::string(text);
+            let attributes: Vec<AttrId> = runtime.rules.join_attributes_cs(connector.id).iter().chain(&runtime.policies.of(connector.id).search).copied().collect();
+            let keys: Vec<i64> = attributes.iter().map(|&a| join_key(a, value.as_ref())).collect();
+            let ids: Vec<CsId> = reader.cs_by_join(&keys)?.into_iter().map(|(_, id)| id).collect();
+            found.extend(reader.cs_by_id(&ids)?.into_iter().filter(|row| row.connector == connector.id));
+        }
+        if found.is_empty() {
+            let wanted = onesync_model::fold_case(text).into_owned();
+            let mut after = CsId(i64::MIN);
+            'pages: loop {
+                let page = reader.cs_page(connector.id, after, SCAN_PAGE)?;
+                let Some(last) = page.last() else { break };
+                after = last.id;
+                for row in page {
+                    if text.is_empty() || contains(&row.name, row.image.as_ref().iter().flat_map(|(_, v)| v.iter()), &wanted) {
+                        found.push(row);
+                        if found.len() >= limit {
+                            break 'pages;
+                        }
+                    }
+                }
+            }
+        }
+        found.sort_by_key(|row| row.id);
+        found.dedup_by_key(|row| row.id);
+        found.truncate(limit);
+        found.iter().map(|row| view_cs(&*reader, runtime, row, false)).collect()
+    }
+
+    /// Finds metaverse objects by a value or their id; without text, the first ones.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn search_mv(&self, runtime: &Runtime, text: &str, limit: usize) -> Result<Vec<ObjectView>, ServiceError> {
+        let reader = self.store().reader()?;
+        let mut found: Vec<MvRow> = Vec::new();
+        if let Some(id) = find_mv(&*reader, text)? {
+            found.extend(reader.mv_by_id(&[id])?);
+        }
+        if found.is_empty() && !text.is_empty() {
+            let value = onesync_model::Value::string(text);
+            let keys: Vec<i64> = runtime.rules.join_attributes_mv().iter().chain(&runtime.search).map(|&a| join_key(a, value.as_ref())).collect();
+            let ids: Vec<MvId> = reader.mv_by_join(&keys)?.into_iter().map(|(_, id)| id).collect();
+            found.extend(reader.mv_by_id(&ids)?);
+        }
+        if found.is_empty() {
+            let wanted = onesync_model::fold_case(text).into_owned();
+            let mut after = MvId(i64::MIN);
+            'pages: loop {
+                let page = reader.mv_page(after, SCAN_PAGE)?;
+                let Some(last) = page.last() else { break };
+                after = last.id;
+                for row in page {
+                    if text.is_empty() || contains("", row.values.as_ref().iter().flat_map(|(_, v)| v.iter()), &wanted) {
+                        found.push(row);
+                        if found.len() >= limit {
+                            break 'pages;
+                        }
+                    }
+                }
+            }
+        }
+        found.truncate(limit);
+        found.iter().map(|row| view_mv(&*reader, runtime, row, false)).collect()
+    }
+
+    /// One object, whole: `cs:NUMBER`, a metaverse id, or a value that only one metaverse object has.
+    ///
+    /// # Errors
+    /// When there is none, or more than one.
+    pub fn show(&self, runtime: &Runtime, object: &str) -> Result<ObjectView, ServiceError> {
+        let reader = self.store().reader()?;
+        if let Some(number) = object.strip_prefix("cs:") {
+            let id = number.parse().map(CsId).map_err(|_| ServiceError::usage(format!("`{object}` is no object"), "write cs:NUMBER as `search cs` shows it"))?;
+            let row = reader.cs_by_id(&[id])?.into_iter().next();
+            let row = row.ok_or_else(|| ServiceError::usage(format!("there is no object `{object}`"), "`onesync search cs CONNECTOR TEXT` finds objects"))?;
+            return view_cs(&*reader, runtime, &row, true);
+        }
+        let id = self.one_mv(runtime, object)?;
+        let row = reader.mv_by_id(&[id])?.into_iter().next().ok_or_else(|| none(object))?;
+        view_mv(&*reader, runtime, &row, true)
+    }
+
+    fn one_mv(&self, runtime: &Runtime, object: &str) -> Result<MvId, ServiceError> {
+        if let Some(id) = find_mv(&*self.store().reader()?, object)? {
+            return Ok(id);
+        }
+        let found = self.search_mv(runtime, object, 2)?;
+        match found.as_slice() {
+            [one] => find_mv(&*self.store().reader()?, &one.id)?.ok_or_else(|| none(object)),
+            [] => Err(none(object)),
+            _ => Err(ServiceError::usage(format!("more than one object matches `{object}`"), "use the id that `onesync search mv` shows")),
+        }
+    }
+
+    /// The history of a metaverse object, newest first.
+    ///
+    /// # Errors
+    /// When there is no such object.
+    pub fn history(&self, runtime: &Runtime, object: &str, limit: usize) -> Result<Vec<HistoryRow>, ServiceError> {
+        let id = self.one_mv(runtime, object)?;
+        Ok(self.store().reader()?.history(id, None, limit)?.into_iter().map(|(_, row)| row).collect())
+    }
+
+    /// Pending changes of a connector.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn pending(&self, runtime: &Runtime, connector: &ConnectorHandle, limit: usize) -> Result<Vec<PendingView>, ServiceError> {
+        let reader = self.store().reader()?;
+        let rows = reader.exports_page(connector.id, ExportFilter::default(), CsId(i64::MIN), limit)?;
+        let ids: Vec<CsId> = rows.iter().map(|row| row.cs).collect();
+        let known: BTreeMap<CsId, CsRow> = reader.cs_by_id(&ids)?.into_iter().map(|row| (row.id, row)).collect();
+        let mut out: Vec<PendingView> = rows
+            .iter()
+            .map(|row| PendingView {
+                id: row.cs.0,
+                object: known.get(&row.cs).map(|cs| cs.name.clone()).unwrap_or_default(),
+                object_type: runtime.names.type_name(row.object_type).to_owned(),
+                operation: operation(row.operation).to_owned(),
+                state: state(row.state, row.held, row.kinds & ExportRow::KIND_UNWRITABLE != 0).to_owned(),
+                change: describe_export(runtime, row),
+                error: row.error.clone(),
+                hash: onesync_store::export_hash(row).to_string(),
+            })
+            .collect();
+        let links = reader.export_links_page(connector.id, ExportLinkFilter::default(), None, limit.saturating_sub(out.len()))?;
+        let ids: Vec<CsId> = links.iter().flat_map(|row| [row.owner, row.target]).collect();
+        let known: BTreeMap<CsId, CsRow> = reader.cs_by_id(&ids)?.into_iter().map(|row| (row.id, row)).collect();
+        let name = |id: CsId| known.get(&id).map(|cs| cs.name.clone()).unwrap_or_default();
+        out.extend(links.iter().map(|row| PendingView {
+            id: row.owner.0,
+            object: name(row.owner),
+            object_type: known.get(&row.owner).map(|cs| runtime.names.type_name(cs.object_type).to_owned()).unwrap_or_default(),
+            operation: if row.add { "add link" } else { "remove link" }.to_owned(),
+            state: state(row.state, row.held, false).to_owned(),
+            change: format!("{}: {}", runtime.names.name(row.attribute), name(row.target)),
+            error: row.error.clone(),
+            hash: onesync_store::export_link_hash(row).to_string(),
+        }));
+        Ok(out)
+    }
+
+    /// Standing errors.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn errors(&self, connector: Option<&ConnectorHandle>, limit: usize) -> Result<Vec<(String, ErrorRow)>, ServiceError> {
+        let reader = self.store().reader()?;
+        let rows = reader.errors_page(connector.map(|c| c.id), None, limit)?;
+        let ids: Vec<CsId> = rows.iter().map(|row| row.cs).collect();
+        let names: BTreeMap<CsId, String> = reader.cs_by_id(&ids)?.into_iter().map(|row| (row.id, row.name)).collect();
+        Ok(rows.into_iter().map(|row| (names.get(&row.cs).cloned().unwrap_or_default(), row)).collect())
+    }
+}
+
+fn none(object: &str) -> ServiceError {
+    ServiceError::usage(format!("no metaverse object matches `{object}`"), "`onesync search mv TEXT` finds objects")
+}
+
+/// A metaverse object by its lasting identity as shown.
+fn find_mv(reader: &dyn StoreReader, text: &str) -> Result<Option<MvId>, ServiceError> {
+    let digits: String = text.chars().filter(|c| *c != '-').collect();
+    let Some(hash) = onesync_model::Hash128::parse(&digits) else { return Ok(None) };
+    Ok(reader.mv_by_guid(onesync_model::MvGuid(hash.0))?)
+}
+
+fn contains<'a>(name: &str, mut values: impl Iterator<Item = onesync_model::ValueRef<'a>>, wanted: &str) -> bool {
+    let fits = |text: &str| onesync_model::fold_case(text).contains(wanted);
+    fits(name) || values.any(|value| matches!(value, onesync_model::ValueRef::String(text) if fits(text)))
+}
+
+fn rule_name(rules: &RuleSet, id: RuleId) -> Option<String> {
+    rules.rule(id).map(|rule| rule.name.clone())
+}
+
+fn connector_name(runtime: &Runtime, row: &CsRow) -> String {
+    runtime.connector_by_id(row.connector).map(|c| c.name().to_owned()).unwrap_or_default()
+}
+
+fn view_cs(reader: &dyn StoreReader, runtime: &Runtime, row: &CsRow, whole: bool) -> Result<ObjectView, ServiceError> {
+    let plain = |values: ValuesRef<'_>| ValueView { value: values.to_values().as_ref().map_or(Json::Null, values_to_json), rule: None, source: None, run: None };
+    let mut links = BTreeMap::new();
+    for sum in &row.links {
+        let mut targets = Vec::new();
+        if whole {
+            let keys = reader.links(row.id, sum.attribute, None, LINKS_SHOWN)?;
+            let ids: Vec<CsId> = reader.link_targets(&keys)?.into_iter().map(|(_, id, _)| id).collect();
+            targets = reader.cs_by_id(&ids)?.into_iter().map(|cs| cs.name).collect();
+        }
+        links.insert(runtime.names.name(sum.attribute).to_owned(), (sum.count, targets));
+    }
+    let mut joined = Vec::new();
+    if let Some(join) = row.join {
+        let guid = reader.mv_by_id(&[join.mv])?.into_iter().next().map(|mv| mv.guid.to_string()).unwrap_or_default();
+        joined.push(format!("{guid} by rule `{}`", rule_name(&runtime.rules, join.rule).unwrap_or_default()));
+    }
+    Ok(ObjectView {
+        id: format!("cs:{}", row.id),
+        connector: connector_name(runtime, row),
+        object_type: runtime.names.type_name(row.object_type).to_owned(),
+        name: row.name.clone(),
+        state: cs_state(row),
+        attributes: row.image.as_ref().iter().map(|(id, values)| (runtime.names.name(id).to_owned(), plain(values))).collect(),
+        links,
+        joined,
+    })
+}
+
+fn cs_state(row: &CsRow) -> String {
+    let mut words = vec![if row.join.is_some() { "joined" } else { "disconnector" }];
+    for (flag, word) in [
+        (CsFlags::GONE, "gone"),
+        (CsFlags::CONFLICT, "conflict"),
+        (CsFlags::PROTECTED, "protected"),
+        (CsFlags::MASTERED_ELSEWHERE, "mastered elsewhere"),
+        (CsFlags::PROVISIONED, "to be created"),
+        (CsFlags::REFUSED, "join refused"),
+    ] {
+        if row.flags.has(flag) {
+            words.push(word);
+        }
+    }
+    words.join(", ")
+}
+
+fn view_mv(reader: &dyn StoreReader, runtime: &Runtime, row: &MvRow, whole: bool) -> Result<ObjectView, ServiceError> {
+    let joined_rows = reader.cs_of_mv(&[row.id])?;
+    let label = |cs: &CsRow| format!("{}: {}", connector_name(runtime, cs), cs.name);
+    let mut attributes = BTreeMap::new();
+    for (id, values) in row.values.as_ref().iter() {
+        let cause = row.causes.iter().find(|cause| cause.attribute == id);
+        let source = cause.and_then(|cause| joined_rows.iter().find(|cs| cs.id == cause.source)).map(label);
+        attributes.insert(
+            runtime.names.name(id).to_owned(),
+            ValueView {
+                value: values.to_values().as_ref().map_or(Json::Null, values_to_json),
+                rule: cause.and_then(|cause| rule_name(&runtime.rules, cause.rule)),
+                source,
+                run: cause.map(|cause| cause.run.0),
+            },
+        );
+    }
+    let mut links = BTreeMap::new();
+    let picked: std::collections::BTreeSet<AttrId> = row.picks.iter().map(|pick| pick.attribute).collect();
+    for attribute in picked {
+        let count = reader.mv_link_count(row.id, attribute)?;
+        let mut targets = Vec::new();
+        if whole {
+            let ids = reader.mv_links(row.id, attribute, MvId(i64::MIN), LINKS_SHOWN)?;
+            targets = reader.mv_by_id(&ids)?.iter().map(|mv| mv_name(runtime, mv)).collect();
+        }
+        links.insert(runtime.names.name(attribute).to_owned(), (count, targets));
+    }
+    Ok(ObjectView {
+        id: row.guid.to_string(),
+        connector: String::new(),
+        object_type: runtime.names.type_name(row.object_type).to_owned(),
+        name: mv_name(runtime, row),
+        state: match row.state {
+            MvState::Active => "active".to_owned(),
+            MvState::Leaving { since, deleted } => {
+                format!("leaving since {since} ({})", if deleted { "deleted at the source" } else { "left the scope" })
+            }
+        },
+        attributes,
+        links,
+        joined: joined_rows
+            .iter()
+            .map(|cs| {
+                let rule = cs.join.and_then(|join| rule_name(&runtime.rules, join.rule)).unwrap_or_default();
+                format!("cs:{} {} by rule `{rule}` ({})", cs.id, label(cs), cs_state(cs))
+            })
+            .collect(),
+    })
+}
+
+fn mv_name(runtime: &Runtime, row: &MvRow) -> String {
+    ["displayName", "cn", "userPrincipalName", "mail"]
+        .iter()
+        .filter_map(|name| runtime.names.find(name))
+        .filter_map(|id| row.values.as_ref().get(id).and_then(ValuesRef::first))
+        .map(|value| value.to_string())
+        .next()
+        .unwrap_or_else(|| row.guid.to_string())
+}
+
+fn operation(operation: Operation) -> &'static str {
+    match operation {
+        Operation::Add => "add",
+        Operation::Update => "update",
+        Operation::Delete => "delete",
+    }
+}
+
+fn state(state: ChangeState, held: bool, unwritable: bool) -> &'static str {
+    match state {
+        _ if unwritable => "cannot be written",
+        _ if held => "held",
+        ChangeState::Pending => "pending",
+        ChangeState::Sending => "sending",
+        ChangeState::Sent => "sent",
+        ChangeState::Refused => "refused",
+    }
+}
+
+/// What an export changes, in a line.
+pub(crate) fn describe_export(runtime: &Runtime, row: &ExportRow) -> String {
+    match row.operation {
+        Operation::Delete => "delete".to_owned(),
+        Operation::Add | Operation::Update => {
+            let parts: Vec<String> = row
+                .changes
+                .iter()
+                .map(|change| {
+                    let name = runtime.names.name(change.attribute);
+                    match &change.values {
+                        None => format!("{name} emptied"),
+                        Some(values) => {
+                            let shown: Vec<String> = values.as_slice().iter().take(SHOWN_MAX).map(|v| shorten(&v.to_string())).collect();
+                            let more = if values.as_slice().len() > SHOWN_MAX { ", ..." } else { "" };
+                            format!("{name} = {}{more}", shown.join(", "))
+                        }
+                    }
+                })
+                .collect();
+            parts.join("; ")
+        }
+    }
+}
+
+fn shorten(text: &str) -> String {
+    let mut out: String = text.chars().take(SHOWN_CHARS).collect();
+    if out.len() < text.len() {
+        out.push_str("...");
+    }
+    out
+}

@@ -1,0 +1,164 @@
+//! Health in one look.
+
+use onesync_engine::{ChangeState, CsFlags, ExportRow};
+use onesync_model::Time;
+use onesync_store::HeldState;
+use serde::Serialize;
+
+use crate::error::ServiceError;
+use crate::runtime::Service;
+
+/// The state of the service.
+#[derive(Clone, Debug, Serialize)]
+pub struct StatusReport {
+    /// The installation's id.
+    pub installation: String,
+    /// Its epoch.
+    pub epoch: u64,
+    /// The version of the configuration; 0 when none is applied.
+    pub configuration: u32,
+    /// What needs a person at once.
+    pub alarms: Vec<String>,
+    /// Whether the key set is there, else why not.
+    pub key_set: String,
+    /// Connectors.
+    pub connectors: Vec<ConnectorStatus>,
+    /// Metaverse objects by type: staying, leaving.
+    pub metaverse: Vec<(String, u64, u64)>,
+    /// Work that is due.
+    pub agenda_due: u64,
+    /// Work that waits for its time.
+    pub agenda_later: u64,
+}
+
+/// The state of one connector.
+#[derive(Clone, Debug, Serialize)]
+pub struct ConnectorStatus {
+    /// Its name.
+    pub name: String,
+    /// Its kind.
+    pub kind: String,
+    /// `reads only`, `staging`, `active`.
+    pub mode: String,
+    /// The last import that ended well.
+    pub last_import: Option<String>,
+    /// Objects, and how many of them are joined.
+    pub objects: u64,
+    /// See `objects`.
+    pub joined: u64,
+    /// Objects that another system masters.
+    pub mastered_elsewhere: u64,
+    /// Changes to be sent.
+    pub pending: u64,
+    /// Changes sent and not yet seen.
+    pub unconfirmed: u64,
+    /// Changes refused.
+    pub refused: u64,
+    /// Changes held by protections.
+    pub held: u64,
+    /// Objects that cannot be written through this connector, by type.
+    pub cannot_be_written: Vec<(String, u64)>,
+    /// Standing errors.
+    pub errors: u64,
+    /// The protections: object type, limit per run and day, limit per week.
+    pub limits: Vec<(String, String, String)>,
+}
+
+impl Service {
+    /// Health in one look.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn status(&self) -> Result<StatusReport, ServiceError> {
+        let reader = self.store().reader()?;
+        let (cs, exports, links, errors) = (reader.cs_counts()?, reader.export_counts()?, reader.export_link_counts()?, reader.error_counts()?);
+        let agenda = reader.agenda_counts(self.now())?;
+        let mut alarms: Vec<String> =
+            errors.iter().filter(|e| e.alarm).map(|e| format!("{} objects: {} ({})", e.count, e.place, e.code)).collect();
+        let runtime = self.runtime().ok();
+        let mut connectors = Vec::new();
+        for connector in runtime.iter().flat_map(|runtime| &runtime.connectors) {
+            let runtime = self.runtime()?;
+            let sum = |wanted: &dyn Fn(&onesync_store::ExportCount) -> bool| -> u64 {
+                exports.iter().filter(|c| c.connector == connector.id && c.kinds & ExportRow::KIND_UNWRITABLE == 0 && wanted(c)).map(|c| c.count).sum()
+            };
+            let sum_links = |wanted: &dyn Fn(&onesync_store::ExportLinkCount) -> bool| -> u64 {
+                links.iter().filter(|c| c.connector == connector.id && wanted(c)).map(|c| c.count).sum()
+            };
+            let objects = |wanted: &dyn Fn(&onesync_store::CsCount) -> bool| -> u64 {
+                cs.iter().filter(|c| c.connector == connector.id && !CsFlags(c.flags).has(CsFlags::GONE) && wanted(c)).map(|c| c.count).sum()
+            };
+            let mut unwritable: std::collections::BTreeMap<String, u64> = std::collections::BTreeMap::new();
+            for count in exports.iter().filter(|c| c.connector == connector.id && c.kinds & ExportRow::KIND_UNWRITABLE != 0) {
+                *unwritable.entry(runtime.names.type_name(count.object_type).to_owned()).or_default() += count.count;
+            }
+            let held = sum(&|c| c.held) + sum_links(&|c| c.held);
+            if held > 0 {
+                alarms.push(format!("{held} changes for `{}` are held: `onesync held list`", connector.name()));
+            }
+            let last = reader.runs(Some(connector.id), None, 50)?;
+            let last_import = last.iter().find(|run| run.step.ends_with("import") && run.ended.is_some() && run.result.as_deref() != Some("failed")).and_then(|run| run.ended).map(|t: Time| t.to_string());
+            let failing = last.first().filter(|run| run.result.as_deref() == Some("failed"));
+            if let Some(run) = failing {
+                alarms.push(format!("the last step of `{}` ({}) failed at {}", connector.name(), run.step, run.started));
+            }
+            let mode = match (connector.capabilities.export, self.is_staging(connector)?) {
+                (false, _) => "reads only",
+                (true, true) => "staging",
+                (true, false) => "active",
+            };
+            connectors.push(ConnectorStatus {
+                name: connector.name().to_owned(),
+                kind: connector.file.kind.clone(),
+                mode: mode.to_owned(),
+                last_import,
+                objects: objects(&|_| true),
+                joined: objects(&|c| c.joined),
+                mastered_elsewhere: objects(&|c| CsFlags(c.flags).has(CsFlags::MASTERED_ELSEWHERE)),
+                pending: sum(&|c| c.state <= ChangeState::Sending && !c.held) + sum_links(&|c| c.state <= ChangeState::Sending && !c.held),
+                unconfirmed: sum(&|c| c.state == ChangeState::Sent) + sum_links(&|c| c.state == ChangeState::Sent),
+                refused: sum(&|c| c.state == ChangeState::Refused) + sum_links(&|c| c.state == ChangeState::Refused),
+                held,
+                cannot_be_written: unwritable.into_iter().collect(),
+                errors: errors.iter().filter(|e| e.connector == connector.id).map(|e| e.count).sum(),
+                limits: connector
+                    .limits
+                    .iter()
+                    .filter(|_| connector.capabilities.export)
+                    .map(|(id, limits)| (runtime.names.type_name(*id).to_owned(), limit(limits.day), limit(limits.week)))
+                    .collect(),
+            });
+        }
+        let mut metaverse: std::collections::BTreeMap<String, (u64, u64)> = std::collections::BTreeMap::new();
+        if let Some(runtime) = &runtime {
+            for count in reader.mv_counts()? {
+                let entry = metaverse.entry(runtime.names.type_name(count.object_type).to_owned()).or_default();
+                if count.leaving { entry.1 += count.count } else { entry.0 += count.count }
+            }
+        }
+        let waiting = reader.held_plans(Some(HeldState::Held))?.len();
+        tracing::debug!(waiting, "held plans");
+        let (key_set, closed) = match self.vault() {
+            Ok(vault) => ("present".to_owned(), crate::secrets::open_all(&*reader, Some(vault))?.1),
+            Err(error) => (error.to_string(), crate::secrets::open_all(&*reader, None)?.1),
+        };
+        if !closed.is_empty() {
+            alarms.push(format!("secrets that cannot be opened: {}", closed.join(", ")));
+        }
+        Ok(StatusReport {
+            installation: self.installation_id().to_owned(),
+            epoch: self.epoch(),
+            configuration: runtime.map_or(0, |runtime| runtime.version),
+            alarms,
+            key_set,
+            connectors,
+            metaverse: metaverse.into_iter().map(|(name, (active, leaving))| (name, active, leaving)).collect(),
+            agenda_due: agenda.iter().map(|a| a.due).sum(),
+            agenda_later: agenda.iter().map(|a| a.later).sum(),
+        })
+    }
+}
+
+fn limit(limit: onesync_engine::Limit) -> String {
+    format!("{} or {} percent, at least {}", limit.count, limit.percent, limit.at_least)
+}

@@ -1,0 +1,142 @@
+//! The sync step: works off the agenda, pass by pass, batch by batch.
+
+use onesync_engine::{AgendaRow, Changes, Context, ReadError, Reader, Work};
+use onesync_model::{ConnectorId, CsId, MvId};
+use onesync_store::StoreReader;
+
+use crate::error::{ServiceError, Status};
+use crate::runs::{OpenRun, Progress, RunReport, Step, StepCounters};
+use crate::runtime::{ConnectorHandle, Runtime, Service};
+
+/// Objects in one batch: one transaction.
+const BATCH: usize = 500;
+/// Single links in one batch.
+const LINK_BATCH: usize = 2_000;
+/// The number of passes of the engine.
+const PASSES: u8 = 8;
+/// Rounds over all passes after which a sync that never comes to rest is stopped as a bug or a pair of rules that
+/// feed each other.
+const ROUNDS_MAX: usize = 50;
+
+/// Set when a change of rules requires a full sync.
+pub(crate) const FULL_SYNC_NEEDED: &str = "full-sync-needed";
+
+impl Service {
+    /// Synchronises: every object of the connector, or what is on the agenda.
+    ///
+    /// # Errors
+    /// When the database fails, or rules feed each other without end.
+    pub fn sync(&self, runtime: &Runtime, connector: &ConnectorHandle, step: Step, progress: &(dyn Fn(Progress) + Sync)) -> Result<RunReport, ServiceError> {
+        let needed = self.store().reader()?.state(connector.id, FULL_SYNC_NEEDED)?.is_some();
+        let step = if needed { Step::FullSync } else { step };
+        progress(Progress::Begin { connector: connector.name().to_owned(), step });
+        let run = self.begin_run(connector, step)?;
+        match self.sync_all(runtime, connector, &run, step, progress) {
+            Ok(processed) => {
+                let errors = self.store().reader()?.error_counts()?.iter().filter(|e| e.connector == connector.id).map(|e| e.count).sum();
+                let counters = StepCounters { processed, errors, ..StepCounters::default() };
+                let outcome = if errors > 0 { ("completed-with-errors", Status::ObjectErrors) } else { ("success", Status::Done) };
+                let report = self.end_run(run, connector, step, counters, Vec::new(), outcome)?;
+                progress(Progress::End { report: Box::new(report.clone()) });
+                Ok(report)
+            }
+            Err(error) => self.fail_run(run, error),
+        }
+    }
+
+    fn sync_all(&self, runtime: &Runtime, connector: &ConnectorHandle, run: &OpenRun, step: Step, progress: &(dyn Fn(Progress) + Sync)) -> Result<u64, ServiceError> {
+        let ctx = self.context(runtime, run.id);
+        let mut processed = 0;
+        if step == Step::FullSync {
+            processed += self.full(&ctx, connector, progress)?;
+        }
+        for _ in 0..ROUNDS_MAX {
+            let mut done = 0;
+            for pass in 0..PASSES {
+                done += self.pass(&ctx, connector, pass, processed + done, progress)?;
+            }
+            processed += done;
+            if done == 0 {
+                return Ok(processed);
+            }
+        }
+        Err(ServiceError::config(
+            format!("the sync of `{}` does not come to rest after {ROUNDS_MAX} rounds", connector.name()),
+            "two rules probably change each other's input for ever; `onesync history` of an object on the agenda shows which",
+        ))
+    }
+
+    /// Looks at every object again: identity, values, what it means for targets, and its links.
+    fn full(&self, ctx: &Context<'_>, connector: &ConnectorHandle, progress: &(dyn Fn(Progress) + Sync)) -> Result<u64, ServiceError> {
+        let (mut after, mut processed) = (CsId(i64::MIN), 0);
+        loop {
+            let reader = self.store().reader()?;
+            let rows = reader.cs_page(connector.id, after, BATCH)?;
+            let Some(last) = rows.last() else { break };
+            after = last.id;
+            let ids: Vec<CsId> = rows.iter().map(|row| row.id).collect();
+            processed += ids.len() as u64;
+            let mut changes = onesync_engine::identity(ctx, &*reader, &ids)?;
+            drop(reader);
+            let reader_after = |changes: &Changes| -> Result<(), ServiceError> { Ok(self.store().apply(self.epoch(), changes)?) };
+            // What an object means for its targets and its links is looked at again even if its values stayed.
+            let joined: std::collections::BTreeSet<MvId> = {
+                let left: std::collections::BTreeSet<CsId> = changes.cs.iter().filter(|r| r.join.is_none()).map(|r| r.id).collect();
+                let before = rows.iter().filter(|r| !left.contains(&r.id)).filter_map(|r| r.join);
+                before.chain(changes.cs.iter().filter_map(|r| r.join)).map(|join| join.mv).collect()
+            };
+            let deleted: std::collections::BTreeSet<MvId> = changes.mv_deleted.iter().copied().collect();
+            let mut wanted: Vec<Work> = joined.iter().filter(|mv| !deleted.contains(mv)).map(|&mv| Work::Outbound(mv)).collect();
+            wanted.extend(rows.iter().flat_map(|row| row.links.iter().map(|sum| Work::CsLinks(row.id, sum.attribute))));
+            let known: std::collections::BTreeSet<Work> = changes.agenda.iter().map(|row| row.work).collect();
+            changes.agenda_done.retain(|work| !wanted.contains(work));
+            changes.agenda.extend(wanted.into_iter().filter(|work| !known.contains(work)).map(|work| AgendaRow {
+                connector: ConnectorId(0),
+                work,
+                not_before: onesync_model::Time::default(),
+            }));
+            reader_after(&changes)?;
+            progress(Progress::At { done: processed, of: None });
+        }
+        let states = vec![(connector.id, FULL_SYNC_NEEDED.to_owned(), None)];
+        self.store().apply(self.epoch(), &Changes { states, run: ctx.run, ..Changes::default() })?;
+        Ok(processed)
+    }
+
+    /// Works off what is due of one pass.
+    fn pass(&self, ctx: &Context<'_>, connector: &ConnectorHandle, pass: u8, before: u64, progress: &(dyn Fn(Progress) + Sync)) -> Result<u64, ServiceError> {
+        let mut done = 0;
+        loop {
+            let reader = self.store().reader()?;
+            let limit = if pass >= 3 { LINK_BATCH } else { BATCH };
+            let of = (pass == 0).then_some(connector.id);
+            let rows = reader.agenda(pass, of, ctx.now, None, limit)?;
+            if rows.is_empty() {
+                return Ok(done);
+            }
+            let work: Vec<Work> = rows.iter().map(|row| row.work).collect();
+            let changes = batch(ctx, &*reader, pass, &work)?;
+            drop(reader);
+            self.store().apply(self.epoch(), &changes)?;
+            done += work.len() as u64;
+            progress(Progress::At { done: before + done, of: None });
+        }
+    }
+}
+
+fn batch(ctx: &Context<'_>, reader: &dyn StoreReader, pass: u8, work: &[Work]) -> Result<Changes, ReadError> {
+    let reader: &dyn Reader = reader;
+    let mvs = || -> Vec<MvId> {
+        work.iter().filter_map(|work| match work { Work::Values(mv) | Work::Outbound(mv) => Some(*mv), _ => None }).collect()
+    };
+    match pass {
+        0 => {
+            let ids: Vec<CsId> = work.iter().filter_map(|work| match work { Work::Identity(id) => Some(*id), _ => None }).collect();
+            onesync_engine::identity(ctx, reader, &ids)
+        }
+        1 => onesync_engine::values(ctx, reader, &mvs()),
+        2 => onesync_engine::outbound(ctx, reader, &mvs()),
+        _ => onesync_engine::links(ctx, reader, work),
+    }
+}
+
