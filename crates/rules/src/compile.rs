@@ -15,10 +15,17 @@ use crate::{
 /// Rule files a configuration may have. Azure AD Connect ships 62; a forest more adds about 20.
 pub const RULE_FILES_MAX: usize = 5_000;
 
-/// Parameters that every connector has, with the value they have where the configuration gives none.
-///
-/// `UsageLocation.Default` is empty, so that the shipped rules can ask for it without it being set.
-const PARAMETERS_DEFAULT: [(&str, &str); 1] = [("UsageLocation.Default", "")];
+/// Parameters that every connector has, empty where the configuration gives no value: so that the shipped rules run
+/// over sources without domains, and may ask for a default country that nobody set.
+const PARAMETERS_EMPTY: [&str; 7] = [
+    "Domain.FQDN",
+    "Domain.LDAP",
+    "Domain.Netbios",
+    "Forest.FQDN",
+    "Forest.LDAP",
+    "Forest.Netbios",
+    "UsageLocation.Default",
+];
 
 /// The result of [`compile`].
 #[derive(Debug)]
@@ -60,7 +67,7 @@ pub fn compile(
     for text in &texts {
         compiler.rule(text, &mut rules);
     }
-    check::across_rules(&rules, &texts, &connectors, compiler.names, &mut sink);
+    check::across_rules(&rules, &texts, &connectors, compiler.names, compiler.sink);
     let set = (!sink.has_errors()).then(|| RuleSet::new(rules.into_iter().map(|(rule, _)| rule).collect(), &connectors));
     Compiled { rules: set, diagnostics: sink.finish() }
 }
@@ -68,7 +75,7 @@ pub fn compile(
 fn with_own_parameters(connector: &ConnectorInfo) -> ConnectorInfo {
     let mut connector = connector.clone();
     let own = [("Connector.ID", connector.id.to_string()), ("Connector.Name", connector.name.clone())];
-    let defaults = PARAMETERS_DEFAULT.iter().map(|&(name, value)| (name, value.to_owned()));
+    let defaults = PARAMETERS_EMPTY.iter().map(|&name| (name, String::new()));
     for (name, value) in own.into_iter().chain(defaults) {
         connector.parameters.entry(name.to_owned()).or_insert(value);
     }
@@ -301,19 +308,24 @@ impl<'a> Compiler<'a, '_> {
         })
     }
 
-    /// Warns of each `%Name%` that is set neither for the connector nor for its domains by its kind.
-    pub fn parameters_of(&mut self, text: &str, place: &Place, connector: &ConnectorInfo) {
+    /// Warns of each `%Name%` in a scope value that is not set.
+    fn parameters_of(&mut self, text: &str, place: &Place, connector: &ConnectorInfo) {
         let mut rest = text;
         while let Some((_, name, after)) = next_parameter(rest) {
             rest = after;
-            if !connector.parameters.contains_key(name) && !is_domain_parameter(name) {
-                let hint = did_you_mean(name, connector.parameters.keys().map(String::as_str))
-                    .unwrap_or_else(|| format!("add `{name}` to the parameters of connector `{}`", connector.name));
-                self.sink
-                    .warning(place, format!("parameter `%{name}%` is not set for connector `{}`", connector.name))
-                    .hint(hint);
-            }
+            self.parameter(name, place, connector);
         }
+    }
+
+    /// Warns of a `%Name%` that is not set.
+    pub fn parameter(&mut self, name: &str, place: &Place, connector: &ConnectorInfo) {
+        if connector.parameters.contains_key(name) {
+            return;
+        }
+        let hint = did_you_mean(name, connector.parameters.keys().map(String::as_str))
+            .unwrap_or_else(|| format!("add `{name}` to the parameters of connector `{}`", connector.name));
+        let message = format!("parameter `%{name}%` is not set for connector `{}`", connector.name);
+        self.sink.warning(place, message).hint(hint);
     }
 
     fn join_group(&mut self, group: &[ConditionText], cs: &Side<'_>, mv: &Side<'_>) -> Option<JoinGroup> {
@@ -323,6 +335,12 @@ impl<'a> Compiler<'a, '_> {
                 let (connector, metaverse) =
                     (self.attribute(&condition.connector, cs), self.attribute(&condition.metaverse, mv));
                 let (connector, metaverse) = (connector?, metaverse?);
+                if connector == self.dn {
+                    self.sink
+                        .error(&condition.connector.place, "objects cannot be joined by their distinguished name")
+                        .hint("join on an attribute that does not change, e.g. objectGUID or employeeID");
+                    return None;
+                }
                 for (id, text, side) in [(connector, &condition.connector, cs), (metaverse, &condition.metaverse, mv)] {
                     if side.schema.is_some_and(|schema| schema.is_link(id)) {
                         self.sink
@@ -363,13 +381,4 @@ impl<'a> Compiler<'a, '_> {
             .error(place, format!("unknown attribute `{name}` for {}", side.place_name))
             .hint(hint.unwrap_or_else(|| fallback.to_owned()));
     }
-
-    pub fn is_dn(&self, id: AttrId) -> bool {
-        id == self.dn
-    }
-}
-
-/// Whether a connector gives a parameter per domain, when it sees the object.
-fn is_domain_parameter(name: &str) -> bool {
-    name.starts_with("Domain.") || name.starts_with("Forest.")
 }

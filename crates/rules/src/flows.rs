@@ -1,8 +1,10 @@
 //! Compiles the flows of one rule: expressions, their attributes and types, and which of the four forms a flow of
 //! links takes.
 
-use onesync_expr::{Context, Env, Kind, LinkForm, Program, Source};
-use onesync_model::{AttrId, AttributeDef, AttributeType, Time, Value, Values, ValuesRef};
+use std::sync::Arc;
+
+use onesync_expr::{Context, Kind, LinkForm, Program, Types};
+use onesync_model::{AttributeType, Value, Values};
 
 use crate::compile::{Compiler, Side};
 use crate::convert::{convert, convertible};
@@ -53,7 +55,7 @@ impl FlowCompiler<'_, '_, '_> {
         };
         if target_def.read_only {
             let message = format!("`{}` of {} is read-only", text.target.value, self.target.place_name);
-            self.compiler.sink.warning(&text.target.place, message).hint("it is computed and shown, never written");
+            self.compiler.sink.note(&text.target.place, message).hint("it is computed and shown, never written");
         }
         let source = match &text.source {
             FlowSourceText::Constant(values) => self.constant(values, target_def)?,
@@ -98,63 +100,68 @@ impl FlowCompiler<'_, '_, '_> {
             Direction::Inbound => Kind::Inbound,
             Direction::Outbound => Kind::Outbound,
         };
-        self.compiler.parameters_of(&expr.value, &expr.place, self.connector);
         let mut context = Context { names: self.compiler.names, schema: self.source.schema, kind };
         let program = match onesync_expr::compile(&expr.value, &mut context) {
             Ok(program) => program,
             Err(found) => {
-                for diagnostic in found {
-                    let place = self.within(expr, diagnostic.start..diagnostic.end);
-                    let added = match diagnostic.severity {
-                        onesync_expr::Severity::Error => self.compiler.sink.error(&place, diagnostic.message),
-                        onesync_expr::Severity::Warning => self.compiler.sink.warning(&place, diagnostic.message),
-                    };
-                    added.hint_if(diagnostic.hint);
-                }
+                self.report(&found, expr);
                 return None;
             }
         };
+        self.report(program.warnings(), expr);
+        for name in program.parameters() {
+            self.compiler.parameter(name, &expr.place, self.connector);
+        }
         if !self.attributes_known(&program, expr) {
             return None;
         }
-        self.clock(&program, text, expr);
+        if program.value_is_clock() && !text.once {
+            let message = format!("the value of `{}` is the clock: it changes with every run", text.target.value);
+            self.compiler
+                .sink
+                .error(&expr.place, message)
+                .hint("write { expr = ..., once = true }, or compare the time instead of flowing it");
+        }
         self.form(program, text, expr, target)
     }
 
-    /// Whether the rule's object type has every attribute that the expression names.
-    fn attributes_known(&mut self, program: &Program, expr: &At<String>) -> bool {
-        let mut known = true;
-        for &id in program.attributes().iter().chain(program.links()) {
-            let name = self.compiler.names.name(id).to_owned();
-            if self.source.allows(id, &name) || (self.source.has_dn && self.compiler.is_dn(id)) {
-                continue;
-            }
-            known = false;
-            let (written, span) = locate(&expr.value, &name);
-            let place = self.within(expr, span);
-            self.compiler.unknown_attribute(&written, &place, self.source);
+    fn report(&mut self, found: &[onesync_expr::Diagnostic], expr: &At<String>) {
+        for diagnostic in found {
+            let place = self.within(expr, diagnostic.start..diagnostic.end);
+            let sink = &mut self.compiler.sink;
+            let added = match diagnostic.severity {
+                onesync_expr::Severity::Error => sink.error(&place, diagnostic.message.clone()),
+                onesync_expr::Severity::Warning => sink.warning(&place, diagnostic.message.clone()),
+            };
+            added.hint_if(diagnostic.hint.clone());
         }
-        known
     }
 
-    /// Refuses a value that is the clock: it would change with every run.
-    fn clock(&mut self, program: &Program, text: &FlowText, expr: &At<String>) {
-        if !program.uses_clock() || text.once {
-            return;
-        }
-        let at = |seconds| {
-            let env = Env { now: Time::from_seconds(seconds), seed: 0 };
-            program.eval(&Nothing, &env).map(|evaluated| evaluated.outcome)
+    /// Whether the rule's object types have every attribute that the expression names.
+    fn attributes_known(&mut self, program: &Program, expr: &At<String>) -> bool {
+        let link = match program.link_form() {
+            LinkForm::Direct(id) | LinkForm::Guarded(id) => Some(id),
+            LinkForm::None | LinkForm::Aggregate | LinkForm::PerValue => None,
         };
-        // Evaluated for an object without attributes at two instants: where the outcomes differ, the clock is in it.
-        if let (Ok(a), Ok(b)) = (at(1_000_000_000), at(1_000_000_001))
-            && a != b
-        {
-            self.compiler
-                .sink
-                .error(&expr.place, format!("the value of `{}` is the clock: it changes with every run", text.target.value))
-                .hint("write { expr = ..., once = true }, or compare the time instead of flowing it");
+        // Inbound, what ImportedValue reads is the source object; outbound, the target object.
+        let (here, there) = match self.rule.direction {
+            Direction::Inbound => (program.imported(), &[][..]),
+            Direction::Outbound => (&[][..], program.imported()),
+        };
+        let read = program.attributes().iter().chain(program.links()).chain(here).copied().chain(link);
+        let read = read.map(|id| (id, self.source)).chain(there.iter().map(|&id| (id, self.target)));
+        let unknown: Vec<_> = read
+            .filter_map(|(id, side)| {
+                let name = self.compiler.names.name(id).to_owned();
+                (!side.allows(id, &name)).then_some((name, side))
+            })
+            .collect();
+        for (name, side) in &unknown {
+            let (written, span) = locate(&expr.value, name);
+            let place = self.within(expr, span);
+            self.compiler.unknown_attribute(&written, &place, side);
         }
+        unknown.is_empty()
     }
 
     fn form(
@@ -165,70 +172,54 @@ impl FlowCompiler<'_, '_, '_> {
         target: Target,
     ) -> Option<FlowSource> {
         let to_links = target.kind == Some(AttributeType::Reference);
-        let first_link = program.direct().or_else(|| program.links().first().copied());
-        match (program.link_form(), first_link) {
-            (LinkForm::Direct | LinkForm::Guarded, Some(link)) if target.kind.is_some() && !to_links => {
+        match program.link_form() {
+            LinkForm::Direct(link) | LinkForm::Guarded(link) if target.kind.is_some() && !to_links => {
                 let name = self.compiler.names.name(link).to_owned();
                 let message = format!("`{name}` holds links, but `{}` holds values", text.target.value);
-                self.compiler
-                    .sink
-                    .error(&expr.place, message)
-                    .hint("flow it to a reference attribute, or ask for ValueCount or IsPresent");
+                let hint = "flow it to a reference attribute, or ask for ValueCount or IsPresent";
+                self.compiler.sink.error(&expr.place, message).hint(hint);
                 None
             }
-            (LinkForm::Direct, Some(source)) => Some(FlowSource::Link(LinkFlow { source, guard: None })),
-            (LinkForm::Guarded, Some(source)) => {
-                Some(FlowSource::Link(LinkFlow { source, guard: Some(program) }))
+            LinkForm::Direct(source) => Some(FlowSource::Link(LinkFlow { source, guard: None })),
+            LinkForm::Guarded(source) => {
+                Some(FlowSource::Link(LinkFlow { source, guard: Some(Arc::new(program)) }))
             }
-            (LinkForm::Aggregate, _) if to_links => {
-                let message = format!("`{}` holds links, the expression gives a number or a truth value", text.target.value);
-                self.compiler.sink.error(&expr.place, message).hint("flow the link attribute itself");
-                None
+            LinkForm::None | LinkForm::Aggregate | LinkForm::PerValue => {
+                self.values_fit(&program, text, expr, target).then(|| match program.direct() {
+                    Some(direct) => FlowSource::Direct(direct),
+                    None => FlowSource::Expression(Arc::new(program)),
+                })
             }
-            (LinkForm::PerValue, _) => {
-                self.compiler
-                    .sink
-                    .warning(&expr.place, "each link is looked at one by one, in memory, up to 10,000")
-                    .hint("flow the link attribute whole, or decide by attributes of the object itself");
-                Some(FlowSource::Expression(program))
-            }
-            _ => self.plain(program, text, expr, target),
         }
     }
 
-    /// An expression without links, or one that only counts them.
-    fn plain(&mut self, program: Program, text: &FlowText, expr: &At<String>, target: Target) -> Option<FlowSource> {
-        let Some(direct) = program.direct().filter(|&id| !self.compiler.is_dn(id)) else {
-            return Some(FlowSource::Expression(program));
-        };
-        let source: Option<&AttributeDef> = self.source.schema.and_then(|schema| schema.attribute(direct));
-        if let (Some(source), Some(kind)) = (source, target.kind) {
-            if !convertible(source.kind, kind) {
-                let message = format!(
-                    "`{}` is {}, but `{}` is {}",
-                    source.name,
-                    source.kind.as_str(),
-                    text.target.value,
-                    kind.as_str()
-                );
-                let hint = match (source.kind, kind) {
-                    (AttributeType::Binary, AttributeType::String) => {
-                        "convert it, e.g. ConvertToBase64, CGuid or StringFromSid"
-                    }
-                    _ => "convert it in an expression, or flow to an attribute of the same type",
-                };
-                self.compiler.sink.error(&expr.place, message).hint(hint);
-                return None;
-            }
-            if source.multi && !target.multi {
-                let name = source.name.clone();
-                self.compiler
-                    .sink
-                    .warning(&expr.place, format!("`{name}` may have several values, `{}` holds one", text.target.value))
-                    .hint(format!("an object with several fails in this attribute: take one by Item([{name}], 1)"));
-            }
+    /// Whether the values an expression can give can become the target's, as far as types tell.
+    fn values_fit(&mut self, program: &Program, text: &FlowText, expr: &At<String>, target: Target) -> bool {
+        let Some(kind) = target.kind else { return true };
+        let types = program.types();
+        let possible: Vec<AttributeType> =
+            KINDS.into_iter().filter(|&kind| types.may_be(Types::of(kind))).collect();
+        if !types.is_none() && !possible.iter().any(|&from| convertible(from, kind)) {
+            let found = possible.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(" or ");
+            let message = format!("this gives {found}, but `{}` holds {}", text.target.value, kind.as_str());
+            let hint = match (possible.as_slice(), kind) {
+                ([AttributeType::Binary], AttributeType::String) => {
+                    "convert it, e.g. by ConvertToBase64, CGuid or StringFromSid"
+                }
+                (_, AttributeType::Reference) => "flow a link attribute, e.g. \"[manager]\"",
+                (_, AttributeType::Boolean) => "convert it by CBool",
+                _ => "convert it, or flow to an attribute of the same type",
+            };
+            self.compiler.sink.error(&expr.place, message).hint(hint);
+            return false;
         }
-        Some(FlowSource::Direct(direct))
+        let source = program.direct().and_then(|id| self.source.schema?.attribute(id));
+        if let Some(source) = source.filter(|source| source.multi && !target.multi) {
+            let message = format!("`{}` may have several values, `{}` holds one", source.name, text.target.value);
+            let hint = format!("an object with several fails in this attribute: take one by Item([{}], 1)", source.name);
+            self.compiler.sink.warning(&expr.place, message).hint(hint);
+        }
+        true
     }
 
     /// A place inside an expression's text.
@@ -255,27 +246,11 @@ fn locate(expr: &str, name: &str) -> (String, std::ops::Range<usize>) {
     }
 }
 
-/// An object without anything.
-struct Nothing;
-
-impl Source for Nothing {
-    fn values(&self, _: AttrId) -> Option<ValuesRef<'_>> {
-        None
-    }
-
-    fn imported(&self, _: AttrId) -> Option<ValuesRef<'_>> {
-        None
-    }
-
-    fn dn(&self) -> Option<&str> {
-        None
-    }
-
-    fn link_count(&self, _: AttrId) -> u64 {
-        0
-    }
-
-    fn parameter(&self, _: &str) -> Option<&str> {
-        None
-    }
-}
+const KINDS: [AttributeType; 6] = [
+    AttributeType::String,
+    AttributeType::Integer,
+    AttributeType::Boolean,
+    AttributeType::Binary,
+    AttributeType::Time,
+    AttributeType::Reference,
+];

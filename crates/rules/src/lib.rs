@@ -13,6 +13,10 @@
 //! - An operator on several values holds if it holds for one of them; its negation, if it holds for none.
 //! - Rules with one precedence for different connectors are ordered by the connector's rank, then by object type and
 //!   name; for one connector, direction and pair of object types a precedence may be used once.
+//! - An empty text is no value: a flow that computes one gives nothing.
+//! - A flow into an attribute that nobody can write is computed and shown; it is a note, not a warning, since imported
+//!   configurations have hundreds.
+//! - A rule for a kind of connector, or for several object types, does nothing where a directory lacks the type.
 //! - A rule with `metaverse = "*"` only joins: it neither provisions nor carries flows.
 //!
 //! Deliberately absent: joining, precedence among candidates, anything that looks at more than one object (the

@@ -1,5 +1,7 @@
 //! One compiled rule, for one connector and one pair of object types.
 
+use std::sync::Arc;
+
 use onesync_expr::{Env, EvalError, Evaluated, Outcome, Program, Source};
 use onesync_model::{AttrId, AttributeType, ConnectorId, RuleId, TypeId, Values};
 
@@ -93,10 +95,8 @@ impl Rule {
 
     /// Whether anything in it depends on the object's distinguished name.
     #[must_use]
-    pub fn uses_dn(&self, dn: AttrId) -> bool {
-        self.scope.uses_dn()
-            || self.join.iter().flat_map(|group| &group.conditions).any(|c| c.connector == dn)
-            || self.flows.iter().any(|flow| flow.attributes().any(|id| id == dn))
+    pub fn uses_dn(&self) -> bool {
+        self.scope.uses_dn() || self.flows.iter().any(|flow| flow.program().is_some_and(Program::uses_dn))
     }
 }
 
@@ -154,7 +154,7 @@ pub enum FlowSource {
     /// Fixed values.
     Constant(Values),
     /// The result of an expression.
-    Expression(Program),
+    Expression(Arc<Program>),
     /// The links of one attribute, kept as rows.
     Link(LinkFlow),
 }
@@ -162,11 +162,11 @@ pub enum FlowSource {
 /// A flow of links: never materialised here.
 #[derive(Clone, Debug)]
 pub struct LinkFlow {
-    /// The link attribute; for a guard that chooses between several, the first it names.
+    /// The link attribute.
     pub source: AttrId,
     /// Decides per object whether, and which, links flow; its outcome is `Link`, `Null`, `AuthoritativeNull`,
     /// `IgnoreThisFlow` or an error.
-    pub guard: Option<Program>,
+    pub guard: Option<Arc<Program>>,
 }
 
 impl Flow {
@@ -198,15 +198,21 @@ impl Flow {
         Ok(evaluated)
     }
 
-    /// The attributes its values depend on, link attributes included.
+    /// The attributes of the source object that its values depend on, link attributes included.
     pub fn attributes(&self) -> impl Iterator<Item = AttrId> {
-        let (one, program) = match &self.source {
-            FlowSource::Direct(id) => (Some(*id), None),
-            FlowSource::Constant(_) => (None, None),
-            FlowSource::Expression(program) => (None, Some(program)),
-            FlowSource::Link(LinkFlow { source, guard }) => (Some(*source), guard.as_ref()),
+        let one = match &self.source {
+            FlowSource::Direct(id) => Some(*id),
+            FlowSource::Link(link) => Some(link.source),
+            FlowSource::Constant(_) | FlowSource::Expression(_) => None,
         };
-        one.into_iter().chain(program.into_iter().flat_map(|p| p.attributes().iter().chain(p.links()).copied()))
+        let read = self.program().into_iter().flat_map(|p| p.attributes().iter().chain(p.links()).copied());
+        one.into_iter().chain(read)
+    }
+
+    /// The attributes of the target object that it reads as confirmed (outbound, by `ImportedValue`).
+    #[must_use]
+    pub fn imported(&self) -> &[AttrId] {
+        self.program().map_or(&[], Program::imported)
     }
 
     /// Whether it can raise an error on purpose, by `Error()`.
@@ -226,7 +232,7 @@ impl Flow {
     pub fn program(&self) -> Option<&Program> {
         match &self.source {
             FlowSource::Expression(program) => Some(program),
-            FlowSource::Link(link) => link.guard.as_ref(),
+            FlowSource::Link(link) => link.guard.as_deref(),
             FlowSource::Direct(_) | FlowSource::Constant(_) => None,
         }
     }
