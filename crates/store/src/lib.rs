@@ -1,1 +1,18 @@
-//! onesync-store
+//! The store: what is known and owed, kept where a crash cannot lose it.
+//!
+//! One trait ([`Store`], with [`StoreReader`]); the engine's rows go in as [`onesync_engine::Changes`], one batch a
+//! transaction. Deliberately absent: decisions, clocks, retries of steps, free queries.
+
+mod error;
+mod rows;
+mod sqlite;
+mod store;
+
+pub use error::StoreError;
+pub use rows::{
+    AgendaCount, ConfigFiles, ConfigVersionRow, ConnectorRow, CsCount, ErrorCount, EventRow, ExportCount, ExportFilter, ExportLinkCount,
+    ExportLinkFilter, ExportLinkKey, ExportLinkOwner, ExportedRow, HeldPlanRow, HeldState, InstallationRow, MvCount, Retention, RuleRow, RunRow,
+    SecretRow, ServiceChanges, export_hash, export_link_hash, operation_code, operation_from_code,
+};
+pub use sqlite::SqliteStore;
+pub use store::{Store, StoreReader};

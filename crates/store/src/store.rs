@@ -1,0 +1,251 @@
+//! The trait every store implements.
+//!
+//! It is synchronous: the service calls it on threads that may block. Writes are batches in one transaction that
+//! checks the epoch first; reads are snapshots. Rows that exist on both sides of a batch are written in the order of
+//! their keys. In one batch deletions are applied before puts, and of two puts with one key the last one counts.
+//!
+//! Deliberately absent: free queries, retries (an implementation retries what its database asks to be retried),
+//! waiting, decisions.
+
+use onesync_engine::{
+    AgendaRow, Changes, ErrorRow, ExportLinkRow, ExportRow, HistoryRow, ReadError, Reader,
+};
+use onesync_model::{AttrId, ConnectorId, CsId, Hash128, MvGuid, MvId, Operation, RunId, Time, TypeId};
+
+use crate::error::StoreError;
+use crate::rows::{
+    AgendaCount, ConfigFiles, ConfigVersionRow, ConnectorRow, CsCount, ErrorCount, EventRow, ExportCount,
+    ExportFilter, ExportLinkCount, ExportLinkFilter, ExportLinkKey, ExportLinkOwner, ExportedRow, HeldPlanRow,
+    HeldState, InstallationRow, MvCount, Retention, RuleRow, RunRow, SecretRow, ServiceChanges,
+};
+
+/// A database of one installation.
+pub trait Store: Send + Sync {
+    /// A reader of one consistent state: what is committed now. Keep it for a batch, not for longer: an old snapshot
+    /// keeps the database from freeing space.
+    ///
+    /// # Errors
+    /// When the database is out of reach.
+    fn reader(&self) -> Result<Box<dyn StoreReader + '_>, StoreError>;
+
+    /// Writes what the engine decided and what the service records, in one transaction.
+    ///
+    /// A batch that sets an export to `Sending` is on the disk when this returns; other batches may be lost in a
+    /// power failure, each as a whole and in their order.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] when `epoch` is not the database's; [`StoreError::Conflict`] when two objects would
+    /// have one anchor or an append-only row would change. After an error nothing was written.
+    fn write(&self, epoch: u64, changes: &Changes, service: &ServiceChanges) -> Result<(), StoreError>;
+
+    /// Writes what the engine decided.
+    ///
+    /// # Errors
+    /// As [`Store::write`].
+    fn apply(&self, epoch: u64, changes: &Changes) -> Result<(), StoreError> {
+        self.write(epoch, changes, &ServiceChanges::default())
+    }
+
+    /// Writes what the service records.
+    ///
+    /// # Errors
+    /// As [`Store::write`].
+    fn record(&self, epoch: u64, service: &ServiceChanges) -> Result<(), StoreError> {
+        self.write(epoch, &Changes::default(), service)
+    }
+
+    /// Makes the one installation of an empty database.
+    ///
+    /// # Errors
+    /// [`StoreError::Installed`] when there is one.
+    fn install(&self, installation: &InstallationRow) -> Result<(), StoreError>;
+
+    /// Takes over: raises the epoch by one and gives the new one. Whoever holds the old one is fenced from now on.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] when the epoch is not `seen`: someone else was faster.
+    fn take_epoch(&self, seen: u64) -> Result<u64, StoreError>;
+
+    /// Deletes what is older than the retention, at most `limit` rows of each sort; gives how many were deleted, so
+    /// that the caller repeats it until nothing is left, in transactions that are short.
+    ///
+    /// # Errors
+    /// As [`Store::write`].
+    fn trim(&self, epoch: u64, retention: &Retention, limit: usize) -> Result<u64, StoreError>;
+
+    /// Brings what is committed into its final place and frees the log, as far as readers allow. Cheap when there is
+    /// nothing to do.
+    ///
+    /// # Errors
+    /// When the database fails.
+    fn checkpoint(&self) -> Result<(), StoreError>;
+}
+
+/// Reads of one consistent state: the engine's, and those for the service and for people.
+///
+/// Pages are ascending by the key that `after` is of, and begin after it; where it is said, they are descending and
+/// begin before it. A page shorter than its limit is the last one.
+pub trait StoreReader: Reader + Send {
+    /// The installation; `None` in a database that has none yet.
+    fn installation(&self) -> Result<Option<InstallationRow>, ReadError>;
+    /// All interned names, ascending by id.
+    fn names(&self) -> Result<Vec<(AttrId, String)>, ReadError>;
+    /// All connectors that ever were, ascending by id.
+    fn connectors(&self) -> Result<Vec<ConnectorRow>, ReadError>;
+    /// All versions of all rules, ascending by id.
+    fn rules(&self) -> Result<Vec<RuleRow>, ReadError>;
+    /// All versions of the configuration, ascending.
+    fn config_versions(&self) -> Result<Vec<ConfigVersionRow>, ReadError>;
+    /// The files of a version; `None` for a version that does not exist.
+    fn config_files(&self, version: u32) -> Result<Option<ConfigFiles>, ReadError>;
+    /// All secrets, ascending by name.
+    fn secrets(&self) -> Result<Vec<SecretRow>, ReadError>;
+    /// One secret.
+    fn secret(&self, name: &str) -> Result<Option<SecretRow>, ReadError>;
+    /// The id of the next run.
+    fn next_run(&self) -> Result<RunId, ReadError>;
+    /// A page of the runs of one or all connectors, descending by id, before `before`.
+    fn runs(
+        &self,
+        connector: Option<ConnectorId>,
+        before: Option<RunId>,
+        limit: usize,
+    ) -> Result<Vec<RunRow>, ReadError>;
+    /// One run.
+    fn run(&self, id: RunId) -> Result<Option<RunRow>, ReadError>;
+    /// A page of the events with their numbers, descending, before `before`.
+    fn events(&self, before: Option<i64>, limit: usize) -> Result<Vec<(i64, EventRow)>, ReadError>;
+    /// What a connector really exported since an hour (that hour included), ascending by row.
+    fn exported_since(&self, connector: ConnectorId, hour: i64) -> Result<Vec<ExportedRow>, ReadError>;
+    /// Held plans in one state or all, ascending by hash.
+    fn held_plans(&self, state: Option<HeldState>) -> Result<Vec<HeldPlanRow>, ReadError>;
+    /// One held plan.
+    fn held_plan(&self, hash: Hash128) -> Result<Option<HeldPlanRow>, ReadError>;
+
+    /// A metaverse object by its lasting identity: its row number.
+    fn mv_by_guid(&self, guid: MvGuid) -> Result<Option<MvId>, ReadError>;
+    /// A page of the history of a metaverse object with its numbers, descending, before `before`.
+    fn history(
+        &self,
+        mv: MvId,
+        before: Option<i64>,
+        limit: usize,
+    ) -> Result<Vec<(i64, HistoryRow)>, ReadError>;
+    /// How many connector-space objects there are, by sort; kept counts.
+    fn cs_counts(&self) -> Result<Vec<CsCount>, ReadError>;
+    /// How many metaverse objects there are, by sort; kept counts.
+    fn mv_counts(&self) -> Result<Vec<MvCount>, ReadError>;
+    /// A page of the standing errors of one or all connectors; of all, ascending by object and place.
+    fn errors_page(
+        &self,
+        connector: Option<ConnectorId>,
+        after: Option<(CsId, &str)>,
+        limit: usize,
+    ) -> Result<Vec<ErrorRow>, ReadError>;
+    /// How many standing errors there are, by sort; kept counts.
+    fn error_counts(&self) -> Result<Vec<ErrorCount>, ReadError>;
+    /// What is on the agenda, by pass and connector. It counts: for people, not for every cycle.
+    fn agenda_counts(&self, now: Time) -> Result<Vec<AgendaCount>, ReadError>;
+    /// The earliest time of the agenda; `None` when it is empty. A few index seeks.
+    fn agenda_next(&self) -> Result<Option<Time>, ReadError>;
+    /// A page of the live objects of a connector: row numbers of those neither `GONE` nor `PROVISIONED`. A full import
+    /// compares them with what it has seen.
+    fn live_ids(&self, connector: ConnectorId, after: CsId, limit: usize) -> Result<Vec<CsId>, ReadError>;
+
+    /// A page of the pending exports of a connector.
+    fn exports_page(
+        &self,
+        connector: ConnectorId,
+        filter: ExportFilter,
+        after: CsId,
+        limit: usize,
+    ) -> Result<Vec<ExportRow>, ReadError>;
+    /// How many pending exports there are, by sort; kept counts.
+    fn export_counts(&self) -> Result<Vec<ExportCount>, ReadError>;
+    /// A page of the pending link exports of a connector.
+    fn export_links_page(
+        &self,
+        connector: ConnectorId,
+        filter: ExportLinkFilter,
+        after: Option<ExportLinkKey>,
+        limit: usize,
+    ) -> Result<Vec<ExportLinkRow>, ReadError>;
+    /// How many pending link exports there are, by sort; kept counts.
+    fn export_link_counts(&self) -> Result<Vec<ExportLinkCount>, ReadError>;
+    /// A page of the objects with free link exports in state `Pending`, with their numbers, for the protection of
+    /// shrinking groups. It counts the rows of the objects on the page.
+    fn export_link_owners(
+        &self,
+        connector: ConnectorId,
+        after: Option<(CsId, AttrId)>,
+        limit: usize,
+    ) -> Result<Vec<ExportLinkOwner>, ReadError>;
+
+    /// A page of the exports to be sent now: `Pending`, not held, not before their time. Ordered by operation (adds,
+    /// updates, deletions), then by the place of their type in `types`, then by object. Types that are not named are
+    /// left out. `after` is the last row of the page before.
+    fn due_exports(
+        &self,
+        connector: ConnectorId,
+        types: &[TypeId],
+        now: Time,
+        after: Option<(Operation, TypeId, CsId)>,
+        limit: usize,
+    ) -> Result<Vec<ExportRow>, ReadError>;
+    /// A page of the link exports to be sent now: `Pending`, not held, not before their time, both ends with an anchor.
+    /// The rows of one object's attribute follow each other.
+    fn due_export_links(
+        &self,
+        connector: ConnectorId,
+        now: Time,
+        after: Option<ExportLinkKey>,
+        limit: usize,
+    ) -> Result<Vec<ExportLinkRow>, ReadError>;
+    /// All exports of a connector in state `Sending`: after a crash it is unknown whether they arrived. As many as one
+    /// batch at most.
+    fn sending_exports(&self, connector: ConnectorId) -> Result<Vec<ExportRow>, ReadError>;
+    /// All link exports of a connector in state `Sending`.
+    fn sending_export_links(&self, connector: ConnectorId) -> Result<Vec<ExportLinkRow>, ReadError>;
+
+    /// All rows as text, one a line, in a fixed order: for comparing stores and states in tests. Without annotations
+    /// (which run and rule, when first seen, history) two states are equal when a sync cannot tell them apart.
+    fn dump(&self, annotations: bool) -> Result<String, ReadError>;
+}
+
+/// One row of the agenda as columns: pass, two numbers, one key (empty where there is none).
+pub(crate) fn work_columns(work: onesync_engine::Work) -> (u8, i64, i64, Vec<u8>) {
+    use onesync_engine::Work;
+    let (a, b, c) = match work {
+        Work::Identity(cs) | Work::Target(cs) => (cs.0, 0, Vec::new()),
+        Work::Values(mv) | Work::Outbound(mv) | Work::MvTarget(mv) => (mv.0, 0, Vec::new()),
+        Work::CsLinks(cs, attribute) => (cs.0, i64::from(attribute.0), Vec::new()),
+        Work::MvLinks(mv, attribute) => (mv.0, i64::from(attribute.0), Vec::new()),
+        Work::CsLink(cs, attribute, key) => (cs.0, i64::from(attribute.0), key.0.to_vec()),
+    };
+    (work.pass(), a, b, c)
+}
+
+/// Reads what [`work_columns`] made.
+pub(crate) fn work_from_columns(pass: u8, a: i64, b: i64, c: &[u8]) -> Option<onesync_engine::Work> {
+    use onesync_engine::Work;
+    let attribute = || u32::try_from(b).ok().map(AttrId);
+    let work = match pass {
+        0 => Work::Identity(CsId(a)),
+        1 => Work::Values(MvId(a)),
+        2 => Work::Outbound(MvId(a)),
+        3 => Work::Target(CsId(a)),
+        4 => Work::MvTarget(MvId(a)),
+        5 => Work::CsLinks(CsId(a), attribute()?),
+        6 => Work::MvLinks(MvId(a), attribute()?),
+        7 => Work::CsLink(CsId(a), attribute()?, Hash128::from_slice(c)?),
+        _ => return None,
+    };
+    (work.pass() == pass).then_some(work)
+}
+
+/// Orders a page of the agenda that was gathered in parts, and cuts it.
+pub(crate) fn agenda_page(mut rows: Vec<AgendaRow>, limit: usize) -> Vec<AgendaRow> {
+    rows.sort_by_key(|row| row.work);
+    rows.truncate(limit);
+    rows
+}
