@@ -1,0 +1,122 @@
+//! What one connector remembers between calls: caches with a short life, and objects too new to be seen everywhere.
+//!
+//! Nothing here must survive a restart.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value as Json;
+use tokio::time::Instant;
+
+use super::GraphConnector;
+use super::http::{Call, CallError};
+use super::marker::AnchorPlace;
+use super::tenant::{Organization, RoleHolders};
+
+/// What was read of tenant and roles is believed this long while writing.
+const BELIEVED: Duration = Duration::from_secs(300);
+/// A new object may be "not found" this long: the service's replicas take their time.
+const NEW_FOR: Duration = Duration::from_secs(300);
+/// How often a new object that is not found is looked for, and how long at first.
+const NEW_ATTEMPTS: u32 = 5;
+const NEW_WAIT: Duration = Duration::from_millis(250);
+
+#[derive(Default)]
+pub(super) struct Memory {
+    organization: Option<(Instant, Arc<Organization>)>,
+    roles: Option<(Instant, Arc<RoleHolders>)>,
+    /// Id of the marker's group, and where groups keep their anchors.
+    pub(super) marker: Option<(String, AnchorPlace)>,
+    new: HashMap<String, Instant>,
+    /// How many names were held for each suffix that is not verified.
+    pub(super) held_suffixes: BTreeMap<String, u64>,
+}
+
+impl GraphConnector {
+    /// Never held across an await.
+    pub(super) fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The organisation, read now.
+    pub(super) async fn read_organization(&self) -> Result<Arc<Organization>, CallError> {
+        let read = Arc::new(Organization::read(&self.api).await?);
+        self.memory().organization = Some((Instant::now(), Arc::clone(&read)));
+        Ok(read)
+    }
+
+    /// The organisation, as read a short time ago.
+    pub(super) async fn organization(&self) -> Result<Arc<Organization>, CallError> {
+        let known = self.memory().organization.clone();
+        match known {
+            Some((at, known)) if at.elapsed() < BELIEVED => Ok(known),
+            _ => self.read_organization().await,
+        }
+    }
+
+    /// Who holds directory roles, read now.
+    pub(super) async fn read_roles(&self) -> Arc<RoleHolders> {
+        let read = if self.settings.protect_role_holders {
+            Arc::new(RoleHolders::read(&self.api).await)
+        } else {
+            Arc::new(RoleHolders::NotAsked)
+        };
+        self.memory().roles = Some((Instant::now(), Arc::clone(&read)));
+        read
+    }
+
+    /// Who holds directory roles, as read a short time ago.
+    pub(super) async fn roles(&self) -> Arc<RoleHolders> {
+        let known = self.memory().roles.clone();
+        match known {
+            Some((at, known)) if at.elapsed() < BELIEVED => known,
+            _ => self.read_roles().await,
+        }
+    }
+
+    /// Whether directory roles could be read the last time; where not, matching by name must stay off.
+    #[must_use]
+    pub fn roles_known(&self) -> Option<bool> {
+        let known = self.memory().roles.clone();
+        known.map(|(_, roles)| !matches!(*roles, RoleHolders::Unknown(_)))
+    }
+
+    pub(super) fn note_new(&self, id: &str) {
+        let mut memory = self.memory();
+        memory.new.retain(|_, since| since.elapsed() < NEW_FOR);
+        memory.new.insert(id.to_owned(), Instant::now());
+    }
+
+    pub(super) fn is_new(&self, id: &str) -> bool {
+        self.memory().new.get(id).is_some_and(|since| since.elapsed() < NEW_FOR)
+    }
+
+    /// How long to wait before asking again for something that is not found; `None` when it is really not there.
+    pub(super) fn wait_for_new<'i>(
+        &self,
+        mut ids: impl Iterator<Item = &'i str>,
+        attempt: u32,
+    ) -> Option<Duration> {
+        (attempt < NEW_ATTEMPTS && ids.any(|id| self.is_new(id))).then(|| NEW_WAIT * (1 << attempt))
+    }
+
+    /// Sends a call about one object, with patience if it is new.
+    pub(super) async fn send_new(&self, id: &str, call: &Call, epoch: u64) -> Result<Json, CallError> {
+        let mut attempt = 0;
+        loop {
+            match self.api.send(call, epoch).await {
+                Err(error) if error.is_not_found() => match self.wait_for_new([id].into_iter(), attempt) {
+                    Some(wait) => tokio::time::sleep(wait).await,
+                    None => return Err(error),
+                },
+                other => return other,
+            }
+            attempt += 1;
+        }
+    }
+
+    pub(super) async fn get_new(&self, id: &str, path: &str) -> Result<Json, CallError> {
+        self.send_new(id, &Call::get(path), 0).await
+    }
+}

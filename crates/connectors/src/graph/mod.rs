@@ -1,0 +1,186 @@
+//! Microsoft Graph: users, groups and contacts of a Microsoft Entra tenant (docs/graph.md).
+//!
+//! Reads by delta queries, writes users and security groups by `$batch`, and keeps off everything that another
+//! synchronisation masters or that is protected. Deliberately absent: passwords and licences of existing users,
+//! password hashes, everything Exchange keeps, changing the source of authority, devices.
+
+mod assertion;
+mod batch;
+mod convert;
+mod error;
+mod export;
+mod http;
+mod import;
+mod marker;
+mod memory;
+mod report;
+mod retry;
+mod schema;
+mod settings;
+mod tenant;
+mod tls;
+mod token;
+mod watermark;
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+use onesync_model::Names;
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::sync::mpsc;
+
+pub use retry::{Failure, RetryPolicy, parse_retry_after};
+pub use settings::{GraphSettings, InitialPassword, ProxySettings, UnverifiedSuffix};
+
+use self::assertion::SigningCertificate;
+use self::http::Api;
+use self::memory::Memory;
+use self::schema::{IMMUTABLE_ID, Kind, Table, UNIQUE_NAME};
+use self::token::{Credential, TokenClient};
+use crate::{
+    Anchor, Capabilities, Connector, ConnectorError, CreateKey, DiscoveredSchema, ErrorClass, ExportBatch,
+    ExportResult, ImportEnd, ImportPage, ImportRequest, Marker, TestReport,
+    TypeRoles,
+};
+
+/// Most items in one export batch: ten `$batch` requests, so that several are under way at once.
+const EXPORT_BATCH_MAX: usize = 200;
+/// Most link values in one item: a hundred requests of twenty.
+const EXPORT_LINKS_MAX: usize = 2000;
+/// How long a change may stay invisible in delta queries.
+const SETTLE_SECONDS: u32 = 600;
+
+/// A Microsoft Entra tenant.
+pub struct GraphConnector {
+    settings: GraphSettings,
+    table: Table,
+    api: Api,
+    memory: Mutex<Memory>,
+}
+
+impl GraphConnector {
+    /// A connector for these settings. `secrets` holds the values of the secrets they name; `names` gives the
+    /// attributes their ids.
+    ///
+    /// # Errors
+    /// When a setting cannot be right, a secret is missing, or a certificate or CA file cannot be used.
+    pub fn new(
+        settings: GraphSettings,
+        secrets: &BTreeMap<String, SecretString>,
+        names: &mut Names,
+    ) -> Result<Self, ConnectorError> {
+        settings.check()?;
+        let secret = |name: &str| {
+            secrets.get(name).ok_or_else(|| {
+                let text = format!("the secret `{name}` is not stored");
+                ConnectorError::new(ErrorClass::Configuration, "GRAPH-SECRET", "settings", text)
+                    .hint(format!("run `secret set {name}`"))
+            })
+        };
+        let credential = match (&settings.secret, &settings.certificate) {
+            (Some(name), _) => Credential::Secret(secret(name)?.clone()),
+            (None, certificate) => {
+                let name = certificate.as_deref().unwrap_or_default();
+                let key = secret(settings.key.as_deref().unwrap_or(name))?;
+                let certificate = secret(name)?;
+                let pair = SigningCertificate::from_pem(certificate.expose_secret(), key.expose_secret())?;
+                Credential::Certificate(Box::new(pair))
+            }
+        };
+        let proxy_password = match settings.proxy.as_ref().and_then(|p| p.password.as_deref()) {
+            Some(name) => Some(secret(name)?),
+            None => None,
+        };
+        let client = tls::client(&settings, proxy_password)?;
+        let tokens = TokenClient::new(&settings, credential);
+        let api = Api::new(client, tokens, &settings.graph_url, settings.client_id.as_bytes());
+        let table = Table::new(&settings, names);
+        Ok(Self { settings, table, api, memory: Mutex::default() })
+    }
+
+    /// Replaces how often and how long requests are repeated.
+    #[must_use]
+    pub fn with_retry(mut self, policy: RetryPolicy) -> Self {
+        self.api.policy = policy;
+        self
+    }
+}
+
+#[async_trait]
+impl Connector for GraphConnector {
+    fn kind(&self) -> &'static str {
+        "graph"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            delta_import: true,
+            link_deltas: true,
+            export: true,
+            export_batch_max: EXPORT_BATCH_MAX,
+            export_links_max: EXPORT_LINKS_MAX,
+            marker: true,
+            settle_seconds: SETTLE_SECONDS,
+            hierarchical: false,
+            links_by_name: false,
+        }
+    }
+
+    fn type_roles(&self) -> Vec<TypeRoles> {
+        vec![
+            TypeRoles {
+                object_type: Kind::User.name().to_owned(),
+                create_key: Some(IMMUTABLE_ID.to_owned()),
+                name: Some("userPrincipalName".to_owned()),
+                enabled: Some("accountEnabled".to_owned()),
+                account: true,
+            },
+            TypeRoles {
+                object_type: Kind::Group.name().to_owned(),
+                create_key: Some(UNIQUE_NAME.to_owned()),
+                name: Some("displayName".to_owned()),
+                enabled: None,
+                account: false,
+            },
+        ]
+    }
+
+    async fn test(&self) -> Result<TestReport, ConnectorError> {
+        self.report().await
+    }
+
+    async fn schema(&self) -> Result<DiscoveredSchema, ConnectorError> {
+        Ok(self.table.discovered())
+    }
+
+    async fn import(
+        &self,
+        request: ImportRequest,
+        pages: mpsc::Sender<ImportPage>,
+    ) -> Result<ImportEnd, ConnectorError> {
+        self.run_import(request, pages).await
+    }
+
+    async fn export(&self, batch: ExportBatch) -> Result<Vec<ExportResult>, ConnectorError> {
+        self.run_export(batch).await
+    }
+
+    async fn find_created(&self, keys: &[CreateKey]) -> Result<Vec<Option<Anchor>>, ConnectorError> {
+        self.find_by_keys(keys).await
+    }
+
+    async fn marker(&self) -> Result<Option<Marker>, ConnectorError> {
+        let found = self.find_marker().await.map_err(|e| e.at("marker group"))?;
+        Ok(found.and_then(|f| f.marker))
+    }
+
+    async fn set_marker(&self, marker: &Marker) -> Result<(), ConnectorError> {
+        self.write_marker(marker).await
+    }
+
+    async fn export_obstacle(&self) -> Result<Option<String>, ConnectorError> {
+        let organization = self.read_organization().await.map_err(|e| e.at("organization"))?;
+        Ok(self.obstacle(&organization))
+    }
+}
