@@ -52,7 +52,10 @@ impl<'a> Check<'a, '_> {
             self.sink
                 .error(
                     &place,
-                    format!("connectors `{other}` and `{}` have one rank, {}", connector.name, connector.rank),
+                    format!(
+                        "connectors `{other}` and `{}` have one rank, {}",
+                        connector.name, connector.rank
+                    ),
                 )
                 .hint("give each connector a rank of its own: it decides between rules of one precedence");
         }
@@ -128,7 +131,10 @@ impl<'a> Check<'a, '_> {
                     self.sink
                         .warning(
                             &place,
-                            format!("this flow to `{name}` can never win: rule `{}` always gives a value", winner.name),
+                            format!(
+                                "this flow to `{name}` can never win: rule `{}` always gives a value",
+                                winner.name
+                            ),
                         )
                         .hint("remove it, or give this rule the smaller precedence");
                     if let Some(place) = self.flow_place(winner, flow.target) {
@@ -155,9 +161,9 @@ impl<'a> Check<'a, '_> {
             let Some(text) = self.texts.get(&rule.file).copied() else { continue };
             if !linked(rule) {
                 let object = self.names.type_name(rule.object);
-                self.sink
-                    .warning(&text.name.place, format!("rule `{}` can never apply", rule.name))
-                    .hint(format!("no rule joins or provisions `{object}` of this connector: add one that does"));
+                self.sink.warning(&text.name.place, format!("rule `{}` can never apply", rule.name)).hint(
+                    format!("no rule joins or provisions `{object}` of this connector: add one that does"),
+                );
             }
             if rule.link == LinkType::StickyJoin && rule.join.is_empty() {
                 self.sink
@@ -181,7 +187,11 @@ impl<'a> Check<'a, '_> {
                     self.sink
                         .warning(
                             &clause.place,
-                            format!("group {} of the scope can never hold: it asks `{}` to be absent and present", group + 1, clause.attribute.value),
+                            format!(
+                                "group {} of the scope can never hold: it asks `{}` to be absent and present",
+                                group + 1,
+                                clause.attribute.value
+                            ),
                         )
                         .hint("clauses of one group must all hold: write a second [[scope]] for either-or");
                 }
@@ -256,7 +266,10 @@ impl<'a> Check<'a, '_> {
                 }
                 if let Some(place) = self.flow_place(rule, flow.target) {
                     let sources: Vec<_> = flow.attributes().map(|id| self.names.name(id)).collect();
-                    let message = format!("nothing fills `{}` in the metaverse: this flow has no source", sources.join("`, `"));
+                    let message = format!(
+                        "nothing fills `{}` in the metaverse: this flow has no source",
+                        sources.join("`, `")
+                    );
                     self.sink.note(&place, message).hint("add an inbound flow, or remove this one");
                 }
             }

@@ -1,7 +1,9 @@
 //! From rule files, connectors and schemas to a [`RuleSet`]: names are looked up, rules for a kind of connector or
 //! for several object types become one rule each, and whatever is wrong is said with its place.
 
-use onesync_model::{AttrId, Names, RuleId, Schema, TypeId, hash128};
+use std::borrow::Cow;
+
+use onesync_model::{AttrId, AttributeDef, AttributeType, Names, RuleId, Schema, TypeId, hash128};
 
 use crate::diagnostic::{Place, Sink};
 use crate::flows::FlowCompiler;
@@ -68,7 +70,8 @@ pub fn compile(
         compiler.rule(text, &mut rules);
     }
     check::across_rules(&rules, &texts, &connectors, compiler.names, compiler.sink);
-    let set = (!sink.has_errors()).then(|| RuleSet::new(rules.into_iter().map(|(rule, _)| rule).collect(), &connectors));
+    let set = (!sink.has_errors())
+        .then(|| RuleSet::new(rules.into_iter().map(|(rule, _)| rule).collect(), &connectors));
     Compiled { rules: set, diagnostics: sink.finish() }
 }
 
@@ -80,6 +83,17 @@ fn with_own_parameters(connector: &ConnectorInfo) -> ConnectorInfo {
         connector.parameters.entry(name.to_owned()).or_insert(value);
     }
     connector
+}
+
+/// Whether objects of a rule's type may have an attribute.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Known {
+    /// They may.
+    Here,
+    /// Objects of other types may.
+    Elsewhere,
+    /// No object may.
+    Nowhere,
 }
 
 /// One side of a rule: what it may name there.
@@ -97,14 +111,46 @@ pub(crate) struct Side<'a> {
 }
 
 impl Side<'_> {
-    /// Whether an attribute can be named here without complaint.
-    pub fn allows(&self, id: AttrId, name: &str) -> bool {
-        let Some(schema) = self.schema else { return true };
-        let known = match self.object {
+    /// What is known about an attribute here.
+    pub fn knows(&self, id: AttrId, name: &str) -> Known {
+        let Some(schema) = self.schema else { return Known::Here };
+        let here = match self.object {
             Some(object) => schema.allows(object, id),
             None => schema.attributes.contains_key(&id),
         };
-        known || self.is_optional(name)
+        if here || self.is_optional(name) || (self.has_dn && name.eq_ignore_ascii_case("dn")) {
+            Known::Here
+        } else if schema.attributes.contains_key(&id) {
+            Known::Elsewhere
+        } else {
+            Known::Nowhere
+        }
+    }
+
+    /// The schema for an expression: with the attributes it names that directories may lack.
+    pub fn schema_for(&self, expr: &str, names: &mut Names, like: &Schema) -> Option<Cow<'_, Schema>> {
+        let mut schema = Cow::Borrowed(self.schema?);
+        if self.optional.is_empty() {
+            return Some(schema);
+        }
+        for name in expr.split(['[', ']', '"']).filter(|name| self.is_optional(name)) {
+            let id = names.intern(name);
+            if schema.attributes.contains_key(&id) {
+                continue;
+            }
+            // What the metaverse calls by the same name is of the same type; else it is text, as if it were there.
+            let def = like.attribute(id).cloned().unwrap_or_else(|| AttributeDef {
+                id,
+                name: name.to_owned(),
+                kind: AttributeType::String,
+                multi: false,
+                case_exact: false,
+                read_only: false,
+                length_max: None,
+            });
+            schema.to_mut().attributes.insert(id, def);
+        }
+        Some(schema)
     }
 
     fn is_optional(&self, name: &str) -> bool {
@@ -128,7 +174,7 @@ impl Side<'_> {
 
 pub(crate) struct Compiler<'a, 'f> {
     connectors: &'a [ConnectorInfo],
-    metaverse: &'a Schema,
+    pub metaverse: &'a Schema,
     pub names: &'a mut Names,
     pub sink: &'a mut Sink<'f>,
     rule_ids: &'a mut dyn FnMut(&str, &[u8; 16]) -> RuleId,
@@ -140,7 +186,8 @@ impl<'a> Compiler<'a, '_> {
     fn rule(&mut self, text: &RuleText, out: &mut Vec<(Rule, usize)>) {
         let connectors = self.connectors_of(&text.connector);
         let Some(metaverse) = self.metaverse_type(text) else { return };
-        let several = connectors.len() > 1 || text.objects.len() > 1 || text.connector.value.starts_with("kind:");
+        let several =
+            connectors.len() > 1 || text.objects.len() > 1 || text.connector.value.starts_with("kind:");
         for connector in connectors {
             for object in &text.objects {
                 let id = self.names.intern_type(&object.value);
@@ -168,9 +215,8 @@ impl<'a> Compiler<'a, '_> {
         let found: Vec<_> = self.connectors.iter().filter(|c| c.name == name.value).collect();
         if found.is_empty() {
             let known = || self.connectors.iter().map(|c| c.name.as_str());
-            let hint = did_you_mean(&name.value, known()).unwrap_or_else(|| {
-                format!("configured are {}", known().collect::<Vec<_>>().join(", "))
-            });
+            let hint = did_you_mean(&name.value, known())
+                .unwrap_or_else(|| format!("configured are {}", known().collect::<Vec<_>>().join(", ")));
             self.sink.error(&name.place, format!("unknown connector `{}`", name.value)).hint(hint);
         }
         found
@@ -184,7 +230,9 @@ impl<'a> Compiler<'a, '_> {
             let problem = match (text.direction, text.link.value) {
                 (Direction::Outbound, _) => Some("an outbound rule names its metaverse type"),
                 (_, LinkType::Provision) => Some("a rule that provisions names its metaverse type"),
-                _ if !text.flows.is_empty() => Some("a rule for any metaverse type only joins, without flows"),
+                _ if !text.flows.is_empty() => {
+                    Some("a rule for any metaverse type only joins, without flows")
+                }
                 _ => None,
             };
             if let Some(problem) = problem {
@@ -239,7 +287,7 @@ impl<'a> Compiler<'a, '_> {
             Direction::Outbound => (&mv, &cs),
         };
         let scope = self.scope(&text.scope, source, connector);
-        let join = text.join.iter().map(|group| self.join_group(group, &cs, &mv)).collect::<Option<Vec<_>>>();
+        let join = all(text.join.iter().map(|group| self.join_group(group, &cs, &mv)));
         let flows = FlowCompiler { compiler: self, source, target, connector, rule: text }.flows();
         let key = if text.objects.len() > 1 {
             format!("{}/{}/{}", connector.name, text.name.value, object.value)
@@ -267,12 +315,15 @@ impl<'a> Compiler<'a, '_> {
         })
     }
 
-    fn scope(&mut self, groups: &[Vec<ClauseText>], side: &Side<'_>, connector: &ConnectorInfo) -> Option<Scope> {
-        let groups = groups
-            .iter()
-            .map(|group| group.iter().map(|text| self.clause(text, side, connector)).collect::<Option<Vec<_>>>())
-            .collect::<Option<Vec<_>>>()?;
-        Some(Scope::new(groups))
+    fn scope(
+        &mut self,
+        groups: &[Vec<ClauseText>],
+        side: &Side<'_>,
+        connector: &ConnectorInfo,
+    ) -> Option<Scope> {
+        let groups =
+            groups.iter().map(|group| all(group.iter().map(|text| self.clause(text, side, connector))));
+        all(groups).map(Scope::new)
     }
 
     fn clause(&mut self, text: &ClauseText, side: &Side<'_>, connector: &ConnectorInfo) -> Option<Clause> {
@@ -282,7 +333,13 @@ impl<'a> Compiler<'a, '_> {
         } else if side.schema.is_some_and(|schema| schema.is_link(id)) {
             if !text.operator.is_presence() {
                 self.sink
-                    .error(&text.place, format!("`{}` holds links: a scope can ask only whether there are any", text.attribute.value))
+                    .error(
+                        &text.place,
+                        format!(
+                            "`{}` holds links: a scope can ask only whether there are any",
+                            text.attribute.value
+                        ),
+                    )
                     .hint("use ISNULL or ISNOTNULL, or flow what you need into an attribute of its own");
                 return None;
             }
@@ -329,56 +386,87 @@ impl<'a> Compiler<'a, '_> {
     }
 
     fn join_group(&mut self, group: &[ConditionText], cs: &Side<'_>, mv: &Side<'_>) -> Option<JoinGroup> {
-        let conditions = group
-            .iter()
-            .map(|condition| {
-                let (connector, metaverse) =
-                    (self.attribute(&condition.connector, cs), self.attribute(&condition.metaverse, mv));
-                let (connector, metaverse) = (connector?, metaverse?);
-                if connector == self.dn {
-                    self.sink
-                        .error(&condition.connector.place, "objects cannot be joined by their distinguished name")
-                        .hint("join on an attribute that does not change, e.g. objectGUID or employeeID");
-                    return None;
-                }
-                for (id, text, side) in [(connector, &condition.connector, cs), (metaverse, &condition.metaverse, mv)] {
-                    if side.schema.is_some_and(|schema| schema.is_link(id)) {
-                        self.sink
-                            .error(&text.place, format!("`{}` holds links and cannot be joined on", text.value))
-                            .hint("join on an attribute with values");
-                        return None;
-                    }
-                }
-                Some(JoinCondition { connector, metaverse, case_sensitive: condition.case_sensitive })
-            })
-            .collect::<Option<Vec<_>>>()?;
+        let conditions = all(group.iter().map(|condition| self.join_condition(condition, cs, mv)))?;
         Some(JoinGroup { conditions })
     }
 
-    /// Looks an attribute up on one side.
+    fn join_condition(
+        &mut self,
+        text: &ConditionText,
+        cs: &Side<'_>,
+        mv: &Side<'_>,
+    ) -> Option<JoinCondition> {
+        let (connector, metaverse) =
+            (self.attribute(&text.connector, cs), self.attribute(&text.metaverse, mv));
+        let (connector, metaverse) = (connector?, metaverse?);
+        if connector == self.dn {
+            self.sink
+                .error(&text.connector.place, "objects cannot be joined by their distinguished name")
+                .hint("join on an attribute that does not change, e.g. objectGUID or employeeID");
+            return None;
+        }
+        for (id, name, side) in [(connector, &text.connector, cs), (metaverse, &text.metaverse, mv)] {
+            if side.schema.is_some_and(|schema| schema.is_link(id)) {
+                self.sink
+                    .error(&name.place, format!("`{}` holds links and cannot be joined on", name.value))
+                    .hint("join on an attribute with values");
+                return None;
+            }
+        }
+        Some(JoinCondition { connector, metaverse, case_sensitive: text.case_sensitive })
+    }
+
+    /// Looks up an attribute that is read on one side. That objects of the type lack it is a warning where it is the
+    /// directory who says so: directories add classes to single objects.
     pub fn attribute(&mut self, name: &At<String>, side: &Side<'_>) -> Option<AttrId> {
         let id = self.names.intern(&name.value);
-        if (side.has_dn && id == self.dn) || side.allows(id, &name.value) {
+        match side.knows(id, &name.value) {
+            Known::Here => {}
+            Known::Elsewhere if side.has_dn => self.of_another_type(&name.value, &name.place, side),
+            Known::Elsewhere | Known::Nowhere => {
+                self.unknown_attribute(&name.value, &name.place, side);
+                return None;
+            }
+        }
+        Some(id)
+    }
+
+    /// Looks up an attribute that is written on one side.
+    pub fn target(&mut self, name: &At<String>, side: &Side<'_>) -> Option<AttrId> {
+        let id = self.names.intern(&name.value);
+        if side.knows(id, &name.value) == Known::Here && id != self.dn {
             return Some(id);
         }
         self.unknown_attribute(&name.value, &name.place, side);
         None
     }
 
+    pub fn of_another_type(&mut self, name: &str, place: &Place, side: &Side<'_>) {
+        self.sink
+            .warning(place, format!("{} has no attribute `{name}`: it is always absent", side.place_name))
+            .hint("remove it, or list it under `optional`");
+    }
+
     pub fn unknown_attribute(&mut self, name: &str, place: &Place, side: &Side<'_>) {
         let elsewhere = side.schema.is_some_and(|schema| {
             self.names.find(name).is_some_and(|id| schema.attributes.contains_key(&id))
         });
-        let hint = did_you_mean(name, side.known_names()).or_else(|| {
-            elsewhere.then(|| format!("`{name}` exists, but not for objects of this type"))
-        });
-        let fallback = if side.has_dn {
+        let hint = if elsewhere {
+            format!("`{name}` exists, but not for objects of this type")
+        } else if let Some(hint) = did_you_mean(name, side.known_names()) {
+            hint
+        } else if side.has_dn {
             "refresh the connector's schema, or list it under `optional` if directories may lack it"
+                .to_owned()
         } else {
-            "add it to metaverse.toml"
+            "add it to metaverse.toml".to_owned()
         };
-        self.sink
-            .error(place, format!("unknown attribute `{name}` for {}", side.place_name))
-            .hint(hint.unwrap_or_else(|| fallback.to_owned()));
+        self.sink.error(place, format!("unknown attribute `{name}` for {}", side.place_name)).hint(hint);
     }
+}
+
+/// Takes all items before it gives up, so that each says what is wrong with it.
+fn all<T>(items: impl Iterator<Item = Option<T>>) -> Option<Vec<T>> {
+    let items: Vec<Option<T>> = items.collect();
+    items.into_iter().collect()
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use onesync_expr::{Context, Kind, LinkForm, Program, Types};
 use onesync_model::{AttributeType, Value, Values};
 
-use crate::compile::{Compiler, Side};
+use crate::compile::{Compiler, Known, Side};
 use crate::convert::{convert, convertible};
 use crate::diagnostic::Place;
 use crate::reader::{At, FlowSourceText, FlowText, RuleText};
@@ -28,7 +28,7 @@ impl FlowCompiler<'_, '_, '_> {
         let rule = self.rule;
         let mut flows: Vec<(Flow, &Place)> =
             rule.flows.iter().filter_map(|text| Some((self.flow(text)?, &text.target.place))).collect();
-        flows.sort_by_key(|(flow, _)| flow.target);
+        flows.sort_by_key(|(flow, place)| (flow.target, place.span.start));
         for pair in flows.windows(2) {
             // TOML refuses equal keys, but not keys that differ in case only.
             if let [(a, first), (b, second)] = pair
@@ -46,7 +46,7 @@ impl FlowCompiler<'_, '_, '_> {
     }
 
     fn flow(&mut self, text: &FlowText) -> Option<Flow> {
-        let target = self.compiler.attribute(&text.target, self.target)?;
+        let target = self.compiler.target(&text.target, self.target)?;
         let def = self.target.schema.and_then(|schema| schema.attribute(target));
         let target_def = Target {
             kind: def.map(|def| def.kind),
@@ -55,7 +55,10 @@ impl FlowCompiler<'_, '_, '_> {
         };
         if target_def.read_only {
             let message = format!("`{}` of {} is read-only", text.target.value, self.target.place_name);
-            self.compiler.sink.note(&text.target.place, message).hint("it is computed and shown, never written");
+            self.compiler
+                .sink
+                .note(&text.target.place, message)
+                .hint("it is computed and shown, never written");
         }
         let source = match &text.source {
             FlowSourceText::Constant(values) => self.constant(values, target_def)?,
@@ -78,7 +81,8 @@ impl FlowCompiler<'_, '_, '_> {
     fn constant(&mut self, values: &At<Vec<Value>>, target: Target) -> Option<FlowSource> {
         let sink = &mut self.compiler.sink;
         if target.kind == Some(AttributeType::Reference) {
-            sink.error(&values.place, "links cannot be constant").hint("flow a link attribute, e.g. \"[manager]\"");
+            sink.error(&values.place, "links cannot be constant")
+                .hint("flow a link attribute, e.g. \"[manager]\"");
             return None;
         }
         let converted = Values::new(values.value.clone()).map(|all| convert(all, target));
@@ -100,7 +104,8 @@ impl FlowCompiler<'_, '_, '_> {
             Direction::Inbound => Kind::Inbound,
             Direction::Outbound => Kind::Outbound,
         };
-        let mut context = Context { names: self.compiler.names, schema: self.source.schema, kind };
+        let schema = self.source.schema_for(&expr.value, self.compiler.names, self.compiler.metaverse);
+        let mut context = Context { names: self.compiler.names, schema: schema.as_deref(), kind };
         let program = match onesync_expr::compile(&expr.value, &mut context) {
             Ok(program) => program,
             Err(found) => {
@@ -116,7 +121,8 @@ impl FlowCompiler<'_, '_, '_> {
             return None;
         }
         if program.value_is_clock() && !text.once {
-            let message = format!("the value of `{}` is the clock: it changes with every run", text.target.value);
+            let message =
+                format!("the value of `{}` is the clock: it changes with every run", text.target.value);
             self.compiler
                 .sink
                 .error(&expr.place, message)
@@ -153,15 +159,22 @@ impl FlowCompiler<'_, '_, '_> {
         let unknown: Vec<_> = read
             .filter_map(|(id, side)| {
                 let name = self.compiler.names.name(id).to_owned();
-                (!side.allows(id, &name)).then_some((name, side))
+                let known = side.knows(id, &name);
+                (known != Known::Here).then_some((name, side, known))
             })
             .collect();
-        for (name, side) in &unknown {
+        let mut good = true;
+        for (name, side, known) in &unknown {
             let (written, span) = locate(&expr.value, name);
             let place = self.within(expr, span);
-            self.compiler.unknown_attribute(&written, &place, side);
+            if *known == Known::Elsewhere && side.has_dn {
+                self.compiler.of_another_type(&written, &place, side);
+            } else {
+                self.compiler.unknown_attribute(&written, &place, side);
+                good = false;
+            }
         }
-        unknown.is_empty()
+        good
     }
 
     fn form(
@@ -215,8 +228,12 @@ impl FlowCompiler<'_, '_, '_> {
         }
         let source = program.direct().and_then(|id| self.source.schema?.attribute(id));
         if let Some(source) = source.filter(|source| source.multi && !target.multi) {
-            let message = format!("`{}` may have several values, `{}` holds one", source.name, text.target.value);
-            let hint = format!("an object with several fails in this attribute: take one by Item([{}], 1)", source.name);
+            let message =
+                format!("`{}` may have several values, `{}` holds one", source.name, text.target.value);
+            let hint = format!(
+                "an object with several fails in this attribute: take one by Item([{}], 1)",
+                source.name
+            );
             self.compiler.sink.warning(&expr.place, message).hint(hint);
         }
         true

@@ -47,7 +47,10 @@ fn read(text: &str, names: &mut Names) -> Result<(Schema, Vec<AttrId>), Vec<Diag
     let mut sink = Sink::new(&files);
     let whole = Place { file: 0, span: 0..0 };
     if text.len() > FILE_BYTES_MAX {
-        sink.error(&whole, format!("the file has {} bytes, more than the {FILE_BYTES_MAX} allowed", text.len()));
+        sink.error(
+            &whole,
+            format!("the file has {} bytes, more than the {FILE_BYTES_MAX} allowed", text.len()),
+        );
         return Err(sink.finish());
     }
     let table = match DeTable::parse(text) {
@@ -102,10 +105,9 @@ fn attributes(
         };
         let Some(kind) = AttributeType::parse(&word.value) else {
             let words = ["string", "integer", "boolean", "binary", "time", "reference"];
-            reader
-                .sink
-                .error(&word.place, format!("unknown attribute type `{}`", word.value))
-                .hint(did_you_mean(&word.value, words).unwrap_or_else(|| format!("one of {}", words.join(", "))));
+            reader.sink.error(&word.place, format!("unknown attribute type `{}`", word.value)).hint(
+                did_you_mean(&word.value, words).unwrap_or_else(|| format!("one of {}", words.join(", "))),
+            );
             continue;
         };
         let id = names.intern(name);
@@ -153,7 +155,8 @@ fn types(table: &DeTable<'_>, reader: &mut Reader<'_, '_>, names: &mut Names, sc
             match names.find(attribute).filter(|id| schema.attributes.contains_key(id)) {
                 Some(id) => attributes.push(id),
                 None => {
-                    let hint = did_you_mean(attribute, schema.attributes.values().map(|def| def.name.as_str()));
+                    let hint =
+                        did_you_mean(attribute, schema.attributes.values().map(|def| def.name.as_str()));
                     let place = reader.place(item);
                     reader
                         .sink

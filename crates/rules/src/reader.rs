@@ -95,8 +95,11 @@ pub(crate) fn read_rule(file: usize, sink: &mut Sink<'_>) -> Option<RuleText> {
     let text = sink.text(file);
     let whole = Place { file, span: 0..0 };
     if text.len() > FILE_BYTES_MAX {
-        sink.error(&whole, format!("the file has {} bytes, more than the {FILE_BYTES_MAX} allowed", text.len()))
-            .hint("write one rule a file");
+        sink.error(
+            &whole,
+            format!("the file has {} bytes, more than the {FILE_BYTES_MAX} allowed", text.len()),
+        )
+        .hint("write one rule a file");
         return None;
     }
     let table = match DeTable::parse(text) {
@@ -207,12 +210,13 @@ impl Reader<'_, '_> {
             "d" => Some(86_400),
             _ => None,
         };
-        let number: Option<u32> = text.value.strip_suffix(unit).and_then(|n| n.parse().ok()).filter(|&n| n > 0);
+        let number: Option<u32> =
+            text.value.strip_suffix(unit).and_then(|n| n.parse().ok()).filter(|&n| n > 0);
         let found = seconds.zip(number).and_then(|(unit, number)| unit.checked_mul(number));
         if found.is_none() {
-            self.sink
-                .error(&text.place, "`recheck` is a number with m, h or d")
-                .hint("e.g. recheck = \"12h\": what depends on the clock is computed again at least this often");
+            self.sink.error(&text.place, "`recheck` is a number with m, h or d").hint(
+                "e.g. recheck = \"12h\": what depends on the clock is computed again at least this often",
+            );
         }
         found
     }
@@ -227,7 +231,11 @@ impl Reader<'_, '_> {
     ) -> Vec<Vec<T>> {
         let Some((_, item)) = find(table, key) else { return Vec::new() };
         let Some(groups) = item.get_ref().as_array() else {
-            self.expected(item, &format!("`{key}` is a list of groups"), &format!("write [[{key}]] for each group"));
+            self.expected(
+                item,
+                &format!("`{key}` is a list of groups"),
+                &format!("write [[{key}]] for each group"),
+            );
             return Vec::new();
         };
         if groups.len() > GROUPS_MAX {
@@ -323,7 +331,11 @@ impl Reader<'_, '_> {
             DeValue::Boolean(b) => if *b { "True" } else { "False" }.to_owned(),
             DeValue::Datetime(time) => time.to_string(),
             _ => {
-                self.expected(item, "a scope value is text, a whole number, true or false", "write it in quotes");
+                self.expected(
+                    item,
+                    "a scope value is text, a whole number, true or false",
+                    "write it in quotes",
+                );
                 return None;
             }
         };
@@ -363,7 +375,8 @@ impl Reader<'_, '_> {
             }
             DeValue::Table(table) => table,
             other => {
-                let message = format!("a flow is an expression in quotes or a table, not {}", other.type_str());
+                let message =
+                    format!("a flow is an expression in quotes or a table, not {}", other.type_str());
                 self.sink.error(&place, message).hint("for a fixed value write { constant = ... }");
                 return None;
             }
@@ -425,7 +438,11 @@ impl Reader<'_, '_> {
             values.push(value);
         }
         if values.is_empty() {
-            self.expected(item, "a constant needs at least one value", "write the expression NULL for no value");
+            self.expected(
+                item,
+                "a constant needs at least one value",
+                "write the expression NULL for no value",
+            );
             return None;
         }
         Some(At { value: values, place })
@@ -503,7 +520,11 @@ impl Reader<'_, '_> {
             }
         }
         if array.is_empty() {
-            self.expected(item, &format!("`{key}` is an empty list"), "name at least one, or remove the line");
+            self.expected(
+                item,
+                &format!("`{key}` is an empty list"),
+                "name at least one, or remove the line",
+            );
         }
         out
     }

@@ -180,12 +180,12 @@ impl Flow {
     pub fn evaluate(&self, source: &dyn Source, env: &Env) -> Result<Evaluated, EvalError> {
         let fixed = |outcome| Evaluated { outcome, valid_until: None };
         let evaluated = match &self.source {
-            FlowSource::Direct(attribute) => fixed(
-                match source.values(*attribute).and_then(onesync_model::ValuesRef::to_values) {
+            FlowSource::Direct(attribute) => {
+                fixed(match source.values(*attribute).and_then(onesync_model::ValuesRef::to_values) {
                     Some(values) => Outcome::Values(values),
                     None => Outcome::Null,
-                },
-            ),
+                })
+            }
             FlowSource::Constant(values) => return Ok(fixed(Outcome::Values(values.clone()))),
             FlowSource::Expression(program) => program.eval(source, env)?,
             FlowSource::Link(LinkFlow { guard: Some(program), .. }) => return program.eval(source, env),

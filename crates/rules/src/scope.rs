@@ -558,7 +558,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_compared_is_an_error_not_a_guess() {
-        let scope = |first: Clause| Scope::new(vec![vec![first], vec![clause(Operand::Dn, "ISNOTNULL", &[])]]);
+        let scope =
+            |first: Clause| Scope::new(vec![vec![first], vec![clause(Operand::Dn, "ISNOTNULL", &[])]]);
         let bits = clause(Operand::Attribute(A), "ISBITSET", &["2"]);
         assert!(matches!(
             scope(bits.clone()).holds(&object(vec!["abc".into()])),

@@ -41,7 +41,9 @@ impl RuleSet {
     pub(crate) fn new(mut rules: Vec<Rule>, connectors: &[ConnectorInfo]) -> Self {
         let rank: BTreeMap<ConnectorId, u32> = connectors.iter().map(|c| (c.id, c.rank)).collect();
         rules.sort_by(|a, b| {
-            let key = |r: &Rule| (r.direction, r.precedence, rank.get(&r.connector).copied(), r.connector, r.object);
+            let key = |r: &Rule| {
+                (r.direction, r.precedence, rank.get(&r.connector).copied(), r.connector, r.object)
+            };
             key(a).cmp(&key(b)).then_with(|| a.name.cmp(&b.name))
         });
         let mut ordered: Vec<_> = connectors.iter().collect();

@@ -17,9 +17,11 @@ pub(crate) fn raw_offset(text: &str, span: &Range<usize>, offset: usize) -> usiz
         return (span.start + at + offset).min(span.end);
     }
     let mut decoded = 0;
-    while decoded < offset {
-        let Some(rest) = raw.get(at..).filter(|rest| !rest.is_empty()) else { break };
+    while let Some(rest) = raw.get(at..).filter(|rest| !rest.is_empty()) {
         let (read, written) = escape(rest);
+        if decoded >= offset && written > 0 {
+            break;
+        }
         at += read;
         decoded += written;
     }

@@ -68,10 +68,11 @@ fn a_rule_keeps_its_id_until_its_text_changes() {
     for flow in ["", "", "givenName = \"[givenName]\"\n"] {
         let mut world = World::new();
         let files = [inbound("a", "kind:ad", 1, flow)];
-        let compiled = compile(&files, &world.connectors, &world.metaverse, &mut world.names, &mut |key, hash| {
-            asked.push((key.to_owned(), *hash));
-            RuleId(u32::try_from(asked.len()).unwrap())
-        });
+        let compiled =
+            compile(&files, &world.connectors, &world.metaverse, &mut world.names, &mut |key, hash| {
+                asked.push((key.to_owned(), *hash));
+                RuleId(u32::try_from(asked.len()).unwrap())
+            });
         assert!(compiled.rules.is_some());
     }
     assert_eq!(asked.len(), 6);

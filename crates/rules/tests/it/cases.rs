@@ -66,7 +66,8 @@ fn check(text: &str, name: &str) {
             None => unexpected = true,
         }
     }
-    let missing: Vec<_> = left.iter().map(|e| format!("{} {} {} {}", e.severity, e.file, e.line, e.text)).collect();
+    let missing: Vec<_> =
+        left.iter().map(|e| format!("{} {} {} {}", e.severity, e.file, e.line, e.text)).collect();
     assert!(!unexpected && missing.is_empty(), "{name}: missing {missing:?}, found\n{shown}");
 }
 

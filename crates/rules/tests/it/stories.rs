@@ -139,11 +139,14 @@ fn the_source_anchor_is_applied_once_and_joins_exactly() {
     let anchor = world.attribute("sourceAnchor");
     let (user, group) = (world.object_type("user"), world.object_type("group"));
     for object_type in [user, group] {
-        let flows: Vec<_> = rules.inbound(CONTOSO, object_type).filter_map(|rule| rule.flow(anchor)).collect();
+        let flows: Vec<_> =
+            rules.inbound(CONTOSO, object_type).filter_map(|rule| rule.flow(anchor)).collect();
         assert!(!flows.is_empty() && flows.iter().all(|flow| flow.once));
     }
     let joins: Vec<_> = rules.inbound(ENTRA, user).flat_map(|rule| &rule.join).collect();
-    assert!(joins.iter().flat_map(|group| &group.conditions).all(|c| c.metaverse == anchor && c.case_sensitive));
+    assert!(
+        joins.iter().flat_map(|group| &group.conditions).all(|c| c.metaverse == anchor && c.case_sensitive)
+    );
     assert!(rules.join_attributes_mv().contains(&anchor));
     assert!(rules.join_attributes_cs(CONTOSO).contains(&world.attribute("objectSid")));
 }

@@ -25,14 +25,15 @@ impl World {
         let metaverse = read_metaverse(METAVERSE, &mut names).unwrap();
         let ad = schema(include_str!("ad.schema"), &mut names);
         let graph = schema(include_str!("graph.schema"), &mut names);
-        let connector = |id, name: &str, kind: &str, rank, schema: &Schema, parameters: &[(&str, &str)]| ConnectorInfo {
-            id,
-            name: name.into(),
-            kind: kind.into(),
-            rank,
-            schema: schema.clone(),
-            parameters: parameters.iter().map(|&(n, v)| (n.to_owned(), v.to_owned())).collect(),
-        };
+        let connector =
+            |id, name: &str, kind: &str, rank, schema: &Schema, parameters: &[(&str, &str)]| ConnectorInfo {
+                id,
+                name: name.into(),
+                kind: kind.into(),
+                rank,
+                schema: schema.clone(),
+                parameters: parameters.iter().map(|&(n, v)| (n.to_owned(), v.to_owned())).collect(),
+            };
         let domain = [
             ("Domain.FQDN", "contoso.com"),
             ("Domain.Netbios", "CONTOSO"),
@@ -75,7 +76,8 @@ impl World {
 fn schema(text: &str, names: &mut Names) -> Schema {
     let mut schema = Schema::default();
     for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
-        let [types, kind, multi, attributes] = line.split('|').map(str::trim).collect::<Vec<_>>().try_into().unwrap();
+        let [types, kind, multi, attributes] =
+            line.split('|').map(str::trim).collect::<Vec<_>>().try_into().unwrap();
         for attribute in attributes.split(' ') {
             let name = attribute.trim_start_matches('!');
             let id = names.intern(name);
@@ -92,10 +94,8 @@ fn schema(text: &str, names: &mut Names) -> Schema {
                 },
             );
             for object_type in types.split(' ') {
-                let def = schema.types.entry(names.intern_type(object_type)).or_insert_with(|| ObjectTypeDef {
-                    name: object_type.into(),
-                    writable: true,
-                    ..ObjectTypeDef::default()
+                let def = schema.types.entry(names.intern_type(object_type)).or_insert_with(|| {
+                    ObjectTypeDef { name: object_type.into(), writable: true, ..ObjectTypeDef::default() }
                 });
                 def.attributes.push(id);
             }
