@@ -31,6 +31,9 @@ pub(crate) fn across_rules(
     check.sources();
 }
 
+/// Constant flows to one attribute that later ones are compared with; more are a test of ours, not a configuration.
+const CONSTANTS_MAX: usize = 16;
+
 struct Check<'a, 'f> {
     /// In the order in which they win, connectors apart.
     rules: Vec<&'a Rule>,
@@ -117,49 +120,48 @@ impl<'a> Check<'a, '_> {
 
     /// A flow behind a constant of the same objects never gives its value.
     fn losing_flows(&mut self) {
-        let mut winners: BTreeMap<_, Vec<&Rule>> = BTreeMap::new();
+        let mut constants: BTreeMap<_, Vec<&Rule>> = BTreeMap::new();
         for rule in self.rules.clone() {
-            let key = (rule.direction, rule.connector, rule.object, rule.metaverse);
             for flow in &rule.flows {
-                let before = winners.get(&key).into_iter().flatten();
+                let key = (rule.direction, rule.connector, rule.object, rule.metaverse, flow.target);
+                let before = constants.entry(key).or_default();
                 let winner = before
+                    .iter()
                     .filter(|earlier| earlier.precedence < rule.precedence)
-                    .filter(|earlier| earlier.scope.is_all() || earlier.scope == rule.scope)
-                    .find(|earlier| earlier.flow(flow.target).is_some_and(always_present));
-                if let (Some(winner), Some(place)) = (winner, self.flow_place(rule, flow.target)) {
-                    let name = self.names.name(flow.target);
-                    self.sink
-                        .warning(
-                            &place,
-                            format!(
-                                "this flow to `{name}` can never win: rule `{}` always gives a value",
-                                winner.name
-                            ),
-                        )
-                        .hint("remove it, or give this rule the smaller precedence");
-                    if let Some(place) = self.flow_place(winner, flow.target) {
-                        self.sink.relate(&place, "always a value");
-                    }
+                    .find(|earlier| earlier.scope.is_all() || earlier.scope == rule.scope)
+                    .copied();
+                if always_present(flow) && before.len() < CONSTANTS_MAX {
+                    before.push(rule);
+                }
+                let (Some(winner), Some(place)) = (winner, self.flow_place(rule, flow.target)) else {
+                    continue;
+                };
+                let name = self.names.name(flow.target);
+                let message = format!(
+                    "this flow to `{name}` can never win: rule `{}` always gives a value",
+                    winner.name
+                );
+                self.sink
+                    .warning(&place, message)
+                    .hint("remove it, or give this rule the smaller precedence");
+                if let Some(place) = self.flow_place(winner, flow.target) {
+                    self.sink.relate(&place, "always a value");
                 }
             }
-            winners.entry(key).or_default().push(rule);
         }
     }
 
     fn unreachable(&mut self) {
+        // A link made inbound serves the outbound rules of the same object type, and the reverse.
         let linking: BTreeSet<_> = self
             .rules
             .iter()
             .filter(|rule| rule.link == LinkType::Provision || !rule.join.is_empty())
-            .map(|rule| (rule.direction, rule.connector, rule.object))
+            .map(|rule| (rule.connector, rule.object))
             .collect();
-        // A link made inbound serves the outbound rules of the same object type, and the reverse.
-        let linked = |rule: &Rule| {
-            linking.iter().any(|&(_, connector, object)| (connector, object) == (rule.connector, rule.object))
-        };
         for rule in self.rules.clone() {
             let Some(text) = self.texts.get(&rule.file).copied() else { continue };
-            if !linked(rule) {
+            if !linking.contains(&(rule.connector, rule.object)) {
                 let object = self.names.type_name(rule.object);
                 self.sink.warning(&text.name.place, format!("rule `{}` can never apply", rule.name)).hint(
                     format!("no rule joins or provisions `{object}` of this connector: add one that does"),

@@ -242,7 +242,7 @@ mod tests {
         let files = [RuleFile { path: "a".into(), text: "\u{e4}".into() }];
         let mut sink = Sink::new(&files);
         sink.warning(&Place { file: 0, span: 1..900 }, "a");
-        sink.note(&Place { file: 7, span: 5..2 }, "b");
+        sink.note(&Place { file: 7, span: 5..5 }, "b");
         sink.relate(&Place { file: 0, span: 1..1 }, "c");
         for found in sink.finish() {
             assert!(!render(&found, &files).is_empty());
