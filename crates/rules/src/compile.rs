@@ -127,18 +127,24 @@ impl Side<'_> {
         }
     }
 
-    /// The schema for an expression: with the attributes it names that directories may lack.
+    /// The schema to check an expression with. An attribute it names that this directory lacks may be of any type:
+    /// then nothing is checked, unless links are in play, which must be known as such.
     pub fn schema_for(&self, expr: &str, names: &mut Names, like: &Schema) -> Option<Cow<'_, Schema>> {
-        let mut schema = Cow::Borrowed(self.schema?);
+        let schema = self.schema?;
         if self.optional.is_empty() {
-            return Some(schema);
+            return Some(Cow::Borrowed(schema));
         }
-        for name in expr.split(['[', ']', '"']).filter(|name| self.is_optional(name)) {
-            let id = names.intern(name);
-            if schema.attributes.contains_key(&id) {
-                continue;
-            }
-            // What the metaverse calls by the same name is of the same type; else it is text, as if it were there.
+        let named: Vec<(&str, AttrId)> =
+            named_attributes(expr).into_iter().map(|name| (name, names.intern(name))).collect();
+        if named.iter().all(|(_, id)| schema.attributes.contains_key(id)) {
+            return Some(Cow::Borrowed(schema));
+        }
+        if !named.iter().any(|&(_, id)| schema.is_link(id) || like.is_link(id)) {
+            return None;
+        }
+        let mut schema = schema.clone();
+        for (name, id) in named.into_iter().filter(|(name, _)| self.is_optional(name)) {
+            // What the metaverse calls by the same name is taken to be of the same type.
             let def = like.attribute(id).cloned().unwrap_or_else(|| AttributeDef {
                 id,
                 name: name.to_owned(),
@@ -148,9 +154,9 @@ impl Side<'_> {
                 read_only: false,
                 length_max: None,
             });
-            schema.to_mut().attributes.insert(id, def);
+            schema.attributes.entry(id).or_insert(def);
         }
-        Some(schema)
+        Some(Cow::Owned(schema))
     }
 
     fn is_optional(&self, name: &str) -> bool {
@@ -469,4 +475,12 @@ impl<'a> Compiler<'a, '_> {
 fn all<T>(items: impl Iterator<Item = Option<T>>) -> Option<Vec<T>> {
     let items: Vec<Option<T>> = items.collect();
     items.into_iter().collect()
+}
+
+/// The attributes that an expression names: `[name]`, `ImportedValue("name")`, `ValueCount("name")`.
+fn named_attributes(expr: &str) -> Vec<&str> {
+    let between = |open: &'static str, close: char| {
+        expr.split(open).skip(1).filter_map(move |rest| rest.split_once(close).map(|(name, _)| name))
+    };
+    between("[", ']').chain(between("ImportedValue(\"", '"')).chain(between("ValueCount(\"", '"')).collect()
 }

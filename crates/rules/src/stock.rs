@@ -1,7 +1,8 @@
 //! The rules that are shipped: what Azure AD Connect does by default, as far as Microsoft Graph can carry it.
 //!
 //! They are ordinary rule files under `stock/`, for a source of kind `ad` and a cloud connector of kind `graph`. For
-//! a source that speaks with Active Directory's names through a file, the kind is replaced.
+//! a source that speaks with Active Directory's names through a file, the kind is replaced; and where such a source
+//! knows only the attributes that occur in it, any of them may be missing.
 
 use crate::RuleFile;
 
@@ -80,7 +81,25 @@ pub fn stock_rules(topology: Topology, source: &str) -> Vec<RuleFile> {
                 Topology::MultiForestMail if name == USER_JOIN => USER_JOIN_MAIL,
                 _ => text,
             };
-            RuleFile { path: format!("rules/{name}.toml"), text: text.replace("\"kind:ad\"", &kind) }
+            let text = text.replace("\"kind:ad\"", &kind);
+            let text =
+                if SCHEMA_IS_WRITTEN_DOWN.contains(&source) { text } else { anything_optional(&text, &kind) };
+            RuleFile { path: format!("rules/{name}.toml"), text }
         })
         .collect()
+}
+
+/// Kinds of source whose schema has all of Active Directory's attributes, whether they occur or not.
+const SCHEMA_IS_WRITTEN_DOWN: [&str; 2] = ["ad", "ldif"];
+
+fn anything_optional(text: &str, kind: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 20);
+    for line in text.lines().filter(|line| !line.starts_with("optional")) {
+        out.push_str(line);
+        out.push('\n');
+        if line.starts_with("connector ") && line.ends_with(kind) {
+            out.push_str("optional   = [\"*\"]\n");
+        }
+    }
+    out
 }

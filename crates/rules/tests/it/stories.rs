@@ -150,3 +150,28 @@ fn the_source_anchor_is_applied_once_and_joins_exactly() {
     assert!(rules.join_attributes_mv().contains(&anchor));
     assert!(rules.join_attributes_cs(CONTOSO).contains(&world.attribute("objectSid")));
 }
+
+#[test]
+fn stock_rules_run_over_a_file_that_has_few_attributes() {
+    let mut world = World::new().with(&[CONTOSO, ENTRA]);
+    world.connectors[0].kind = "jsonl".into();
+    let user = world.object_type("user");
+    let few = ["objectGUID", "objectSid", "sAMAccountName", "displayName"].map(|name| world.attribute(name));
+    let schema = &mut world.connectors[0].schema;
+    schema.types.retain(|id, _| *id == user);
+    schema.types.get_mut(&user).unwrap().attributes.retain(|id| few.contains(id));
+    schema.attributes.retain(|id, _| few.contains(id));
+    let files = stock_rules(Topology::SingleForest, "jsonl");
+    let compiled = world.compile(&files);
+    for found in &compiled.diagnostics {
+        assert_eq!(found.severity, Severity::Note, "{}", render(found, &files));
+    }
+    let rules = compiled.rules.unwrap();
+    let story = json!({ "attributes": { "displayName": "Anna", "sAMAccountName": "anna", "objectGUID": { "$bin": "AAE=" } } });
+    let source = object(&mut world, &rules, &story);
+    let inbound: Vec<&Rule> =
+        rules.inbound(CONTOSO, user).filter(|rule| rule.scope.holds(&source).unwrap()).collect();
+    let (flowed, ..) = flow(&world, &inbound, &source);
+    assert_eq!(flowed["sourceAnchor"], json!("AAE="));
+    assert_eq!(flowed["accountEnabled"], json!(false), "without userAccountControl nobody is enabled");
+}
