@@ -77,6 +77,19 @@ impl CycleReport {
         self.steps.push(report);
     }
 
+    /// Takes the steps of a cycle that continued this one.
+    pub fn merge(&mut self, other: &Self) {
+        for step in &other.steps {
+            // What an import sees again unchanged in the same cycle is not counted twice.
+            let mut step = step.clone();
+            step.counters.unchanged = 0;
+            self.take(step);
+        }
+        self.failures.extend(other.failures.iter().cloned());
+        self.errors = other.errors;
+        self.seconds += other.seconds;
+    }
+
     fn fail(&mut self, connector: &ConnectorHandle, step: Step, error: &ServiceError) {
         self.status = self.status.max(Some(error.status()));
         self.failures.push((connector.name().to_owned(), step.as_str().to_owned(), error.to_string(), error.hint().map(str::to_owned)));

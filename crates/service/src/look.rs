@@ -21,6 +21,15 @@ const LINKS_SHOWN: usize = 50;
 /// Objects that a search by text looks at before it says that there may be more.
 const SCAN_PAGE: usize = 1_000;
 
+/// What a person decides about held changes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HeldDecision {
+    /// They may go.
+    Release,
+    /// They must not go.
+    Reject,
+}
+
 /// An object as people see it.
 #[derive(Clone, Debug, Serialize)]
 pub struct ObjectView {

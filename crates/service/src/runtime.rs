@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, RwLock};
 
 use onesync_connectors::{Capabilities, Connector, DiscoveredSchema, SelectedAttribute, SelectedType, Selection, TypeRoles};
 use onesync_engine::{ConnectorPolicy, Context, Deprovision, Limits, Policies, TypePolicy};
 use onesync_model::{AttrId, AttributeDef, AttributeType, ConnectorId, Hash128, Names, ObjectTypeDef, RuleId, RunId, Schema, Time, TypeId, Value};
 use onesync_rules::{ConnectorInfo, Direction, FlowSource, RuleSet, Severity, render};
-use onesync_store::{ConfigVersionRow, ConnectorRow, EventRow, RuleRow, ServiceChanges, Store, StoreReader};
+use onesync_store::{ConfigVersionRow, ConnectorRow, EventRow, RuleRow, ServiceChanges, Store};
 use onesync_vault::Vault;
 
 use crate::clock::Clock;
@@ -25,8 +25,6 @@ pub struct Service {
     epoch: u64,
     installation: String,
     runtime: RwLock<Option<Arc<Runtime>>>,
-    /// Held while a step runs: one at a time.
-    pub(crate) step: Mutex<()>,
     threads: usize,
 }
 
@@ -104,7 +102,6 @@ impl Service {
             epoch: installation.epoch,
             installation: installation.id,
             runtime: RwLock::new(None),
-            step: Mutex::new(()),
             threads: threads.max(1),
         };
         let latest = service.store.reader()?.config_versions()?.last().cloned();
@@ -332,7 +329,7 @@ async fn compile(configuration: Configuration, version: u32, known: Known, folde
     let mut connectors = Vec::new();
     let mut policies = BTreeMap::new();
     for (id, file, connector, schema) in parts {
-        let (handle, policy) = assemble(id, file, connector, schema, &rules, &mut names, &mut check)?;
+        let (handle, policy) = assemble(id, file, connector, schema, &rules, &mut names, &mut check, folder)?;
         policies.insert(id, policy);
         connectors.push(handle);
     }
@@ -370,6 +367,7 @@ fn intern_schema(discovered: &DiscoveredSchema, names: &mut Names) -> Schema {
     schema
 }
 
+#[allow(clippy::too_many_arguments)]
 fn assemble(
     id: ConnectorId,
     file: ConnectorFile,
@@ -378,6 +376,7 @@ fn assemble(
     rules: &RuleSet,
     names: &mut Names,
     check: &mut ConfigCheck,
+    folder: &Path,
 ) -> Result<(ConnectorHandle, ConnectorPolicy), ServiceError> {
     let capabilities = connector.capabilities();
     let roles = connector.type_roles();
@@ -420,6 +419,7 @@ fn assemble(
         search,
     };
     let selection = select(id, &file, &schema, rules, &roles, names);
+    let connector = kinds::with_selection(&file, folder, &selection)?.unwrap_or(connector);
     // Users before groups: members need their users.
     let mut write_order: Vec<(bool, TypeId)> = schema
         .types

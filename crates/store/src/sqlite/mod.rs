@@ -84,6 +84,16 @@ impl SqliteStore {
         Ok(store)
     }
 
+    /// Writes a consistent copy of a database to a new file: a scratch for what-if.
+    ///
+    /// # Errors
+    /// When the source cannot be read or the target exists.
+    pub fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
+        let connection = connect(from, false)?;
+        connection.execute("VACUUM INTO ?1", [to.to_string_lossy()]).map_err(failed("copying the database"))?;
+        Ok(())
+    }
+
     fn migrate(&self) -> Result<(), StoreError> {
         let doing = "bringing the schema up to date";
         let mut writer = self.lock();

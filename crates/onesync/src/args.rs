@@ -1,0 +1,300 @@
+//! The arguments.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+/// Keeps directories in step: reads identities, joins them under rules, writes what changed.
+#[derive(Debug, Parser)]
+#[command(version, about, propagate_version = true)]
+pub struct Args {
+    /// Folder of the installation: database, key set
+    #[arg(long, global = true, env = "ONESYNC_HOME")]
+    pub home: Option<PathBuf>,
+    /// Form of lists and reports
+    #[arg(long, global = true, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Form of lists and reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Table,
+    /// For programs
+    Json,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show the whole main job on embedded parts
+    Demo(DemoArgs),
+    /// Configuration as code
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Secrets of connectors
+    #[command(subcommand)]
+    Secret(SecretCommand),
+    /// Connected directories
+    #[command(subcommand)]
+    Connector(ConnectorCommand),
+    /// Run one step of one connector now
+    Run {
+        /// Connector
+        connector: String,
+        /// full-import, delta-import, full-sync, delta-sync or export
+        step: String,
+    },
+    /// Run a cycle now: import, sync, export, confirm
+    Cycle {
+        /// initial (everything) or delta (what changed)
+        #[arg(default_value = "delta")]
+        kind: String,
+    },
+    /// Whether exports are on
+    #[command(subcommand)]
+    Staging(StagingCommand),
+    /// What protections hold back
+    #[command(subcommand)]
+    Held(HeldCommand),
+    /// Find objects
+    #[command(subcommand)]
+    Search(SearchCommand),
+    /// Show one object
+    Show {
+        /// cs:NUMBER, a metaverse id, or a value only one metaverse object has
+        object: String,
+    },
+    /// Changes that are owed to a connector
+    Pending {
+        /// Connector
+        connector: String,
+        /// Most rows
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+    },
+    /// Errors that stand
+    Errors {
+        /// Connector; all when left out
+        connector: Option<String>,
+        /// Most rows
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+    },
+    /// Runs, or the history of one object
+    History {
+        /// A metaverse id, or a value only one metaverse object has; the runs when left out
+        object: Option<String>,
+        /// Most rows
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+    },
+    /// Health in one look
+    Status,
+    /// Evaluate an expression over attributes given as JSON
+    Eval(EvalArgs),
+}
+
+/// Options of `demo`.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct DemoArgs {
+    /// People, groups and contacts in all
+    #[arg(long, default_value_t = 2_000)]
+    pub objects: usize,
+    /// End after the report
+    #[arg(long)]
+    pub once: bool,
+    /// Seed of the generated company
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+/// Configuration as code.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Write a new configuration with the shipped rules
+    Init(InitArgs),
+    /// Look for mistakes
+    Check {
+        /// Folder of the configuration
+        folder: PathBuf,
+    },
+    /// Show what a configuration would change
+    Plan {
+        /// Folder of the configuration
+        folder: PathBuf,
+    },
+    /// Check, show what changes, and make it the configuration
+    Apply(ApplyArgs),
+    /// Write the configuration in force to a folder, byte for byte
+    Export {
+        /// A folder that does not exist yet
+        folder: PathBuf,
+        /// Version; the one in force when left out
+        #[arg(long)]
+        version: Option<u32>,
+    },
+    /// Versions
+    History,
+}
+
+/// Options of `config init`.
+#[derive(Debug, ClapArgs)]
+pub struct InitArgs {
+    /// A folder that is empty or does not exist
+    pub folder: PathBuf,
+    /// single-forest, multi-forest-mail or account-resource
+    #[arg(long, default_value = "single-forest")]
+    pub topology: String,
+    /// Kind of the source connectors the rules read from: ad, ldif, jsonl
+    #[arg(long, default_value = "ad")]
+    pub source: String,
+}
+
+/// Options of `config apply`.
+#[derive(Debug, ClapArgs)]
+pub struct ApplyArgs {
+    /// Folder of the configuration
+    pub folder: PathBuf,
+}
+
+/// Secrets.
+#[derive(Debug, Subcommand)]
+pub enum SecretCommand {
+    /// Set a secret: asks for it, or reads it from a file or from standard input
+    Set {
+        /// Name
+        name: String,
+        /// File with the secret, - for standard input
+        #[arg(long)]
+        file: Option<PathBuf>,
+    },
+    /// List names
+    List,
+    /// Remove a secret
+    Remove {
+        /// Name
+        name: String,
+    },
+}
+
+/// Connected directories.
+#[derive(Debug, Subcommand)]
+pub enum ConnectorCommand {
+    /// List connectors
+    List,
+    /// Show one
+    Show {
+        /// Connector
+        connector: String,
+    },
+    /// Look at its directory: reachability and rights
+    Test {
+        /// Connector
+        connector: String,
+    },
+    /// Object types and attributes
+    Schema {
+        /// Connector
+        connector: String,
+    },
+}
+
+/// Whether exports are on.
+#[derive(Debug, Subcommand)]
+pub enum StagingCommand {
+    /// Turn exports to a connector off
+    On {
+        /// Connector
+        connector: String,
+    },
+    /// Turn exports to a connector on; needs the hash of the plan
+    Off {
+        /// Connector
+        connector: String,
+        /// Hash that `staging plan` shows
+        #[arg(long)]
+        plan: Option<String>,
+    },
+    /// What leaving staging would do
+    Plan {
+        /// Connector
+        connector: String,
+    },
+    /// Which connectors are in staging
+    Status,
+}
+
+/// What protections hold back.
+#[derive(Debug, Subcommand)]
+pub enum HeldCommand {
+    /// Plans that are held
+    List {
+        /// Also those that were decided
+        #[arg(long)]
+        all: bool,
+    },
+    /// The changes of a plan
+    Show {
+        /// Hash
+        hash: String,
+    },
+    /// Let a plan, or one change of it, go
+    Release {
+        /// Hash of a plan or of one change
+        hash: String,
+    },
+    /// Never let a plan, or one change of it, go
+    Reject {
+        /// Hash of a plan or of one change
+        hash: String,
+    },
+}
+
+/// Find objects.
+#[derive(Debug, Subcommand)]
+pub enum SearchCommand {
+    /// In a connector space
+    Cs {
+        /// Connector
+        connector: String,
+        /// Value, name or anchor; the first objects when left out
+        #[arg(default_value = "")]
+        text: String,
+        /// Most rows
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
+    },
+    /// In the metaverse
+    Mv {
+        /// Value or id; the first objects when left out
+        #[arg(default_value = "")]
+        text: String,
+        /// Most rows
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
+    },
+}
+
+/// Options of `eval`.
+#[derive(Debug, ClapArgs)]
+pub struct EvalArgs {
+    /// Expression
+    pub expression: String,
+    /// Attributes as a JSON object, @FILE, or - for standard input
+    #[arg(long, default_value = "{}")]
+    pub attributes: String,
+    /// Parameters as a JSON object
+    #[arg(long, default_value = "{}")]
+    pub parameters: String,
+    /// The time that Now() gives (RFC 3339); the machine's when left out
+    #[arg(long)]
+    pub now: Option<String>,
+    /// inbound or outbound
+    #[arg(long, default_value = "inbound")]
+    pub kind: String,
+}

@@ -1,0 +1,203 @@
+//! The whole main job on embedded parts: a generated company as an LDIF directory, the Graph simulator as the cloud,
+//! the embedded store in a fresh folder.
+
+mod report;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use onesync_graphsim::{DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET, DEFAULT_TENANT_ID, GraphSim};
+use onesync_service::{Configuration, Cycle, CycleKind, CycleReport, Home, ManualClock, Service, Status, SystemClock, Clock as _, read_folder, template};
+use onesync_testkit::generate::{Company, CompanyOptions};
+
+use crate::args::DemoArgs;
+use crate::output::Output;
+use report::{DemoReport, NamedCycle};
+
+/// The name of the cloud connector in the demonstration.
+const CLOUD: &str = "entra";
+/// Seconds between two cycles: the clock of the demonstration is moved, nobody waits.
+const BETWEEN_CYCLES_SECONDS: i64 = 1_800;
+
+/// Runs the demonstration.
+pub async fn run(options: &DemoArgs, out: &Output) -> anyhow::Result<Status> {
+    let place = tempfile::Builder::new().prefix("onesync-demo-").tempdir().context("a folder for the demonstration cannot be made")?;
+    let sim = GraphSim::builder().seed(options.seed).start().await.context("the Graph simulator does not start")?;
+    let mut demo = Demo::new(options, place.path(), &sim, out).await?;
+    let report = demo.play().await?;
+    if out.is_json() {
+        out.json(&report)?;
+    } else {
+        report.print(place.path());
+    }
+    if !options.once && !out.is_json() {
+        eprintln!("\nThe demonstration goes on until you press Ctrl-C. In another terminal:");
+        eprintln!("  export ONESYNC_HOME={}", demo.service.home().folder().display());
+        eprintln!("  onesync status | search mv | show NAME | held list | pending {CLOUD} | cycle");
+        tokio::signal::ctrl_c().await?;
+    }
+    drop(demo);
+    sim.shutdown().await?;
+    Ok(Status::Done)
+}
+
+struct Demo<'a> {
+    company: Company,
+    ldif: std::path::PathBuf,
+    service: Service,
+    clock: Arc<ManualClock>,
+    sim: &'a GraphSim,
+    out: &'a Output,
+    report: DemoReport,
+}
+
+impl<'a> Demo<'a> {
+    async fn new(options: &DemoArgs, place: &Path, sim: &'a GraphSim, out: &'a Output) -> anyhow::Result<Self> {
+        let company = Company::new(CompanyOptions { seed: options.seed, objects: options.objects, ..CompanyOptions::default() });
+        let ldif = place.join("directory.ldif");
+        write(&company, &ldif)?;
+        let folder = place.join("configuration");
+        for (path, text) in template("single-forest", "ldif")? {
+            let path = folder.join(path);
+            if let Some(parent) = path.parent() {
+                std::fs::create_dir_all(parent)?;
+            }
+            std::fs::write(path, text)?;
+        }
+        std::fs::write(folder.join("connectors/source.toml"), format!("name = \"contoso.com\"\nkind = \"ldif\"\nrank = 1\n\n[settings]\npath = {:?}\nrequire_end = true\n", ldif.display().to_string()))?;
+        std::fs::write(
+            folder.join("connectors/entra.toml"),
+            format!(
+                "name = \"{CLOUD}\"\nkind = \"graph\"\nrank = 100\n\n[settings]\ntenant = \"{DEFAULT_TENANT_ID}\"\nclient_id = \"{DEFAULT_CLIENT_ID}\"\nsecret = \"graph-secret\"\ngraph_url = \"{0}\"\nlogin_url = \"{0}\"\n",
+                sim.base_url()
+            ),
+        )?;
+        let home = Home::new(place.join("home"));
+        let clock = Arc::new(ManualClock::new(SystemClock.now()));
+        home.create(&*clock)?;
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let service = Service::open(home, clock.clone(), threads).await?;
+        service.set_secret("graph-secret", DEFAULT_CLIENT_SECRET.as_bytes())?;
+        service.apply(Configuration::parse(read_folder(&folder)?)?, "demo").await?;
+        let report = DemoReport { people: company.people(), groups: company.groups(), contacts: company.contacts(), ..DemoReport::default() };
+        Ok(Self { company, ldif, service, clock, sim, out, report })
+    }
+
+    async fn play(&mut self) -> anyhow::Result<DemoReport> {
+        self.title(&format!("A company of {} people, {} groups, {} contacts goes into an empty cloud", self.report.people, self.report.groups, self.report.contacts));
+        let mut first = self.cycle(CycleKind::Initial).await?;
+        let runtime = self.service.runtime()?;
+        let cloud = runtime.connector(CLOUD)?.clone();
+        let plan = self.service.staging_plan(&runtime, &cloud)?;
+        self.title("The cloud is in staging. The plan, before anything is written");
+        for group in &plan.groups {
+            self.say(&format!("  {:>7}  {} {}", group.count, group.what, group.object_type));
+        }
+        self.say(&format!("  plan {}: read, and released by its hash", plan.hash));
+        self.report.plan = plan.groups.iter().map(|g| (format!("{} {}", g.what, g.object_type).trim().to_owned(), g.count)).collect();
+        self.service.staging_off(&runtime, &cloud, &plan.hash)?;
+        let second = self.cycle_now(CycleKind::Delta).await?;
+        first.merge(&second);
+        self.keep("initial", first);
+
+        self.title("The second cycle: nothing has changed, nothing is written");
+        let mark = self.sim.log_mark();
+        let quiet = self.cycle(CycleKind::Delta).await?;
+        self.report.quiet_writes = self.sim.writes(mark).len();
+        self.keep("quiet", quiet);
+
+        self.title("A day at work");
+        self.day()?;
+        let mark = self.sim.log_mark();
+        let changes = self.cycle(CycleKind::Delta).await?;
+        self.report.writes = self.sim.writes(mark).iter().map(|write| format!("{} {}", write.method, write.path)).collect();
+        self.keep("changes", changes);
+
+        self.title("Someone deletes a fifth of the company by mistake");
+        let count = self.company.people() / 5;
+        let told = self.company.leave_many(count);
+        self.say(&format!("  {told}"));
+        write(&self.company, &self.ldif)?;
+        let mass = self.cycle(CycleKind::Delta).await?;
+        self.keep("mass deletion", mass);
+        let runtime = self.service.runtime()?;
+        for plan in self.service.held_list(&runtime, false)? {
+            self.report.hold(&plan);
+        }
+        self.explain()?;
+        Ok(std::mem::take(&mut self.report))
+    }
+
+    /// Hire, rename, move, leave, and changes of membership.
+    fn day(&mut self) -> anyhow::Result<()> {
+        let people = self.company.people();
+        let mut told = vec![self.company.hire()];
+        told.push(self.company.marry(people / 7));
+        told.push(self.company.move_to_department(people / 5));
+        told.push(self.company.disable(people / 4));
+        told.push(self.company.leave(people / 3));
+        told.push(self.company.add_member(1, people / 2));
+        told.push(self.company.remove_member(0, people / 6));
+        for line in &told {
+            self.say(&format!("  {line}"));
+        }
+        self.report.day = told;
+        write(&self.company, &self.ldif)
+    }
+
+    fn explain(&mut self) -> anyhow::Result<()> {
+        let runtime = self.service.runtime()?;
+        let person = self.company.people() / 7;
+        let upn = self.company.upn(person);
+        let view = self.service.show(&runtime, &upn)?;
+        for name in ["displayName", "userPrincipalName", "department", "accountEnabled", "sourceAnchor"] {
+            if let Some(value) = view.attributes.get(name) {
+                self.report.explained.push(report::Explained {
+                    object: view.name.clone(),
+                    attribute: name.to_owned(),
+                    value: value.value.clone(),
+                    rule: value.rule.clone().unwrap_or_default(),
+                    source: value.source.clone().unwrap_or_default(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    async fn cycle(&mut self, kind: CycleKind) -> anyhow::Result<CycleReport> {
+        self.clock.advance_seconds(BETWEEN_CYCLES_SECONDS);
+        self.cycle_now(kind).await
+    }
+
+    async fn cycle_now(&mut self, kind: CycleKind) -> anyhow::Result<CycleReport> {
+        let _ = Cycle;
+        let out = self.out;
+        let report = self.service.cycle(kind, &move |progress| out.progress(progress)).await?;
+        if let Some((connector, step, message, hint)) = report.failures.iter().find(|(_, step, ..)| step != "export") {
+            anyhow::bail!("{connector}, {step}: {message}{}", hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default());
+        }
+        Ok(report)
+    }
+
+    fn keep(&mut self, name: &str, report: CycleReport) {
+        self.report.cycles.push(NamedCycle::new(name, &report));
+    }
+
+    fn title(&self, text: &str) {
+        self.say(&format!("\n{text}"));
+    }
+
+    fn say(&self, text: &str) {
+        if !self.out.is_json() {
+            eprintln!("{text}");
+        }
+    }
+}
+
+fn write(company: &Company, path: &Path) -> anyhow::Result<()> {
+    let mut file = std::io::BufWriter::new(std::fs::File::create(path)?);
+    company.write_ldif(&mut file)?;
+    std::io::Write::flush(&mut file)?;
+    Ok(())
+}

@@ -1,0 +1,157 @@
+//! What the demonstration tells at the end.
+
+use std::path::Path;
+
+use onesync_service::{CycleReport, StepCounters};
+use serde::Serialize;
+use serde_json::Value as Json;
+
+/// Written requests that are shown one by one.
+const WRITES_SHOWN: usize = 40;
+
+/// The report of the demonstration.
+#[derive(Debug, Default, Serialize)]
+pub struct DemoReport {
+    /// The cycles in their order.
+    pub cycles: Vec<NamedCycle>,
+    /// What the protections hold.
+    pub held: Vec<HeldLine>,
+    /// Why some values are as they are.
+    pub explained: Vec<Explained>,
+    #[serde(skip)]
+    pub people: usize,
+    #[serde(skip)]
+    pub groups: usize,
+    #[serde(skip)]
+    pub contacts: usize,
+    #[serde(skip)]
+    pub plan: Vec<(String, u64)>,
+    #[serde(skip)]
+    pub quiet_writes: usize,
+    #[serde(skip)]
+    pub day: Vec<String>,
+    #[serde(skip)]
+    pub writes: Vec<String>,
+}
+
+/// One cycle.
+#[derive(Debug, Serialize)]
+pub struct NamedCycle {
+    name: String,
+    seconds: f64,
+    imported: Imported,
+    confirmed: u64,
+    exported: Exported,
+    errors: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Imported {
+    add: u64,
+    update: u64,
+    delete: u64,
+    unchanged: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Exported {
+    add: u64,
+    update: u64,
+    delete: u64,
+    links: u64,
+}
+
+/// One held plan.
+#[derive(Debug, Serialize)]
+pub struct HeldLine {
+    connector: String,
+    object_type: String,
+    reason: String,
+    deletes: u64,
+}
+
+/// One explained value.
+#[derive(Debug, Serialize)]
+pub struct Explained {
+    /// The object's name.
+    pub object: String,
+    /// The attribute.
+    pub attribute: String,
+    /// Its value.
+    pub value: Json,
+    /// The rule that gave it.
+    pub rule: String,
+    /// The object it came from.
+    pub source: String,
+}
+
+impl NamedCycle {
+    /// The numbers of a cycle under a name.
+    pub fn new(name: &str, report: &CycleReport) -> Self {
+        let StepCounters { add, update, delete, unchanged, .. } = report.imported;
+        let e = &report.exported;
+        Self {
+            name: name.to_owned(),
+            seconds: (report.seconds * 1_000.0).round() / 1_000.0,
+            imported: Imported { add, update, delete, unchanged },
+            confirmed: report.confirmed,
+            exported: Exported { add: e.add, update: e.update, delete: e.delete, links: e.links },
+            errors: report.errors,
+        }
+    }
+}
+
+impl DemoReport {
+    /// Takes a held plan.
+    pub fn hold(&mut self, plan: &Json) {
+        let text = |key: &str| plan[key].as_str().unwrap_or_default().to_owned();
+        self.held.push(HeldLine {
+            connector: text("connector"),
+            object_type: text("type"),
+            reason: text("reason"),
+            deletes: plan["changes"].as_u64().unwrap_or(0),
+        });
+    }
+
+    /// For people.
+    pub fn print(&self, place: &Path) {
+        println!("\n== OneSync: what happened ==");
+        println!("A directory of {} people, {} groups and {} contacts, and an empty cloud.\n", self.people, self.groups, self.contacts);
+        let head = ["cycle", "seconds", "imported", "exported", "confirmed", "errors"];
+        let rows = self.cycles.iter().map(|c| {
+            vec![
+                c.name.clone(),
+                format!("{:.1}", c.seconds),
+                format!("+{} ~{} -{} ={}", c.imported.add, c.imported.update, c.imported.delete, c.imported.unchanged),
+                format!("+{} ~{} -{} links {}", c.exported.add, c.exported.update, c.exported.delete, c.exported.links),
+                c.confirmed.to_string(),
+                c.errors.to_string(),
+            ]
+        });
+        println!("{}", crate::output::table(&head, rows));
+        println!("\nThe plan that was shown before the first write:");
+        for (what, count) in &self.plan {
+            println!("  {count:>7}  {what}");
+        }
+        println!("\nThe quiet cycle wrote {} times.", self.quiet_writes);
+        println!("\nThe day's changes, and exactly what they wrote:");
+        for line in &self.day {
+            println!("  {line}");
+        }
+        for write in self.writes.iter().take(WRITES_SHOWN) {
+            println!("    -> {write}");
+        }
+        if self.writes.len() > WRITES_SHOWN {
+            println!("    -> and {} more", self.writes.len() - WRITES_SHOWN);
+        }
+        println!("\nHeld back, nothing of it was written:");
+        for held in &self.held {
+            println!("  {} {} at {}: {}", held.deletes, held.object_type, held.connector, held.reason);
+        }
+        println!("\nWhy is it so?");
+        for e in &self.explained {
+            println!("  {}: {} = {}\n      by rule `{}` from {}", e.object, e.attribute, e.value, e.rule, e.source);
+        }
+        println!("\n(everything lay in {}, and is gone when this ends)", place.display());
+    }
+}

@@ -1,0 +1,180 @@
+//! Lists and small jobs for the command line, as data.
+
+use std::collections::BTreeMap;
+
+use onesync_connectors::Severity;
+use onesync_model::Hash128;
+use onesync_rules::{Topology, stock_rules};
+use onesync_store::{ConfigFiles, ConfigVersionRow, HeldState};
+use serde_json::{Value as Json, json};
+
+use crate::error::ServiceError;
+use crate::held::HeldItem;
+use crate::look::HeldDecision;
+use crate::runtime::{Runtime, Service};
+
+/// The files of a new configuration with the shipped rules.
+///
+/// # Errors
+/// When topology or kind of source are not known.
+pub fn template(topology: &str, source: &str) -> Result<BTreeMap<String, String>, ServiceError> {
+    let topology = Topology::parse(topology).ok_or_else(|| {
+        ServiceError::usage(format!("`{topology}` is no topology"), "write single-forest, multi-forest-mail or account-resource")
+    })?;
+    let source_file = match source {
+        "ad" => include_str!("../templates/source-ad.toml"),
+        "ldif" => include_str!("../templates/source-ldif.toml"),
+        "jsonl" => include_str!("../templates/source-jsonl.toml"),
+        other => return Err(ServiceError::usage(format!("`{other}` is no kind of source"), "write ad, ldif or jsonl")),
+    };
+    let mut files = BTreeMap::from([
+        ("onesync.toml".to_owned(), include_str!("../templates/onesync.toml").to_owned()),
+        ("connectors/source.toml".to_owned(), source_file.to_owned()),
+        ("connectors/entra.toml".to_owned(), include_str!("../templates/entra.toml").to_owned()),
+    ]);
+    files.extend(stock_rules(topology, source).into_iter().map(|file| {
+        let path = if file.path.starts_with("rules/") { file.path } else { format!("rules/{}", file.path) };
+        (path, file.text)
+    }));
+    Ok(files)
+}
+
+impl Service {
+    /// The files of a version of the configuration; the one in force when none is named.
+    ///
+    /// # Errors
+    /// When there is no such version.
+    pub fn config_files(&self, version: Option<u32>) -> Result<ConfigFiles, ServiceError> {
+        let reader = self.store().reader()?;
+        let latest = reader.config_versions()?.last().map(|row| row.version);
+        let version = version.or(latest).ok_or_else(|| ServiceError::usage("no configuration is applied", "run `onesync config apply FOLDER`"))?;
+        reader.config_files(version)?.ok_or_else(|| ServiceError::usage(format!("there is no version {version}"), "`onesync config history` lists the versions"))
+    }
+
+    /// All versions of the configuration.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn config_history(&self) -> Result<Vec<ConfigVersionRow>, ServiceError> {
+        Ok(self.store().reader()?.config_versions()?)
+    }
+
+    /// Looks at a connected directory.
+    ///
+    /// # Errors
+    /// When it cannot be reached at all.
+    pub async fn test_connector(&self, name: &str) -> Result<Vec<Json>, ServiceError> {
+        let runtime = self.runtime()?;
+        let connector = runtime.connector(name)?;
+        let report = connector.connector.test().await.map_err(|error| ServiceError::connector(name, error))?;
+        let word = |severity| match severity {
+            Severity::Ok => "ok",
+            Severity::Warning => "warning",
+            Severity::Failed => "failed",
+        };
+        Ok(report.findings.into_iter().map(|f| json!({"result": word(f.severity), "subject": f.subject, "message": f.message})).collect())
+    }
+
+    /// Held plans for people.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn held_list(&self, runtime: &Runtime, all: bool) -> Result<Vec<Json>, ServiceError> {
+        let state = |state| match state {
+            HeldState::Held => "held",
+            HeldState::Released => "released",
+            HeldState::Rejected => "rejected",
+        };
+        Ok(self
+            .held_plans(all)?
+            .into_iter()
+            .map(|plan| {
+                json!({
+                    "hash": plan.hash.to_string(),
+                    "connector": runtime.connector_by_id(plan.connector).map(|c| c.name().to_owned()),
+                    "type": runtime.names.type_name(plan.object_type),
+                    "changes": plan.items.len(),
+                    "state": state(plan.state),
+                    "reason": plan.reason,
+                    "created": plan.created.to_string(),
+                    "who": plan.who,
+                })
+            })
+            .collect())
+    }
+
+    /// The changes of a held plan.
+    ///
+    /// # Errors
+    /// When nothing with this hash is held.
+    pub fn held_show(&self, runtime: &Runtime, hash: &str) -> Result<Vec<HeldItem>, ServiceError> {
+        let wanted = Hash128::parse(hash);
+        let plan = match wanted {
+            Some(wanted) => self.store().reader()?.held_plan(wanted)?,
+            None => None,
+        };
+        let plan = plan.ok_or_else(|| ServiceError::usage(format!("no plan has the hash `{hash}`"), "`onesync held list` shows the plans"))?;
+        self.held_items(runtime, &plan)
+    }
+
+    /// Releases or rejects a plan or one change.
+    ///
+    /// # Errors
+    /// When nothing with this hash is held.
+    pub fn held_decide(&self, hash: &str, decision: HeldDecision, who: &str) -> Result<u64, ServiceError> {
+        let state = match decision {
+            HeldDecision::Release => HeldState::Released,
+            HeldDecision::Reject => HeldState::Rejected,
+        };
+        self.decide_held(hash, state, who)
+    }
+
+    /// The runs, newest first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn run_list(&self, limit: usize) -> Result<Vec<Json>, ServiceError> {
+        let runtime = self.runtime().ok();
+        let rows = self.store().reader()?.runs(None, None, limit)?;
+        Ok(rows
+            .into_iter()
+            .map(|row| {
+                let connector = runtime.as_ref().and_then(|r| r.connector_by_id(row.connector)).map(|c| c.name().to_owned()).unwrap_or_default();
+                json!({
+                    "time": row.started.to_string(),
+                    "run": row.id.0,
+                    "what": format!("{connector}: {}", row.step),
+                    "detail": format!("{} {}", row.result.as_deref().unwrap_or("running"), row.counters),
+                })
+            })
+            .collect())
+    }
+
+    /// The history of one object, newest first.
+    ///
+    /// # Errors
+    /// When there is no such object.
+    pub fn history_list(&self, runtime: &Runtime, object: &str, limit: usize) -> Result<Vec<Json>, ServiceError> {
+        let shown = |values: &Option<onesync_model::Values>| values.as_ref().map_or_else(|| "nothing".to_owned(), |v| onesync_model::values_to_json(v).to_string());
+        Ok(self
+            .history(runtime, object, limit)?
+            .into_iter()
+            .map(|row| {
+                let changes: Vec<String> = row
+                    .changes
+                    .iter()
+                    .map(|(attribute, old, new, rule)| {
+                        let by = rule.and_then(|id| runtime.rules.rule(id)).map(|rule| format!(" ({})", rule.name)).unwrap_or_default();
+                        format!("{}: {} -> {}{by}", runtime.names.name(*attribute), shown(old), shown(new))
+                    })
+                    .collect();
+                json!({
+                    "time": row.time.to_string(),
+                    "run": row.run.0,
+                    "what": row.event.unwrap_or_else(|| "values".to_owned()),
+                    "detail": changes.join("; "),
+                })
+            })
+            .collect())
+    }
+}
