@@ -1,1 +1,3 @@
 //! onesync-testkit
+
+pub mod generate;
