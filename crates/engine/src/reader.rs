@@ -3,7 +3,7 @@
 //! A reader shows one consistent state for its whole life (a snapshot), so that what the engine decides in a batch
 //! rests on one state. Rows come back ordered as said, so that the same inputs give the same plan.
 
-use onesync_model::{AttrId, ConnectorId, ContainerId, CsId, Hash128, MvId, Time, TypeId};
+use onesync_model::{AttrId, ConnectorId, ContainerId, CsId, Hash128, MvId, Time};
 use thiserror::Error;
 
 use crate::changes::Counters;
@@ -50,15 +50,6 @@ pub trait Reader {
     fn cs_by_join(&self, keys: &[i64]) -> Result<Vec<(i64, CsId)>, ReadError>;
     /// A page of all objects of a connector with row numbers above `after`.
     fn cs_page(&self, connector: ConnectorId, after: CsId, limit: usize) -> Result<Vec<CsRow>, ReadError>;
-    /// A page of unjoined objects of a connector and type in the order of their anchors; used to decide in the order
-    /// object type, anchor. Gives row numbers only.
-    fn cs_of_type(
-        &self,
-        connector: ConnectorId,
-        object_type: TypeId,
-        after: CsId,
-        limit: usize,
-    ) -> Result<Vec<CsId>, ReadError>;
     /// Resolves link keys (anchor keys and name keys alike) to objects and their metaverse objects.
     fn link_targets(&self, keys: &[Hash128]) -> Result<Vec<(Hash128, CsId, Option<MvId>)>, ReadError>;
     /// The name key under which an object is indexed.

@@ -3,12 +3,15 @@
 //! One trait ([`Store`], with [`StoreReader`]); the engine's rows go in as [`onesync_engine::Changes`], one batch a
 //! transaction. Deliberately absent: decisions, clocks, retries of steps, free queries.
 
+mod dump;
 mod error;
+mod memory;
 mod rows;
 mod sqlite;
 mod store;
 
 pub use error::StoreError;
+pub use memory::MemoryStore;
 pub use rows::{
     AgendaCount, ConfigFiles, ConfigVersionRow, ConnectorRow, CsCount, ErrorCount, EventRow, ExportCount, ExportFilter, ExportLinkCount,
     ExportLinkFilter, ExportLinkKey, ExportLinkOwner, ExportedRow, HeldPlanRow, HeldState, InstallationRow, MvCount, Retention, RuleRow, RunRow,

@@ -4,7 +4,7 @@
 use onesync_engine::{
     AgendaRow, ContainerRow, Counters, CsRow, ErrorRow, ExportLinkRow, ExportRow, JoinedIn, MvRow, ReadError, Reader,
 };
-use onesync_model::{AttrId, ConnectorId, ContainerId, CsId, Hash128, MvId, Time, TypeId};
+use onesync_model::{AttrId, ConnectorId, ContainerId, CsId, Hash128, MvId, Time};
 use rusqlite::{OptionalExtension as _, Row, ToSql};
 
 use super::row::{self, CS_COLUMNS, ERROR_COLUMNS, EXPORT_COLUMNS, EXPORT_LINK_COLUMNS, MV_COLUMNS};
@@ -116,14 +116,6 @@ impl Reader for SqliteReader<'_> {
     fn cs_page(&self, connector: ConnectorId, after: CsId, limit: usize) -> Read<Vec<CsRow>> {
         let ids = self.all("SELECT id FROM cs_object INDEXED BY cs_by_connector WHERE connector = ?1 AND id > ?2 ORDER BY id LIMIT ?3", &[&connector.0, &after.0, &(limit as i64)], cs_id)?;
         self.cs_by_id(&ids)
-    }
-
-    fn cs_of_type(&self, connector: ConnectorId, object_type: TypeId, after: CsId, limit: usize) -> Read<Vec<CsId>> {
-        self.all(
-            "SELECT id FROM cs_object WHERE connector = ?1 AND object_type = ?2 AND mv IS NULL AND id > ?3 ORDER BY anchor, id LIMIT ?4",
-            &[&connector.0, &object_type.0, &after.0, &(limit as i64)],
-            cs_id,
-        )
     }
 
     fn link_targets(&self, keys: &[Hash128]) -> Read<Vec<(Hash128, CsId, Option<MvId>)>> {
