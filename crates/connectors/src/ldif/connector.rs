@@ -48,7 +48,7 @@ impl Connector for LdifConnector {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { hierarchical: true, ..Capabilities::default() }
+        Capabilities { hierarchical: true, links_by_name: true, ..Capabilities::default() }
     }
 
     async fn test(&self) -> Result<TestReport, ConnectorError> {

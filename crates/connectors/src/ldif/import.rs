@@ -10,7 +10,8 @@ use super::LdifSettings;
 use super::layout::{AnchorRule, Layout, structural_class};
 use super::lines::{Line, LineError, Lines, decode};
 use super::records::{Found, Records};
-use super::watermark::{FileState, Place};
+use super::watermark::Place;
+use crate::files::FileState;
 use crate::pages::{Pager, more_links};
 use crate::{
     ConnectorError, ErrorClass, ImportEnd, ImportMode, ImportPage, ImportRequest, Proof, Selection, Watermark,

@@ -1,28 +1,8 @@
 //! Where in which file an import stands, and what it has seen until there.
 
-use std::fs::Metadata;
-use std::time::UNIX_EPOCH;
-
 use super::marks::Marks;
 use crate::Watermark;
-
-/// What tells a file from another one under the same name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct FileState {
-    /// Its length in bytes.
-    pub length: u64,
-    /// When it was last written: nanoseconds since 1970.
-    pub modified: u128,
-}
-
-impl FileState {
-    /// Of a file's metadata.
-    #[must_use]
-    pub fn of(metadata: &Metadata) -> Self {
-        let since_1970 = metadata.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
-        Self { length: metadata.len(), modified: since_1970.map_or(0, |since| since.as_nanos()) }
-    }
-}
+use crate::files::FileState;
 
 /// A place in an import.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]

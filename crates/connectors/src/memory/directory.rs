@@ -104,6 +104,7 @@ impl MemoryDirectory {
             marker: true,
             settle_seconds: 0,
             hierarchical: false,
+            ..Capabilities::default()
         };
         Self(Arc::new(Mutex::new(State { capabilities, ..State::default() })))
     }

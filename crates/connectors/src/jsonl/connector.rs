@@ -1,0 +1,182 @@
+//! The connector to a file of JSON lines.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{ErrorKind, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use serde_json::{Value as Json, json};
+use tokio::sync::mpsc;
+
+use super::JsonlSettings;
+use super::import::{LineReader, import, schema};
+use super::line::Object;
+use super::rewrite::{export, read_only};
+use crate::files::{ReplaceError, replace};
+use crate::{
+    Anchor, Capabilities, Connector, ConnectorError, CreateKey, DiscoveredSchema, ErrorClass, ExportBatch,
+    ExportResult, Finding, ImportEnd, ImportPage, ImportRequest, Marker, Selection, Severity, TestReport,
+};
+
+/// Items of one batch: a batch rewrites the file, so few large ones are better than many small ones.
+const EXPORT_BATCH_MAX: usize = 10_000;
+
+/// Link values of one item.
+const EXPORT_LINKS_MAX: usize = 10_000;
+
+/// A connector to a file of JSON lines.
+#[derive(Clone, Debug)]
+pub struct JsonlConnector {
+    settings: JsonlSettings,
+    selection: Selection,
+    /// Held while the file is rewritten: two batches at once would lose one.
+    writing: Arc<Mutex<()>>,
+}
+
+impl JsonlConnector {
+    /// Makes a connector; the selection gives the names to the ids that exports carry.
+    #[must_use]
+    pub fn new(settings: JsonlSettings, selection: Selection) -> Self {
+        Self { settings, selection, writing: Arc::default() }
+    }
+
+    /// Runs what uses files on a thread that may block.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(Self) -> Result<T, ConnectorError> + Send + 'static,
+    ) -> Result<T, ConnectorError> {
+        let this = self.clone();
+        tokio::task::spawn_blocking(move || work(this)).await.unwrap_or_else(|error| {
+            let message = format!("ended early: {error}");
+            Err(ConnectorError::new(ErrorClass::Fatal, "JSONL-PANIC", "JSON lines", message))
+        })
+    }
+
+    fn error(&self, class: ErrorClass, code: &str, message: impl Into<String>) -> ConnectorError {
+        ConnectorError::new(class, code, self.settings.path.display().to_string(), message)
+    }
+
+    fn look(&self) -> TestReport {
+        let subject = self.settings.path.display().to_string();
+        let (severity, message) = match LineReader::open(&self.settings) {
+            Ok(Some(_)) => (Severity::Ok, "can be read".to_owned()),
+            Ok(None) => (Severity::Warning, "does not exist yet: an empty directory".to_owned()),
+            Err(error) => (Severity::Failed, [error.message, error.hint.unwrap_or_default()].join("; ")),
+        };
+        let mut findings = vec![Finding { severity, subject, message }];
+        if self.settings.write {
+            let probe = self.settings.beside(".new");
+            let written = fs::File::create(&probe).and_then(|_| fs::remove_file(&probe));
+            let (severity, message) = match written {
+                Ok(()) => (Severity::Ok, "files can be created".to_owned()),
+                Err(error) => (
+                    Severity::Failed,
+                    format!("files cannot be created: {error}; give the service's account the right to write there"),
+                ),
+            };
+            let folder = self.settings.path.parent().unwrap_or(&self.settings.path);
+            findings.push(Finding { severity, subject: folder.display().to_string(), message });
+        }
+        TestReport { findings }
+    }
+
+    fn find(&self, keys: &[CreateKey]) -> Result<Vec<Option<Anchor>>, ConnectorError> {
+        let mut found: HashMap<&str, Option<Anchor>> = keys.iter().map(|key| (key.key.as_str(), None)).collect();
+        let mut lines = LineReader::open(&self.settings)?;
+        while let Some(line) = lines
+            .as_mut()
+            .map_or(Ok(None), LineReader::next)
+            .map_err(|error| self.error(ErrorClass::Transient, "JSONL-READ", error.to_string()))?
+        {
+            let Some(anchor) = Object::parse(line).ok().and_then(|object| object.anchor().ok()) else { continue };
+            if let Some(place) = anchor.as_text().and_then(|text| found.get_mut(text)) {
+                *place = Some(anchor.clone());
+            }
+        }
+        Ok(keys.iter().map(|key| found.get(key.key.as_str()).cloned().flatten()).collect())
+    }
+
+    fn read_marker(&self) -> Result<Option<Marker>, ConnectorError> {
+        let damaged = || {
+            self.error(ErrorClass::Configuration, "JSONL-MARKER", "the marker beside the file cannot be read")
+                .hint("find out which installation writes this file; then remove the file `.marker` beside it")
+        };
+        let text = match fs::read(self.settings.beside(".marker")) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(_) => return Err(damaged()),
+        };
+        let json: Json = serde_json::from_slice(&text).map_err(|_| damaged())?;
+        let installation = json.get("installation").and_then(Json::as_str).ok_or_else(damaged)?.to_owned();
+        let epoch = json.get("epoch").and_then(Json::as_u64).ok_or_else(damaged)?;
+        Ok(Some(Marker { installation, epoch }))
+    }
+
+    fn write_marker(&self, marker: &Marker) -> Result<(), ConnectorError> {
+        if !self.settings.write {
+            return Err(read_only(&self.settings));
+        }
+        let json = json!({"installation": marker.installation, "epoch": marker.epoch});
+        let (path, beside) = (self.settings.beside(".marker"), self.settings.beside(".marker.new"));
+        replace(&path, &beside, |out| writeln!(out, "{json}")).map_err(|error| {
+            let (ReplaceError::Before(error) | ReplaceError::After(error)) = error;
+            self.error(ErrorClass::Transient, "JSONL-MARKER", format!("the marker cannot be written: {error}"))
+        })
+    }
+}
+
+#[async_trait]
+impl Connector for JsonlConnector {
+    fn kind(&self) -> &'static str {
+        "jsonl"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            export: self.settings.write,
+            export_batch_max: EXPORT_BATCH_MAX,
+            export_links_max: EXPORT_LINKS_MAX,
+            marker: self.settings.write,
+            ..Capabilities::default()
+        }
+    }
+
+    async fn test(&self) -> Result<TestReport, ConnectorError> {
+        self.blocking(|this| Ok(this.look())).await
+    }
+
+    async fn schema(&self) -> Result<DiscoveredSchema, ConnectorError> {
+        self.blocking(|this| schema(&this.settings)).await
+    }
+
+    async fn import(
+        &self,
+        request: ImportRequest,
+        pages: mpsc::Sender<ImportPage>,
+    ) -> Result<ImportEnd, ConnectorError> {
+        self.blocking(move |this| import(&this.settings, request, &pages)).await
+    }
+
+    async fn export(&self, batch: ExportBatch) -> Result<Vec<ExportResult>, ConnectorError> {
+        self.blocking(move |this| {
+            let _writing = this.writing.lock().unwrap_or_else(PoisonError::into_inner);
+            export(&this.settings, &this.selection, &batch)
+        })
+        .await
+    }
+
+    async fn find_created(&self, keys: &[CreateKey]) -> Result<Vec<Option<Anchor>>, ConnectorError> {
+        let keys = keys.to_vec();
+        self.blocking(move |this| this.find(&keys)).await
+    }
+
+    async fn marker(&self) -> Result<Option<Marker>, ConnectorError> {
+        self.blocking(|this| this.read_marker()).await
+    }
+
+    async fn set_marker(&self, marker: &Marker) -> Result<(), ConnectorError> {
+        let marker = marker.clone();
+        self.blocking(move |this| this.write_marker(&marker)).await
+    }
+}
