@@ -6,6 +6,9 @@
 
 pub mod ad_schema;
 pub mod contract;
+mod files;
+pub mod graph;
+pub mod jsonl;
 pub mod kinds;
 pub mod ldif;
 pub mod memory;
