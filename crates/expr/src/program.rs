@@ -1,0 +1,291 @@
+//! Compiled expressions, what they read, and what they are evaluated over.
+
+use onesync_model::{AttrId, Time, Values, ValuesRef};
+
+use crate::diagnostic::{Diagnostic, EvalError, Span};
+use crate::eval::Evaluator;
+use crate::functions::{EachFn, WholeFn};
+use crate::lexer::Operator;
+use crate::scalar::Scalar;
+use crate::types::Types;
+
+/// What an expression sees. Inbound: a connector-space object; outbound: a metaverse object.
+pub trait Source {
+    /// The values of an attribute that is no link.
+    fn values(&self, attribute: AttrId) -> Option<ValuesRef<'_>>;
+    /// The values an import has confirmed: inbound the same as [`Source::values`], outbound those of the target's
+    /// confirmed image.
+    fn imported(&self, attribute: AttrId) -> Option<ValuesRef<'_>>;
+    /// The DN, `[dn]`.
+    fn dn(&self) -> Option<&str>;
+    /// How many values a link attribute has.
+    fn link_count(&self, attribute: AttrId) -> u64;
+    /// The value of `%Name%`, asked for without the percent signs.
+    fn parameter(&self, name: &str) -> Option<&str>;
+}
+
+/// What an evaluation depends on beside the object.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Env {
+    /// What `Now()` gives.
+    pub now: Time,
+    /// The seed of random functions: derived from object, attribute and rule, so that they repeat.
+    pub seed: u64,
+}
+
+/// What an expression gives.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// Values.
+    Values(Values),
+    /// The values of a link attribute, as they are.
+    Link(AttrId),
+    /// Nothing to contribute.
+    Null,
+    /// Nothing, and no lower precedence may contribute either.
+    AuthoritativeNull,
+    /// As if the flow were not there.
+    IgnoreThisFlow,
+}
+
+/// An outcome, and how long it holds while nothing but the clock moves.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Evaluated {
+    /// What the expression gives.
+    pub outcome: Outcome,
+    /// The first instant at which it may give something else; `None` for never.
+    pub valid_until: Option<Time>,
+}
+
+/// How an expression uses link attributes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LinkForm {
+    /// Not at all.
+    None,
+    /// It is the link attribute.
+    Direct(AttrId),
+    /// It decides, once for the object, whether the link attribute flows.
+    Guarded(AttrId),
+    /// It counts links only.
+    Aggregate,
+    /// It looks at single links. Not supported in this version: compiling such an expression is an error, so that
+    /// no [`Program`] has this form.
+    PerValue,
+}
+
+/// A compiled expression: pure, and shared by all threads.
+#[derive(Debug)]
+pub struct Program {
+    pub(crate) text: Box<str>,
+    pub(crate) root: Node,
+    pub(crate) reads: Reads,
+    pub(crate) types: Types,
+    pub(crate) link_form: LinkForm,
+    pub(crate) warnings: Vec<Diagnostic>,
+}
+
+/// What an expression reads: sorted, without repetition.
+#[derive(Debug, Default)]
+pub(crate) struct Reads {
+    pub(crate) attributes: Vec<AttrId>,
+    pub(crate) imported: Vec<AttrId>,
+    pub(crate) links: Vec<AttrId>,
+    pub(crate) parameters: Vec<String>,
+    pub(crate) dn: bool,
+    pub(crate) clock: bool,
+    pub(crate) clock_as_value: bool,
+    pub(crate) random: bool,
+    pub(crate) raises: bool,
+}
+
+impl Program {
+    /// Evaluates for one object.
+    ///
+    /// # Errors
+    /// When the expression raises an error, cannot work with the values, or exceeds a limit.
+    pub fn eval(&self, source: &dyn Source, env: &Env) -> Result<Evaluated, EvalError> {
+        Evaluator::new(source, env).run(&self.root)
+    }
+
+    /// The attributes whose values it reads, in the order of their ids; links are not among them.
+    #[must_use]
+    pub fn attributes(&self) -> &[AttrId] {
+        &self.reads.attributes
+    }
+
+    /// The attributes it reads by `ImportedValue`, in the order of their ids. Inbound these are also among
+    /// [`Program::attributes`]; outbound they are attributes of the target object.
+    #[must_use]
+    pub fn imported(&self) -> &[AttrId] {
+        &self.reads.imported
+    }
+
+    /// The link attributes whose count it reads, in the order of their ids.
+    #[must_use]
+    pub fn links(&self) -> &[AttrId] {
+        &self.reads.links
+    }
+
+    /// The names of the parameters it reads.
+    #[must_use]
+    pub fn parameters(&self) -> &[String] {
+        &self.reads.parameters
+    }
+
+    /// Whether it reads `[dn]`.
+    #[must_use]
+    pub fn uses_dn(&self) -> bool {
+        self.reads.dn
+    }
+
+    /// Whether it contains `Now()`.
+    #[must_use]
+    pub fn uses_clock(&self) -> bool {
+        self.reads.clock
+    }
+
+    /// Whether the clock can be part of the value, not only of a comparison or a condition: such a flow changes
+    /// with every run, unless it is applied once.
+    #[must_use]
+    pub fn value_is_clock(&self) -> bool {
+        self.reads.clock_as_value
+    }
+
+    /// Whether it contains `RandomNum` or `Guid`.
+    #[must_use]
+    pub fn uses_random(&self) -> bool {
+        self.reads.random
+    }
+
+    /// Whether it contains `Error()`.
+    #[must_use]
+    pub fn can_raise_error(&self) -> bool {
+        self.reads.raises
+    }
+
+    /// The text it was compiled from.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The attribute (also a link) when the expression is only `[x]`; `[dn]` is no attribute.
+    #[must_use]
+    pub fn direct(&self) -> Option<AttrId> {
+        match self.root.kind {
+            NodeKind::Attribute(id) | NodeKind::Link(id) => Some(id),
+            _ => None,
+        }
+    }
+
+    /// How it uses link attributes.
+    #[must_use]
+    pub fn link_form(&self) -> LinkForm {
+        self.link_form
+    }
+
+    /// The types its values can have, as far as known.
+    #[must_use]
+    pub fn types(&self) -> Types {
+        self.types
+    }
+
+    /// What is probably not meant as written.
+    #[must_use]
+    pub fn warnings(&self) -> &[Diagnostic] {
+        &self.warnings
+    }
+}
+
+/// One node of a compiled expression.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) span: Span,
+    pub(crate) kind: NodeKind,
+}
+
+#[derive(Debug)]
+pub(crate) enum NodeKind {
+    Const(Scalar<'static>),
+    AuthoritativeNull,
+    IgnoreThisFlow,
+    Attribute(AttrId),
+    Imported(AttrId),
+    Dn,
+    Parameter(Box<str>),
+    /// A variable by its place on the stack.
+    Variable(usize),
+    /// A link attribute as the result.
+    Link(AttrId),
+    /// How many values an attribute has. Without a schema it may be a link or not: both are asked.
+    ValueCount {
+        attribute: AttrId,
+        link: bool,
+        plain: bool,
+    },
+    /// Whether a link attribute has values, or has none.
+    LinkTest {
+        attribute: AttrId,
+        present: bool,
+    },
+    /// `IsPresent([x])` and its negation, without making a list.
+    Presence {
+        attribute: AttrId,
+        present: bool,
+    },
+    /// `||` or `&&`.
+    Logic {
+        any: bool,
+        operands: Vec<Node>,
+    },
+    Concat(Vec<Node>),
+    Compare {
+        operator: Operator,
+        sides: Box<[Node; 2]>,
+        clock: Option<ClockSide>,
+    },
+    Arithmetic {
+        operator: Operator,
+        sides: Box<[Node; 2]>,
+    },
+    /// Tests and values in pairs, then the value when no test is True.
+    Choose {
+        pairs: Vec<(Node, Node)>,
+        otherwise: Box<Node>,
+    },
+    /// Binds each value of a list: Select, or Where when `filter`.
+    Loop {
+        slot: usize,
+        filter: bool,
+        list: Box<Node>,
+        body: Box<Node>,
+        origin: u64,
+    },
+    With {
+        slot: usize,
+        value: Box<Node>,
+        body: Box<Node>,
+    },
+    Each {
+        name: &'static str,
+        body: EachFn,
+        args: Vec<Node>,
+    },
+    Whole {
+        name: &'static str,
+        body: WholeFn,
+        many: [bool; crate::functions::PARAMS_MAX],
+        args: Vec<Node>,
+        origin: u64,
+    },
+    Raise(Box<Node>),
+    Now,
+}
+
+/// Which side of a comparison is the clock, shifted by constants.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct ClockSide {
+    pub(crate) left: bool,
+    /// Whether it is shifted by months, whose length varies: then a forecast holds for the current day only.
+    pub(crate) calendar: bool,
+}

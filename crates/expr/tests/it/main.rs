@@ -1,0 +1,5 @@
+//! Tests of the expression language through its public interface.
+
+mod examples;
+
+mod support;

@@ -1,0 +1,137 @@
+//! A source made of JSON, and evaluation in JSON.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use onesync_expr::{Context, Diagnostic, Env, EvalError, Evaluated, Kind, Outcome, Program, Source, compile};
+use onesync_model::{
+    AttrId, AttributeDef, AttributeType, Image, Names, Schema, Time, ValuesRef, bag_from_json, values_to_json,
+};
+use serde_json::{Map, Value as Json, json};
+
+/// Attributes and parameters of one object.
+#[derive(Default)]
+pub struct Object {
+    pub image: Image,
+    pub imported: Option<Image>,
+    pub dn: Option<String>,
+    pub links: BTreeMap<AttrId, u64>,
+    pub parameters: BTreeMap<String, String>,
+}
+
+impl Object {
+    pub fn new(attributes: &Json, names: &mut Names) -> Self {
+        let mut map = attributes.as_object().cloned().unwrap_or_default();
+        let dn = map.remove("dn").and_then(|dn| dn.as_str().map(str::to_owned));
+        let bag = bag_from_json(&map, |name| names.intern(name)).unwrap();
+        Self { image: Image::from_bag(&bag), dn, ..Self::default() }
+    }
+}
+
+impl Source for Object {
+    fn values(&self, attribute: AttrId) -> Option<ValuesRef<'_>> {
+        self.image.as_ref().get(attribute)
+    }
+
+    fn imported(&self, attribute: AttrId) -> Option<ValuesRef<'_>> {
+        self.imported.as_ref().unwrap_or(&self.image).as_ref().get(attribute)
+    }
+
+    fn dn(&self) -> Option<&str> {
+        self.dn.as_deref()
+    }
+
+    fn link_count(&self, attribute: AttrId) -> u64 {
+        self.links.get(&attribute).copied().unwrap_or(0)
+    }
+
+    fn parameter(&self, name: &str) -> Option<&str> {
+        self.parameters.get(name).map(String::as_str)
+    }
+}
+
+pub const NOW: &str = "2026-03-10T12:00:00Z";
+
+pub fn env() -> Env {
+    Env { now: time(NOW), seed: 7 }
+}
+
+pub fn time(text: &str) -> Time {
+    text.parse().unwrap()
+}
+
+/// Compiles without a schema.
+pub fn program(text: &str) -> Result<Program, Vec<Diagnostic>> {
+    compile(text, &mut Context { names: &mut Names::new(), schema: None, kind: Kind::Inbound })
+}
+
+/// Evaluates over attributes, without a schema.
+pub fn run(text: &str, attributes: &Json, parameters: &Map<String, Json>) -> Result<Evaluated, EvalError> {
+    let mut names = Names::new();
+    let mut object = Object::new(attributes, &mut names);
+    object.parameters = parameters.iter().map(|(k, v)| (k.clone(), v.as_str().unwrap().to_owned())).collect();
+    let program = compile(text, &mut Context { names: &mut names, schema: None, kind: Kind::Inbound })
+        .unwrap_or_else(|found| panic!("{text}: {found:?}"));
+    program.eval(&object, &env())
+}
+
+/// Evaluates to JSON; an error is `{"$error": text}`.
+pub fn eval(text: &str, attributes: Json) -> Json {
+    to_json(run(text, &attributes, &Map::new()))
+}
+
+pub fn to_json(result: Result<Evaluated, EvalError>) -> Json {
+    match result.map(|evaluated| evaluated.outcome) {
+        Ok(Outcome::Values(values)) => values_to_json(&values),
+        Ok(Outcome::Null) => Json::Null,
+        Ok(Outcome::AuthoritativeNull) => json!({"$literal": "AuthoritativeNull"}),
+        Ok(Outcome::IgnoreThisFlow) => json!({"$literal": "IgnoreThisFlow"}),
+        Ok(Outcome::Link(id)) => json!({"$link": id.0}),
+        Err(error) => json!({"$error": error.to_string()}),
+    }
+}
+
+/// Whether a result is the expected one: an array is a set, `$range` an interval, `$error: true` any error.
+pub fn matches(expected: &Json, actual: &Json) -> bool {
+    if let Some(range) = expected.get("$range") {
+        let n = actual.as_i64().unwrap_or(i64::MIN);
+        return n >= range[0].as_i64().unwrap() && n <= range[1].as_i64().unwrap();
+    }
+    if expected.get("$error") == Some(&Json::Bool(true)) {
+        return actual.get("$error").is_some();
+    }
+    match (expected, actual) {
+        (Json::Array(a), Json::Array(b)) => a.len() == b.len() && a.iter().all(|x| b.contains(x)),
+        // One value and a list of it are the same attribute.
+        (Json::Array(a), b) => a.as_slice() == [b.clone()],
+        (a, b) => a == b,
+    }
+}
+
+/// A schema of attributes: name, type, several values.
+pub fn schema(names: &mut Names, attributes: &[(&str, AttributeType, bool)]) -> Schema {
+    let mut schema = Schema::default();
+    for &(name, kind, multi) in attributes {
+        let id = names.intern(name);
+        let name = name.to_owned();
+        let def =
+            AttributeDef { id, name, kind, multi, case_exact: false, read_only: false, length_max: None };
+        schema.attributes.insert(id, def);
+    }
+    schema
+}
+
+/// A shared data file; `None`, said aloud, where the folder is not there.
+pub fn shared(file: &str) -> Option<Json> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data").join(file);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Some(serde_json::from_str(&text).unwrap()),
+        Err(error) if std::env::var("CI").is_ok_and(|ci| ci == "true") => {
+            panic!("{}: {error}: CI needs the shared data", path.display())
+        }
+        Err(error) => {
+            eprintln!("SKIPPED: {}: {error}", path.display());
+            None
+        }
+    }
+}
