@@ -135,7 +135,13 @@ mod tests {
     #[test]
     fn nonsense_is_no_certificate() {
         assert!(SigningCertificate::from_pem("x", "y").is_err());
-        for der in [&b""[..], b"\x30", b"\x30\x82\xff", b"\x30\x03\x30\x01\x02", b"\x30\x88\xff\xff\xff\xff\xff\xff\xff\xff"] {
+        for der in [
+            &b""[..],
+            b"\x30",
+            b"\x30\x82\xff",
+            b"\x30\x03\x30\x01\x02",
+            b"\x30\x88\xff\xff\xff\xff\xff\xff\xff\xff",
+        ] {
             assert_eq!(not_after(der), None);
         }
     }

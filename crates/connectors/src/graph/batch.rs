@@ -68,8 +68,7 @@ impl Api {
 
     /// Sends the open calls once; one answer for each, in their order.
     async fn send_batch(&self, calls: &[Call], open: &[usize], epoch: u64) -> Vec<CallResult> {
-        let requests: Vec<Json> =
-            open.iter().filter_map(|&at| Some(request(at, calls.get(at)?))).collect();
+        let requests: Vec<Json> = open.iter().filter_map(|&at| Some(request(at, calls.get(at)?))).collect();
         // Sent once: what is repeated, and what must not be, is decided call by call.
         let outer = Call::post("$batch", json!({ "requests": requests }));
         let answer = match self.send_once(&outer, epoch).await {
@@ -77,7 +76,8 @@ impl Api {
             Err(error) => return open.iter().map(|_| Err(error.clone())).collect(),
         };
         let mut by_id: HashMap<String, CallResult> = HashMap::new();
-        let responses = answer.get("responses").and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
+        let responses =
+            answer.get("responses").and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
         for response in responses {
             if let Some(id) = response.get("id").and_then(Json::as_str) {
                 by_id.insert(id.to_owned(), inner(response));
@@ -115,7 +115,8 @@ fn request(id: usize, call: &Call) -> Json {
 }
 
 fn inner(response: &Json) -> CallResult {
-    let status = response.get("status").and_then(Json::as_u64).and_then(|s| u16::try_from(s).ok()).unwrap_or(500);
+    let status =
+        response.get("status").and_then(Json::as_u64).and_then(|s| u16::try_from(s).ok()).unwrap_or(500);
     let body = response.get("body").unwrap_or(&Json::Null);
     if (200..300).contains(&status) {
         return Ok(body.clone());
@@ -139,8 +140,7 @@ pub(super) fn is_ambiguous(call: &Call, error: &CallError) -> bool {
         CallError::NotDone(_) => false,
         CallError::Lost(_) => true,
         CallError::Api(_) => {
-            !call.repeatable
-                && matches!(failure(error), Some(Failure::Status { status: 408 | 500.., .. }))
+            !call.repeatable && matches!(failure(error), Some(Failure::Status { status: 408 | 500.., .. }))
         }
     }
 }

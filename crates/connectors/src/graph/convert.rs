@@ -30,7 +30,9 @@ pub(super) fn read(object: &Map<String, Json>, spec: &Spec) -> Read {
             let phone = phones.iter().find(|p| p.get("type").and_then(Json::as_str) == Some(kind));
             read_values(phone.and_then(|p| p.get("number")).unwrap_or(&Json::Null), spec)
         }
-        Place::Address(field) => read_values(json.pointer(&format!("/0/{field}")).unwrap_or(&Json::Null), spec),
+        Place::Address(field) => {
+            read_values(json.pointer(&format!("/0/{field}")).unwrap_or(&Json::Null), spec)
+        }
         Place::Plain | Place::Single | Place::GroupAnchor | Place::Link => read_values(json, spec),
     }
 }

@@ -36,7 +36,10 @@ impl ApiError {
         let inner = error.get("innerError").or_else(|| error.get("innererror")).unwrap_or(&Json::Null);
         let code = match error.get("code").and_then(Json::as_str) {
             Some(code) if !code.is_empty() => code.to_owned(),
-            _ => inner.get("code").and_then(Json::as_str).map_or_else(|| format!("HTTP-{status}"), str::to_owned),
+            _ => inner
+                .get("code")
+                .and_then(Json::as_str)
+                .map_or_else(|| format!("HTTP-{status}"), str::to_owned),
         };
         let details = error.get("details").and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
         let part = |d: &Json, key: &str| d.get(key).and_then(Json::as_str).map(str::to_owned);
@@ -140,7 +143,8 @@ impl ApiError {
         if self.is_conflict()
             && let Some(property) = self.property()
         {
-            message = format!("another object of the tenant has this value of `{property}` already ({message})");
+            message =
+                format!("another object of the tenant has this value of `{property}` already ({message})");
         }
         if let Some(id) = &self.request_id {
             message = format!("{message} [request-id {id}]");
@@ -165,7 +169,9 @@ impl ApiError {
             }
             407 => "check user name and password of the proxy",
             429 => "the service limits requests: the next run goes on",
-            _ if self.is_conflict() => "find the object that has the value and join it, or change one of the two",
+            _ if self.is_conflict() => {
+                "find the object that has the value and join it, or change one of the two"
+            }
             _ if self.says("on-premises mastered") => "the object is mastered by another synchronisation",
             500..=599 => "the service has trouble: the next run tries again",
             _ => return None,
@@ -177,15 +183,10 @@ impl ApiError {
 pub(super) fn transport(error: &reqwest::Error, place: &str) -> ConnectorError {
     let mut chain = Vec::new();
     let mut source = error.source();
-    let mut tls = None;
+    let mut tls: Option<rustls::Error> = None;
     let mut refused = false;
     while let Some(cause) = source {
-        if tls.is_none() {
-            tls = cause.downcast_ref::<rustls::Error>().cloned().or_else(|| {
-                let io = cause.downcast_ref::<std::io::Error>()?;
-                io.get_ref()?.downcast_ref::<rustls::Error>().cloned()
-            });
-        }
+        tls = tls.or_else(|| within(cause).cloned());
         if let Some(io) = cause.downcast_ref::<std::io::Error>() {
             refused |= io.kind() == std::io::ErrorKind::ConnectionRefused;
         }
@@ -198,13 +199,23 @@ pub(super) fn transport(error: &reqwest::Error, place: &str) -> ConnectorError {
         tls_text(&tls)
     } else if error.is_dns() {
         let text = format!("the host name cannot be resolved: {said}");
-        (ErrorClass::Transient, "GRAPH-DNS", text, "check the URL in the connector's settings, and name resolution")
+        (
+            ErrorClass::Transient,
+            "GRAPH-DNS",
+            text,
+            "check the URL in the connector's settings, and name resolution",
+        )
     } else if proxy {
         let text = format!("the proxy does not let the connection through: {said}");
         (ErrorClass::Configuration, "GRAPH-PROXY", text, "check address, user name and password of the proxy")
     } else if refused {
         let text = "the connection was refused: nothing listens there".to_owned();
-        (ErrorClass::Transient, "GRAPH-REFUSED", text, "check the URL, the firewall, and whether a proxy is needed")
+        (
+            ErrorClass::Transient,
+            "GRAPH-REFUSED",
+            text,
+            "check the URL, the firewall, and whether a proxy is needed",
+        )
     } else if error.is_timeout() {
         let text = "no answer in time".to_owned();
         (ErrorClass::Transient, "GRAPH-TIMEOUT", text, "check the network; the next run tries again")
@@ -213,6 +224,16 @@ pub(super) fn transport(error: &reqwest::Error, place: &str) -> ConnectorError {
         (ErrorClass::Transient, "GRAPH-CONNECTION", text, "check the network; the next run tries again")
     };
     ConnectorError::new(class, code, place, message).hint(hint)
+}
+
+/// The TLS error inside an error: an I/O error hides what it wraps from `source`.
+fn within<'e>(mut error: &'e (dyn std::error::Error + 'static)) -> Option<&'e rustls::Error> {
+    loop {
+        if let Some(found) = error.downcast_ref::<rustls::Error>() {
+            return Some(found);
+        }
+        error = error.downcast_ref::<std::io::Error>()?.get_ref()?;
+    }
 }
 
 fn tls_text(error: &rustls::Error) -> (ErrorClass, &'static str, String, &'static str) {
@@ -284,12 +305,18 @@ mod tests {
     #[test]
     fn properties_are_found_in_the_text_where_there_are_no_details() {
         for (message, property) in [
-            ("Another object with the same value for property proxyAddresses already exists.", "proxyAddresses"),
+            (
+                "Another object with the same value for property proxyAddresses already exists.",
+                "proxyAddresses",
+            ),
             ("Invalid value specified for property 'mailNickname' of resource 'User'.", "mailNickname"),
             ("Property 'mail' is read-only and cannot be set.", "mail"),
         ] {
-            let error =
-                ApiError::read(400, &json!({"error": {"code": "Request_BadRequest", "message": message}}), None);
+            let error = ApiError::read(
+                400,
+                &json!({"error": {"code": "Request_BadRequest", "message": message}}),
+                None,
+            );
             assert_eq!(error.property().as_deref(), Some(property));
         }
         let error = ApiError::read(400, &json!({"error": {"message": {"lang": "en", "value": "no"}}}), None);

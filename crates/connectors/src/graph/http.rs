@@ -188,8 +188,8 @@ impl Api {
             if let Some(Json::Array(items)) = page.get_mut("value").map(Json::take) {
                 all.extend(items);
             }
-            match page.get("@odata.nextLink").and_then(Json::as_str) {
-                Some(link) => page = self.follow(&link.to_owned(), None).await?,
+            match page.get("@odata.nextLink").and_then(Json::as_str).map(str::to_owned) {
+                Some(link) => page = self.follow(&link, None).await?,
                 None => return Ok(all),
             }
         }

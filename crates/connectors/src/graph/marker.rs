@@ -159,7 +159,8 @@ impl GraphConnector {
 
     /// Defines the directory extension for anchors of groups; it may be there already.
     async fn define_extension(&self, epoch: u64) -> Result<(), CallError> {
-        let filter = format!("applications?$filter=appId%20eq%20{}&$select=id", literal(&self.settings.client_id));
+        let filter =
+            format!("applications?$filter=appId%20eq%20{}&$select=id", literal(&self.settings.client_id));
         let found = self.api.get(&filter).await?;
         let id = found.pointer("/value/0/id").and_then(Json::as_str).unwrap_or_default().to_owned();
         let path = format!("applications/{}/extensionProperties", encode(&id));

@@ -40,8 +40,7 @@ use self::schema::{IMMUTABLE_ID, Kind, Table, UNIQUE_NAME};
 use self::token::{Credential, TokenClient};
 use crate::{
     Anchor, Capabilities, Connector, ConnectorError, CreateKey, DiscoveredSchema, ErrorClass, ExportBatch,
-    ExportResult, ImportEnd, ImportPage, ImportRequest, Marker, TestReport,
-    TypeRoles,
+    ExportResult, ImportEnd, ImportPage, ImportRequest, Marker, TestReport, TypeRoles,
 };
 
 /// Most items in one export batch: ten `$batch` requests, so that several are under way at once.

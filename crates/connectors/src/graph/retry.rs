@@ -63,7 +63,9 @@ impl RetryPolicy {
             // Turned away at the door: nothing was done.
             Failure::Status { status: 429, retry_after } => retry_after,
             Failure::Status { status: 409 | 424, retry_after } => retry_after,
-            Failure::Status { status: 408 | 500 | 502 | 503 | 504 | 509, retry_after } if repeatable => retry_after,
+            Failure::Status { status: 408 | 500 | 502 | 503 | 504 | 509, retry_after } if repeatable => {
+                retry_after
+            }
             Failure::Lost | Failure::Status { .. } => return None,
         };
         match asked {

@@ -243,7 +243,9 @@ fn specs(extensions: &[String]) -> Vec<Spec> {
     ] {
         all.push(max(Spec::new(name, U), length));
     }
-    for name in ["officeLocation", "faxNumber", "employeeType", "userType", "ageGroup", "consentProvidedForMinor"] {
+    for name in
+        ["officeLocation", "faxNumber", "employeeType", "userType", "ageGroup", "consentProvidedForMinor"]
+    {
         all.push(Spec::new(name, U));
     }
     all.push(folded(Spec::new("preferredLanguage", U)));
@@ -283,8 +285,12 @@ fn specs(extensions: &[String]) -> Vec<Spec> {
     all.push(link("owners", true, true, G | M));
 
     // What a synchronisation on premises masters.
-    for name in ["onPremisesDomainName", "onPremisesSamAccountName", "onPremisesSecurityIdentifier", "securityIdentifier"]
-    {
+    for name in [
+        "onPremisesDomainName",
+        "onPremisesSamAccountName",
+        "onPremisesSecurityIdentifier",
+        "securityIdentifier",
+    ] {
         all.push(folded(read_only(Spec::new(name, U | G | M))));
     }
     all.push(of(read_only(Spec::new("onPremisesSyncEnabled", U | G | M | C)), AttributeType::Boolean));
@@ -305,7 +311,9 @@ fn specs(extensions: &[String]) -> Vec<Spec> {
     ] {
         all.push(at(Spec::new(name, C), Place::Address(field)));
     }
-    for (name, kind) in [("mobilePhone", "mobile"), ("businessPhones", "business"), ("faxNumber", "businessFax")] {
+    for (name, kind) in
+        [("mobilePhone", "mobile"), ("businessPhones", "business"), ("faxNumber", "businessFax")]
+    {
         all.push(at(Spec::new(name, C), Place::Phone(kind)));
     }
 

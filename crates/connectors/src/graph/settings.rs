@@ -187,7 +187,11 @@ impl GraphSettings {
         }
         if !is_guid(&self.client_id) {
             let text = format!("`{}` is no application (client) id", self.client_id);
-            return Err(wrong("client_id", text, "copy it from the app registration's overview: it is a GUID"));
+            return Err(wrong(
+                "client_id",
+                text,
+                "copy it from the app registration's overview: it is a GUID",
+            ));
         }
         match (&self.secret, &self.certificate) {
             (Some(_), None) | (None, Some(_)) => {}
@@ -208,7 +212,8 @@ impl GraphSettings {
             return Err(wrong("usage_location_default", text, "write two capital letters as of ISO 3166"));
         }
         if !(PASSWORD_LENGTH_MIN..=PASSWORD_LENGTH_MAX).contains(&self.initial_password.length) {
-            let text = format!("an initial password has {PASSWORD_LENGTH_MIN} to {PASSWORD_LENGTH_MAX} characters");
+            let text =
+                format!("an initial password has {PASSWORD_LENGTH_MIN} to {PASSWORD_LENGTH_MAX} characters");
             return Err(wrong("initial_password.length", text, "leave it out for the default"));
         }
         if let Some((anchor, id)) = self.group_mapping.iter().find(|(_, id)| !is_guid(id)) {
@@ -239,8 +244,9 @@ pub(super) fn is_guid(text: &str) -> bool {
 
 /// Credentials go over TLS only; a plain connection is for a simulator on this machine.
 fn check_url(key: &str, text: &str) -> Result<(), ConnectorError> {
-    let url = reqwest::Url::parse(text)
-        .map_err(|e| wrong(key, format!("`{text}` is no URL: {e}"), "write e.g. https://graph.microsoft.com"))?;
+    let url = reqwest::Url::parse(text).map_err(|e| {
+        wrong(key, format!("`{text}` is no URL: {e}"), "write e.g. https://graph.microsoft.com")
+    })?;
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     let local = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
     match url.scheme() {
@@ -251,8 +257,13 @@ fn check_url(key: &str, text: &str) -> Result<(), ConnectorError> {
 }
 
 fn wrong(key: &str, message: impl Into<String>, hint: &str) -> ConnectorError {
-    ConnectorError::new(ErrorClass::Configuration, "GRAPH-SETTINGS", format!("settings, key `{key}`"), message)
-        .hint(hint)
+    ConnectorError::new(
+        ErrorClass::Configuration,
+        "GRAPH-SETTINGS",
+        format!("settings, key `{key}`"),
+        message,
+    )
+    .hint(hint)
 }
 
 #[cfg(test)]

@@ -58,7 +58,12 @@ impl TokenClient {
             tenant: settings.tenant.clone(),
             client_id: settings.client_id.clone(),
             scope: format!("{}/.default", settings.graph_url.trim_end_matches('/')),
-            secret_name: settings.secret.as_ref().or(settings.certificate.as_ref()).cloned().unwrap_or_default(),
+            secret_name: settings
+                .secret
+                .as_ref()
+                .or(settings.certificate.as_ref())
+                .cloned()
+                .unwrap_or_default(),
             credential,
             held: Mutex::new(None),
         }
@@ -132,13 +137,7 @@ impl TokenClient {
     }
 
     /// What the sign-in service's refusal means, and what to do.
-    fn refusal(
-        &self,
-        status: u16,
-        retry_after: Option<Duration>,
-        body: &Json,
-        text: &str,
-    ) -> ConnectorError {
+    fn refusal(&self, status: u16, retry_after: Option<Duration>, body: &Json, text: &str) -> ConnectorError {
         let description = body.get("error_description").and_then(Json::as_str).unwrap_or_default();
         let code = body.pointer("/error_codes/0").and_then(Json::as_u64).or_else(|| aadsts(description));
         let name = &self.secret_name;
@@ -155,11 +154,13 @@ impl TokenClient {
             ),
             Some(700_016) => (
                 format!("{app} is unknown in {tenant}"),
-                "check `client_id` and `tenant`, and that an administrator has consented to the application".to_owned(),
+                "check `client_id` and `tenant`, and that an administrator has consented to the application"
+                    .to_owned(),
             ),
-            Some(7_000_112 | 500_011) => {
-                (format!("{app} is disabled in {tenant}"), "enable it under enterprise applications".to_owned())
-            }
+            Some(7_000_112 | 500_011) => (
+                format!("{app} is disabled in {tenant}"),
+                "enable it under enterprise applications".to_owned(),
+            ),
             Some(700_027 | 700_024 | 7_000_272) => (
                 format!("{app}: the certificate is not accepted"),
                 format!(
@@ -227,7 +228,11 @@ mod tests {
         for (body, code, word) in [
             (json!({"error_codes": [7_000_215]}), "AADSTS7000215", "secret set graph"),
             (json!({"error_codes": [7_000_222]}), "AADSTS7000222", "make a new one"),
-            (json!({"error_description": "AADSTS700016: Application with identifier"}), "AADSTS700016", "client_id"),
+            (
+                json!({"error_description": "AADSTS700016: Application with identifier"}),
+                "AADSTS700016",
+                "client_id",
+            ),
             (json!({"error_codes": [90_002]}), "AADSTS90002", "tenant"),
             (json!({"error_codes": [70_011]}), "AADSTS70011", "graph_url"),
         ] {
@@ -235,7 +240,10 @@ mod tests {
             assert_eq!((error.class, error.code.as_str()), (ErrorClass::Configuration, code));
             assert!(error.hint.unwrap().contains(word));
         }
-        assert_eq!(client().refusal(503, None, &Json::Null, "<html>busy</html>").class, ErrorClass::Transient);
+        assert_eq!(
+            client().refusal(503, None, &Json::Null, "<html>busy</html>").class,
+            ErrorClass::Transient
+        );
     }
 
     #[test]

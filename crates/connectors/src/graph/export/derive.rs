@@ -70,7 +70,13 @@ pub(super) fn nickname(sources: &[&str]) -> String {
 pub(super) fn valid_nickname(text: &str) -> String {
     let kept: String = text
         .chars()
-        .filter(|c| c.is_ascii_graphic() && !matches!(c, '@' | '(' | ')' | '\\' | '/' | '[' | ']' | '"' | '\'' | ';' | ':' | '<' | '>' | ','))
+        .filter(|c| {
+            c.is_ascii_graphic()
+                && !matches!(
+                    c,
+                    '@' | '(' | ')' | '\\' | '/' | '[' | ']' | '"' | '\'' | ';' | ':' | '<' | '>' | ','
+                )
+        })
         .take(NICKNAME_MAX)
         .collect();
     kept.trim_matches('.').to_owned()

@@ -54,7 +54,9 @@ impl GraphConnector {
                     work.exists = true;
                     self.judge(work, &now, roles);
                 }
-                Ok(_) => work.forbid("GRAPH-ANSWER", "the service did not tell the object's state", "try again"),
+                Ok(_) => {
+                    work.forbid("GRAPH-ANSWER", "the service did not tell the object's state", "try again")
+                }
                 Err(error) if error.is_not_found() => work.outcome = Some(ExportOutcome::Gone),
                 Err(error) => {
                     let error = error.at(work.place.clone());
@@ -95,7 +97,8 @@ impl GraphConnector {
             && let RoleHolders::Unknown(error) = roles
         {
             let mut error = error.clone();
-            error.message = format!("not disabled or deleted, since role holders are unknown: {}", error.message);
+            error.message =
+                format!("not disabled or deleted, since role holders are unknown: {}", error.message);
             error.class = ErrorClass::Configuration;
             error.place = work.place.clone();
             let hint = "grant RoleManagement.Read.Directory, or set `protect_role_holders = false`";
@@ -117,7 +120,8 @@ impl GraphConnector {
     }
 }
 
-pub(super) const MAIL_GROUP: &str = "mail-enabled security groups and distribution groups cannot be written through Graph";
+pub(super) const MAIL_GROUP: &str =
+    "mail-enabled security groups and distribution groups cannot be written through Graph";
 pub(super) const MAIL_GROUP_HINT: &str = "keep it in Exchange, or leave it out of the rules' scope";
 
 fn state_call(work: &Work<'_>) -> Call {

@@ -60,7 +60,12 @@ impl GraphConnector {
         while !open.is_empty() {
             let calls: Vec<Call> = open
                 .iter()
-                .map(|r| self.link_call(works.get(r.work).and_then(|w| w.id.as_deref()).unwrap_or_default(), &r.what))
+                .map(|r| {
+                    self.link_call(
+                        works.get(r.work).and_then(|w| w.id.as_deref()).unwrap_or_default(),
+                        &r.what,
+                    )
+                })
                 .collect();
             let answers = self.api.batch(&calls, epoch).await;
             let mut next = Vec::new();
@@ -79,7 +84,8 @@ impl GraphConnector {
 
     fn requests(&self, at: usize, work: &mut Work<'_>, out: &mut Vec<Request>) {
         for links in &work.item.links {
-            let mut push = |what| out.push(Request { work: at, attribute: links.attribute, what, patience: 0 });
+            let mut push =
+                |what| out.push(Request { work: at, attribute: links.attribute, what, patience: 0 });
             let name = self.table.name(links.attribute).unwrap_or("?");
             match (work.kind, name) {
                 (Kind::Group, "members") => {
@@ -112,7 +118,8 @@ impl GraphConnector {
             }
             What::AddMember(target) => {
                 // "Already a member" is as good as done, so it may be sent twice.
-                Call::post(format!("groups/{id}/members/$ref"), json!({"@odata.id": object(target)})).repeatable()
+                Call::post(format!("groups/{id}/members/$ref"), json!({"@odata.id": object(target)}))
+                    .repeatable()
             }
             What::RemoveMember(target) => {
                 Call::delete(format!("groups/{id}/members/{}/$ref", encode(&target.to_string())))
@@ -146,9 +153,8 @@ impl GraphConnector {
             }
             let own = work.id.iter().map(String::as_str);
             let targets = request.what.targets().iter().filter_map(Anchor::as_text);
-            let wait = is_missing(error)
-                .then(|| self.wait_for_new(own.chain(targets), request.patience))
-                .flatten();
+            let wait =
+                is_missing(error).then(|| self.wait_for_new(own.chain(targets), request.patience)).flatten();
             if wait.is_some() {
                 request.patience += 1;
                 next.push(request);
@@ -158,7 +164,8 @@ impl GraphConnector {
             if let What::AddMembers(targets) = &request.what
                 && error.class() == ErrorClass::Object
             {
-                let one = |target: &Anchor| Request { what: What::AddMember(target.clone()), ..request.clone() };
+                let one =
+                    |target: &Anchor| Request { what: What::AddMember(target.clone()), ..request.clone() };
                 next.extend(targets.iter().map(one));
                 return None;
             }

@@ -22,9 +22,7 @@ use super::error::ApiError;
 use super::http::{Call, CallError, encode, literal};
 use super::marker::AnchorPlace;
 use super::schema::Kind;
-use crate::{
-    ConnectorError, ErrorClass, ExportBatch, ExportItem, ExportOutcome, ExportResult, Operation,
-};
+use crate::{ConnectorError, ErrorClass, ExportBatch, ExportItem, ExportOutcome, ExportResult, Operation};
 
 /// Rounds in which the service may refuse values of the same objects one after the other: more than an object has.
 const ROUNDS_MAX: usize = 100;
@@ -229,8 +227,10 @@ impl GraphConnector {
                 }
             }
             _ => {
-                let singles =
-                    body.attributes.into_iter().map(|a| Body { attributes: vec![a], fixed: Default::default() });
+                let singles = body
+                    .attributes
+                    .into_iter()
+                    .map(|a| Body { attributes: vec![a], fixed: Default::default() });
                 work.requests.extend(singles);
             }
         }
@@ -247,12 +247,8 @@ impl GraphConnector {
                 }
                 Ok(_) | Err(_) => {
                     let text = "the group was written, but its id could not be read";
-                    let error = ConnectorError::new(
-                        ErrorClass::Transient,
-                        "GRAPH-ID",
-                        work.place.clone(),
-                        text,
-                    );
+                    let error =
+                        ConnectorError::new(ErrorClass::Transient, "GRAPH-ID", work.place.clone(), text);
                     work.outcome = Some(ExportOutcome::Unknown(error));
                 }
             }

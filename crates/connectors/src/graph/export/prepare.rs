@@ -214,9 +214,9 @@ impl GraphConnector {
 
     /// Whether a new object has what it cannot be created without.
     fn has_all(&self, work: &mut Work<'_>, body: &Body<'_>, names: &[&str]) -> bool {
-        let missing = names.iter().find(|&&n| body.position(n).is_none_or(|at| {
-            body.attributes.get(at).is_none_or(|a| a.values.is_none())
-        }));
+        let missing = names.iter().find(|&&n| {
+            body.position(n).is_none_or(|at| body.attributes.get(at).is_none_or(|a| a.values.is_none()))
+        });
         match missing {
             Some(name) => {
                 let text = format!("a new {} needs `{name}`, and there is no value", work.kind.name());
@@ -232,7 +232,8 @@ impl GraphConnector {
 pub(super) fn is_required(kind: Kind, name: &str) -> bool {
     match kind {
         Kind::User => {
-            matches!(name, "accountEnabled" | "displayName" | "userPrincipalName" | "mailNickname") || name == IMMUTABLE_ID
+            matches!(name, "accountEnabled" | "displayName" | "userPrincipalName" | "mailNickname")
+                || name == IMMUTABLE_ID
         }
         _ => {
             matches!(name, "displayName" | "mailEnabled" | "mailNickname" | "securityEnabled" | "groupTypes")

@@ -42,14 +42,17 @@ impl Entries<'_> {
     pub(super) fn is_partial(&self, at: usize, item: &Json) -> bool {
         item.get("@removed").is_none()
             && item.get(self.set.hallmark()).is_none()
-            && !(at == 0 && self.open.is_some() && item.get("id").and_then(Json::as_str) == self.open.as_deref())
+            && !(at == 0
+                && self.open.is_some()
+                && item.get("id").and_then(Json::as_str) == self.open.as_deref())
     }
 
     /// The entries of one page. `more` says that another page follows.
     pub(super) fn of_page(&mut self, items: Vec<Json>, more: bool) -> Vec<Entry> {
         let mut entries = Vec::with_capacity(items.len() + 1);
         let open = self.open.take();
-        let goes_on = open.is_some() && items.first().and_then(|i| i.get("id")).and_then(Json::as_str) == open.as_deref();
+        let goes_on = open.is_some()
+            && items.first().and_then(|i| i.get("id")).and_then(Json::as_str) == open.as_deref();
         if let Some(id) = open.filter(|_| !goes_on) {
             entries.extend(self.close(&id));
         }
@@ -122,14 +125,13 @@ impl Entries<'_> {
     /// More members of the group at the end of the last page.
     fn continued(&mut self, id: &str, item: &Map<String, Json>, may_go_on: bool) -> Option<Entry> {
         let mut entry = bare(id, EntryChange::MoreLinks);
-        for reader in self.set.readers.iter().filter(|r| item_may_be(r, item)) {
+        if let Some(reader) = self.set.readers.iter().find(|r| item_may_be(r, item)) {
             entry.object_type = Some(reader.id);
             for link in reader.links.iter().filter(|l| l.multi) {
                 let (added, removed) = targets(item, link);
                 entry.links.push(chunk(link, LinkMode::Replace { first: false, last: !may_go_on }, added));
                 push_changes(&mut entry, link, Vec::new(), removed);
             }
-            break;
         }
         self.open = may_go_on.then(|| id.to_owned());
         (!entry.links.is_empty()).then_some(entry)
@@ -200,7 +202,8 @@ pub(in super::super) fn kind(set: &str, item: &Map<String, Json>) -> Kind {
         "contacts" => Kind::Contact,
         _ => {
             let mail = item.get("mailEnabled") == Some(&Json::Bool(true));
-            let types = item.get("groupTypes").and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
+            let types =
+                item.get("groupTypes").and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
             if mail && !types.iter().any(|t| t == "Unified") { Kind::MailGroup } else { Kind::Group }
         }
     }

@@ -43,7 +43,11 @@ impl GraphConnector {
         pages: mpsc::Sender<ImportPage>,
     ) -> Result<ImportEnd, ConnectorError> {
         let mut remarks = Vec::new();
-        let groups = request.selection.types.iter().any(|t| matches!(t.name.to_ascii_lowercase().as_str(), "group" | "mailgroup"));
+        let groups = request
+            .selection
+            .types
+            .iter()
+            .any(|t| matches!(t.name.to_ascii_lowercase().as_str(), "group" | "mailgroup"));
         let marker = if groups { self.find_marker().await.map_err(|e| e.at("groups"))? } else { None };
         let in_extension = marker.as_ref().is_some_and(|m| m.place == AnchorPlace::Extension);
         let sets = plan(&request.selection, &self.table, in_extension);

@@ -68,8 +68,7 @@ pub(in super::super) fn plan(selection: &Selection, table: &Table, anchor_extens
         for selected in &selection.types {
             let kind = Kind::ALL.into_iter().find(|k| k.name().eq_ignore_ascii_case(&selected.name));
             let Some(kind) = kind.filter(|k| k.set() == set) else { continue };
-            let mut reader =
-                Reader { kind, id: selected.id, attributes: Vec::new(), links: Vec::new() };
+            let mut reader = Reader { kind, id: selected.id, attributes: Vec::new(), links: Vec::new() };
             for attribute in &selected.attributes {
                 let Some(spec) = table.spec(kind, &attribute.name) else { continue };
                 if attribute.kind == AttributeType::Reference && spec.is_link() {
@@ -93,7 +92,9 @@ pub(in super::super) fn plan(selection: &Selection, table: &Table, anchor_extens
                     properties.push(table.anchor_extension.clone());
                 }
             }
-            links.extend(reader.links.iter().filter_map(|l| l.member.strip_suffix("@delta")).map(str::to_owned));
+            links.extend(
+                reader.links.iter().filter_map(|l| l.member.strip_suffix("@delta")).map(str::to_owned),
+            );
         }
         let single = unique(properties.clone());
         properties.extend(links);

@@ -73,8 +73,9 @@ async fn updates_write_what_changed_and_deletes_delete() {
     assert_eq!((&anna["jobTitle"], &anna["accountEnabled"]), (&json!("Boss"), &json!(false)));
     assert_eq!(lab.object("users", &gone), json!(null));
     let nobody = "11111111-2222-4333-8444-555555555555";
-    let results =
-        lab.export(vec![lab.delete("user", nobody), lab.update("group", nobody, json!({"description": "x"}))]).await;
+    let results = lab
+        .export(vec![lab.delete("user", nobody), lab.update("group", nobody, json!({"description": "x"}))])
+        .await;
     assert!(results.iter().all(|r| matches!(r.outcome, ExportOutcome::Gone)), "{results:?}");
     lab.finish().await;
 }
@@ -134,8 +135,14 @@ async fn a_suffix_that_is_not_verified_is_held_and_counted_or_replaced() {
     let mut lab = Lab::new().await;
     let id = lab.create(lab.user("anna")).await;
     let mut local = lab.user("bo");
-    local.values = lab.update("user", "", json!({"accountEnabled": true, "displayName": "Bo",
-        "userPrincipalName": "bo@contoso.local"})).values;
+    local.values = lab
+        .update(
+            "user",
+            "",
+            json!({"accountEnabled": true, "displayName": "Bo",
+        "userPrincipalName": "bo@contoso.local"}),
+        )
+        .values;
     let update = lab.update("user", &id, json!({"userPrincipalName": "anna@Contoso.Local", "city": "Ulm"}));
     let results = lab.export(vec![local.clone(), update]).await;
     let error = failed(&results[0]);
@@ -170,7 +177,12 @@ async fn groups_are_created_once_by_their_source_anchor() {
     let user = lab.create(lab.user("o'neill")).await;
     let found = lab
         .graph
-        .find_created(&[key("g+b/=", "group"), key("none", "group"), key("key-o'neill==", "user"), key("no'ne", "user")])
+        .find_created(&[
+            key("g+b/=", "group"),
+            key("none", "group"),
+            key("key-o'neill==", "user"),
+            key("no'ne", "user"),
+        ])
         .await
         .unwrap();
     let found: Vec<_> = found.iter().map(|f| f.as_ref().map(ToString::to_string)).collect();

@@ -23,7 +23,11 @@ fn status(status: u16, retry_after: Option<&str>) -> FaultAction {
 #[tokio::test]
 async fn a_throttled_item_of_a_batch_is_sent_again_alone() {
     let lab = Lab::new().await;
-    lab.sim.fault(FaultRule { nth: 3, times: 2, ..rule("POST", "/v1.0/users", FaultPhase::Before, status(429, Some("0.05"))) });
+    lab.sim.fault(FaultRule {
+        nth: 3,
+        times: 2,
+        ..rule("POST", "/v1.0/users", FaultPhase::Before, status(429, Some("0.05")))
+    });
     let mark = lab.sim.log_mark();
     let results = lab.export((0..8).map(|n| lab.user(&format!("u{n}"))).collect()).await;
     results.iter().for_each(done);
@@ -44,7 +48,8 @@ async fn a_lost_answer_to_a_create_is_unknown_and_found_by_its_key() {
             let results = lab.export(items).await;
             assert!(matches!(results[0].outcome, ExportOutcome::Unknown(_)), "{what}: {:?}", results[0]);
             done(&results[1]);
-            let key = CreateKey { object_type: lab.names.find_type("user").unwrap(), key: "key-anna==".into() };
+            let key =
+                CreateKey { object_type: lab.names.find_type("user").unwrap(), key: "key-anna==".into() };
             let found = lab.graph.find_created(&[key]).await.unwrap();
             let users = lab.sim.dump()["users"].as_array().unwrap().len();
             assert_eq!(found[0].is_some(), users == 2, "{what}");
@@ -60,7 +65,9 @@ async fn a_lost_answer_to_a_create_is_unknown_and_found_by_its_key() {
 
 #[tokio::test]
 async fn what_may_be_repeated_is_repeated_until_it_is_done() {
-    for action in [FaultAction::Reset, FaultAction::CutJson, FaultAction::Html { status: 502 }, status(503, None)] {
+    for action in
+        [FaultAction::Reset, FaultAction::CutJson, FaultAction::Html { status: 502 }, status(503, None)]
+    {
         for phase in [FaultPhase::Before, FaultPhase::After] {
             let lab = Lab::new().await;
             let user = lab.create(lab.user("anna")).await;
@@ -88,7 +95,10 @@ async fn what_may_be_repeated_is_repeated_until_it_is_done() {
 async fn a_long_wait_is_handed_on() {
     let lab = Lab::new().await;
     lab.seed(json!([{"userPrincipalName": "a@contoso.com", "displayName": "A"}]), json!([]));
-    lab.sim.fault(FaultRule { times: 0, ..rule("GET", "/users/delta", FaultPhase::Before, status(429, Some("600"))) });
+    lab.sim.fault(FaultRule {
+        times: 0,
+        ..rule("GET", "/users/delta", FaultPhase::Before, status(429, Some("600")))
+    });
     let (_, end) = lab.pages(ImportMode::Full { resume: None }, 10).await;
     match end.unwrap_err().class {
         ErrorClass::Throttled(Some(wait)) => assert_eq!(wait.as_secs(), 600),

@@ -8,8 +8,10 @@ use super::lab::{Lab, Space, resume, text};
 
 fn people(count: usize) -> Json {
     (0..count)
-        .map(|n| json!({"userPrincipalName": format!("u{n}@contoso.com"), "displayName": format!("User {n}"),
-            "accountEnabled": true, "mailNickname": format!("u{n}")}))
+        .map(|n| {
+            json!({"userPrincipalName": format!("u{n}@contoso.com"), "displayName": format!("User {n}"),
+            "accountEnabled": true, "mailNickname": format!("u{n}")})
+        })
         .collect()
 }
 
@@ -101,10 +103,8 @@ async fn large_groups_come_in_parts_and_are_whole_in_the_end() {
 #[tokio::test]
 async fn a_delta_import_tells_exactly_what_changed() {
     let lab = Lab::new().await;
-    let ids = lab.seed(
-        people(4),
-        json!([{"displayName": "Team", "members": ["u0@contoso.com", "u1@contoso.com"]}]),
-    );
+    let ids = lab
+        .seed(people(4), json!([{"displayName": "Team", "members": ["u0@contoso.com", "u1@contoso.com"]}]));
     let (mut space, end) = lab.full().await;
     let mut one = lab.update("user", &ids[0], json!({"city": "Jena", "surname": "Meier"}));
     one.links = vec![lab.links("manager", &[&ids[2]], &[])];

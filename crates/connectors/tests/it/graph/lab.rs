@@ -8,13 +8,13 @@ use std::time::Duration;
 use onesync_connectors::graph::{GraphConnector, GraphSettings, RetryPolicy};
 use onesync_connectors::{
     Anchor, Connector, ConnectorError, EntryChange, EntryFlags, ExportBatch, ExportItem, ExportOutcome,
-    ExportResult, ImportEnd, ImportMode, ImportPage, ImportRequest, LinkExport, LinkMode, LinkTarget, Operation,
-    SelectedAttribute, SelectedType, Selection, Watermark,
+    ExportResult, ImportEnd, ImportMode, ImportPage, ImportRequest, LinkExport, LinkMode, LinkTarget,
+    Operation, SelectedAttribute, SelectedType, Selection, Watermark,
 };
 use onesync_graphsim::validate::{Validator, description};
 use onesync_graphsim::{
-    Behaviours, Builder, DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET, DEFAULT_TENANT_ID, GraphSim, LogEntry, SeedData,
-    TenantConfig,
+    Behaviours, Builder, DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET, DEFAULT_TENANT_ID, GraphSim, LogEntry,
+    SeedData, TenantConfig,
 };
 use onesync_model::{Names, Value, Values};
 use secrecy::SecretString;
@@ -169,7 +169,11 @@ impl Lab {
     }
 
     pub fn group(&self, name: &str) -> ExportItem {
-        self.add("group", &format!("g+{name}/="), json!({"displayName": name, "uniqueName": format!("g+{name}/=")}))
+        self.add(
+            "group",
+            &format!("g+{name}/="),
+            json!({"displayName": name, "uniqueName": format!("g+{name}/=")}),
+        )
     }
 
     pub fn update(&self, kind: &str, id: &str, values: Json) -> ExportItem {
@@ -378,6 +382,9 @@ impl Space {
                     }
                 }
             }
+        }
+        for object in self.objects.values_mut() {
+            object.links.retain(|_, targets| !targets.is_empty());
         }
         assert!(self.open.is_empty(), "link values without end: {:?}", self.open.keys());
     }

@@ -12,8 +12,12 @@ async fn people(lab: &Lab, count: usize) -> Vec<String> {
 
 fn members(lab: &Lab, group: &str) -> Vec<String> {
     let object = lab.object("groups", group);
-    let mut ids: Vec<String> =
-        object["members"].as_array().into_iter().flatten().filter_map(|m| m.as_str().map(str::to_owned)).collect();
+    let mut ids: Vec<String> = object["members"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|m| m.as_str().map(str::to_owned))
+        .collect();
     ids.sort();
     ids
 }

@@ -110,7 +110,8 @@ fn without(missing: &[&str]) -> TenantConfig {
 #[tokio::test]
 async fn an_administrator_is_updated_as_far_as_the_service_lets_us() {
     let lab = Lab::new().await;
-    let ids = lab.seed(json!([{"userPrincipalName": "admin@contoso.com", "displayName": "Admin"}]), json!([]));
+    let ids =
+        lab.seed(json!([{"userPrincipalName": "admin@contoso.com", "displayName": "Admin"}]), json!([]));
     role(&lab, json!(["admin@contoso.com"]));
     let results =
         lab.export(vec![lab.update("user", &ids[0], json!({"city": "Ulm", "mobilePhone": "7"}))]).await;
@@ -138,7 +139,10 @@ async fn a_missing_permission_is_told_with_its_name() {
     let tenant = without(&["User.ReadWrite.All", "Directory.ReadWrite.All"]);
     let lab = Lab::with(GraphSim::builder().tenant(tenant), |_| {}).await;
     let error = failed(&lab.export(vec![lab.user("anna")]).await[0]);
-    assert_eq!((error.class, error.code.as_str()), (ErrorClass::Configuration, "Authorization_RequestDenied"));
+    assert_eq!(
+        (error.class, error.code.as_str()),
+        (ErrorClass::Configuration, "Authorization_RequestDenied")
+    );
     let report = lab.graph.test().await.unwrap();
     let finding = report.findings.iter().find(|f| f.subject == "write users").unwrap();
     assert_eq!(finding.severity, Severity::Warning);
@@ -162,6 +166,8 @@ async fn the_report_names_host_tenant_domains_and_permissions() {
     assert!(report.findings.iter().all(|f| f.severity != Severity::Failed), "{report:#?}");
     lab.sim.change_tenant(|t| t.on_premises_sync_enabled = Some(true));
     let report = lab.graph.test().await.unwrap();
-    assert!(report.findings.iter().any(|f| f.severity == Severity::Failed && f.message.contains("coexistence")));
+    assert!(
+        report.findings.iter().any(|f| f.severity == Severity::Failed && f.message.contains("coexistence"))
+    );
     lab.finish().await;
 }

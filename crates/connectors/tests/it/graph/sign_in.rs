@@ -137,7 +137,10 @@ async fn proxy(listener: TcpListener, login: &'static str) {
                 }
             }
             let text = String::from_utf8_lossy(&head).into_owned();
-            if !text.to_ascii_lowercase().contains(&format!("proxy-authorization: basic {login}").to_ascii_lowercase()) {
+            if !text
+                .to_ascii_lowercase()
+                .contains(&format!("proxy-authorization: basic {login}").to_ascii_lowercase())
+            {
                 let answer = "HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n";
                 let _ = client.write_all(answer.as_bytes()).await;
                 return;
