@@ -74,8 +74,12 @@ fn tree_names(listed: &str) -> BTreeSet<String> {
 }
 
 /// The workspace's root: the folder above this crate.
+///
+/// Asked at run time, since two checkouts that share a target folder share this program as well.
 pub fn root() -> Result<PathBuf> {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let here = std::env::var_os("CARGO_MANIFEST_DIR")
+        .context("CARGO_MANIFEST_DIR is not set: start this with `cargo xtask`")?;
+    let here = Path::new(&here);
     Ok(here.parent().context("xtask has no folder above it")?.to_path_buf())
 }
 
