@@ -311,7 +311,7 @@ impl<'r> Batch<'r> {
         entry.1 = entry.1.min(not_before);
     }
 
-    /// Takes work off the agenda, unless the batch puts it there again.
+    /// Takes work off the agenda; what the batch puts there again, perhaps for later, stays as it says.
     pub(crate) fn done(&mut self, work: Work) {
         self.changes.agenda_done.push(work);
     }
@@ -422,7 +422,6 @@ impl<'r> Batch<'r> {
         }
         changes.agenda_done.sort_unstable();
         changes.agenda_done.dedup();
-        changes.agenda_done.retain(|work| !self.agenda.contains_key(work));
         changes.agenda.extend(
             self.agenda.iter().map(|(&work, &(connector, not_before))| AgendaRow { connector, work, not_before }),
         );

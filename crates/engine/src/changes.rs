@@ -48,7 +48,7 @@ pub struct Changes {
     pub export_links_deleted: Vec<(CsId, AttrId, CsId)>,
     /// Work to be done later; a row with the same work keeps the earlier time.
     pub agenda: Vec<AgendaRow>,
-    /// Work that is done.
+    /// Work that is done: taken off before `agenda` is put on, so that work may be done and due again later.
     pub agenda_done: Vec<Work>,
     /// Errors that stand.
     pub errors: Vec<ErrorRow>,

@@ -42,7 +42,6 @@ CREATE INDEX cs_by_mv ON cs_object (mv) WHERE mv IS NOT NULL;
 CREATE INDEX cs_by_container ON cs_object (container) WHERE container IS NOT NULL;
 -- The flags stand in the index, so that the search for deletions reads no objects.
 CREATE INDEX cs_by_connector ON cs_object (connector, id, flags);
-CREATE INDEX cs_unjoined ON cs_object (connector, object_type, anchor) WHERE mv IS NULL;
 
 CREATE TABLE cs_join (
   join_key INTEGER NOT NULL,
@@ -110,8 +109,9 @@ CREATE TABLE export_object (
   error TEXT,
   changes BLOB NOT NULL
 ) STRICT;
+-- 32: what can never be written is never due.
 CREATE INDEX export_due ON export_object (connector, operation, object_type, cs, not_before)
-  WHERE state = 0 AND held = 0;
+  WHERE state = 0 AND held = 0 AND kinds & 32 = 0;
 CREATE INDEX export_under_way ON export_object (connector, state, cs) WHERE state <> 0;
 CREATE INDEX export_list ON export_object (connector, cs, state, operation, held, kinds, object_type);
 
@@ -128,7 +128,7 @@ CREATE TABLE export_link (
   error TEXT,
   PRIMARY KEY (owner, attribute, target)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX export_link_due ON export_link (connector, owner, attribute, target, not_before)
+CREATE INDEX export_link_due ON export_link (connector, owner, attribute, target, not_before, adds)
   WHERE state = 0 AND held = 0;
 CREATE INDEX export_link_under_way ON export_link (connector, state, owner, attribute, target) WHERE state <> 0;
 
