@@ -2,7 +2,7 @@
 //!
 //! Nothing here must survive a restart.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use super::GraphConnector;
 use super::http::{Call, CallError};
 use super::marker::AnchorPlace;
 use super::tenant::{Organization, RoleHolders};
+use crate::ConnectorError;
 
 /// What was read of tenant and roles is believed this long while writing.
 const BELIEVED: Duration = Duration::from_secs(300);
@@ -53,6 +54,15 @@ impl GraphConnector {
             Some((at, known)) if at.elapsed() < BELIEVED => Ok(known),
             _ => self.read_organization().await,
         }
+    }
+
+    /// The tenant's verified domains, in lower case, and its default domain.
+    ///
+    /// # Errors
+    /// When the organisation cannot be read.
+    pub async fn domains(&self) -> Result<(BTreeSet<String>, Option<String>), ConnectorError> {
+        let found = self.organization().await.map_err(|e| e.at("organization"))?;
+        Ok((found.domains.clone(), found.default_domain.clone()))
     }
 
     /// Who holds directory roles, read now.

@@ -2,17 +2,22 @@
 //! or deleted, nothing that Graph lets nobody write is sent.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use onesync_model::{AttrId, Value, Values};
 use serde_json::{Map, Value as Json};
 
 use super::super::GraphConnector;
+use super::super::batch::CallResult;
 use super::super::http::{Call, encode};
 use super::super::import::{OTHER_MASTER, is_mastered, kind, protection};
 use super::super::schema::Kind;
 use super::super::tenant::{Organization, RoleHolders};
 use super::work::Work;
 use crate::{ErrorClass, ExportItem, ExportOutcome, Operation};
+
+/// How long to wait before an object that is not found is looked for a second time.
+const LOOK_AGAIN: Duration = Duration::from_millis(300);
 
 impl GraphConnector {
     /// What stands in the way of any export to this tenant.
@@ -41,7 +46,8 @@ impl GraphConnector {
         if calls.is_empty() {
             return;
         }
-        let answers = self.api.batch(&calls, 0).await;
+        let mut answers = self.api.batch(&calls, 0).await;
+        self.look_again(&calls, &mut answers).await;
         for ((at, call), answer) in open.into_iter().zip(&calls).zip(answers) {
             let Some(work) = works.get_mut(at) else { continue };
             let id = work.id.clone().unwrap_or_default();
@@ -62,6 +68,26 @@ impl GraphConnector {
                     let error = error.at(work.place.clone());
                     work.fail(error);
                 }
+            }
+        }
+    }
+
+    /// One "not found" may come from a replica that lags: only a second one counts.
+    async fn look_again(&self, calls: &[Call], answers: &mut [CallResult]) {
+        let missing: Vec<usize> = answers
+            .iter()
+            .enumerate()
+            .filter(|(_, a)| a.as_ref().is_err_and(|e| e.is_not_found()))
+            .map(|(at, _)| at)
+            .collect();
+        if missing.is_empty() {
+            return;
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+        let again: Vec<Call> = missing.iter().filter_map(|&at| calls.get(at).cloned()).collect();
+        for (at, answer) in missing.into_iter().zip(self.api.batch(&again, 0).await) {
+            if let Some(slot) = answers.get_mut(at) {
+                *slot = answer;
             }
         }
     }

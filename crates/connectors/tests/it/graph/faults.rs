@@ -1,7 +1,7 @@
 //! Trouble on the way: throttling, broken connections, gateways, half answers.
 
 use onesync_connectors::{Connector, CreateKey, ErrorClass, ExportOutcome, ImportMode};
-use onesync_graphsim::{FaultAction, FaultPhase, FaultRule};
+use onesync_graphsim::{FaultAction, FaultPhase, FaultRule, RandomFaults};
 use serde_json::json;
 
 use super::lab::{Lab, created, done};
@@ -157,4 +157,62 @@ async fn a_refused_token_is_replaced_once() {
     let tokens = lab.sim.log(mark).iter().filter(|e| e.path.ends_with("/token")).count();
     assert_eq!(tokens, 1);
     lab.finish().await;
+}
+
+#[tokio::test]
+async fn under_random_trouble_nothing_is_created_twice_and_everything_arrives() {
+    for seed in 0..6 {
+        let lab = Lab::new().await;
+        let names: Vec<String> = (0..30).map(|n| format!("u{n}")).collect();
+        lab.sim.random_faults(Some(RandomFaults {
+            seed,
+            per_mille: 150,
+            max: 60,
+            ..RandomFaults::default()
+        }));
+        let mut open: Vec<(String, &str)> = names.iter().map(|n| (n.clone(), "user")).collect();
+        open.extend(["a", "b", "c"].map(|n| (n.to_owned(), "group")));
+        for round in 0.. {
+            assert!(round < 40, "seed {seed}: it does not end");
+            let item = |name: &str, kind: &str| if kind == "user" { lab.user(name) } else { lab.group(name) };
+            let items: Vec<_> = open.iter().map(|(name, kind)| item(name, kind)).collect();
+            let Ok(results) = lab.try_export(items.clone()).await else { continue };
+            let mut rest = Vec::new();
+            for ((work, item), result) in open.into_iter().zip(&items).zip(results) {
+                let done = match result.outcome {
+                    ExportOutcome::Done { .. } => true,
+                    ExportOutcome::Unknown(_) => {
+                        let key = CreateKey {
+                            object_type: item.object_type,
+                            key: item.create_key.clone().unwrap_or_default(),
+                        };
+                        loop {
+                            if let Ok(found) = lab.graph.find_created(std::slice::from_ref(&key)).await {
+                                break found[0].is_some();
+                            }
+                        }
+                    }
+                    ExportOutcome::Failed(error) => {
+                        assert_ne!(error.class, ErrorClass::Object, "seed {seed}: {error}");
+                        false
+                    }
+                    ExportOutcome::Gone => panic!("seed {seed}: gone"),
+                };
+                if !done {
+                    rest.push(work);
+                }
+            }
+            open = rest;
+            if open.is_empty() {
+                break;
+            }
+        }
+        lab.sim.random_faults(None);
+        let dump = lab.sim.dump();
+        assert_eq!(dump["users"].as_array().unwrap().len(), names.len(), "seed {seed}");
+        assert_eq!(dump["groups"].as_array().unwrap().len(), 4, "seed {seed}: three and the marker");
+        let (space, _) = lab.full().await;
+        assert_eq!(space.objects.len(), names.len() + 3);
+        lab.sim.shutdown().await.unwrap();
+    }
 }
