@@ -112,32 +112,48 @@ fn is_safe(value: &[u8]) -> bool {
 
 fn base64(bytes: &[u8], out: &mut Vec<u8>) {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for chunk in bytes.chunks(3) {
-        let byte = |place: usize| u32::from(chunk.get(place).copied().unwrap_or_default());
-        let group = (byte(0) << 16) | (byte(1) << 8) | byte(2);
-        for place in 0..4 {
-            let letter = ALPHABET[((group >> (18 - 6 * place)) & 63) as usize];
-            out.push(if place > chunk.len() { b'=' } else { letter });
+    let letter = |group: u32, shift: u32| ALPHABET[((group >> shift) & 63) as usize];
+    out.reserve(bytes.len().div_ceil(3) * 4);
+    let (groups, rest) = bytes.as_chunks::<3>();
+    for &[first, second, third] in groups {
+        let group = u32::from_be_bytes([0, first, second, third]);
+        out.extend_from_slice(&[letter(group, 18), letter(group, 12), letter(group, 6), letter(group, 0)]);
+    }
+    match *rest {
+        [first] => {
+            let group = u32::from_be_bytes([0, first, 0, 0]);
+            out.extend_from_slice(&[letter(group, 18), letter(group, 12), b'=', b'=']);
         }
+        [first, second] => {
+            let group = u32::from_be_bytes([0, first, second, 0]);
+            out.extend_from_slice(&[letter(group, 18), letter(group, 12), letter(group, 6), b'=']);
+        }
+        _ => {}
     }
 }
 
-/// A value as it stands in a DN.
+/// Writes a value as it stands in a DN.
+pub fn push_escaped(value: &str, dn: &mut String) {
+    let last = value.len().saturating_sub(1);
+    for (place, letter) in value.char_indices() {
+        let special = matches!(letter, '"' | '+' | ',' | ';' | '<' | '>' | '\\')
+            || (place == 0 && matches!(letter, '#' | ' '))
+            || (place == last && letter == ' ');
+        if special {
+            dn.push('\\');
+        }
+        dn.push(letter);
+    }
+}
+
+/// A value as it stands in a DN, for formatted text.
 pub struct Escaped<'a>(pub &'a str);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let last = self.0.len().saturating_sub(1);
-        for (place, letter) in self.0.char_indices() {
-            let special = matches!(letter, '"' | '+' | ',' | ';' | '<' | '>' | '\\')
-                || (place == 0 && matches!(letter, '#' | ' '))
-                || (place == last && letter == ' ');
-            if special {
-                fmt::Write::write_char(f, '\\')?;
-            }
-            fmt::Write::write_char(f, letter)?;
-        }
-        Ok(())
+        let mut escaped = String::with_capacity(self.0.len());
+        push_escaped(self.0, &mut escaped);
+        f.write_str(&escaped)
     }
 }
 

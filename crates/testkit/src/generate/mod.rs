@@ -15,7 +15,7 @@ mod tests;
 
 use std::collections::HashMap;
 
-use ldif::Escaped;
+use ldif::push_escaped;
 use random::{Purpose, Random};
 use tables::{Culture, Name, TABLES};
 
@@ -52,6 +52,8 @@ impl Default for CompanyOptions {
 #[derive(Clone, Debug)]
 pub struct Company {
     options: CompanyOptions,
+    /// What follows the cn in the DNs of a department's people: made once, for it is written most of all.
+    department_ends: Vec<String>,
     random: Random,
     people: Vec<Person>,
     groups: Vec<Group>,
@@ -123,7 +125,13 @@ impl Company {
         let contacts = objects / 20;
         let people = objects - groups - contacts;
         let random = Random(options.seed);
+        let ends = TABLES.departments.iter().map(|department| {
+            let mut end = ",OU=".to_owned();
+            push_escaped(department.name, &mut end);
+            end + ",OU=People," + &options.base
+        });
         let mut company = Self {
+            department_ends: ends.collect(),
             random,
             people: Vec::with_capacity(people),
             groups: vec![Group::default(); groups],
@@ -354,20 +362,16 @@ impl Company {
             7 => format!("{given} {surname} + Extern{number}"),
             8 => format!("#{given} {surname}{number}"),
             9 => format!("{given} {surname}; <Gast>{number}"),
-            _ => format!("{}{number}", full_name(person.given, person.surname)),
+            _ if person.number == 0 => full_name(person.given, person.surname),
+            _ => full_name(person.given, person.surname) + " " + &(person.number + 1).to_string(),
         }
     }
 
     fn push_dn(&self, index: usize, dn: &mut String) {
         if let Some(person) = self.people.get(index) {
-            let cn = self.cn(index, person);
-            let department = department(person).name;
-            let ou = Escaped(department);
-            // Writing to a String cannot fail.
-            let _ = std::fmt::Write::write_fmt(
-                dn,
-                format_args!("CN={},OU={ou},OU=People,{}", Escaped(&cn), self.options.base),
-            );
+            dn.push_str("CN=");
+            push_escaped(&self.cn(index, person), dn);
+            dn.push_str(&self.department_ends[usize::from(person.department)]);
         }
     }
 }
@@ -385,7 +389,7 @@ fn full_name(given: u16, surname: u16) -> String {
     let (given, surname) = (name_of(&TABLES.given, given), name_of(&TABLES.surnames, surname));
     let east = TABLES.cultures[surname.culture].east;
     let (first, second) = if east { (surname, given) } else { (given, surname) };
-    format!("{} {}", first.written, second.written)
+    [first.written.as_str(), second.written.as_str()].join(" ")
 }
 
 fn sam(person: &Person) -> String {
