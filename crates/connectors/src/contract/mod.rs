@@ -10,6 +10,8 @@
 //! - Every error says what to do with it ([`ErrorClass`]); nobody parses messages.
 //! - No connector deletes, adopts or overwrites by its own decision.
 
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 mod error;
 mod export;
 mod import;

@@ -37,6 +37,10 @@ impl Object {
     /// # Errors
     /// When it is not JSON, or not an object of this form.
     pub fn parse(line: &[u8]) -> Result<Self, String> {
+        // An array of the right length would pass for an object.
+        if !line.trim_ascii_start().starts_with(b"{") {
+            return Err("expected a JSON object: `{\"anchor\": ...}`".to_owned());
+        }
         serde_json::from_slice(line).map_err(|error| {
             // The line number is the file's, not the one that the JSON reader counts.
             let text = error.to_string();

@@ -7,8 +7,7 @@
 use std::io::Read;
 
 use base64::Engine as _;
-use base64::alphabet;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64::engine::general_purpose::STANDARD as BASE64;
 use memchr::memchr;
 use thiserror::Error;
 
@@ -17,12 +16,6 @@ const CHUNK: usize = 256 * 1024;
 
 /// The longest logical line. A value of 32 MB as base64 fits; nothing in a directory is longer.
 const LINE_MAX: usize = 64 * 1024 * 1024;
-
-/// Standard base64; some writers forget the padding.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
 
 /// Why a line cannot be read.
 #[derive(Debug, Error)]
@@ -36,9 +29,6 @@ pub enum LineError {
     /// The line is no `name: value`.
     #[error("`{0}` is no LDIF: expected `name: value`")]
     NoColon(String),
-    /// The value behind `::` is cut or damaged.
-    #[error("the value of `{0}` is not base64: it is damaged or cut off")]
-    Base64(String),
 }
 
 impl LineError {
@@ -86,7 +76,8 @@ impl RawValue<'_> {
     }
 }
 
-/// Decodes a value; `scratch` holds what was base64. `None` for damaged base64 and for URLs, which are not followed.
+/// Decodes a value; `scratch` holds what was base64. `None` for damaged base64 (the padding must be there: it shows
+/// that a value was not cut off) and for URLs, which are not followed.
 #[must_use]
 pub fn decode<'a>(value: RawValue<'a>, scratch: &'a mut Vec<u8>) -> Option<&'a [u8]> {
     match value {
