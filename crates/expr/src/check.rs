@@ -251,7 +251,8 @@ impl<'t> Checker<'_, '_, 't> {
                 Lowered { node: Node { span, kind: NodeKind::Variable(slot) }, types }
             }
             None => {
-                let hint = did_you_mean(name, self.scope.iter().map(|(known, _)| *known));
+                let known = nearest(name, self.scope.iter().map(|(known, _)| *known));
+                let hint = known.map(|known| format!("did you mean `${known}`?"));
                 self.wrong(
                     Diagnostic::error(span, format!("the variable `${name}` is not bound here")).hint_opt(
                         hint.or_else(|| Some("variables are bound by Select, Where and With".to_owned())),

@@ -97,7 +97,7 @@ impl<'t> Checker<'_, '_, 't> {
     pub(crate) fn argument_for_checks(&mut self, definition: &FunctionDef, arg: &Syntax<'t>) {
         let takes_words = definition.params.iter().any(|p| !p.words.is_empty());
         let binds = matches!(arg.kind, SyntaxKind::Variable(_));
-        if !binds && !(takes_words && matches!(arg.kind, SyntaxKind::Word(_))) {
+        if !(binds || takes_words && matches!(arg.kind, SyntaxKind::Word(_))) {
             self.lower(arg, Place { special: true, result: false });
         }
     }
@@ -388,7 +388,8 @@ impl<'t> Checker<'_, '_, 't> {
             let ordered = Types::STRING.or(Types::NUMBER).or(Types::TIME);
             if let Some(side) = [left, right].into_iter().find(|side| !side.types.may_be(ordered)) {
                 let message = format!("{} has no order", side.types);
-                self.found.push(Diagnostic::error(span, message).hint("compare it with `=` or `<>`"));
+                self.found
+                    .push(Diagnostic::error(side.node.span, message).hint("compare it with `=` or `<>`"));
             }
         }
     }

@@ -94,7 +94,7 @@ mod tests {
         assert_eq!(d("1.5").times(d("-2")).unwrap().to_int(), Some(-3));
         assert_eq!(d("-0.25").to_string(), "-0.25");
         assert_eq!(d("2.500").to_string(), "2.5");
-        assert_eq!(d(".5").minus(d("0.5")).unwrap().is_zero(), true);
+        assert!(d(".5").minus(d("0.5")).unwrap().is_zero());
         for bad in ["", "-", ".", "1.", "1.1234567891", "1e5", "1 ", "999999999999999999999"] {
             assert!(Decimal::parse(bad).is_none() || bad == "1.", "{bad}");
         }

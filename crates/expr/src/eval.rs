@@ -9,10 +9,10 @@ use std::borrow::Cow;
 use onesync_model::{AttrId, Time, Value, Values, ValuesRef};
 
 use crate::clock;
-use crate::decimal::Decimal;
 use crate::diagnostic::{EvalError, Fault, Span};
 use crate::functions::{Call, EachFn, PARAMS_MAX, WholeFn, text_of, to_text};
 use crate::lexer::Operator;
+use crate::operators;
 use crate::program::{ClockSide, Env, Evaluated, Node, NodeKind, Outcome, Source};
 use crate::scalar::{List, Scalar, Val};
 
@@ -230,7 +230,7 @@ impl<'a> Evaluator<'a> {
         for operand in operands {
             match so_far {
                 Val::One(one) => {
-                    if at(span, truth(&one))? == any {
+                    if at(span, operators::truth(&one))? == any {
                         return bool_val(any);
                     }
                     so_far = self.eval(operand)?;
@@ -238,7 +238,7 @@ impl<'a> Evaluator<'a> {
                 Val::Many(mut list) => {
                     for place in 0..list.items.len() {
                         let Some(item) = list.items.get_mut(place) else { break };
-                        let decided = at(span, truth(item))?;
+                        let decided = at(span, operators::truth(item))?;
                         let value = if decided == any {
                             Scalar::Bool(any)
                         } else {
@@ -254,10 +254,10 @@ impl<'a> Evaluator<'a> {
             }
         }
         match so_far {
-            Val::One(one) => bool_val(at(span, truth(&one))?),
+            Val::One(one) => bool_val(at(span, operators::truth(&one))?),
             Val::Many(mut list) => {
                 for item in &mut list.items {
-                    *item = Scalar::Bool(at(span, truth(item))?);
+                    *item = Scalar::Bool(at(span, operators::truth(item))?);
                 }
                 Ok(Val::Many(list))
             }
@@ -284,7 +284,7 @@ impl<'a> Evaluator<'a> {
         for (index, (test, value)) in pairs.iter().enumerate() {
             match self.eval(test)? {
                 Val::One(one) => {
-                    if at(test.span, truth(&one))? {
+                    if at(test.span, operators::truth(&one))? {
                         return self.eval(value);
                     }
                 }
@@ -312,7 +312,11 @@ impl<'a> Evaluator<'a> {
         let mut authoritative = false;
         for (place, test) in tests.items.iter().enumerate() {
             self.bound.push((origin, place));
-            let chosen = if at(span, truth(test))? { self.eval(value) } else { self.choose(rest, otherwise) };
+            let chosen = if at(span, operators::truth(test))? {
+                self.eval(value)
+            } else {
+                self.choose(rest, otherwise)
+            };
             self.bound.pop();
             items.push(match chosen? {
                 Val::One(one) => one,
@@ -356,7 +360,7 @@ impl<'a> Evaluator<'a> {
             let kept = if filter { value.clone() } else { Scalar::Null };
             match self.bind(slot, Val::One(value), body)? {
                 Val::One(one) if filter => {
-                    if at(body.span, truth(&one))? {
+                    if at(body.span, operators::truth(&one))? {
                         items.push(kept);
                     }
                 }
@@ -381,7 +385,7 @@ impl<'a> Evaluator<'a> {
         for operand in operands {
             let next = self.eval(operand)?;
             let mut pair = [so_far, next];
-            so_far = self.broadcast(span, &mut pair, |call, pair| join(call, pair))?;
+            so_far = self.broadcast(span, &mut pair, operators::join)?;
             if matches!(so_far, Val::IgnoreThisFlow | Val::AuthoritativeNull) {
                 break;
             }
@@ -408,18 +412,7 @@ impl<'a> Evaluator<'a> {
         }
         self.broadcast(span, &mut [left, right], |_, pair| {
             let [left, right] = pair else { return Ok(Scalar::Null) };
-            let equal = |a: &Scalar<'_>, b: &Scalar<'_>| a.equals(b);
-            let ordered = |test: fn(std::cmp::Ordering) -> bool| {
-                Ok(!left.is_null() && !right.is_null() && test(left.order(right)?))
-            };
-            Ok(Scalar::Bool(match operator {
-                Operator::Equal => equal(left, right)?,
-                Operator::NotEqual => !equal(left, right)?,
-                Operator::Less => ordered(std::cmp::Ordering::is_lt)?,
-                Operator::LessEqual => ordered(std::cmp::Ordering::is_le)?,
-                Operator::Greater => ordered(std::cmp::Ordering::is_gt)?,
-                _ => ordered(std::cmp::Ordering::is_ge)?,
-            }))
+            operators::compare(operator, left, right).map(Scalar::Bool)
         })
     }
 
@@ -427,7 +420,7 @@ impl<'a> Evaluator<'a> {
         let mut pair = [self.eval(&sides[0])?, self.eval(&sides[1])?];
         self.broadcast(span, &mut pair, |_, pair| {
             let [left, right] = pair else { return Ok(Scalar::Null) };
-            compute(operator, left, right)
+            operators::compute(operator, left, right)
         })
     }
 
@@ -536,76 +529,6 @@ impl<'a> Evaluator<'a> {
 
 fn bool_val<'a>(value: bool) -> Result<Val<'a>> {
     Ok(Val::One(Scalar::Bool(value)))
-}
-
-/// The truth of a condition: NULL is not True.
-fn truth(value: &Scalar<'_>) -> std::result::Result<bool, Fault> {
-    match value {
-        Scalar::Bool(b) => Ok(*b),
-        Scalar::Null => Ok(false),
-        other => Err(Fault::new(format!(
-            "True or False is needed here, not {}: compare it, or use CBool",
-            other.kind()
-        ))),
-    }
-}
-
-/// `&`: NULL is nothing, unless both are NULL.
-fn join<'a>(call: &mut Call<'_>, pair: &mut [Scalar<'a>]) -> std::result::Result<Scalar<'a>, Fault> {
-    let [left, right] = pair else { return Ok(Scalar::Null) };
-    let (left, right) = (std::mem::take(left), std::mem::take(right));
-    match (left, right) {
-        (Scalar::Null, Scalar::Bin(b)) | (Scalar::Bin(b), Scalar::Null) => Ok(Scalar::Bin(b)),
-        (Scalar::Null, other) | (other, Scalar::Null) => to_text(other),
-        (Scalar::Bin(a), Scalar::Bin(b)) => {
-            let mut bytes = a.into_owned();
-            call.grow(b.len())?;
-            bytes.extend_from_slice(&b);
-            Ok(Scalar::Bin(Cow::Owned(bytes)))
-        }
-        (left, right) => {
-            let (left, right) = (to_text(left)?, to_text(right)?);
-            let right = text_of(&right)?.unwrap_or_default();
-            call.grow(right.len())?;
-            let Scalar::Str(left) = left else { return Ok(Scalar::Null) };
-            let mut text = left.into_owned();
-            text.push_str(right);
-            Ok(Scalar::text(text))
-        }
-    }
-}
-
-fn compute<'a>(
-    operator: Operator,
-    left: &Scalar<'_>,
-    right: &Scalar<'_>,
-) -> std::result::Result<Scalar<'a>, Fault> {
-    let overflow = || Fault::new("the result is too large for a number");
-    let decimal = |value: &Scalar<'_>| match value {
-        Scalar::Int(n) => Ok(Decimal::from_int(*n)),
-        Scalar::Dec(n) => Ok(*n),
-        other => Err(Fault::new(format!("numbers are needed here, not {}", other.kind()))),
-    };
-    match (left, right) {
-        (Scalar::Null, _) | (_, Scalar::Null) => Ok(Scalar::Null),
-        (Scalar::Int(a), Scalar::Int(b)) => match operator {
-            Operator::Plus => a.checked_add(*b),
-            Operator::Minus => a.checked_sub(*b),
-            _ => a.checked_mul(*b),
-        }
-        .map(Scalar::Int)
-        .ok_or_else(overflow),
-        _ => {
-            let (a, b) = (decimal(left)?, decimal(right)?);
-            let result = match operator {
-                Operator::Plus => a.plus(b),
-                Operator::Minus => a.minus(b),
-                _ => a.times(b),
-            }
-            .ok_or_else(overflow)?;
-            Ok(result.to_int().map_or(Scalar::Dec(result), Scalar::Int))
-        }
-    }
 }
 
 fn failed(span: Span, message: impl Into<String>) -> EvalError {

@@ -174,9 +174,11 @@ impl<'t> Lexer<'t> {
                 "write digits with at most one point and nine places, within the range of 64-bit integers",
             ));
         };
-        if rest.get(digits..).is_some_and(|r| r.starts_with(|c: char| c.is_alphabetic() || c == '_')) {
+        let letter =
+            rest.get(digits..).and_then(|r| r.chars().next()).filter(|c| c.is_alphabetic() || *c == '_');
+        if let Some(letter) = letter {
             return Err(self
-                .fail(digits + 1, format!("`{text}` is followed by a letter"))
+                .fail(digits + letter.len_utf8(), format!("`{text}` is followed by a letter"))
                 .hint("texts need quotes, hexadecimal numbers the prefix `&H`"));
         }
         Ok(self.take(digits, token))

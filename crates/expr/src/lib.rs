@@ -15,6 +15,7 @@ mod eval;
 mod fold;
 mod functions;
 mod lexer;
+mod operators;
 mod parser;
 mod program;
 mod scalar;

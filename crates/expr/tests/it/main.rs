@@ -1,5 +1,11 @@
 //! Tests of the expression language through its public interface.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests, outside of #[test] functions
 
+mod clock;
+mod diagnostics;
 mod examples;
-
+mod limits;
+mod links;
+mod lists;
+mod semantics;
 mod support;
