@@ -410,6 +410,9 @@ impl<'a> Evaluator<'a> {
             let until = clock::flip(self.env.now, operator, side, &left, &right);
             self.until(until);
         }
+        if let (Val::One(left), Val::One(right)) = (&left, &right) {
+            return bool_val(at(span, operators::compare(operator, left, right))?);
+        }
         self.broadcast(span, &mut [left, right], |_, pair| {
             let [left, right] = pair else { return Ok(Scalar::Null) };
             operators::compare(operator, left, right).map(Scalar::Bool)
@@ -425,9 +428,36 @@ impl<'a> Evaluator<'a> {
     }
 
     fn call_each(&mut self, span: Span, name: &str, body: EachFn, args: &'a [Node]) -> Result<Val<'a>> {
+        let mut scalars: [Scalar<'a>; PARAMS_MAX] = [const { Scalar::Null }; PARAMS_MAX];
+        for (index, (slot, arg)) in scalars.iter_mut().zip(args).enumerate() {
+            match self.eval(arg)? {
+                Val::One(one) => *slot = one,
+                other => return self.call_each_of(span, name, body, args, (scalars, index, other)),
+            }
+        }
+        let scalars = scalars.get_mut(..args.len()).unwrap_or_default();
+        self.apply(span, &body, scalars).map(Val::One).map_err(|error| named(error, name))
+    }
+
+    /// The same where an argument is no single value: those before it are done.
+    fn call_each_of(
+        &mut self,
+        span: Span,
+        name: &str,
+        body: EachFn,
+        args: &'a [Node],
+        (mut done, index, found): ([Scalar<'a>; PARAMS_MAX], usize, Val<'a>),
+    ) -> Result<Val<'a>> {
         let mut values: [Val<'a>; PARAMS_MAX] = [const { Val::NULL }; PARAMS_MAX];
-        for (slot, arg) in values.iter_mut().zip(args) {
-            *slot = self.eval(arg)?;
+        let mut found = Some(found);
+        for (place, (slot, arg)) in values.iter_mut().zip(args).enumerate() {
+            *slot = match done.get_mut(place).filter(|_| place < index) {
+                Some(one) => Val::One(std::mem::take(one)),
+                None => match found.take() {
+                    Some(found) => found,
+                    None => self.eval(arg)?,
+                },
+            };
         }
         let values = values.get_mut(..args.len()).unwrap_or_default();
         self.broadcast(span, values, body).map_err(|error| named(error, name))

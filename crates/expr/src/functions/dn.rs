@@ -2,7 +2,7 @@
 
 use onesync_model::Dn;
 
-use super::args::{at, int_of, take_text_at, text_of};
+use super::args::{at, int_of, slice, take_text_at, text_of};
 use super::{Body, Call, FunctionDef, example, example_with, optional, param, word};
 use crate::diagnostic::Fault;
 use crate::scalar::Scalar;
@@ -57,6 +57,11 @@ pub(super) const FUNCTIONS: &[FunctionDef] = &[
 fn component<'a>(args: &mut [Scalar<'a>], from_right: bool) -> Result<Scalar<'a>, Fault> {
     let Some(dn) = take_text_at(args, 0)? else { return Ok(Scalar::Null) };
     let Some(number) = int_of(at(args, 1))? else { return Ok(Scalar::Null) };
+    if let Some((from, to)) =
+        usize::try_from(number).ok().filter(|_| !from_right).and_then(|n| plain_component(&dn, n))
+    {
+        return Ok(Scalar::Str(slice(dn, from, to)));
+    }
     let no_domain = text_of(at(args, 2))? == Some("DC");
     let dn = Dn::parse(&dn).map_err(|e| Fault::new(e.to_string()))?;
     let mut parts: Vec<(&str, &str)> =
@@ -72,6 +77,24 @@ fn component<'a>(args: &mut [Scalar<'a>], from_right: bool) -> Result<Scalar<'a>
         Some((_, value)) => Ok(Scalar::text(value.trim_start().to_owned())),
         None => Err(Fault::new(format!("the DN has no component number {number}: it has {}", parts.len()))),
     }
+}
+
+/// Where the value of the n-th component is, when nothing up to there is escaped or quoted: without taking the DN
+/// apart.
+fn plain_component(dn: &str, number: usize) -> Option<(usize, usize)> {
+    let mut start = 0;
+    for (index, part) in dn.split(',').enumerate().take(number) {
+        if part.contains(['\\', ';', '"']) {
+            return None;
+        }
+        if index + 1 == number {
+            let value = part.split_once('=').filter(|(name, _)| !name.trim().is_empty())?.1;
+            let end = start + part.trim_end().len();
+            return Some(((start + part.len() - value.trim_start().len()).min(end), end));
+        }
+        start += part.len() + 1;
+    }
+    None
 }
 
 fn dn_component<'a>(_: &mut Call<'_>, args: &mut [Scalar<'a>]) -> Result<Scalar<'a>, Fault> {

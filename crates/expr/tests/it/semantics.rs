@@ -204,6 +204,9 @@ fn distinguished_names() {
         &json!({"dn": r"CN=Meier\, Anna,OU=A+L=x,DC=contoso,DC=com"}),
         &[
             ("DNComponent([dn],1)", json!(r"Meier\, Anna")),
+            ("DNComponent([dn],2)", json!("A+L=x")),
+            (r#"DNComponent(" CN = a b , OU=x",1)"#, json!("a b")),
+            (r#"DNComponent("CN= , OU=x",1)"#, json!("")),
             ("DNComponentRev(CRef([dn]),1)", json!("com")),
             ("DNComponentRev(CRef([dn]),1,DC)", json!("A+L=x")),
             (r#"InStr([dn],"OU=A") > 0"#, json!(true)),
