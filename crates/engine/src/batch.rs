@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use onesync_expr::Source;
-use onesync_model::{AttrId, ConnectorId, ContainerId, CsId, MvId, Names, RunId, Time, Values, ValuesRef, join_key};
-use onesync_rules::RuleSet;
+use onesync_model::{
+    AttrId, ConnectorId, ContainerId, CsId, MvId, Names, RunId, Time, Values, ValuesRef, join_key,
+};
+use onesync_rules::{Direction, RuleSet};
 
 use crate::changes::{Changes, Counters};
 use crate::identity::GainedValue;
@@ -279,21 +281,56 @@ impl<'r> Batch<'r> {
         }
     }
 
-    /// Notes values of join attributes that a metaverse object did not have before.
-    pub(crate) fn gained_join_values(&mut self, ctx: &Context<'_>, changes: &[Difference]) {
+    /// Notes values of join attributes that a metaverse object got or lost: others may join by them, or may have
+    /// waited for the place to become free.
+    pub(crate) fn join_values_changed(&mut self, ctx: &Context<'_>, changes: &[Difference]) {
         for (attribute, old, new, _) in changes {
             if ctx.rules.join_attributes_mv().binary_search(attribute).is_err() {
                 continue;
             }
-            let known = old.as_ref().map(Values::as_slice).unwrap_or_default();
+            let old = old.as_ref().map(Values::as_slice).unwrap_or_default();
             let new = new.as_ref().map(Values::as_slice).unwrap_or_default();
-            self.gained.extend(new.iter().filter(|v| !known.contains(v)).map(|v| (*attribute, v.clone())));
+            let changed =
+                new.iter().filter(|v| !old.contains(v)).chain(old.iter().filter(|v| !new.contains(v)));
+            self.gained.extend(changed.map(|v| (*attribute, v.clone())));
         }
     }
 
-    /// Takes what was noted by [`Batch::gained_join_values`].
-    pub(crate) fn take_gained_join_values(&mut self) -> Vec<GainedValue> {
-        std::mem::take(&mut self.gained)
+    /// Notes that a metaverse object goes, and with it all its join values.
+    pub(crate) fn join_values_lost(&mut self, ctx: &Context<'_>, mv: &MvRow) {
+        for &attribute in ctx.rules.join_attributes_mv() {
+            let values = mv.values.as_ref().get(attribute).and_then(ValuesRef::to_values);
+            self.gained.extend(values.into_iter().flat_map(Values::into_vec).map(|value| (attribute, value)));
+        }
+    }
+
+    /// Puts unjoined objects on the agenda that may join, or not, by the values noted in this batch.
+    pub(crate) fn wake_waiting(&mut self, ctx: &Context<'_>) -> Result<(), ReadError> {
+        let mut keys = BTreeSet::new();
+        for (attribute, value) in std::mem::take(&mut self.gained) {
+            let inbound = ctx.rules.rules().iter().filter(|rule| rule.direction == Direction::Inbound);
+            let conditions = inbound.flat_map(|rule| &rule.join).flat_map(|group| &group.conditions);
+            keys.extend(
+                conditions
+                    .filter(|c| c.metaverse == attribute)
+                    .map(|c| join_key(c.connector, value.as_ref())),
+            );
+        }
+        let keys: Vec<i64> = keys.into_iter().collect();
+        self.wake_unjoined(&keys)
+    }
+
+    /// Puts unjoined objects with one of these join keys on the agenda.
+    pub(crate) fn wake_unjoined(&mut self, keys: &[i64]) -> Result<(), ReadError> {
+        let waiting: BTreeSet<CsId> = self.reader.cs_by_join(keys)?.into_iter().map(|(_, id)| id).collect();
+        self.load_cs(waiting.iter().copied())?;
+        for id in waiting {
+            if let Some(row) = self.cs(id).filter(|row| row.join.is_none()) {
+                let connector = row.connector;
+                self.wake_identity(connector, id);
+            }
+        }
+        Ok(())
     }
 
     /// Puts work on the agenda.
@@ -316,7 +353,15 @@ impl<'r> Batch<'r> {
         self.changes.agenda_done.push(work);
     }
 
-    pub(crate) fn error(&mut self, ctx: &Context<'_>, row: (CsId, ConnectorId), place: &str, code: &str, message: String, alarm: bool) {
+    pub(crate) fn error(
+        &mut self,
+        ctx: &Context<'_>,
+        row: (CsId, ConnectorId),
+        place: &str,
+        code: &str,
+        message: String,
+        alarm: bool,
+    ) {
         let key = (row.0, place.to_owned());
         self.healed.remove(&key);
         let first_seen = self.known_errors.get(&key).map_or(ctx.now, |known| known.first_seen);
@@ -422,9 +467,11 @@ impl<'r> Batch<'r> {
         }
         changes.agenda_done.sort_unstable();
         changes.agenda_done.dedup();
-        changes.agenda.extend(
-            self.agenda.iter().map(|(&work, &(connector, not_before))| AgendaRow { connector, work, not_before }),
-        );
+        changes.agenda.extend(self.agenda.iter().map(|(&work, &(connector, not_before))| AgendaRow {
+            connector,
+            work,
+            not_before,
+        }));
         let deleted: BTreeSet<CsId> = changes.cs_deleted.iter().copied().collect();
         changes.errors.extend(self.errors.into_values().filter(|error| {
             let same = |known: &ErrorRow| known.code == error.code && known.message == error.message;
@@ -443,7 +490,8 @@ pub(crate) fn cs_keys(ctx: &Context<'_>, row: &CsRow) -> BTreeSet<i64> {
     let policy = ctx.policies.of(row.connector);
     let mut keys = BTreeSet::new();
     let create_key = policy.types.get(&row.object_type).and_then(|t| t.create_key);
-    let attributes = ctx.rules.join_attributes_cs(row.connector).iter().chain(&policy.search).chain(&create_key);
+    let attributes =
+        ctx.rules.join_attributes_cs(row.connector).iter().chain(&policy.search).chain(&create_key);
     for &attribute in attributes {
         for value in row.image.as_ref().get(attribute).into_iter().flat_map(ValuesRef::iter) {
             keys.insert(join_key(attribute, value));

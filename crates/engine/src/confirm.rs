@@ -13,7 +13,9 @@ pub const SENDS_MAX: u8 = 3;
 
 /// Compares what was sent for an object with what the directory shows now. Says whether anything was confirmed.
 pub(crate) fn seen(ctx: &Context<'_>, batch: &mut Batch<'_>, before: &CsRow, now: &CsRow) -> bool {
-    let Some(mut export) = batch.export(before.id).cloned() else { return before.flags.has(CsFlags::PROVISIONED) };
+    let Some(mut export) = batch.export(before.id).cloned() else {
+        return before.flags.has(CsFlags::PROVISIONED);
+    };
     let policy = ctx.policies.of(before.connector);
     let mut confirmed = false;
     if export.operation == Operation::Add {
@@ -55,7 +57,13 @@ fn finish(batch: &mut Batch<'_>, mut export: ExportRow) {
 }
 
 /// Takes away link exports that an import shows done; gives how many.
-pub(crate) fn links_seen(batch: &mut Batch<'_>, owner: CsId, attribute: AttrId, added: &[Hash128], removed: &[Hash128]) -> Result<usize, ReadError> {
+pub(crate) fn links_seen(
+    batch: &mut Batch<'_>,
+    owner: CsId,
+    attribute: AttrId,
+    added: &[Hash128],
+    removed: &[Hash128],
+) -> Result<usize, ReadError> {
     let mut confirmed = 0;
     for (keys, add) in [(added, true), (removed, false)] {
         if keys.is_empty() {
@@ -85,7 +93,9 @@ pub fn overdue(ctx: &Context<'_>, reader: &dyn Reader, ids: &[CsId]) -> Result<C
     batch.load_cs(ids.iter().copied())?;
     batch.load_exports(ids.iter().copied())?;
     for &id in ids {
-        let (Some(row), Some(mut export)) = (batch.cs(id).cloned(), batch.export(id).cloned()) else { continue };
+        let (Some(row), Some(mut export)) = (batch.cs(id).cloned(), batch.export(id).cloned()) else {
+            continue;
+        };
         let settle = i64::from(ctx.policies.of(row.connector).settle_seconds);
         if export.sent.is_none_or(|sent| sent.plus_seconds(settle) > ctx.now) {
             continue;
@@ -102,8 +112,17 @@ pub fn overdue(ctx: &Context<'_>, reader: &dyn Reader, ids: &[CsId]) -> Result<C
             }
         }
         for name in isolated {
-            let message = format!("`{name}` was sent {SENDS_MAX} times and the directory never showed it; it is sent again when its source changes");
-            batch.error(ctx, (id, row.connector), &format!("export:{name}"), "exported-change-not-reimported", message, false);
+            let message = format!(
+                "`{name}` was sent {SENDS_MAX} times and the directory never showed it; it is sent again when its source changes"
+            );
+            batch.error(
+                ctx,
+                (id, row.connector),
+                &format!("export:{name}"),
+                "exported-change-not-reimported",
+                message,
+                false,
+            );
         }
         match export.operation {
             Operation::Update => finish(&mut batch, export),
@@ -113,7 +132,14 @@ pub fn overdue(ctx: &Context<'_>, reader: &dyn Reader, ids: &[CsId]) -> Result<C
                 export.state = if last { ChangeState::Refused } else { ChangeState::Pending };
                 if last {
                     let message = format!("it was sent {SENDS_MAX} times and the directory never showed it");
-                    batch.error(ctx, (id, row.connector), "export", "exported-change-not-reimported", message, false);
+                    batch.error(
+                        ctx,
+                        (id, row.connector),
+                        "export",
+                        "exported-change-not-reimported",
+                        message,
+                        false,
+                    );
                 }
                 batch.put_export(export);
             }

@@ -100,7 +100,12 @@ pub struct Refusal {
 ///
 /// # Errors
 /// When the reader fails.
-pub fn begin(ctx: &Context<'_>, reader: &dyn Reader, exports: &[CsId], links: &[ExportLinkRow]) -> Result<(Changes, Vec<Outgoing>), ReadError> {
+pub fn begin(
+    ctx: &Context<'_>,
+    reader: &dyn Reader,
+    exports: &[CsId],
+    links: &[ExportLinkRow],
+) -> Result<(Changes, Vec<Outgoing>), ReadError> {
     let mut batch = Batch::new(reader, ctx.run)?;
     batch.load_cs(exports.iter().copied().chain(links.iter().flat_map(|link| [link.owner, link.target])))?;
     batch.load_exports(exports.iter().copied())?;
@@ -111,9 +116,14 @@ pub fn begin(ctx: &Context<'_>, reader: &dyn Reader, exports: &[CsId], links: &[
             items.push(item);
         }
     }
-    let mut at: BTreeMap<CsId, usize> = items.iter().enumerate().map(|(index, item)| (item.cs, index)).collect();
+    let mut at: BTreeMap<CsId, usize> =
+        items.iter().enumerate().map(|(index, item)| (item.cs, index)).collect();
     for link in links {
-        let (Some(owner), Some(target)) = (batch.cs(link.owner), batch.cs(link.target).and_then(|row| row.anchor.clone())) else { continue };
+        let (Some(owner), Some(target)) =
+            (batch.cs(link.owner), batch.cs(link.target).and_then(|row| row.anchor.clone()))
+        else {
+            continue;
+        };
         if owner.flags.has(CsFlags::MASTERED_ELSEWHERE) || owner.anchor.is_none() {
             continue;
         }
@@ -131,17 +141,29 @@ pub fn begin(ctx: &Context<'_>, reader: &dyn Reader, exports: &[CsId], links: &[
             items.len() - 1
         });
         if let Some(item) = items.get_mut(index) {
-            item.links.push(OutgoingLink { attribute: link.attribute, target: link.target, anchor: target, add: link.add });
+            item.links.push(OutgoingLink {
+                attribute: link.attribute,
+                target: link.target,
+                anchor: target,
+                add: link.add,
+            });
         }
         batch.changes.export_links.push(ExportLinkRow { state: ChangeState::Sending, ..link.clone() });
     }
     Ok((batch.finish(ctx), items))
 }
 
-fn begin_one(ctx: &Context<'_>, batch: &mut Batch<'_>, row: &CsRow, mut export: ExportRow) -> Option<Outgoing> {
+fn begin_one(
+    ctx: &Context<'_>,
+    batch: &mut Batch<'_>,
+    row: &CsRow,
+    mut export: ExportRow,
+) -> Option<Outgoing> {
     let disables = export.kinds & (ExportRow::KIND_DELETE | ExportRow::KIND_DISABLE) != 0;
     // Enforced here, below the rules: whoever masters or protects an object has the last word.
-    if row.flags.has(CsFlags::MASTERED_ELSEWHERE) || (row.flags.has(CsFlags::PROTECTED) && (disables || export.operation == Operation::Delete)) {
+    if row.flags.has(CsFlags::MASTERED_ELSEWHERE)
+        || (row.flags.has(CsFlags::PROTECTED) && (disables || export.operation == Operation::Delete))
+    {
         let reason = row.reason.as_deref().unwrap_or("protected");
         let message = format!("the object is not written: {reason}");
         batch.error(ctx, (row.id, row.connector), "export", "protected", message, false);
@@ -155,7 +177,9 @@ fn begin_one(ctx: &Context<'_>, batch: &mut Batch<'_>, row: &CsRow, mut export: 
     }
     export.state = ChangeState::Sending;
     export.sent = Some(ctx.now);
-    let values = export.changes.iter().filter(|c| c.state == ChangeState::Sending && (c.values.is_some() || export.operation != Operation::Add));
+    let values = export.changes.iter().filter(|c| {
+        c.state == ChangeState::Sending && (c.values.is_some() || export.operation != Operation::Add)
+    });
     let item = Outgoing {
         cs: row.id,
         operation: export.operation,
@@ -174,14 +198,20 @@ fn begin_one(ctx: &Context<'_>, batch: &mut Batch<'_>, row: &CsRow, mut export: 
 ///
 /// # Errors
 /// When the reader fails.
-pub fn settle(ctx: &Context<'_>, reader: &dyn Reader, answers: &[(Outgoing, Answer)]) -> Result<Changes, ReadError> {
+pub fn settle(
+    ctx: &Context<'_>,
+    reader: &dyn Reader,
+    answers: &[(Outgoing, Answer)],
+) -> Result<Changes, ReadError> {
     let mut batch = Batch::new(reader, ctx.run)?;
     batch.load_cs(answers.iter().map(|(item, _)| item.cs))?;
     batch.load_exports(answers.iter().map(|(item, _)| item.cs))?;
     for (item, answer) in answers {
         let Some(row) = batch.cs(item.cs).cloned() else { continue };
         settle_links(ctx, &mut batch, &row, item, answer)?;
-        if let Some(export) = batch.export(item.cs).cloned().filter(|export| export.state == ChangeState::Sending) {
+        if let Some(export) =
+            batch.export(item.cs).cloned().filter(|export| export.state == ChangeState::Sending)
+        {
             settle_one(ctx, &mut batch, row, export, answer);
         } else if answer.outcome == Outcome::Gone {
             gone(&mut batch, row);
@@ -269,8 +299,12 @@ fn settle_one(ctx: &Context<'_>, batch: &mut Batch<'_>, row: CsRow, mut export: 
         }
     }
     export.changes.sort_by_key(|change| change.attribute);
-    let refused: Vec<String> =
-        answer.refused.iter().filter(|r| r.target.is_none()).map(|r| format!("export:{}", ctx.attribute(r.attribute))).collect();
+    let refused: Vec<String> = answer
+        .refused
+        .iter()
+        .filter(|r| r.target.is_none())
+        .map(|r| format!("export:{}", ctx.attribute(r.attribute)))
+        .collect();
     batch.heal(id, |place| place.starts_with("export:") && !refused.iter().any(|r| r == place));
     if export.operation == Operation::Update {
         export.state = export.changes.iter().map(|change| change.state).min().unwrap_or(ChangeState::Sent);
@@ -288,14 +322,21 @@ fn gone(batch: &mut Batch<'_>, row: CsRow) {
     batch.put_cs(CsRow { flags, ..row });
 }
 
-fn settle_links(ctx: &Context<'_>, batch: &mut Batch<'_>, row: &CsRow, item: &Outgoing, answer: &Answer) -> Result<(), ReadError> {
+fn settle_links(
+    ctx: &Context<'_>,
+    batch: &mut Batch<'_>,
+    row: &CsRow,
+    item: &Outgoing,
+    answer: &Answer,
+) -> Result<(), ReadError> {
     if item.links.is_empty() {
         return Ok(());
     }
     let keys: Vec<_> = item.links.iter().map(|link| (item.cs, link.attribute, link.target)).collect();
     let mut refused = 0;
     for mut link in batch.reader.export_links_by_key(&keys)? {
-        let refusal = answer.refused.iter().find(|r| r.attribute == link.attribute && r.target == Some(link.target));
+        let refusal =
+            answer.refused.iter().find(|r| r.attribute == link.attribute && r.target == Some(link.target));
         match (&answer.outcome, refusal) {
             (Outcome::Unknown, _) => continue,
             (Outcome::Done { .. }, None) => {
@@ -353,10 +394,14 @@ pub fn recover(
     batch.load_cs(exports.iter().map(|(export, _)| export.cs))?;
     batch.load_exports(exports.iter().map(|(export, _)| export.cs))?;
     for (export, found) in exports {
-        let (Some(row), Some(mut export)) = (batch.cs(export.cs).cloned(), batch.export(export.cs).cloned()) else { continue };
+        let (Some(row), Some(mut export)) = (batch.cs(export.cs).cloned(), batch.export(export.cs).cloned())
+        else {
+            continue;
+        };
         match (export.operation, found) {
             (Operation::Add, Some(anchor)) => {
-                let answer = Answer { outcome: Outcome::Done { anchor: Some(anchor.clone()) }, refused: Vec::new() };
+                let answer =
+                    Answer { outcome: Outcome::Done { anchor: Some(anchor.clone()) }, refused: Vec::new() };
                 settle_one(ctx, &mut batch, row, export, &answer);
                 continue;
             }
@@ -366,7 +411,8 @@ pub fn recover(
                 export.state = ChangeState::Refused;
             }
             _ => {
-                for change in export.changes.iter_mut().filter(|change| change.state == ChangeState::Sending) {
+                for change in export.changes.iter_mut().filter(|change| change.state == ChangeState::Sending)
+                {
                     change.state = ChangeState::Pending;
                 }
                 export.state = ChangeState::Pending;
@@ -375,6 +421,9 @@ pub fn recover(
         }
         batch.put_export(export);
     }
-    batch.changes.export_links.extend(links.iter().map(|link| ExportLinkRow { state: ChangeState::Pending, ..link.clone() }));
+    batch
+        .changes
+        .export_links
+        .extend(links.iter().map(|link| ExportLinkRow { state: ChangeState::Pending, ..link.clone() }));
     Ok(batch.finish(ctx))
 }

@@ -10,9 +10,11 @@
 //! - An object that loses its link while nothing else keeps its metaverse object makes that object *leaving*; it
 //!   stays joined until the deprovisioning is done, and comes back as it was when the object returns.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
-use onesync_model::{AttrId, CsId, Image, MvGuid, MvId, TypeId, Value, ValueRef, ValuesRef, fold_case, hash128, join_key};
+use onesync_model::{
+    AttrId, CsId, Image, MvGuid, MvId, TypeId, Value, ValueRef, ValuesRef, fold_case, hash128, join_key,
+};
 use onesync_rules::{Direction, JoinGroup, LinkType, Rule};
 
 use crate::batch::{Batch, Context};
@@ -68,7 +70,10 @@ struct Pass<'a, 'r> {
 enum Place<'a> {
     Join(MvId, &'a Rule),
     Create(&'a Rule),
-    Refused { code: &'static str, message: String },
+    Refused {
+        code: &'static str,
+        message: String,
+    },
     Nowhere,
     /// A condition failed: nothing changes.
     Unclear,
@@ -91,12 +96,15 @@ impl<'a, 'r> Pass<'a, 'r> {
     fn load(&mut self, ids: &[CsId]) -> Result<(), ReadError> {
         self.batch.load_cs(ids.iter().copied())?;
         self.know_facts(ids)?;
-        let mvs: Vec<MvId> = ids.iter().filter_map(|&id| self.batch.cs(id)?.join).map(|join| join.mv).collect();
+        let mvs: Vec<MvId> =
+            ids.iter().filter_map(|&id| self.batch.cs(id)?.join).map(|join| join.mv).collect();
         self.batch.load_mv(mvs.iter().copied())?;
         let (mut cs_keys, mut mv_keys) = (Vec::new(), Vec::new());
         for &id in ids {
             let Some(row) = self.batch.cs(id).filter(|row| row.join.is_none()) else { continue };
-            for group in self.facts.get(&id).into_iter().flat_map(|facts| &facts.rules).flat_map(|rule| &rule.join) {
+            for group in
+                self.facts.get(&id).into_iter().flat_map(|facts| &facts.rules).flat_map(|rule| &rule.join)
+            {
                 let Some(first) = group.conditions.first() else { continue };
                 for value in row.image.as_ref().get(first.connector).into_iter().flat_map(ValuesRef::iter) {
                     cs_keys.push(join_key(first.connector, value));
@@ -173,8 +181,13 @@ impl<'a, 'r> Pass<'a, 'r> {
         if row.flags.has(CsFlags::CONFLICT) {
             return Ok(()); // stays exactly as it is until an import shows it once
         }
-        let failed: Vec<String> =
-            self.facts.get(&id).into_iter().flat_map(|f| &f.failed).map(|(rule, m)| format!("rule `{}`: {m}", rule.name)).collect();
+        let failed: Vec<String> = self
+            .facts
+            .get(&id)
+            .into_iter()
+            .flat_map(|f| &f.failed)
+            .map(|(rule, m)| format!("rule `{}`: {m}", rule.name))
+            .collect();
         self.batch.heal(id, |place| place == "scope");
         if !failed.is_empty() {
             let message = format!("{}; the object stays as it is", failed.join("; "));
@@ -196,7 +209,8 @@ impl<'a, 'r> Pass<'a, 'r> {
     fn review_join(&mut self, row: CsRow, join: Join, unclear: bool) -> Result<(), ReadError> {
         self.affected.insert(join.mv);
         let Some(mv) = self.batch.mv(join.mv).cloned() else { return Ok(()) };
-        let outbound = self.ctx.rules.rule(join.rule).is_some_and(|rule| rule.direction == Direction::Outbound);
+        let outbound =
+            self.ctx.rules.rule(join.rule).is_some_and(|rule| rule.direction == Direction::Outbound);
         if outbound || join.owned {
             // A target object: its link is the outbound rules' affair. When the directory has deleted it, it goes.
             if row.flags.has(CsFlags::GONE) {
@@ -208,17 +222,20 @@ impl<'a, 'r> Pass<'a, 'r> {
             return Ok(());
         }
         let gone = row.flags.has(CsFlags::GONE);
-        let holds = !gone && (unclear || self.facts.get(&row.id).is_some_and(|facts| facts.links_to(mv.object_type)));
+        let holds =
+            !gone && (unclear || self.facts.get(&row.id).is_some_and(|facts| facts.links_to(mv.object_type)));
         let stays = !gone && self.ctx.policies.of(row.connector).stay_joined_out_of_scope;
         if holds || stays {
-            if holds && let MvState::Leaving { .. } = mv.state
+            if holds
+                && let MvState::Leaving { .. } = mv.state
                 && self.someone_keeps(mv.id, mv.object_type)?
             {
                 self.resume(mv);
             }
             return Ok(());
         }
-        let keep: Vec<CsId> = self.batch.joined(join.mv).into_iter().filter(|&other| other != row.id).collect();
+        let keep: Vec<CsId> =
+            self.batch.joined(join.mv).into_iter().filter(|&other| other != row.id).collect();
         self.know_facts(&keep)?;
         if keep.iter().any(|other| self.facts.get(other).is_some_and(|facts| facts.keeps(mv.object_type))) {
             self.leave(&row, &mv, if gone { "deleted at the source" } else { "left the scope" });
@@ -274,7 +291,11 @@ impl<'a, 'r> Pass<'a, 'r> {
     // --- newcomers ---
 
     fn place_newcomer(&mut self, row: CsRow, unclear: bool) -> Result<(), ReadError> {
-        let place = if unclear || row.flags.has(CsFlags::PROTECTED) { Place::Unclear } else { self.find_place(&row)? };
+        let place = if unclear || row.flags.has(CsFlags::PROTECTED) {
+            Place::Unclear
+        } else {
+            self.find_place(&row)?
+        };
         let refused = row.flags.has(CsFlags::REFUSED);
         match place {
             Place::Unclear => return Ok(()),
@@ -307,13 +328,19 @@ impl<'a, 'r> Pass<'a, 'r> {
     }
 
     fn find_place(&mut self, row: &CsRow) -> Result<Place<'a>, ReadError> {
-        let rules: Vec<&'a Rule> = self.facts.get(&row.id).map(|facts| facts.rules.clone()).unwrap_or_default();
+        let rules: Vec<&'a Rule> =
+            self.facts.get(&row.id).map(|facts| facts.rules.clone()).unwrap_or_default();
         for rule in rules.iter().filter(|rule| holds_link(rule)) {
             for group in &rule.join {
                 let rivals = self.rivals(row, rule, group)?;
                 if !rivals.is_empty() {
-                    let names: Vec<String> = rivals.iter().take(3).map(|r| format!("`{}`", self.label(r))).collect();
-                    let more = if rivals.len() > 3 { format!(" and {} more", rivals.len() - 3) } else { String::new() };
+                    let names: Vec<String> =
+                        rivals.iter().take(3).map(|r| format!("`{}`", self.label(r))).collect();
+                    let more = if rivals.len() > 3 {
+                        format!(" and {} more", rivals.len() - 3)
+                    } else {
+                        String::new()
+                    };
                     let message = format!(
                         "`{}` and {}{more} have the same {} and would join one metaverse object: none of them does; make the values differ, or take one out of the scope of rule `{}`",
                         self.label(row),
@@ -325,9 +352,12 @@ impl<'a, 'r> Pass<'a, 'r> {
                 }
                 let matches = self.matches(row, rule, group);
                 let [one] = matches.as_slice() else { continue };
-                let holder = self.batch.joined(*one).into_iter().filter_map(|id| self.batch.cs(id)).find(|other| {
-                    other.connector == row.connector && other.object_type == row.object_type && !other.flags.has(CsFlags::GONE)
-                });
+                let holder =
+                    self.batch.joined(*one).into_iter().filter_map(|id| self.batch.cs(id)).find(|other| {
+                        other.connector == row.connector
+                            && other.object_type == row.object_type
+                            && !other.flags.has(CsFlags::GONE)
+                    });
                 if let Some(holder) = holder {
                     let message = format!(
                         "`{}` matches the metaverse object of `{}` by {}; that object holds the place and keeps it. Make the values differ, or remove one of the two",
@@ -340,7 +370,8 @@ impl<'a, 'r> Pass<'a, 'r> {
                 return Ok(Place::Join(*one, rule));
             }
         }
-        let provision = rules.iter().find(|rule| rule.link == LinkType::Provision && rule.metaverse.is_some());
+        let provision =
+            rules.iter().find(|rule| rule.link == LinkType::Provision && rule.metaverse.is_some());
         let Some(rule) = provision else { return Ok(Place::Nowhere) };
         // A rule with join conditions provisions only what could have been joined.
         let image = row.image.as_ref();
@@ -368,7 +399,8 @@ impl<'a, 'r> Pass<'a, 'r> {
                         && !other.flags.has(CsFlags::GONE)
                         && !other.flags.has(CsFlags::CONFLICT)
                         && group.conditions.iter().all(|c| {
-                            let (a, b) = (row.image.as_ref().get(c.connector), other.image.as_ref().get(c.connector));
+                            let (a, b) =
+                                (row.image.as_ref().get(c.connector), other.image.as_ref().get(c.connector));
                             common(a, b, c.case_sensitive)
                         })
                 })
@@ -396,7 +428,8 @@ impl<'a, 'r> Pass<'a, 'r> {
                 self.batch.mv(id).is_some_and(|mv| {
                     fits(rule, mv.object_type)
                         && group.conditions.iter().all(|c| {
-                            let (a, b) = (row.image.as_ref().get(c.connector), mv.values.as_ref().get(c.metaverse));
+                            let (a, b) =
+                                (row.image.as_ref().get(c.connector), mv.values.as_ref().get(c.metaverse));
                             common(a, b, c.case_sensitive)
                         })
                 })
@@ -443,7 +476,8 @@ impl<'a, 'r> Pass<'a, 'r> {
         let joined = self.batch.joined(mv);
         self.know_facts(&joined)?;
         let Some(row) = self.batch.mv(mv).cloned() else { return Ok(()) };
-        let computed = values::compute(self.ctx, Some(&row), &self.contributors(&joined, row.object_type), Some(only));
+        let computed =
+            values::compute(self.ctx, Some(&row), &self.contributors(&joined, row.object_type), Some(only));
         if computed.raised.is_some() || matches!(row.state, MvState::Leaving { .. }) {
             return Ok(());
         }
@@ -467,7 +501,8 @@ impl<'a, 'r> Pass<'a, 'r> {
             .iter()
             .filter_map(|id| {
                 let row = self.batch.cs(*id)?;
-                let rules = self.facts.get(id)?.rules.iter().copied().filter(|rule| fits(rule, mv_type)).collect();
+                let rules =
+                    self.facts.get(id)?.rules.iter().copied().filter(|rule| fits(rule, mv_type)).collect();
                 Some(Contributor { row, dn: self.dns.get(id).map_or("", String::as_str), rules })
             })
             .collect();
@@ -489,54 +524,24 @@ impl<'a, 'r> Pass<'a, 'r> {
             .collect();
         let computed = {
             let (ctx, this) = (self.ctx, &*self);
-            let work: Vec<(&MvRow, Vec<Contributor<'_>>)> =
-                active.iter().map(|mv| (mv, this.contributors(&this.batch.joined(mv.id), mv.object_type))).collect();
-            parallel::map(ctx.threads, &work, |(mv, contributors)| values::compute(ctx, Some(mv), contributors, None))
+            let work: Vec<(&MvRow, Vec<Contributor<'_>>)> = active
+                .iter()
+                .map(|mv| (mv, this.contributors(&this.batch.joined(mv.id), mv.object_type)))
+                .collect();
+            parallel::map(ctx.threads, &work, |(mv, contributors)| {
+                values::compute(ctx, Some(mv), contributors, None)
+            })
         };
         for (mv, computed) in active.into_iter().zip(computed) {
             crate::settle::settle_values(self.ctx, &mut self.batch, mv, computed);
         }
-        self.wake_waiting()
-    }
-
-    /// Objects that wait for a join value which this batch brought into the metaverse.
-    fn wake_waiting(&mut self) -> Result<(), ReadError> {
-        let mut keys: BTreeMap<i64, ()> = BTreeMap::new();
-        for (attribute, value) in self.batch.take_gained_join_values() {
-            for rule in self.ctx.rules.rules().iter().filter(|rule| rule.direction == Direction::Inbound) {
-                for condition in rule.join.iter().flat_map(|group| &group.conditions) {
-                    if condition.metaverse == attribute {
-                        keys.insert(join_key(condition.connector, value.as_ref()), ());
-                    }
-                }
-            }
-        }
-        let missing: Vec<i64> = keys.keys().copied().filter(|key| !self.cs_by_key.contains_key(key)).collect();
-        self.read_cs_keys(missing)?;
-        let waiting: BTreeSet<CsId> = keys.keys().filter_map(|key| self.cs_by_key.get(key)).flatten().copied().collect();
-        self.batch.load_cs(waiting.iter().copied())?;
-        for id in waiting {
-            if let Some(row) = self.batch.cs(id).filter(|row| row.join.is_none()) {
-                let connector = row.connector;
-                self.batch.wake_identity(connector, id);
-            }
-        }
-        Ok(())
+        self.batch.wake_waiting(self.ctx)
     }
 
     /// Objects that were refused because of this one are judged again.
     fn wake_rivals(&mut self, row: &CsRow) -> Result<(), ReadError> {
         let keys: Vec<i64> = crate::batch::cs_keys(self.ctx, row).into_iter().collect();
-        self.read_cs_keys(keys.clone())?;
-        let rivals: BTreeSet<CsId> = keys.iter().filter_map(|key| self.cs_by_key.get(key)).flatten().copied().collect();
-        self.batch.load_cs(rivals.iter().copied())?;
-        for id in rivals {
-            if let Some(other) = self.batch.cs(id).filter(|r| r.join.is_none() && r.id != row.id) {
-                let connector = other.connector;
-                self.batch.wake_identity(connector, id);
-            }
-        }
-        Ok(())
+        self.batch.wake_unjoined(&keys)
     }
 
     // --- words ---
@@ -550,12 +555,19 @@ impl<'a, 'r> Pass<'a, 'r> {
     }
 
     fn conditions(&self, group: &JoinGroup) -> String {
-        let names: Vec<String> = group.conditions.iter().map(|c| format!("`{}`", self.ctx.attribute(c.connector))).collect();
+        let names: Vec<String> =
+            group.conditions.iter().map(|c| format!("`{}`", self.ctx.attribute(c.connector))).collect();
         names.join(" and ")
     }
 
     fn event(&mut self, mv: MvId, event: &str) {
-        let row = HistoryRow { mv, run: self.ctx.run, time: self.ctx.now, event: Some(event.to_owned()), changes: Vec::new() };
+        let row = HistoryRow {
+            mv,
+            run: self.ctx.run,
+            time: self.ctx.now,
+            event: Some(event.to_owned()),
+            changes: Vec::new(),
+        };
         self.batch.history(row);
     }
 }
@@ -571,7 +583,8 @@ fn same(a: ValueRef<'_>, b: ValueRef<'_>, case_sensitive: bool) -> bool {
         (ValueRef::String(a) | ValueRef::Reference(a), ValueRef::String(b) | ValueRef::Reference(b)) => {
             a == b || (!case_sensitive && fold_case(a) == fold_case(b))
         }
-        (ValueRef::String(text) | ValueRef::Reference(text), other) | (other, ValueRef::String(text) | ValueRef::Reference(text)) => {
+        (ValueRef::String(text) | ValueRef::Reference(text), other)
+        | (other, ValueRef::String(text) | ValueRef::Reference(text)) => {
             let other = other.to_string();
             text == other || (!case_sensitive && fold_case(text) == fold_case(&other))
         }

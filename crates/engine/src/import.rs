@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use onesync_model::{
-    Anchor, AttrId, ConnectorId, ContainerId, CsId, Dn, Entry, EntryChange, Hash128, Image, LinkChunk, LinkMode, LinkTarget,
-    Operation, join_key,
+    Anchor, AttrId, ConnectorId, ContainerId, CsId, Dn, Entry, EntryChange, Hash128, Image, LinkChunk,
+    LinkMode, LinkTarget, Operation, join_key,
 };
 
 use crate::batch::{Batch, Context};
@@ -90,8 +90,21 @@ impl Stager {
     ///
     /// # Errors
     /// When the reader fails.
-    pub fn page(&mut self, ctx: &Context<'_>, reader: &dyn Reader, entries: Vec<Entry>) -> Result<Staged, ReadError> {
-        let mut page = Page { ctx, stager: self, batch: Batch::new(reader, ctx.run)?, by_key: HashMap::new(), seen: Vec::new(), unknown: Vec::new(), taken: HashSet::new() };
+    pub fn page(
+        &mut self,
+        ctx: &Context<'_>,
+        reader: &dyn Reader,
+        entries: Vec<Entry>,
+    ) -> Result<Staged, ReadError> {
+        let mut page = Page {
+            ctx,
+            stager: self,
+            batch: Batch::new(reader, ctx.run)?,
+            by_key: HashMap::new(),
+            seen: Vec::new(),
+            unknown: Vec::new(),
+            taken: HashSet::new(),
+        };
         page.load(&entries)?;
         for entry in entries {
             page.entry(entry)?;
@@ -104,7 +117,12 @@ impl Stager {
     ///
     /// # Errors
     /// When the reader fails.
-    pub fn gone(&mut self, ctx: &Context<'_>, reader: &dyn Reader, ids: &[CsId]) -> Result<Changes, ReadError> {
+    pub fn gone(
+        &mut self,
+        ctx: &Context<'_>,
+        reader: &dyn Reader,
+        ids: &[CsId],
+    ) -> Result<Changes, ReadError> {
         let mut batch = Batch::new(reader, ctx.run)?;
         batch.load_cs(ids.iter().copied())?;
         batch.load_exports(ids.iter().copied())?;
@@ -120,7 +138,9 @@ impl Stager {
         if row.flags.has(CsFlags::GONE) {
             return;
         }
-        let confirmed = batch.export(row.id).is_some_and(|export| export.operation == Operation::Delete && export.sent.is_some());
+        let confirmed = batch
+            .export(row.id)
+            .is_some_and(|export| export.operation == Operation::Delete && export.sent.is_some());
         if confirmed {
             self.counters.confirmed += 1;
         } else {
@@ -150,7 +170,8 @@ struct Page<'a, 's, 'r> {
 impl Page<'_, '_, '_> {
     fn load(&mut self, entries: &[Entry]) -> Result<(), ReadError> {
         let connector = self.stager.connector;
-        let keys: Vec<Hash128> = entries.iter().map(|entry| CsRow::anchor_key(connector, &entry.anchor)).collect();
+        let keys: Vec<Hash128> =
+            entries.iter().map(|entry| CsRow::anchor_key(connector, &entry.anchor)).collect();
         let rows = self.batch.reader.cs_by_key(&keys)?;
         let ids: Vec<CsId> = rows.iter().map(|row| row.id).collect();
         for row in &rows {
@@ -186,9 +207,13 @@ impl Page<'_, '_, '_> {
                 self.stager.delete(self.ctx, &mut self.batch, row);
             }
             (EntryChange::Delete, None) | (EntryChange::MoreLinks, _) => {}
-            (EntryChange::Full, Some(row)) if self.stager.full && !self.taken.insert(row.id) => self.conflict(row, &entry),
+            (EntryChange::Full, Some(row)) if self.stager.full && !self.taken.insert(row.id) => {
+                self.conflict(row, &entry)
+            }
             (EntryChange::Full | EntryChange::Merge, Some(row)) => self.update(row, entry)?,
-            (EntryChange::Merge, None) if entry.object_type.is_none() || entry.dn.is_none() => self.unknown.push(entry.anchor),
+            (EntryChange::Merge, None) if entry.object_type.is_none() || entry.dn.is_none() => {
+                self.unknown.push(entry.anchor)
+            }
             (EntryChange::Full | EntryChange::Merge, None) => {
                 let id = self.add(entry, key)?;
                 self.taken.insert(id);
@@ -200,16 +225,31 @@ impl Page<'_, '_, '_> {
     /// An object that we planned to create, and that the directory shows under an anchor we do not know yet.
     fn provisioned(&mut self, entry: &Entry) -> Result<Option<CsRow>, ReadError> {
         let policy = self.ctx.policies.of(self.stager.connector);
-        let Some(attribute) = entry.object_type.and_then(|t| policy.types.get(&t)).and_then(|t| t.create_key) else { return Ok(None) };
-        let Some(value) = entry.values.get(attribute).map(|values| values.first().clone()) else { return Ok(None) };
-        let ids: Vec<CsId> = self.batch.reader.cs_by_join(&[join_key(attribute, value.as_ref())])?.into_iter().map(|(_, id)| id).collect();
+        let Some(attribute) = entry.object_type.and_then(|t| policy.types.get(&t)).and_then(|t| t.create_key)
+        else {
+            return Ok(None);
+        };
+        let Some(value) = entry.values.get(attribute).map(|values| values.first().clone()) else {
+            return Ok(None);
+        };
+        let ids: Vec<CsId> = self
+            .batch
+            .reader
+            .cs_by_join(&[join_key(attribute, value.as_ref())])?
+            .into_iter()
+            .map(|(_, id)| id)
+            .collect();
         self.batch.load_cs(ids.iter().copied())?;
         let found = ids.into_iter().filter_map(|id| self.batch.cs(id)).find(|row| {
             row.connector == self.stager.connector
                 && row.anchor.is_none()
                 && row.flags.has(CsFlags::PROVISIONED)
                 && Some(row.object_type) == entry.object_type
-                && row.image.as_ref().get(attribute).is_some_and(|values| values.iter().any(|v| v == value.as_ref()))
+                && row
+                    .image
+                    .as_ref()
+                    .get(attribute)
+                    .is_some_and(|values| values.iter().any(|v| v == value.as_ref()))
         });
         let found = found.cloned();
         if let Some(row) = &found {
@@ -277,7 +317,8 @@ impl Page<'_, '_, '_> {
                 Image::from_bag(&bag)
             }
             _ => {
-                let mut bag = if row.flags.has(CsFlags::PROVISIONED) { Default::default() } else { row.image.to_bag() };
+                let mut bag =
+                    if row.flags.has(CsFlags::PROVISIONED) { Default::default() } else { row.image.to_bag() };
                 for (attribute, values) in entry.values {
                     bag.set(attribute, Some(values));
                 }
@@ -353,20 +394,31 @@ impl Page<'_, '_, '_> {
     fn place(&mut self, dn: &str) -> Result<(Option<ContainerId>, String, Option<Hash128>), ReadError> {
         let policy = self.ctx.policies.of(self.stager.connector);
         if !policy.hierarchical {
-            let key = policy.links_by_name.then(|| CsRow::name_key(self.stager.connector, None, &onesync_model::fold_case(dn)));
+            let key = policy
+                .links_by_name
+                .then(|| CsRow::name_key(self.stager.connector, None, &onesync_model::fold_case(dn)));
             return Ok((None, dn.to_owned(), key));
         }
         let Ok(parsed) = Dn::parse(dn) else { return Ok((None, dn.to_owned(), None)) };
-        let Some((own, parents)) = parsed.rdns().split_first() else { return Ok((None, String::new(), None)) };
+        let Some((own, parents)) = parsed.rdns().split_first() else {
+            return Ok((None, String::new(), None));
+        };
         let mut container = None;
         for rdn in parents.iter().rev() {
             container = Some(self.container(container, rdn.as_str(), &rdn.normalised())?);
         }
-        let key = policy.links_by_name.then(|| CsRow::name_key(self.stager.connector, container, &own.normalised()));
+        let key = policy
+            .links_by_name
+            .then(|| CsRow::name_key(self.stager.connector, container, &own.normalised()));
         Ok((container, own.as_str().to_owned(), key))
     }
 
-    fn container(&mut self, parent: Option<ContainerId>, rdn: &str, normalised: &str) -> Result<ContainerId, ReadError> {
+    fn container(
+        &mut self,
+        parent: Option<ContainerId>,
+        rdn: &str,
+        normalised: &str,
+    ) -> Result<ContainerId, ReadError> {
         let key = (parent, normalised.to_owned());
         if let Some(&id) = self.stager.containers.get(&key) {
             return Ok(id);
@@ -383,7 +435,12 @@ impl Page<'_, '_, '_> {
             Some(row) => row.id,
             None => {
                 let id = self.batch.new_container_id();
-                self.batch.changes.containers.push(ContainerRow { id, connector, parent, rdn: rdn.to_owned() });
+                self.batch.changes.containers.push(ContainerRow {
+                    id,
+                    connector,
+                    parent,
+                    rdn: rdn.to_owned(),
+                });
                 id
             }
         };
@@ -396,7 +453,9 @@ impl Page<'_, '_, '_> {
             LinkTarget::Anchor(anchor) => CsRow::anchor_key(self.stager.connector, anchor),
             LinkTarget::Dn(dn) => match self.place(dn)? {
                 (_, _, Some(key)) => key,
-                (container, name, None) => CsRow::name_key(self.stager.connector, container, &onesync_model::fold_case(&name)),
+                (container, name, None) => {
+                    CsRow::name_key(self.stager.connector, container, &onesync_model::fold_case(&name))
+                }
             },
         })
     }
@@ -416,7 +475,8 @@ impl Page<'_, '_, '_> {
 
     fn links(&mut self, id: CsId, chunks: Vec<LinkChunk>) -> Result<(), ReadError> {
         for chunk in chunks {
-            let keys = chunk.targets.iter().map(|target| self.link_key(target)).collect::<Result<Vec<_>, _>>()?;
+            let keys =
+                chunk.targets.iter().map(|target| self.link_key(target)).collect::<Result<Vec<_>, _>>()?;
             match chunk.mode {
                 LinkMode::Replace { first, last } => {
                     let Some(open) = &mut self.stager.open else { continue };
@@ -438,9 +498,17 @@ impl Page<'_, '_, '_> {
                     }
                     let connector = self.stager.connector;
                     let name = self.ctx.attribute(chunk.attribute).to_owned();
-                    let message = format!("`{name}` could not be read completely; its values stay as they were");
+                    let message =
+                        format!("`{name}` could not be read completely; its values stay as they were");
                     self.stager.counters.errors += 1;
-                    self.batch.error(self.ctx, (id, connector), &format!("import:{name}"), "incomplete-values", message, false);
+                    self.batch.error(
+                        self.ctx,
+                        (id, connector),
+                        &format!("import:{name}"),
+                        "incomplete-values",
+                        message,
+                        false,
+                    );
                     continue;
                 }
             }
@@ -455,7 +523,8 @@ impl Page<'_, '_, '_> {
         keys.sort_unstable();
         keys.dedup();
         let sum = keys.iter().fold(Hash128::default(), |sum, &key| sum.plus(key));
-        let stored = self.batch.cs(id).and_then(|row| row.links.iter().find(|s| s.attribute == attribute).copied());
+        let stored =
+            self.batch.cs(id).and_then(|row| row.links.iter().find(|s| s.attribute == attribute).copied());
         if stored.map_or((0, Hash128::default()), |s| (s.count, s.sum)) == (keys.len() as u64, sum) {
             return Ok(());
         }
@@ -481,7 +550,13 @@ impl Page<'_, '_, '_> {
     }
 
     /// Adds and removes single link values.
-    fn change(&mut self, id: CsId, attribute: AttrId, add: Vec<Hash128>, remove: Vec<Hash128>) -> Result<(), ReadError> {
+    fn change(
+        &mut self,
+        id: CsId,
+        attribute: AttrId,
+        add: Vec<Hash128>,
+        remove: Vec<Hash128>,
+    ) -> Result<(), ReadError> {
         let have = |keys: &[Hash128]| {
             let rows: Vec<_> = keys.iter().map(|&key| (id, attribute, key)).collect();
             self.batch.reader.has_links(&rows)
@@ -511,7 +586,13 @@ impl Page<'_, '_, '_> {
         self.write_links(id, attribute, added, removed)
     }
 
-    fn write_links(&mut self, id: CsId, attribute: AttrId, mut added: Vec<Hash128>, mut removed: Vec<Hash128>) -> Result<(), ReadError> {
+    fn write_links(
+        &mut self,
+        id: CsId,
+        attribute: AttrId,
+        mut added: Vec<Hash128>,
+        mut removed: Vec<Hash128>,
+    ) -> Result<(), ReadError> {
         added.sort_unstable();
         added.dedup();
         removed.sort_unstable();
@@ -595,4 +676,3 @@ fn flags(before: CsFlags, entry: &onesync_model::EntryFlags) -> CsFlags {
 fn reason(entry: &onesync_model::EntryFlags) -> Option<String> {
     entry.protected.clone().or_else(|| entry.mastered_elsewhere.clone())
 }
-

@@ -38,6 +38,6 @@ pub use policy::{ConnectorPolicy, Deprovision, Policies, TypePolicy};
 pub use protect::{Guarded, Hold, Limit, Limits, Numbers, judge, suspect};
 pub use reader::{JoinedIn, ReadError, Reader};
 pub use state::{
-    AgendaRow, AttributeChange, Cause, ChangeState, ContainerRow, CsFlags, CsRow, ErrorRow, ExportLinkRow, ExportRow,
-    HistoryRow, Join, LinkPick, LinkSum, MvRow, MvState, Retained, Work,
+    AgendaRow, AttributeChange, Cause, ChangeState, ContainerRow, CsFlags, CsRow, ErrorRow, ExportLinkRow,
+    ExportRow, HistoryRow, Join, LinkPick, LinkSum, MvRow, MvState, Retained, Work,
 };

@@ -70,7 +70,9 @@ impl Links<'_, '_> {
             }
             Work::CsLinks(owner, attribute) => {
                 self.batch.load_cs([owner])?;
-                let Some(mv) = self.batch.cs(owner).and_then(|row| row.join).map(|join| join.mv) else { return Ok(()) };
+                let Some(mv) = self.batch.cs(owner).and_then(|row| row.join).map(|join| join.mv) else {
+                    return Ok(());
+                };
                 self.batch.load_mv([mv])?;
                 for picked in self.picked_by(mv, owner, attribute) {
                     self.whole.insert((mv, picked));
@@ -81,7 +83,9 @@ impl Links<'_, '_> {
             }
             Work::CsLink(owner, attribute, key) => {
                 self.batch.load_cs([owner])?;
-                let Some(mv) = self.batch.cs(owner).and_then(|row| row.join).map(|join| join.mv) else { return Ok(()) };
+                let Some(mv) = self.batch.cs(owner).and_then(|row| row.join).map(|join| join.mv) else {
+                    return Ok(());
+                };
                 self.batch.load_mv([mv])?;
                 for (_, target, target_mv) in self.reader.link_targets(&[key])? {
                     if let Some(target_mv) = target_mv {
@@ -115,7 +119,12 @@ impl Links<'_, '_> {
     }
 
     /// Everything in the same connector space that points at a key.
-    fn spread_referrers(&mut self, key: Hash128, target: CsId, target_mv: Option<MvId>) -> Result<(), ReadError> {
+    fn spread_referrers(
+        &mut self,
+        key: Hash128,
+        target: CsId,
+        target_mv: Option<MvId>,
+    ) -> Result<(), ReadError> {
         let mut after = None;
         loop {
             let page = self.reader.referrers(key, after, PAGE)?;
@@ -153,17 +162,33 @@ impl Links<'_, '_> {
     /// The metaverse attributes for which a source attribute of an object was picked.
     fn picked_by(&self, mv: MvId, source: CsId, source_attribute: AttrId) -> Vec<AttrId> {
         let picks = self.batch.mv(mv).map(|row| row.picks.as_slice()).unwrap_or_default();
-        picks.iter().filter(|p| p.source == source && p.source_attribute == source_attribute).map(|p| p.attribute).collect()
+        picks
+            .iter()
+            .filter(|p| p.source == source && p.source_attribute == source_attribute)
+            .map(|p| p.attribute)
+            .collect()
     }
 
     /// The metaverse attributes that flow into an attribute of a target object.
     fn flowing_to(&mut self, mv: MvId, target: CsId, attribute: AttrId) -> Result<Vec<AttrId>, ReadError> {
         let Some(connector) = self.batch.cs(target).map(|row| row.connector) else {
             self.batch.load_cs([target])?;
-            let Some(connector) = self.batch.cs(target).map(|row| row.connector) else { return Ok(Vec::new()) };
-            return Ok(self.out_flows(mv, connector)?.iter().filter(|(_, to)| *to == attribute).map(|(from, _)| *from).collect());
+            let Some(connector) = self.batch.cs(target).map(|row| row.connector) else {
+                return Ok(Vec::new());
+            };
+            return Ok(self
+                .out_flows(mv, connector)?
+                .iter()
+                .filter(|(_, to)| *to == attribute)
+                .map(|(from, _)| *from)
+                .collect());
         };
-        Ok(self.out_flows(mv, connector)?.iter().filter(|(_, to)| *to == attribute).map(|(from, _)| *from).collect())
+        Ok(self
+            .out_flows(mv, connector)?
+            .iter()
+            .filter(|(_, to)| *to == attribute)
+            .map(|(from, _)| *from)
+            .collect())
     }
 
     /// The link flows from an object to a connector: those of the rules in scope, the first per target attribute.
@@ -174,7 +199,13 @@ impl Links<'_, '_> {
         self.batch.load_mv([mv])?;
         let Some(row) = self.batch.mv(mv).cloned() else { return Ok(Vec::new()) };
         let mut flows: OutFlows = Vec::new();
-        let owner = self.batch.joined(mv).into_iter().filter_map(|id| self.batch.cs(id)).find(|cs| cs.connector == connector).cloned();
+        let owner = self
+            .batch
+            .joined(mv)
+            .into_iter()
+            .filter_map(|id| self.batch.cs(id))
+            .find(|cs| cs.connector == connector)
+            .cloned();
         let policy = self.ctx.policies.of(connector);
         let open = owner.as_ref().is_some_and(|owner| {
             policy.writable
@@ -263,7 +294,11 @@ impl Links<'_, '_> {
             }
             for (&connector, by_mv) in &keys {
                 let Some(targets) = by_mv.get(&target) else { continue };
-                let flows: OutFlows = self.out_flows(owner, connector)?.into_iter().filter(|(from, _)| *from == attribute).collect();
+                let flows: OutFlows = self
+                    .out_flows(owner, connector)?
+                    .into_iter()
+                    .filter(|(from, _)| *from == attribute)
+                    .collect();
                 let Some(owner_cs) = self.target_of(owner, connector) else { continue };
                 for (_, to) in flows {
                     for joined in targets {
@@ -277,24 +312,49 @@ impl Links<'_, '_> {
     }
 
     fn target_of(&self, mv: MvId, connector: ConnectorId) -> Option<CsId> {
-        self.batch.joined(mv).into_iter().find(|&id| self.batch.cs(id).is_some_and(|row| row.connector == connector))
+        self.batch
+            .joined(mv)
+            .into_iter()
+            .find(|&id| self.batch.cs(id).is_some_and(|row| row.connector == connector))
     }
 
     /// Compares one link value of a target object with what it should be.
-    fn owe(&mut self, connector: ConnectorId, owner: CsId, attribute: AttrId, target: JoinedIn, wanted: bool) -> Result<(), ReadError> {
-        let keys: Vec<_> = target.key.into_iter().chain(target.name_key).map(|key| (owner, attribute, key)).collect();
+    fn owe(
+        &mut self,
+        connector: ConnectorId,
+        owner: CsId,
+        attribute: AttrId,
+        target: JoinedIn,
+        wanted: bool,
+    ) -> Result<(), ReadError> {
+        let keys: Vec<_> =
+            target.key.into_iter().chain(target.name_key).map(|key| (owner, attribute, key)).collect();
         let held = self.reader.has_links(&keys)?.into_iter().any(|hit| hit);
         let known = self.reader.export_links_by_key(&[(owner, attribute, target.cs)])?.into_iter().next();
         self.settle(connector, (owner, attribute, target.cs), held, wanted, known);
         Ok(())
     }
 
-    fn settle(&mut self, connector: ConnectorId, key: (CsId, AttrId, CsId), held: bool, wanted: bool, known: Option<ExportLinkRow>) {
-        let flying = known.as_ref().filter(|k| matches!(k.state, ChangeState::Sent | ChangeState::Sending)).map(|k| k.add);
+    fn settle(
+        &mut self,
+        connector: ConnectorId,
+        key: (CsId, AttrId, CsId),
+        held: bool,
+        wanted: bool,
+        known: Option<ExportLinkRow>,
+    ) {
+        let flying = known
+            .as_ref()
+            .filter(|k| matches!(k.state, ChangeState::Sent | ChangeState::Sending))
+            .map(|k| k.add);
         if flying.unwrap_or(held) == wanted {
             match known {
-                Some(known) if flying.is_none() => self.batch.changes.export_links_deleted.push((known.owner, known.attribute, known.target)),
-                Some(known) if held == wanted => self.batch.changes.export_links_deleted.push((known.owner, known.attribute, known.target)),
+                Some(known) if flying.is_none() => {
+                    self.batch.changes.export_links_deleted.push((known.owner, known.attribute, known.target))
+                }
+                Some(known) if held == wanted => {
+                    self.batch.changes.export_links_deleted.push((known.owner, known.attribute, known.target))
+                }
                 _ => {}
             }
             return;
@@ -322,7 +382,11 @@ impl Links<'_, '_> {
         let values: Vec<_> = std::mem::take(&mut self.values).into_iter().collect();
         self.batch.load_cs(values.iter().flat_map(|&(owner, _, target)| [owner, target]))?;
         for (owner, attribute, target) in values {
-            let Some((connector, mv)) = self.batch.cs(owner).and_then(|row| Some((row.connector, row.join?.mv))) else { continue };
+            let Some((connector, mv)) =
+                self.batch.cs(owner).and_then(|row| Some((row.connector, row.join?.mv)))
+            else {
+                continue;
+            };
             let Some(row) = self.batch.cs(target) else { continue };
             let (key, target_mv) = (row.key(), row.join.map(|join| join.mv));
             let name_key = self.reader.name_key(&[target])?.into_iter().map(|(_, key)| key).next();
@@ -370,9 +434,11 @@ impl Links<'_, '_> {
             wanted.extend(self.all_mv_links(owner, attribute)?); // a leaving object keeps what it has
         }
         let known: HashSet<MvId> = self.all_mv_links(owner, attribute)?.into_iter().collect();
-        let added = wanted.iter().filter(|target| !known.contains(target)).map(|&target| (owner, attribute, target));
+        let added =
+            wanted.iter().filter(|target| !known.contains(target)).map(|&target| (owner, attribute, target));
         self.batch.changes.mv_links_added.extend(added);
-        let mut removed: Vec<_> = known.iter().filter(|t| !wanted.contains(t)).map(|&t| (owner, attribute, t)).collect();
+        let mut removed: Vec<_> =
+            known.iter().filter(|t| !wanted.contains(t)).map(|&t| (owner, attribute, t)).collect();
         removed.sort_unstable();
         self.batch.changes.mv_links_removed.extend(removed);
         for &connector in self.ctx.rules.connector_order() {
@@ -388,7 +454,12 @@ impl Links<'_, '_> {
     fn all_mv_links(&self, owner: MvId, attribute: AttrId) -> Result<Vec<MvId>, ReadError> {
         let mut out: Vec<MvId> = Vec::new();
         loop {
-            let page = self.reader.mv_links(owner, attribute, out.last().copied().unwrap_or(MvId(i64::MIN)), PAGE)?;
+            let page = self.reader.mv_links(
+                owner,
+                attribute,
+                out.last().copied().unwrap_or(MvId(i64::MIN)),
+                PAGE,
+            )?;
             if page.is_empty() {
                 return Ok(out);
             }
@@ -396,7 +467,13 @@ impl Links<'_, '_> {
         }
     }
 
-    fn whole_target(&mut self, connector: ConnectorId, owner: CsId, attribute: AttrId, wanted: &BTreeSet<MvId>) -> Result<(), ReadError> {
+    fn whole_target(
+        &mut self,
+        connector: ConnectorId,
+        owner: CsId,
+        attribute: AttrId,
+        wanted: &BTreeSet<MvId>,
+    ) -> Result<(), ReadError> {
         let mut held: HashSet<Hash128> = HashSet::new();
         let mut after = None;
         loop {
@@ -416,7 +493,10 @@ impl Links<'_, '_> {
         let wanted: Vec<MvId> = wanted.iter().copied().collect();
         for chunk in wanted.chunks(PAGE) {
             for joined in self.reader.joined_in(connector, chunk)? {
-                let holds = [joined.key, joined.name_key].into_iter().flatten().fold(false, |any, key| held.remove(&key) | any);
+                let holds = [joined.key, joined.name_key]
+                    .into_iter()
+                    .flatten()
+                    .fold(false, |any, key| held.remove(&key) | any);
                 let planned = known.remove(&joined.cs);
                 self.settle(connector, (owner, attribute, joined.cs), holds, true, planned);
             }

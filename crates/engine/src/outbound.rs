@@ -7,7 +7,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use onesync_model::{AttrId, Bag, ConnectorId, CsId, Image, MvId, Operation, RuleId, Time, TypeId, Value, Values, ValuesRef, join_key};
+use onesync_model::{
+    AttrId, Bag, ConnectorId, CsId, Image, MvId, Operation, RuleId, Time, TypeId, Value, Values, ValuesRef,
+    join_key,
+};
 use onesync_rules::{Direction, FlowSource, JoinGroup, LinkType, Rule};
 
 use crate::batch::{Batch, Context, MvSource};
@@ -16,7 +19,9 @@ use crate::identity::common;
 use crate::policy::{ConnectorPolicy, Deprovision, TypePolicy};
 use crate::reader::{ReadError, Reader};
 use crate::resolve::{Resolved, collect, groups, resolve, seed};
-use crate::state::{AttributeChange, ChangeState, CsFlags, CsRow, ExportRow, HistoryRow, Join, MvRow, MvState, Work};
+use crate::state::{
+    AttributeChange, ChangeState, CsFlags, CsRow, ExportRow, HistoryRow, Join, MvRow, MvState, Work,
+};
 use crate::{Changes, parallel};
 
 /// Recomputes what is owed to all targets for metaverse objects that are on the agenda.
@@ -34,6 +39,7 @@ pub fn outbound(ctx: &Context<'_>, reader: &dyn Reader, ids: &[MvId]) -> Result<
         pass.batch.done(Work::Outbound(id));
     }
     pass.flow_all()?;
+    pass.batch.wake_waiting(ctx)?;
     Ok(pass.batch.finish(ctx))
 }
 
@@ -52,13 +58,20 @@ impl<'a> Outbound<'a, '_> {
             let joined = self.batch.joined(id);
             let Some(mv) = self.batch.mv(id) else { continue };
             for (connector, rules) in self.ctx.rules.outbound(mv.object_type) {
-                let existing = joined.iter().copied().find(|&cs| self.batch.cs(cs).is_some_and(|row| row.connector == connector));
+                let existing = joined
+                    .iter()
+                    .copied()
+                    .find(|&cs| self.batch.cs(cs).is_some_and(|row| row.connector == connector));
                 targets.extend(existing);
                 if existing.is_some() {
                     continue;
                 }
-                for condition in rules.flat_map(|rule| &rule.join).filter_map(|group| group.conditions.first()) {
-                    for value in mv.values.as_ref().get(condition.metaverse).into_iter().flat_map(ValuesRef::iter) {
+                for condition in
+                    rules.flat_map(|rule| &rule.join).filter_map(|group| group.conditions.first())
+                {
+                    for value in
+                        mv.values.as_ref().get(condition.metaverse).into_iter().flat_map(ValuesRef::iter)
+                    {
                         keys.push(join_key(condition.connector, value));
                     }
                 }
@@ -77,7 +90,8 @@ impl<'a> Outbound<'a, '_> {
 
     fn object(&mut self, id: MvId) -> Result<(), ReadError> {
         let Some(mv) = self.batch.mv(id).cloned() else { return Ok(()) };
-        let connectors: Vec<ConnectorId> = self.ctx.rules.outbound(mv.object_type).map(|(connector, _)| connector).collect();
+        let connectors: Vec<ConnectorId> =
+            self.ctx.rules.outbound(mv.object_type).map(|(connector, _)| connector).collect();
         for connector in connectors {
             self.target(&mv, connector)?;
         }
@@ -103,6 +117,7 @@ impl<'a> Outbound<'a, '_> {
             }
         }
         self.event(mv.id, "deleted");
+        self.batch.join_values_lost(self.ctx, mv);
         self.batch.wake(Work::MvTarget(mv.id));
         self.batch.delete_mv(mv.id);
     }
@@ -110,10 +125,19 @@ impl<'a> Outbound<'a, '_> {
     fn target(&mut self, mv: &MvRow, connector: ConnectorId) -> Result<(), ReadError> {
         let policy = self.ctx.policies.of(connector);
         let scoped = in_scope(self.ctx, self.batch.reader, mv, connector)?;
-        let existing: Vec<CsRow> =
-            self.batch.joined(mv.id).into_iter().filter_map(|id| self.batch.cs(id)).filter(|row| row.connector == connector).cloned().collect();
+        let existing: Vec<CsRow> = self
+            .batch
+            .joined(mv.id)
+            .into_iter()
+            .filter_map(|id| self.batch.cs(id))
+            .filter(|row| row.connector == connector)
+            .cloned()
+            .collect();
         let is_source = |row: &CsRow| {
-            let inbound = row.join.and_then(|join| self.ctx.rules.rule(join.rule)).is_some_and(|r| r.direction == Direction::Inbound);
+            let inbound = row
+                .join
+                .and_then(|join| self.ctx.rules.rule(join.rule))
+                .is_some_and(|r| r.direction == Direction::Inbound);
             inbound && !row.join.is_some_and(|join| join.owned)
         };
         if let Some((rule, message)) = &scoped.failed {
@@ -140,7 +164,12 @@ impl<'a> Outbound<'a, '_> {
         if let Some(rule) = linking
             && !kept
             && mv.state == MvState::Active
-            && !self.batch.joined(mv.id).into_iter().filter_map(|id| self.batch.cs(id)).any(|row| row.connector == connector)
+            && !self
+                .batch
+                .joined(mv.id)
+                .into_iter()
+                .filter_map(|id| self.batch.cs(id))
+                .any(|row| row.connector == connector)
         {
             self.connect(mv, connector, rule.object, &scoped.rules)?;
         }
@@ -148,8 +177,15 @@ impl<'a> Outbound<'a, '_> {
     }
 
     /// Finds the object at the target, or plans to create it.
-    fn connect(&mut self, mv: &MvRow, connector: ConnectorId, object_type: TypeId, rules: &[&'a Rule]) -> Result<(), ReadError> {
-        let candidates: Vec<&'a Rule> = rules.iter().copied().filter(|rule| rule.object == object_type && holds_link(rule)).collect();
+    fn connect(
+        &mut self,
+        mv: &MvRow,
+        connector: ConnectorId,
+        object_type: TypeId,
+        rules: &[&'a Rule],
+    ) -> Result<(), ReadError> {
+        let candidates: Vec<&'a Rule> =
+            rules.iter().copied().filter(|rule| rule.object == object_type && holds_link(rule)).collect();
         for rule in &candidates {
             for group in &rule.join {
                 let matches = self.matches(mv, connector, object_type, group);
@@ -164,19 +200,34 @@ impl<'a> Outbound<'a, '_> {
                 let refusal = if row.flags.has(CsFlags::PROTECTED) {
                     Some(format!("it is protected ({})", row.reason.as_deref().unwrap_or("by configuration")))
                 } else {
-                    row.join.filter(|join| join.mv != mv.id).map(|_| "it belongs to another object already".to_owned())
+                    row.join
+                        .filter(|join| join.mv != mv.id)
+                        .map(|_| "it belongs to another object already".to_owned())
                 };
                 if let Some(why) = refusal {
                     self.conflict(mv, connector, &matches, &why);
                     return Ok(());
                 }
-                self.event(mv.id, &format!("joined {}: {} by rule `{}`", self.ctx.policies.of(connector).name, row.name, rule.name));
+                self.event(
+                    mv.id,
+                    &format!(
+                        "joined {}: {} by rule `{}`",
+                        self.ctx.policies.of(connector).name,
+                        row.name,
+                        rule.name
+                    ),
+                );
                 self.attach(mv.id, row, rule.id);
                 return Ok(());
             }
         }
-        let Some(rule) = candidates.iter().find(|rule| rule.link == LinkType::Provision) else { return Ok(()) };
-        self.event(mv.id, &format!("provisioned to {} by rule `{}`", self.ctx.policies.of(connector).name, rule.name));
+        let Some(rule) = candidates.iter().find(|rule| rule.link == LinkType::Provision) else {
+            return Ok(());
+        };
+        self.event(
+            mv.id,
+            &format!("provisioned to {} by rule `{}`", self.ctx.policies.of(connector).name, rule.name),
+        );
         let row = CsRow {
             id: self.batch.new_cs_id(),
             connector,
@@ -198,7 +249,11 @@ impl<'a> Outbound<'a, '_> {
     fn attach(&mut self, mv: MvId, row: CsRow, rule: RuleId) {
         let id = row.id;
         let flags = row.flags.with(CsFlags::REFUSED, false);
-        self.batch.put_cs(CsRow { join: Some(Join { mv, rule, run: self.ctx.run, owned: true }), flags, ..row });
+        self.batch.put_cs(CsRow {
+            join: Some(Join { mv, rule, run: self.ctx.run, owned: true }),
+            flags,
+            ..row
+        });
         self.batch.wake(Work::Target(id));
         self.wake_links(mv);
     }
@@ -213,7 +268,13 @@ impl<'a> Outbound<'a, '_> {
         self.batch.wake(Work::MvTarget(mv));
     }
 
-    fn matches(&self, mv: &MvRow, connector: ConnectorId, object_type: TypeId, group: &JoinGroup) -> Vec<CsId> {
+    fn matches(
+        &self,
+        mv: &MvRow,
+        connector: ConnectorId,
+        object_type: TypeId,
+        group: &JoinGroup,
+    ) -> Vec<CsId> {
         let Some(first) = group.conditions.first() else { return Vec::new() };
         let mut ids = BTreeSet::new();
         for value in mv.values.as_ref().get(first.metaverse).into_iter().flat_map(ValuesRef::iter) {
@@ -226,7 +287,11 @@ impl<'a> Outbound<'a, '_> {
                     && !row.flags.has(CsFlags::GONE)
                     && !row.flags.has(CsFlags::CONFLICT)
                     && group.conditions.iter().all(|c| {
-                        common(row.image.as_ref().get(c.connector), mv.values.as_ref().get(c.metaverse), c.case_sensitive)
+                        common(
+                            row.image.as_ref().get(c.connector),
+                            mv.values.as_ref().get(c.metaverse),
+                            c.case_sensitive,
+                        )
                     })
             })
         });
@@ -234,8 +299,12 @@ impl<'a> Outbound<'a, '_> {
     }
 
     fn conflict(&mut self, mv: &MvRow, connector: ConnectorId, matches: &[CsId], why: &str) {
-        let names: Vec<String> =
-            matches.iter().take(3).filter_map(|&id| self.batch.cs(id)).map(|row| format!("`{}`", row.name)).collect();
+        let names: Vec<String> = matches
+            .iter()
+            .take(3)
+            .filter_map(|&id| self.batch.cs(id))
+            .map(|row| format!("`{}`", row.name))
+            .collect();
         let target = &self.ctx.policies.of(connector).name;
         let sources: Vec<(CsId, ConnectorId, String)> = self
             .batch
@@ -258,7 +327,9 @@ impl<'a> Outbound<'a, '_> {
         let rules = policy.object_type(row.object_type);
         let export = self.batch.export(row.id).cloned();
         let never_sent = row.flags.has(CsFlags::PROVISIONED)
-            && export.as_ref().is_none_or(|e| matches!(e.state, ChangeState::Pending | ChangeState::Refused) && e.sent.is_none());
+            && export.as_ref().is_none_or(|e| {
+                matches!(e.state, ChangeState::Pending | ChangeState::Refused) && e.sent.is_none()
+            });
         let owned = row.join.is_some_and(|join| join.owned);
         if never_sent {
             self.batch.delete_export(row.id);
@@ -266,7 +337,12 @@ impl<'a> Outbound<'a, '_> {
             self.batch.delete_cs(row.id);
             return;
         }
-        if !owned || rules.unwritable || !policy.writable || row.flags.has(CsFlags::MASTERED_ELSEWHERE) || row.flags.has(CsFlags::PROTECTED) {
+        if !owned
+            || rules.unwritable
+            || !policy.writable
+            || row.flags.has(CsFlags::MASTERED_ELSEWHERE)
+            || row.flags.has(CsFlags::PROTECTED)
+        {
             self.disconnect(mv, row);
             return;
         }
@@ -285,7 +361,9 @@ impl<'a> Outbound<'a, '_> {
                 return;
             }
             Deprovision::Disable => (true, None),
-            Deprovision::DisableThenDelete { after_seconds } => (true, Some(since.plus_seconds(after_seconds))),
+            Deprovision::DisableThenDelete { after_seconds } => {
+                (true, Some(since.plus_seconds(after_seconds)))
+            }
             Deprovision::Delete { after_seconds } => (false, Some(since.plus_seconds(after_seconds))),
         };
         let kinds = ExportRow::KIND_LEAVER | if deleted { 0 } else { ExportRow::KIND_LEFT_SCOPE };
@@ -327,7 +405,10 @@ impl<'a> Outbound<'a, '_> {
     }
 
     fn disconnect(&mut self, mv: &MvRow, row: CsRow) {
-        self.event(mv.id, &format!("disconnected from {}: {}", self.ctx.policies.of(row.connector).name, row.name));
+        self.event(
+            mv.id,
+            &format!("disconnected from {}: {}", self.ctx.policies.of(row.connector).name, row.name),
+        );
         self.batch.delete_export(row.id);
         self.batch.wake(Work::Target(row.id));
         self.batch.wake(Work::MvTarget(mv.id));
@@ -345,13 +426,18 @@ impl<'a> Outbound<'a, '_> {
             counts: BTreeMap<AttrId, u64>,
         }
         let mut jobs: Vec<Job<'a>> = Vec::new();
-        let mvs: Vec<MvRow> = self.batch.loaded_mvs().into_iter().filter(|mv| mv.state == MvState::Active).collect();
+        let mvs: Vec<MvRow> =
+            self.batch.loaded_mvs().into_iter().filter(|mv| mv.state == MvState::Active).collect();
         let mut targets = Vec::new();
         for mv in mvs {
             for id in self.batch.joined(mv.id) {
                 let Some(row) = self.batch.cs(id).cloned() else { continue };
                 let policy = self.ctx.policies.of(row.connector);
-                if !self.ctx.rules.outbound_for(row.connector, mv.object_type).any(|rule| rule.object == row.object_type)
+                if !self
+                    .ctx
+                    .rules
+                    .outbound_for(row.connector, mv.object_type)
+                    .any(|rule| rule.object == row.object_type)
                     || row.flags.has(CsFlags::MASTERED_ELSEWHERE)
                     || row.flags.has(CsFlags::GONE)
                     || row.flags.has(CsFlags::CONFLICT)
@@ -360,7 +446,9 @@ impl<'a> Outbound<'a, '_> {
                     continue;
                 }
                 let scoped = in_scope(self.ctx, self.batch.reader, &mv, row.connector)?;
-                if scoped.failed.is_some() || !scoped.rules.iter().any(|rule| holds_link(rule) && rule.object == row.object_type) {
+                if scoped.failed.is_some()
+                    || !scoped.rules.iter().any(|rule| holds_link(rule) && rule.object == row.object_type)
+                {
                     continue;
                 }
                 let rules = scoped.rules.into_iter().filter(|rule| rule.object == row.object_type).collect();
@@ -370,7 +458,8 @@ impl<'a> Outbound<'a, '_> {
         }
         self.batch.load_exports(targets)?;
         let ctx = self.ctx;
-        let computed = parallel::map(ctx.threads, &jobs, |job| flow(ctx, &job.mv, &job.row, &job.rules, &job.counts));
+        let computed =
+            parallel::map(ctx.threads, &jobs, |job| flow(ctx, &job.mv, &job.row, &job.rules, &job.counts));
         for (job, flows) in jobs.into_iter().zip(computed) {
             self.settle(job.row, flows);
         }
@@ -384,11 +473,28 @@ impl<'a> Outbound<'a, '_> {
             let name = self.ctx.attribute(*attribute);
             let alarm = name.eq_ignore_ascii_case("accountEnabled");
             let message = format!("`{name}`: {message}; the target keeps what it has");
-            self.batch.error(self.ctx, (id, connector), &format!("flow:{name}"), "flow-failed", message, alarm);
+            self.batch.error(
+                self.ctx,
+                (id, connector),
+                &format!("flow:{name}"),
+                "flow-failed",
+                message,
+                alarm,
+            );
         }
         if let Some((attribute, message)) = &flows.raised {
-            let message = format!("`{}`: {message}; nothing of this object is exported", self.ctx.attribute(*attribute));
-            self.batch.error(self.ctx, (id, connector), "object", "sync-rule-error-function-triggered", message, false);
+            let message = format!(
+                "`{}`: {message}; nothing of this object is exported",
+                self.ctx.attribute(*attribute)
+            );
+            self.batch.error(
+                self.ctx,
+                (id, connector),
+                "object",
+                "sync-rule-error-function-triggered",
+                message,
+                false,
+            );
             // What was planned before rests on values that are withheld now.
             match self.batch.export(id).cloned() {
                 Some(mut known) if known.changes.iter().any(|c| c.state == ChangeState::Sent) => {
@@ -407,7 +513,13 @@ impl<'a> Outbound<'a, '_> {
     }
 
     fn event(&mut self, mv: MvId, event: &str) {
-        let row = HistoryRow { mv, run: self.ctx.run, time: self.ctx.now, event: Some(event.to_owned()), changes: Vec::new() };
+        let row = HistoryRow {
+            mv,
+            run: self.ctx.run,
+            time: self.ctx.now,
+            event: Some(event.to_owned()),
+            changes: Vec::new(),
+        };
         self.batch.history(row);
     }
 }
@@ -420,7 +532,12 @@ pub(crate) struct Scoped<'a> {
 }
 
 /// Evaluates the scopes of the outbound rules to one connector.
-pub(crate) fn in_scope<'a>(ctx: &Context<'a>, reader: &dyn Reader, mv: &MvRow, connector: ConnectorId) -> Result<Scoped<'a>, ReadError> {
+pub(crate) fn in_scope<'a>(
+    ctx: &Context<'a>,
+    reader: &dyn Reader,
+    mv: &MvRow,
+    connector: ConnectorId,
+) -> Result<Scoped<'a>, ReadError> {
     let mut counts = BTreeMap::new();
     for rule in ctx.rules.outbound_for(connector, mv.object_type) {
         let flows = rule.flows.iter().filter_map(|flow| flow.program()).flat_map(|program| program.links());
@@ -465,10 +582,17 @@ struct Flows {
     raised: Option<(AttrId, String)>,
 }
 
-fn flow(ctx: &Context<'_>, mv: &MvRow, row: &CsRow, rules: &[&Rule], counts: &BTreeMap<AttrId, u64>) -> Flows {
+fn flow(
+    ctx: &Context<'_>,
+    mv: &MvRow,
+    row: &CsRow,
+    rules: &[&Rule],
+    counts: &BTreeMap<AttrId, u64>,
+) -> Flows {
     let provisioned = row.flags.has(CsFlags::PROVISIONED);
     let target = (!provisioned).then_some(row);
-    let source = MvSource { row: mv, target, link_counts: counts, parameters: ctx.rules.parameters(row.connector) };
+    let source =
+        MvSource { row: mv, target, link_counts: counts, parameters: ctx.rules.parameters(row.connector) };
     let policy = ctx.policies.of(row.connector);
     let mut out = Flows::default();
     let candidates = collect(&[rules]);
@@ -477,11 +601,19 @@ fn flow(ctx: &Context<'_>, mv: &MvRow, row: &CsRow, rules: &[&Rule], counts: &BT
         if policy.link_attributes.contains(&attribute) {
             continue;
         }
-        let present = |attribute| target.and_then(|row| row.image.as_ref().get(attribute)).and_then(ValuesRef::to_values);
+        let present = |attribute| {
+            target.and_then(|row| row.image.as_ref().get(attribute)).and_then(ValuesRef::to_values)
+        };
         let resolved = resolve(
             group,
             ctx.now,
-            |c| if c.flow.program().is_some() { seed(&mv.guid.0, ctx.attribute(attribute), &c.rule.name) } else { 0 },
+            |c| {
+                if c.flow.program().is_some() {
+                    seed(&mv.guid.0, ctx.attribute(attribute), &c.rule.name)
+                } else {
+                    0
+                }
+            },
             |_| &source,
             |_| present(attribute),
             &mut valid_until,
@@ -521,11 +653,17 @@ fn plan_update(
 ) {
     let known = batch.export(row.id).cloned();
     let adding = row.flags.has(CsFlags::PROVISIONED);
-    let in_flight = known.as_ref().is_some_and(|k| k.operation == Operation::Add && k.state != ChangeState::Pending && k.sent.is_some());
+    let in_flight = known.as_ref().is_some_and(|k| {
+        k.operation == Operation::Add && k.state != ChangeState::Pending && k.sent.is_some()
+    });
     let empty = Image::empty();
     let image = if adding { &empty } else { &row.image };
-    let earlier: BTreeMap<AttrId, &AttributeChange> =
-        known.iter().filter(|k| k.operation != Operation::Delete).flat_map(|k| &k.changes).map(|c| (c.attribute, c)).collect();
+    let earlier: BTreeMap<AttrId, &AttributeChange> = known
+        .iter()
+        .filter(|k| k.operation != Operation::Delete)
+        .flat_map(|k| &k.changes)
+        .map(|c| (c.attribute, c))
+        .collect();
     let mut changes = Vec::new();
     let mut kinds = kinds;
     for (&attribute, want) in &wanted {
@@ -557,14 +695,19 @@ fn plan_update(
         if !adding && want.values.is_none() {
             kinds |= ExportRow::KIND_EMPTY;
         }
-        if !adding && rules.disable.as_ref().is_some_and(|(a, off)| *a == attribute && is(want.values.as_ref(), off)) {
+        if !adding
+            && rules.disable.as_ref().is_some_and(|(a, off)| *a == attribute && is(want.values.as_ref(), off))
+        {
             kinds |= ExportRow::KIND_DISABLE;
         }
     }
     // A failed flow leaves its attribute alone; what is on its way and no longer wanted is still waited for.
     for (attribute, change) in &earlier {
         let isolated = failed.is_some_and(|failed| failed.contains(attribute));
-        if !wanted.contains_key(attribute) && (change.state == ChangeState::Sent || change.state == ChangeState::Sending) && !isolated {
+        if !wanted.contains_key(attribute)
+            && (change.state == ChangeState::Sent || change.state == ChangeState::Sending)
+            && !isolated
+        {
             changes.push((*change).clone());
         }
     }
@@ -580,11 +723,21 @@ fn plan_update(
         let key = rules.create_key.and_then(|key| wanted.get(&key)).and_then(|w| w.values.as_ref());
         name_newcomer(batch, row, rules, &wanted, key);
         // An attribute that a new object needs and whose flow failed makes the object wait.
-        let missing: Vec<&str> =
-            failed.into_iter().flatten().filter(|a| rules.required.contains(a)).map(|a| ctx.attribute(*a)).collect();
+        let missing: Vec<&str> = failed
+            .into_iter()
+            .flatten()
+            .filter(|a| rules.required.contains(a))
+            .map(|a| ctx.attribute(*a))
+            .collect();
         if !missing.is_empty() || (rules.create_key.is_some() && key.is_none() && !rules.unwritable) {
-            let what = if missing.is_empty() { rules.create_key.map_or("", |key| ctx.attribute(key)).to_owned() } else { missing.join("`, `") };
-            let message = format!("`{what}` is needed to create the object and has no value: the object waits; correct it at the source");
+            let what = if missing.is_empty() {
+                rules.create_key.map_or("", |key| ctx.attribute(key)).to_owned()
+            } else {
+                missing.join("`, `")
+            };
+            let message = format!(
+                "`{what}` is needed to create the object and has no value: the object waits; correct it at the source"
+            );
             batch.error(ctx, (row.id, row.connector), "required", "missing-required", message, false);
             batch.delete_export(row.id);
             return;
@@ -628,8 +781,18 @@ fn plan_update(
 }
 
 /// Gives an object that is to be created its name to show, and the key by which it will be recognised.
-fn name_newcomer(batch: &mut Batch<'_>, row: &CsRow, rules: &TypePolicy, wanted: &BTreeMap<AttrId, Wanted>, key: Option<&Values>) {
-    let name = rules.name.and_then(|name| wanted.get(&name)).and_then(|w| w.values.as_ref()).map(|v| v.first().to_string());
+fn name_newcomer(
+    batch: &mut Batch<'_>,
+    row: &CsRow,
+    rules: &TypePolicy,
+    wanted: &BTreeMap<AttrId, Wanted>,
+    key: Option<&Values>,
+) {
+    let name = rules
+        .name
+        .and_then(|name| wanted.get(&name))
+        .and_then(|w| w.values.as_ref())
+        .map(|v| v.first().to_string());
     let mut image = Bag::new();
     if let (Some(attribute), Some(values)) = (rules.create_key, key) {
         image.set(attribute, Some(values.clone()));

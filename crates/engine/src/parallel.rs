@@ -11,8 +11,10 @@ pub(crate) fn map<T: Sync, R: Send>(threads: usize, items: &[T], f: impl Fn(&T) 
     }
     let share = items.len().div_ceil(threads);
     std::thread::scope(|scope| {
-        let workers: Vec<_> =
-            items.chunks(share).map(|chunk| scope.spawn(|| chunk.iter().map(&f).collect::<Vec<R>>())).collect();
+        let workers: Vec<_> = items
+            .chunks(share)
+            .map(|chunk| scope.spawn(|| chunk.iter().map(&f).collect::<Vec<R>>()))
+            .collect();
         workers
             .into_iter()
             .flat_map(|worker| match worker.join() {
@@ -30,7 +32,10 @@ mod tests {
     fn results_keep_the_order_of_the_items() {
         let items: Vec<u32> = (0..1000).collect();
         for threads in 1..5 {
-            assert_eq!(super::map(threads, &items, |n| n * 2), items.iter().map(|n| n * 2).collect::<Vec<_>>());
+            assert_eq!(
+                super::map(threads, &items, |n| n * 2),
+                items.iter().map(|n| n * 2).collect::<Vec<_>>()
+            );
         }
     }
 }

@@ -127,8 +127,16 @@ pub fn judge(limits: &Limits, object_type: TypeId, guarded: Guarded, numbers: Nu
         return None;
     }
     // Windows count what was exported before; the population they are measured by was larger by as much.
-    let day = limits.day.allows(numbers.population.saturating_add(if guarded == Guarded::Delete { numbers.day } else { 0 }));
-    let week = limits.week.allows(numbers.population.saturating_add(if guarded == Guarded::Delete { numbers.week } else { 0 }));
+    let day = limits.day.allows(numbers.population.saturating_add(if guarded == Guarded::Delete {
+        numbers.day
+    } else {
+        0
+    }));
+    let week = limits.week.allows(numbers.population.saturating_add(if guarded == Guarded::Delete {
+        numbers.week
+    } else {
+        0
+    }));
     let what = guarded.as_str();
     let reason = if numbers.pending > day {
         format!("{} {what} in one run, {day} allowed (of {})", numbers.pending, numbers.population)
@@ -152,8 +160,9 @@ pub fn suspect(known: u64, gone: u64, share_percent: u64, at_least: u64) -> Opti
     if gone == known {
         return Some(format!("it shows none of the {known} objects known before"));
     }
-    (gone.saturating_mul(100) > known.saturating_mul(share_percent))
-        .then(|| format!("{gone} of the {known} objects known before are missing, more than {share_percent} percent"))
+    (gone.saturating_mul(100) > known.saturating_mul(share_percent)).then(|| {
+        format!("{gone} of the {known} objects known before are missing, more than {share_percent} percent")
+    })
 }
 
 #[cfg(test)]

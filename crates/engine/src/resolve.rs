@@ -49,7 +49,9 @@ pub(crate) fn collect<'a>(sources: &[&[&'a Rule]]) -> Vec<Candidate<'a>> {
 }
 
 /// Splits candidates into the groups of their target attributes.
-pub(crate) fn groups<'c, 'a>(all: &'c [Candidate<'a>]) -> impl Iterator<Item = (AttrId, &'c [Candidate<'a>])> {
+pub(crate) fn groups<'c, 'a>(
+    all: &'c [Candidate<'a>],
+) -> impl Iterator<Item = (AttrId, &'c [Candidate<'a>])> {
     all.chunk_by(|a, b| a.flow.target == b.flow.target).filter_map(|g| g.first().map(|c| (c.flow.target, g)))
 }
 

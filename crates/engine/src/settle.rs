@@ -25,8 +25,16 @@ pub(crate) fn settle_values(ctx: &Context<'_>, batch: &mut Batch<'_>, mv: MvRow,
     }
     if let Some((cs, attribute, message)) = &computed.raised {
         if let Some(connector) = batch.cs(*cs).map(|row| row.connector) {
-            let message = format!("`{}`: {message}; nothing of this object changes", ctx.attribute(*attribute));
-            batch.error(ctx, (*cs, connector), "object", "sync-rule-error-function-triggered", message, false);
+            let message =
+                format!("`{}`: {message}; nothing of this object changes", ctx.attribute(*attribute));
+            batch.error(
+                ctx,
+                (*cs, connector),
+                "object",
+                "sync-rule-error-function-triggered",
+                message,
+                false,
+            );
         }
         return;
     }
@@ -48,7 +56,7 @@ pub(crate) fn settle_values(ctx: &Context<'_>, batch: &mut Batch<'_>, mv: MvRow,
         batch.wake(Work::Outbound(id));
     }
     if !changes.is_empty() {
-        batch.gained_join_values(ctx, &changes);
+        batch.join_values_changed(ctx, &changes);
         batch.history(HistoryRow { mv: id, run: ctx.run, time: ctx.now, event: None, changes });
     }
     batch.put_mv(MvRow { values: computed.values, causes: computed.causes, picks: computed.picks, ..mv });
@@ -58,7 +66,8 @@ pub(crate) fn settle_values(ctx: &Context<'_>, batch: &mut Batch<'_>, mv: MvRow,
 pub(crate) type Difference = (AttrId, Option<Values>, Option<Values>, Option<RuleId>);
 
 fn differences(before: Option<&MvRow>, computed: &Computed) -> Vec<Difference> {
-    let rules: BTreeMap<AttrId, RuleId> = computed.causes.iter().rev().map(|c| (c.attribute, c.rule)).collect();
+    let rules: BTreeMap<AttrId, RuleId> =
+        computed.causes.iter().rev().map(|c| (c.attribute, c.rule)).collect();
     let mut out = Vec::new();
     let mut old = before.map(|row| row.values.as_ref().iter()).into_iter().flatten().peekable();
     let mut new = computed.values.as_ref().iter().peekable();
@@ -93,7 +102,10 @@ pub(crate) fn has_target(batch: &Batch<'_>, ctx: &Context<'_>, mv: MvId) -> bool
     batch.joined(mv).into_iter().filter_map(|id| batch.cs(id)).any(|row| {
         row.join.is_some_and(|join| {
             join.owned
-                || ctx.rules.rule(join.rule).is_some_and(|rule| rule.direction == onesync_rules::Direction::Outbound)
+                || ctx
+                    .rules
+                    .rule(join.rule)
+                    .is_some_and(|rule| rule.direction == onesync_rules::Direction::Outbound)
         })
     })
 }

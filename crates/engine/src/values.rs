@@ -34,7 +34,12 @@ pub(crate) struct Computed {
 }
 
 /// Computes all values, or only those of `only`, of an object whose contributors come ordered by anchor.
-pub(crate) fn compute(ctx: &Context<'_>, before: Option<&MvRow>, contributors: &[Contributor<'_>], only: Option<&[AttrId]>) -> Computed {
+pub(crate) fn compute(
+    ctx: &Context<'_>,
+    before: Option<&MvRow>,
+    contributors: &[Contributor<'_>],
+    only: Option<&[AttrId]>,
+) -> Computed {
     let sources: Vec<CsSource<'_>> = contributors
         .iter()
         .map(|c| CsSource { row: c.row, dn: c.dn, parameters: ctx.rules.parameters(c.row.connector) })
@@ -70,16 +75,26 @@ pub(crate) fn compute(ctx: &Context<'_>, before: Option<&MvRow>, contributors: &
             Resolved::Values { values, from, once } => {
                 for index in from {
                     if let Some(candidate) = group.get(index) {
-                        let retained = if once && candidate.flow.once { Retained::Once } else { Retained::No };
-                        out.causes.push(old.cause(ctx, attribute, &values, candidate.rule.id, source_of(index), retained));
+                        let retained =
+                            if once && candidate.flow.once { Retained::Once } else { Retained::No };
+                        out.causes.push(old.cause(
+                            ctx,
+                            attribute,
+                            &values,
+                            candidate.rule.id,
+                            source_of(index),
+                            retained,
+                        ));
                     }
                 }
                 bag.set(attribute, Some(values));
             }
-            Resolved::Links(links) => out.picks.extend(links.into_iter().filter_map(|(index, source_attribute)| {
-                let rule = group.get(index)?.rule.id;
-                Some(LinkPick { attribute, source: source_of(index), source_attribute, rule })
-            })),
+            Resolved::Links(links) => {
+                out.picks.extend(links.into_iter().filter_map(|(index, source_attribute)| {
+                    let rule = group.get(index)?.rule.id;
+                    Some(LinkPick { attribute, source: source_of(index), source_attribute, rule })
+                }))
+            }
             Resolved::Absent => {}
             Resolved::Keep => old.keep(attribute, &mut bag, &mut out),
             Resolved::Failed { from, message } => {
@@ -141,7 +156,15 @@ impl<'a> Old<'a> {
     }
 
     /// The cause of a value; one that stays equal keeps the run that first gave it.
-    fn cause(&self, ctx: &Context<'_>, attribute: AttrId, values: &Values, rule: RuleId, source: CsId, retained: Retained) -> Cause {
+    fn cause(
+        &self,
+        ctx: &Context<'_>,
+        attribute: AttrId,
+        values: &Values,
+        rule: RuleId,
+        source: CsId,
+        retained: Retained,
+    ) -> Cause {
         let known = self.causes(attribute).iter().find(|cause| cause.rule == rule && cause.source == source);
         let run = match known {
             Some(known) if self.values(attribute).as_ref() == Some(values) => known.run,

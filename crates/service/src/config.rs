@@ -165,16 +165,27 @@ impl TypeFile {
         let seconds = |fallback: i64| grace.unwrap_or(fallback);
         Ok(match self.deprovision.as_deref() {
             None => match (default, grace) {
-                (Deprovision::DisableThenDelete { .. }, Some(after_seconds)) => Deprovision::DisableThenDelete { after_seconds },
+                (Deprovision::DisableThenDelete { .. }, Some(after_seconds)) => {
+                    Deprovision::DisableThenDelete { after_seconds }
+                }
                 (other, None) => other,
-                (_, Some(_)) => return Err("`grace` needs `deprovision = \"delete\"` or `\"disable-then-delete\"` beside it".into()),
+                (_, Some(_)) => {
+                    return Err(
+                        "`grace` needs `deprovision = \"delete\"` or `\"disable-then-delete\"` beside it"
+                            .into(),
+                    );
+                }
             },
             Some("disconnect") => Deprovision::Disconnect,
             Some("disable") => Deprovision::Disable,
-            Some("disable-then-delete") => Deprovision::DisableThenDelete { after_seconds: seconds(GRACE_SECONDS) },
+            Some("disable-then-delete") => {
+                Deprovision::DisableThenDelete { after_seconds: seconds(GRACE_SECONDS) }
+            }
             Some("delete") => Deprovision::Delete { after_seconds: seconds(0) },
             Some(other) => {
-                return Err(format!("`{other}` is no way to deprovision: write disconnect, disable, disable-then-delete or delete"));
+                return Err(format!(
+                    "`{other}` is no way to deprovision: write disconnect, disable, disable-then-delete or delete"
+                ));
             }
         })
     }
@@ -184,7 +195,10 @@ impl TypeFile {
     pub fn limits(&self) -> Limits {
         let file = self.limits.clone().unwrap_or_default();
         let default = Limits::default();
-        Limits { day: file.day.map_or(default.day, Limit::from), week: file.week.map_or(default.week, Limit::from) }
+        Limits {
+            day: file.day.map_or(default.day, Limit::from),
+            week: file.week.map_or(default.week, Limit::from),
+        }
     }
 }
 
@@ -241,11 +255,17 @@ pub fn read_folder(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>, ServiceEr
             let size = entry.metadata().map_err(|e| file_error(&entry.path(), e))?.len();
             if size > FILE_BYTES_MAX || files.len() >= FILES_MAX {
                 return Err(ServiceError::config(
-                    format!("{} is too large, or there are more than {FILES_MAX} files", entry.path().display()),
+                    format!(
+                        "{} is too large, or there are more than {FILES_MAX} files",
+                        entry.path().display()
+                    ),
                     "is this the folder of a configuration?",
                 ));
             }
-            files.insert(format!("{part}/{name}"), std::fs::read(entry.path()).map_err(|e| file_error(&entry.path(), e))?);
+            files.insert(
+                format!("{part}/{name}"),
+                std::fs::read(entry.path()).map_err(|e| file_error(&entry.path(), e))?,
+            );
         }
     }
     Ok(files)
@@ -290,7 +310,10 @@ impl Configuration {
             }
         }
         if !mistakes.is_empty() {
-            return Err(ServiceError::config(mistakes.join("\n"), "correct the files named above; nothing was changed"));
+            return Err(ServiceError::config(
+                mistakes.join("\n"),
+                "correct the files named above; nothing was changed",
+            ));
         }
         out.connectors.sort_by(|a, b| (a.rank, &a.name).cmp(&(b.rank, &b.name)));
         out.files = files;
@@ -300,7 +323,9 @@ impl Configuration {
     /// The hash that tells versions apart.
     #[must_use]
     pub fn hash(&self) -> Hash128 {
-        self.files.iter().fold(Hash128::default(), |sum, (path, bytes)| sum.plus(hash128(&[path.as_bytes(), bytes])))
+        self.files
+            .iter()
+            .fold(Hash128::default(), |sum, (path, bytes)| sum.plus(hash128(&[path.as_bytes(), bytes])))
     }
 }
 

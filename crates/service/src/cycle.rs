@@ -92,7 +92,12 @@ impl CycleReport {
 
     fn fail(&mut self, connector: &ConnectorHandle, step: Step, error: &ServiceError) {
         self.status = self.status.max(Some(error.status()));
-        self.failures.push((connector.name().to_owned(), step.as_str().to_owned(), error.to_string(), error.hint().map(str::to_owned)));
+        self.failures.push((
+            connector.name().to_owned(),
+            step.as_str().to_owned(),
+            error.to_string(),
+            error.hint().map(str::to_owned),
+        ));
     }
 }
 
@@ -101,16 +106,29 @@ impl Service {
     ///
     /// # Errors
     /// When the step fails.
-    pub async fn run_step(&self, connector: &str, step: Step, progress: &(dyn Fn(Progress) + Sync)) -> Result<RunReport, ServiceError> {
+    pub async fn run_step(
+        &self,
+        connector: &str,
+        step: Step,
+        progress: &(dyn Fn(Progress) + Sync),
+    ) -> Result<RunReport, ServiceError> {
         let runtime = self.runtime()?;
         let connector = runtime.connector(connector)?;
         self.step(&runtime, connector, step, progress).await
     }
 
-    async fn step(&self, runtime: &Runtime, connector: &ConnectorHandle, step: Step, progress: &(dyn Fn(Progress) + Sync)) -> Result<RunReport, ServiceError> {
+    async fn step(
+        &self,
+        runtime: &Runtime,
+        connector: &ConnectorHandle,
+        step: Step,
+        progress: &(dyn Fn(Progress) + Sync),
+    ) -> Result<RunReport, ServiceError> {
         match step {
             Step::FullImport | Step::DeltaImport => self.import(runtime, connector, step, progress).await,
-            Step::FullSync | Step::DeltaSync => tokio::task::block_in_place(|| self.sync(runtime, connector, step, progress)),
+            Step::FullSync | Step::DeltaSync => {
+                tokio::task::block_in_place(|| self.sync(runtime, connector, step, progress))
+            }
             Step::Export => self.export(runtime, connector, progress).await,
         }
     }
@@ -119,7 +137,11 @@ impl Service {
     ///
     /// # Errors
     /// When the database fails, or no configuration is applied.
-    pub async fn cycle(&self, kind: CycleKind, progress: &(dyn Fn(Progress) + Sync)) -> Result<CycleReport, ServiceError> {
+    pub async fn cycle(
+        &self,
+        kind: CycleKind,
+        progress: &(dyn Fn(Progress) + Sync),
+    ) -> Result<CycleReport, ServiceError> {
         let began = std::time::Instant::now();
         let runtime = self.runtime()?;
         let mut report = CycleReport::default();
@@ -129,7 +151,9 @@ impl Service {
         for connector in &runtime.connectors {
             match self.step(&runtime, connector, import, progress).await {
                 Ok(run) => report.take(run),
-                Err(error @ (ServiceError::Store(_) | ServiceError::Read(_) | ServiceError::Internal(_))) => return Err(error),
+                Err(error @ (ServiceError::Store(_) | ServiceError::Read(_) | ServiceError::Internal(_))) => {
+                    return Err(error);
+                }
                 Err(error) => {
                     failed.insert(connector.id.0);
                     report.fail(connector, import, &error);
@@ -147,7 +171,9 @@ impl Service {
             for connector in runtime.connectors.iter().filter(|c| exported.contains(&c.id.0)) {
                 match self.step(&runtime, connector, Step::DeltaImport, progress).await {
                     Ok(run) => report.take(run),
-                    Err(error @ (ServiceError::Store(_) | ServiceError::Read(_) | ServiceError::Internal(_))) => return Err(error),
+                    Err(
+                        error @ (ServiceError::Store(_) | ServiceError::Read(_) | ServiceError::Internal(_)),
+                    ) => return Err(error),
                     Err(error) => {
                         failed.insert(connector.id.0);
                         report.fail(connector, Step::DeltaImport, &error);
@@ -164,10 +190,20 @@ impl Service {
     }
 
     /// Exports to every connector that may be written and has something due; gives those where something was written.
-    async fn export_round(&self, runtime: &Runtime, failed: &mut BTreeSet<u32>, report: &mut CycleReport, progress: &(dyn Fn(Progress) + Sync)) -> Result<BTreeSet<u32>, ServiceError> {
+    async fn export_round(
+        &self,
+        runtime: &Runtime,
+        failed: &mut BTreeSet<u32>,
+        report: &mut CycleReport,
+        progress: &(dyn Fn(Progress) + Sync),
+    ) -> Result<BTreeSet<u32>, ServiceError> {
         let mut exported = BTreeSet::new();
         for connector in &runtime.connectors {
-            if !connector.capabilities.export || failed.contains(&connector.id.0) || self.is_staging(connector)? || !self.has_due_exports(connector)? {
+            if !connector.capabilities.export
+                || failed.contains(&connector.id.0)
+                || self.is_staging(connector)?
+                || !self.has_due_exports(connector)?
+            {
                 continue;
             }
             match self.step(runtime, connector, Step::Export, progress).await {
@@ -178,7 +214,9 @@ impl Service {
                     }
                     report.take(run);
                 }
-                Err(error @ (ServiceError::Store(_) | ServiceError::Read(_) | ServiceError::Internal(_))) => return Err(error),
+                Err(error @ (ServiceError::Store(_) | ServiceError::Read(_) | ServiceError::Internal(_))) => {
+                    return Err(error);
+                }
                 Err(error) => {
                     failed.insert(connector.id.0);
                     report.fail(connector, Step::Export, &error);

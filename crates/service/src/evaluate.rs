@@ -40,20 +40,39 @@ impl Source for Given {
 ///
 /// # Errors
 /// When the expression does not compile, or the attributes, parameters or time cannot be read.
-pub fn eval(expression: &str, attributes: &str, parameters: &str, now: &str, kind: &str) -> Result<Json, ServiceError> {
+pub fn eval(
+    expression: &str,
+    attributes: &str,
+    parameters: &str,
+    now: &str,
+    kind: &str,
+) -> Result<Json, ServiceError> {
     let object = |text: &str, what: &str| -> Result<serde_json::Map<String, Json>, ServiceError> {
-        serde_json::from_str(text).map_err(|error| ServiceError::usage(format!("{what} are no JSON object: {error}"), "write e.g. '{\"sn\": \"Meier\"}'"))
+        serde_json::from_str(text).map_err(|error| {
+            ServiceError::usage(
+                format!("{what} are no JSON object: {error}"),
+                "write e.g. '{\"sn\": \"Meier\"}'",
+            )
+        })
     };
     let mut names = Names::new();
     let attributes = object(attributes, "attributes")?;
     let dn = attributes.get("dn").and_then(Json::as_str).map(str::to_owned);
-    let bag = bag_from_json(&attributes, |name| names.intern(name)).map_err(|error| ServiceError::usage(error.to_string(), "see docs/reference.md, values in JSON"))?;
-    let parameters = object(parameters, "parameters")?.into_iter().filter_map(|(name, value)| Some((name, value.as_str()?.to_owned()))).collect();
-    let now: Time = now.parse().map_err(|_| ServiceError::usage(format!("`{now}` is no time"), "write RFC 3339, e.g. 2026-01-31T00:00:00Z"))?;
+    let bag = bag_from_json(&attributes, |name| names.intern(name))
+        .map_err(|error| ServiceError::usage(error.to_string(), "see docs/reference.md, values in JSON"))?;
+    let parameters = object(parameters, "parameters")?
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value.as_str()?.to_owned())))
+        .collect();
+    let now: Time = now.parse().map_err(|_| {
+        ServiceError::usage(format!("`{now}` is no time"), "write RFC 3339, e.g. 2026-01-31T00:00:00Z")
+    })?;
     let kind = match kind {
         "inbound" => Kind::Inbound,
         "outbound" => Kind::Outbound,
-        other => return Err(ServiceError::usage(format!("`{other}` is no kind"), "write inbound or outbound")),
+        other => {
+            return Err(ServiceError::usage(format!("`{other}` is no kind"), "write inbound or outbound"));
+        }
     };
     let mut context = Context { names: &mut names, schema: None, kind };
     let program = onesync_expr::compile(expression, &mut context).map_err(|found| {
@@ -75,7 +94,11 @@ pub fn eval(expression: &str, attributes: &str, parameters: &str, now: &str, kin
             Outcome::Null => Json::Null,
             Outcome::AuthoritativeNull => json!({"$literal": "AuthoritativeNull"}),
             Outcome::IgnoreThisFlow => json!({"$literal": "IgnoreThisFlow"}),
-            Outcome::Link(attribute) => source.values(attribute).and_then(ValuesRef::to_values).as_ref().map_or(Json::Null, values_to_json),
+            Outcome::Link(attribute) => source
+                .values(attribute)
+                .and_then(ValuesRef::to_values)
+                .as_ref()
+                .map_or(Json::Null, values_to_json),
         },
         Err(EvalError::Raised(message)) => json!({"$error": message}),
         Err(error) => json!({"$error": error.to_string()}),

@@ -2,8 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use onesync_connectors::{ConnectorError, CreateKey, ErrorClass, ExportBatch, ExportItem, ExportOutcome, ExportResult, LinkExport, Marker};
-use onesync_engine::{Answer, ChangeState, Changes, ExportLinkRow, ExportRow, Guarded, Outcome, Outgoing, Refusal};
+use onesync_connectors::{
+    ConnectorError, CreateKey, ErrorClass, ExportBatch, ExportItem, ExportOutcome, ExportResult, LinkExport,
+    Marker,
+};
+use onesync_engine::{
+    Answer, ChangeState, Changes, ExportLinkRow, ExportRow, Guarded, Outcome, Outgoing, Refusal,
+};
 use onesync_model::{AttrId, CsId, Operation, RunId, TypeId};
 use onesync_store::{ExportFilter, ExportedRow, ServiceChanges};
 use serde::Serialize;
@@ -46,7 +51,12 @@ impl Service {
     ///
     /// # Errors
     /// [`Status::Held`] when exports are off, the directory is another installation's, or this server is fenced.
-    pub async fn export(&self, runtime: &Runtime, connector: &ConnectorHandle, progress: &(dyn Fn(Progress) + Sync)) -> Result<RunReport, ServiceError> {
+    pub async fn export(
+        &self,
+        runtime: &Runtime,
+        connector: &ConnectorHandle,
+        progress: &(dyn Fn(Progress) + Sync),
+    ) -> Result<RunReport, ServiceError> {
         self.may_export(connector).await?;
         self.recover_exports(runtime, connector).await?;
         progress(Progress::Begin { connector: connector.name().to_owned(), step: Step::Export });
@@ -55,11 +65,13 @@ impl Service {
             Ok(held) => held,
             Err(error) => return self.fail_run(run, error),
         };
-        let mut counters = StepCounters { held: held.iter().map(|group| group.deletes).sum(), ..StepCounters::default() };
+        let mut counters =
+            StepCounters { held: held.iter().map(|group| group.deletes).sum(), ..StepCounters::default() };
         if let Err(error) = self.send_all(runtime, connector, &run, &mut counters, progress).await {
             return self.fail_run(run, error);
         }
-        let remarks = held.iter().map(|group| format!("held: {} ({})", group.reason, group.object_type)).collect();
+        let remarks =
+            held.iter().map(|group| format!("held: {} ({})", group.reason, group.object_type)).collect();
         let outcome = if counters.held > 0 {
             ("completed-held", Status::Held)
         } else if counters.errors > 0 {
@@ -77,18 +89,27 @@ impl Service {
         let failed = |error| ServiceError::connector(connector.name(), error);
         if !connector.capabilities.export {
             return Err(ServiceError::usage(
-                format!("connector `{}` only reads: what rules compute for it is shown by `pending` and never written", connector.name()),
+                format!(
+                    "connector `{}` only reads: what rules compute for it is shown by `pending` and never written",
+                    connector.name()
+                ),
                 "export to another connector",
             ));
         }
         if self.is_staging(connector)? {
             return Err(ServiceError::held(
                 format!("`{}` is in staging: nothing is exported", connector.name()),
-                format!("look at `onesync staging plan {0}`, then run `onesync staging off {0} --plan HASH`", connector.name()),
+                format!(
+                    "look at `onesync staging plan {0}`, then run `onesync staging off {0} --plan HASH`",
+                    connector.name()
+                ),
             ));
         }
         if let Some(obstacle) = connector.connector.export_obstacle().await.map_err(failed)? {
-            return Err(ServiceError::held(format!("nothing is exported to `{}`: {obstacle}", connector.name()), "see docs/graph.md, coexistence"));
+            return Err(ServiceError::held(
+                format!("nothing is exported to `{}`: {obstacle}", connector.name()),
+                "see docs/graph.md, coexistence",
+            ));
         }
         self.claim(connector).await
     }
@@ -107,17 +128,37 @@ impl Service {
             }
             None => connector.connector.set_marker(&ours).await.map_err(failed),
             Some(there) => Err(ServiceError::held(
-                format!("`{}` belongs to installation {} (epoch {}), this is {} (epoch {})", connector.name(), there.installation, there.epoch, ours.installation, ours.epoch),
+                format!(
+                    "`{}` belongs to installation {} (epoch {}), this is {} (epoch {})",
+                    connector.name(),
+                    there.installation,
+                    there.epoch,
+                    ours.installation,
+                    ours.epoch
+                ),
                 "one installation writes to a tenant: stop the other one, or take its place with `onesync activate`",
             )),
         }
     }
 
-    async fn send_all(&self, runtime: &Runtime, connector: &ConnectorHandle, run: &OpenRun, counters: &mut StepCounters, progress: &(dyn Fn(Progress) + Sync)) -> Result<(), ServiceError> {
+    async fn send_all(
+        &self,
+        runtime: &Runtime,
+        connector: &ConnectorHandle,
+        run: &OpenRun,
+        counters: &mut StepCounters,
+        progress: &(dyn Fn(Progress) + Sync),
+    ) -> Result<(), ServiceError> {
         let mut failed = 0;
         let mut after: Option<(Operation, TypeId, CsId)> = None;
         loop {
-            let due = self.store().reader()?.due_exports(connector.id, &connector.write_order, self.now(), after, PAGE)?;
+            let due = self.store().reader()?.due_exports(
+                connector.id,
+                &connector.write_order,
+                self.now(),
+                after,
+                PAGE,
+            )?;
             let Some(last) = due.last() else { break };
             after = Some((last.operation, last.object_type, last.cs));
             for chunk in due.chunks(connector.capabilities.export_batch_max.max(1)) {
@@ -131,7 +172,11 @@ impl Service {
             let due = self.store().reader()?.due_export_links(connector.id, self.now(), after, LINKS_PAGE)?;
             let Some(last) = due.last() else { return Ok(()) };
             after = Some((last.owner, last.attribute, last.target));
-            for batch in link_batches(&due, connector.capabilities.export_batch_max.max(1), connector.capabilities.export_links_max.max(1)) {
+            for batch in link_batches(
+                &due,
+                connector.capabilities.export_batch_max.max(1),
+                connector.capabilities.export_links_max.max(1),
+            ) {
                 self.send(runtime, connector, run, &[], &batch, counters, &mut failed).await?;
                 progress(Progress::At { done: counters.links, of: None });
             }
@@ -139,7 +184,16 @@ impl Service {
     }
 
     #[allow(clippy::too_many_arguments)]
-    async fn send(&self, runtime: &Runtime, connector: &ConnectorHandle, run: &OpenRun, ids: &[CsId], links: &[ExportLinkRow], counters: &mut StepCounters, failed: &mut u32) -> Result<(), ServiceError> {
+    async fn send(
+        &self,
+        runtime: &Runtime,
+        connector: &ConnectorHandle,
+        run: &OpenRun,
+        ids: &[CsId],
+        links: &[ExportLinkRow],
+        counters: &mut StepCounters,
+        failed: &mut u32,
+    ) -> Result<(), ServiceError> {
         self.claim(connector).await?;
         let ctx = self.context(runtime, run.id);
         let (changes, outgoing) = {
@@ -153,7 +207,11 @@ impl Service {
         let mut seed = [0u8; 32];
         aws_lc_rs::rand::fill(&mut seed).map_err(|_| onesync_vault::VaultError::Random)?;
         let items = split_items(&outgoing, connector.capabilities.export_links_max.max(1));
-        let batch = ExportBatch { items: items.iter().map(|(_, item)| item.clone()).collect(), epoch: self.epoch(), seed };
+        let batch = ExportBatch {
+            items: items.iter().map(|(_, item)| item.clone()).collect(),
+            epoch: self.epoch(),
+            seed,
+        };
         let results = match connector.connector.export(batch).await {
             Ok(results) => {
                 *failed = 0;
@@ -161,8 +219,16 @@ impl Service {
             }
             Err(error) => {
                 *failed += 1;
-                let results = items.iter().map(|_| ExportResult { outcome: ExportOutcome::Failed(error.clone()), refused: Vec::new() }).collect();
-                if *failed >= FAILED_BATCHES_MAX || matches!(error.class, ErrorClass::Configuration | ErrorClass::Fatal) {
+                let results = items
+                    .iter()
+                    .map(|_| ExportResult {
+                        outcome: ExportOutcome::Failed(error.clone()),
+                        refused: Vec::new(),
+                    })
+                    .collect();
+                if *failed >= FAILED_BATCHES_MAX
+                    || matches!(error.class, ErrorClass::Configuration | ErrorClass::Fatal)
+                {
                     let answers = answers(&outgoing, &items, results);
                     self.settle(runtime, connector, run.id, &answers, counters)?;
                     return Err(ServiceError::connector(connector.name(), error));
@@ -174,7 +240,14 @@ impl Service {
         self.settle(runtime, connector, run.id, &answers, counters)
     }
 
-    fn settle(&self, runtime: &Runtime, connector: &ConnectorHandle, run: RunId, answers: &[(Outgoing, Answer)], counters: &mut StepCounters) -> Result<(), ServiceError> {
+    fn settle(
+        &self,
+        runtime: &Runtime,
+        connector: &ConnectorHandle,
+        run: RunId,
+        answers: &[(Outgoing, Answer)],
+        counters: &mut StepCounters,
+    ) -> Result<(), ServiceError> {
         let ctx = self.context(runtime, run);
         let changes = {
             let reader = self.store().reader()?;
@@ -207,13 +280,30 @@ impl Service {
                 Outcome::Failed { .. } | Outcome::Unknown => counters.errors += 1,
             }
         }
-        let exported = exported.into_iter().map(|((object_type, kind), count)| ExportedRow { connector: connector.id, object_type, kind, hour, count }).collect();
-        self.store().write(self.epoch(), &changes, &ServiceChanges { exported, ..ServiceChanges::default() })?;
+        let exported = exported
+            .into_iter()
+            .map(|((object_type, kind), count)| ExportedRow {
+                connector: connector.id,
+                object_type,
+                kind,
+                hour,
+                count,
+            })
+            .collect();
+        self.store().write(
+            self.epoch(),
+            &changes,
+            &ServiceChanges { exported, ..ServiceChanges::default() },
+        )?;
         Ok(())
     }
 
     /// Decides about what was being sent when the server stopped.
-    pub(crate) async fn recover_exports(&self, runtime: &Runtime, connector: &ConnectorHandle) -> Result<(), ServiceError> {
+    pub(crate) async fn recover_exports(
+        &self,
+        runtime: &Runtime,
+        connector: &ConnectorHandle,
+    ) -> Result<(), ServiceError> {
         let (sending, links) = {
             let reader = self.store().reader()?;
             (reader.sending_exports(connector.id)?, reader.sending_export_links(connector.id)?)
@@ -225,22 +315,46 @@ impl Service {
             .iter()
             .enumerate()
             .filter(|(_, row)| row.operation == Operation::Add)
-            .filter_map(|(at, row)| Some((at, CreateKey { object_type: row.object_type, key: row.create_key.clone()? })))
+            .filter_map(|(at, row)| {
+                Some((at, CreateKey { object_type: row.object_type, key: row.create_key.clone()? }))
+            })
             .collect();
         let keys: Vec<CreateKey> = asked.iter().map(|(_, key)| key.clone()).collect();
-        let found = if keys.is_empty() { Vec::new() } else { connector.connector.find_created(&keys).await.map_err(|e| ServiceError::connector(connector.name(), e))? };
+        let found = if keys.is_empty() {
+            Vec::new()
+        } else {
+            connector
+                .connector
+                .find_created(&keys)
+                .await
+                .map_err(|e| ServiceError::connector(connector.name(), e))?
+        };
         let by_index: BTreeMap<usize, _> = asked.into_iter().map(|(at, _)| at).zip(found).collect();
-        let rows: Vec<(ExportRow, _)> = sending.into_iter().enumerate().map(|(at, row)| (row, by_index.get(&at).cloned().flatten())).collect();
+        let rows: Vec<(ExportRow, _)> = sending
+            .into_iter()
+            .enumerate()
+            .map(|(at, row)| (row, by_index.get(&at).cloned().flatten()))
+            .collect();
         let changes = {
             let reader = self.store().reader()?;
             onesync_engine::recover(&self.context(runtime, RunId(0)), &*reader, &rows, &links)?
         };
-        tracing::info!(connector = connector.name(), items = rows.len(), links = links.len(), "what was being sent when the server stopped was looked up");
+        tracing::info!(
+            connector = connector.name(),
+            items = rows.len(),
+            links = links.len(),
+            "what was being sent when the server stopped was looked up"
+        );
         Ok(self.store().apply(self.epoch(), &changes)?)
     }
 
     /// What was sent longer ago than the settling time and never seen is sent again, or isolated.
-    pub(crate) fn overdue_exports(&self, runtime: &Runtime, connector: &ConnectorHandle, run: RunId) -> Result<(), ServiceError> {
+    pub(crate) fn overdue_exports(
+        &self,
+        runtime: &Runtime,
+        connector: &ConnectorHandle,
+        run: RunId,
+    ) -> Result<(), ServiceError> {
         let ctx = self.context(runtime, run);
         for state in [ChangeState::Sent, ChangeState::Pending] {
             let mut after = CsId(i64::MIN);
@@ -265,7 +379,11 @@ impl Service {
 /// Splits due link values into batches: at most so many owners, each with at most so many values.
 fn link_batches(due: &[ExportLinkRow], owners_max: usize, links_max: usize) -> Vec<Vec<ExportLinkRow>> {
     let mut batches: Vec<Vec<ExportLinkRow>> = Vec::new();
-    let (mut current, mut owners, mut in_owner): (Vec<ExportLinkRow>, BTreeSet<(CsId, usize)>, BTreeMap<CsId, usize>) = Default::default();
+    let (mut current, mut owners, mut in_owner): (
+        Vec<ExportLinkRow>,
+        BTreeSet<(CsId, usize)>,
+        BTreeMap<CsId, usize>,
+    ) = Default::default();
     for row in due {
         let count = in_owner.entry(row.owner).or_default();
         let part = (row.owner, *count / links_max);
@@ -306,8 +424,16 @@ fn split_items(outgoing: &[Outgoing], links_max: usize) -> Vec<(usize, ExportIte
         for (part, chunk) in out.links.chunks(links_max).enumerate() {
             let mut by_attribute: BTreeMap<AttrId, LinkExport> = BTreeMap::new();
             for link in chunk {
-                let export = by_attribute.entry(link.attribute).or_insert_with(|| LinkExport { attribute: link.attribute, add: Vec::new(), remove: Vec::new() });
-                if link.add { export.add.push(link.anchor.clone()) } else { export.remove.push(link.anchor.clone()) }
+                let export = by_attribute.entry(link.attribute).or_insert_with(|| LinkExport {
+                    attribute: link.attribute,
+                    add: Vec::new(),
+                    remove: Vec::new(),
+                });
+                if link.add {
+                    export.add.push(link.anchor.clone())
+                } else {
+                    export.remove.push(link.anchor.clone())
+                }
             }
             let values = if part == 0 { out.values.clone() } else { Vec::new() };
             items.push((index, item(values, by_attribute.into_values().collect())));
@@ -317,10 +443,19 @@ fn split_items(outgoing: &[Outgoing], links_max: usize) -> Vec<(usize, ExportIte
 }
 
 /// Brings the results of items back to what was outgoing: parts of one object together, the worst outcome counts.
-fn answers(outgoing: &[Outgoing], items: &[(usize, ExportItem)], results: Vec<ExportResult>) -> Vec<(Outgoing, Answer)> {
+fn answers(
+    outgoing: &[Outgoing],
+    items: &[(usize, ExportItem)],
+    results: Vec<ExportResult>,
+) -> Vec<(Outgoing, Answer)> {
     let mut merged: BTreeMap<usize, Answer> = BTreeMap::new();
     let missing = || ExportResult {
-        outcome: ExportOutcome::Unknown(ConnectorError::new(ErrorClass::Fatal, "NO-ANSWER", "export", "the connector gave no answer for this item")),
+        outcome: ExportOutcome::Unknown(ConnectorError::new(
+            ErrorClass::Fatal,
+            "NO-ANSWER",
+            "export",
+            "the connector gave no answer for this item",
+        )),
         refused: Vec::new(),
     };
     let padded = results.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
@@ -333,8 +468,17 @@ fn answers(outgoing: &[Outgoing], items: &[(usize, ExportItem)], results: Vec<Ex
                 .refused
                 .into_iter()
                 .map(|refused| {
-                    let target = refused.target.as_ref().and_then(|anchor| out.links.iter().find(|link| link.anchor == *anchor)).map(|link| link.target);
-                    Refusal { attribute: refused.attribute, target, code: refused.error.code.clone(), message: with_hint(&refused.error) }
+                    let target = refused
+                        .target
+                        .as_ref()
+                        .and_then(|anchor| out.links.iter().find(|link| link.anchor == *anchor))
+                        .map(|link| link.target);
+                    Refusal {
+                        attribute: refused.attribute,
+                        target,
+                        code: refused.error.code.clone(),
+                        message: with_hint(&refused.error),
+                    }
                 })
                 .collect(),
         };
@@ -350,7 +494,12 @@ fn answers(outgoing: &[Outgoing], items: &[(usize, ExportItem)], results: Vec<Ex
             }
         }
     }
-    outgoing.iter().cloned().enumerate().filter_map(|(index, out)| Some((out, merged.remove(&index)?))).collect()
+    outgoing
+        .iter()
+        .cloned()
+        .enumerate()
+        .filter_map(|(index, out)| Some((out, merged.remove(&index)?)))
+        .collect()
 }
 
 fn outcome(outcome: ExportOutcome) -> Outcome {

@@ -61,7 +61,8 @@ impl Home {
     /// # Errors
     /// When there is one already, or something cannot be written.
     pub fn create(&self, clock: &dyn Clock) -> Result<(), ServiceError> {
-        let file_error = |place: &Path, source| ServiceError::File { place: place.display().to_string(), source };
+        let file_error =
+            |place: &Path, source| ServiceError::File { place: place.display().to_string(), source };
         if self.exists() {
             return Err(ServiceError::usage(
                 format!("{} already holds an installation", self.folder.display()),

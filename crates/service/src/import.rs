@@ -6,7 +6,10 @@
 
 use std::collections::BTreeMap;
 
-use onesync_connectors::{ConnectorError, ErrorClass, ImportEnd, ImportMode, ImportPage, ImportRequest, PAGES_IN_FLIGHT, Proof, Watermark};
+use onesync_connectors::{
+    ConnectorError, ErrorClass, ImportEnd, ImportMode, ImportPage, ImportRequest, PAGES_IN_FLIGHT, Proof,
+    Watermark,
+};
 use onesync_engine::{Changes, ImportCounters, Stager, suspect};
 use onesync_model::{ConnectorId, CsId};
 use onesync_store::StoreReader;
@@ -58,13 +61,21 @@ impl Seen {
 
     fn contains(&self, id: CsId) -> bool {
         let (chunk, bit) = (id.0.div_euclid(CHUNK_ROWS), id.0.rem_euclid(CHUNK_ROWS) as usize);
-        self.chunks.get(&chunk).and_then(|bytes| bytes.get(bit / 8)).is_some_and(|byte| byte & (1 << (bit % 8)) != 0)
+        self.chunks
+            .get(&chunk)
+            .and_then(|bytes| bytes.get(bit / 8))
+            .is_some_and(|byte| byte & (1 << (bit % 8)) != 0)
     }
 
     /// The chunks changed since the last call, as states to keep.
     fn take_states(&mut self, connector: ConnectorId) -> Vec<(ConnectorId, String, Option<Vec<u8>>)> {
         let touched = std::mem::take(&mut self.touched);
-        touched.into_iter().filter_map(|chunk| Some((connector, format!("{SEEN}{chunk}"), Some(self.chunks.get(&chunk)?.clone())))).collect()
+        touched
+            .into_iter()
+            .filter_map(|chunk| {
+                Some((connector, format!("{SEEN}{chunk}"), Some(self.chunks.get(&chunk)?.clone())))
+            })
+            .collect()
     }
 
     fn load(&mut self, reader: &dyn StoreReader, connector: ConnectorId) -> Result<(), ServiceError> {
@@ -87,7 +98,13 @@ impl Service {
     ///
     /// # Errors
     /// When the directory cannot be read, or shows suspiciously little (then nothing is deleted).
-    pub async fn import(&self, runtime: &Runtime, connector: &ConnectorHandle, step: Step, progress: &(dyn Fn(Progress) + Sync)) -> Result<RunReport, ServiceError> {
+    pub async fn import(
+        &self,
+        runtime: &Runtime,
+        connector: &ConnectorHandle,
+        step: Step,
+        progress: &(dyn Fn(Progress) + Sync),
+    ) -> Result<RunReport, ServiceError> {
         let watermark = self.store().reader()?.state(connector.id, WATERMARK)?;
         let delta = step == Step::DeltaImport && connector.capabilities.delta_import;
         match (delta, watermark) {
@@ -107,12 +124,24 @@ impl Service {
         }
     }
 
-    async fn import_full(&self, runtime: &Runtime, connector: &ConnectorHandle, progress: &(dyn Fn(Progress) + Sync)) -> Result<RunReport, ServiceError> {
+    async fn import_full(
+        &self,
+        runtime: &Runtime,
+        connector: &ConnectorHandle,
+        progress: &(dyn Fn(Progress) + Sync),
+    ) -> Result<RunReport, ServiceError> {
         let resume = self.store().reader()?.state(connector.id, RESUME)?.map(Watermark);
         self.import_mode(runtime, connector, Step::FullImport, ImportMode::Full { resume }, progress).await
     }
 
-    async fn import_mode(&self, runtime: &Runtime, connector: &ConnectorHandle, step: Step, mode: ImportMode, progress: &(dyn Fn(Progress) + Sync)) -> Result<RunReport, ServiceError> {
+    async fn import_mode(
+        &self,
+        runtime: &Runtime,
+        connector: &ConnectorHandle,
+        step: Step,
+        mode: ImportMode,
+        progress: &(dyn Fn(Progress) + Sync),
+    ) -> Result<RunReport, ServiceError> {
         if connector.capabilities.export {
             self.recover_exports(runtime, connector).await?;
         }
@@ -132,13 +161,24 @@ impl Service {
             errors: c.errors,
             ..StepCounters::default()
         };
-        let outcome = if c.errors > 0 { ("completed-with-errors", Status::ObjectErrors) } else { ("success", Status::Done) };
+        let outcome = if c.errors > 0 {
+            ("completed-with-errors", Status::ObjectErrors)
+        } else {
+            ("success", Status::Done)
+        };
         let report = self.end_run(run, connector, step, counters, report.remarks, outcome)?;
         progress(Progress::End { report: Box::new(report.clone()) });
         Ok(report)
     }
 
-    async fn import_pages(&self, runtime: &Runtime, connector: &ConnectorHandle, run: &OpenRun, mode: ImportMode, progress: &(dyn Fn(Progress) + Sync)) -> Result<ImportReport, ServiceError> {
+    async fn import_pages(
+        &self,
+        runtime: &Runtime,
+        connector: &ConnectorHandle,
+        run: &OpenRun,
+        mode: ImportMode,
+        progress: &(dyn Fn(Progress) + Sync),
+    ) -> Result<ImportReport, ServiceError> {
         let full = matches!(mode, ImportMode::Full { .. });
         let mut seen = Seen::default();
         if let ImportMode::Full { resume: Some(_) } = &mode {
@@ -151,28 +191,47 @@ impl Service {
         let mut stager = Stager::new(connector.id, full);
         let mut failure = None;
         while let Some(page) = pages.recv().await {
-            let staged = tokio::task::block_in_place(|| self.stage(runtime, connector, run, &mut stager, &mut seen, full, page));
+            let staged = tokio::task::block_in_place(|| {
+                self.stage(runtime, connector, run, &mut stager, &mut seen, full, page)
+            });
             if let Err(error) = staged {
                 failure = Some(error);
                 break;
             }
             let c = &stager.counters;
-            progress(Progress::At { done: c.add + c.update + c.delete + c.unchanged + c.confirmed, of: None });
+            progress(Progress::At {
+                done: c.add + c.update + c.delete + c.unchanged + c.confirmed,
+                of: None,
+            });
         }
         drop(pages);
         let end = task.await.map_err(|error| ServiceError::Internal(error.to_string()))?;
         if let Some(error) = failure {
             return Err(error);
         }
-        let end: ImportEnd = end.map_err(|error: ConnectorError| ServiceError::connector(connector.name(), error))?;
+        let end: ImportEnd =
+            end.map_err(|error: ConnectorError| ServiceError::connector(connector.name(), error))?;
         self.finish_import(runtime, connector, run, stager, seen, full, end)
     }
 
     #[allow(clippy::too_many_arguments)]
-    fn stage(&self, runtime: &Runtime, connector: &ConnectorHandle, run: &OpenRun, stager: &mut Stager, seen: &mut Seen, full: bool, page: ImportPage) -> Result<(), ServiceError> {
+    fn stage(
+        &self,
+        runtime: &Runtime,
+        connector: &ConnectorHandle,
+        run: &OpenRun,
+        stager: &mut Stager,
+        seen: &mut Seen,
+        full: bool,
+        page: ImportPage,
+    ) -> Result<(), ServiceError> {
         for error in &page.errors {
             stager.counters.errors += 1;
-            tracing::warn!(connector = connector.name(), code = error.code, "an entry could not be read: {error}");
+            tracing::warn!(
+                connector = connector.name(),
+                code = error.code,
+                "an entry could not be read: {error}"
+            );
         }
         let reader = self.store().reader()?;
         let ctx = self.context(runtime, run.id);
@@ -195,7 +254,16 @@ impl Service {
     }
 
     #[allow(clippy::too_many_arguments)]
-    fn finish_import(&self, runtime: &Runtime, connector: &ConnectorHandle, run: &OpenRun, mut stager: Stager, seen: Seen, full: bool, end: ImportEnd) -> Result<ImportReport, ServiceError> {
+    fn finish_import(
+        &self,
+        runtime: &Runtime,
+        connector: &ConnectorHandle,
+        run: &OpenRun,
+        mut stager: Stager,
+        seen: Seen,
+        full: bool,
+        end: ImportEnd,
+    ) -> Result<ImportReport, ServiceError> {
         let mut remarks = end.remarks;
         let complete = match end.proof {
             Proof::Complete => true,
@@ -206,12 +274,23 @@ impl Service {
         };
         if full && complete {
             let (known, gone) = self.count_gone(connector, &seen)?;
-            if let Some(why) = suspect(known, gone, connector.file.suspect_percent, connector.file.suspect_at_least) {
+            if let Some(why) =
+                suspect(known, gone, connector.file.suspect_percent, connector.file.suspect_at_least)
+            {
                 // The next try starts from the beginning: what was seen must not be believed.
-                self.store().apply(self.epoch(), &Changes { states: self.full_import_states(connector, &seen), ..Changes::default() })?;
+                self.store().apply(
+                    self.epoch(),
+                    &Changes { states: self.full_import_states(connector, &seen), ..Changes::default() },
+                )?;
                 return Err(ServiceError::held(
-                    format!("the import of `{}` is suspect: {why}; nothing is deleted and nothing is synchronised from it", connector.name()),
-                    format!("look at filter, base and rights of the account; if it is right, raise `suspect_percent` in the file of `{}`", connector.name()),
+                    format!(
+                        "the import of `{}` is suspect: {why}; nothing is deleted and nothing is synchronised from it",
+                        connector.name()
+                    ),
+                    format!(
+                        "look at filter, base and rights of the account; if it is right, raise `suspect_percent` in the file of `{}`",
+                        connector.name()
+                    ),
                 ));
             }
             self.delete_gone(runtime, connector, run, &mut stager, &seen)?;
@@ -230,7 +309,11 @@ impl Service {
         Ok(ImportReport { counters: stager.counters, remarks })
     }
 
-    fn full_import_states(&self, connector: &ConnectorHandle, seen: &Seen) -> Vec<(ConnectorId, String, Option<Vec<u8>>)> {
+    fn full_import_states(
+        &self,
+        connector: &ConnectorHandle,
+        seen: &Seen,
+    ) -> Vec<(ConnectorId, String, Option<Vec<u8>>)> {
         let mut states = seen.clear_states(connector.id);
         states.push((connector.id, RESUME.to_owned(), None));
         states
@@ -248,7 +331,14 @@ impl Service {
         }
     }
 
-    fn delete_gone(&self, runtime: &Runtime, connector: &ConnectorHandle, run: &OpenRun, stager: &mut Stager, seen: &Seen) -> Result<(), ServiceError> {
+    fn delete_gone(
+        &self,
+        runtime: &Runtime,
+        connector: &ConnectorHandle,
+        run: &OpenRun,
+        stager: &mut Stager,
+        seen: &Seen,
+    ) -> Result<(), ServiceError> {
         let mut after = CsId(i64::MIN);
         loop {
             let reader = self.store().reader()?;

@@ -4,7 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use onesync_connectors::{Connector, graph::GraphConnector, Selection, jsonl::{JsonlConnector, JsonlSettings}, ldif::LdifConnector};
+use onesync_connectors::{
+    Connector, Selection,
+    graph::GraphConnector,
+    jsonl::{JsonlConnector, JsonlSettings},
+    ldif::LdifConnector,
+};
 use onesync_model::Names;
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
@@ -24,8 +29,14 @@ pub(crate) fn make(
 ) -> Result<Arc<dyn Connector>, ServiceError> {
     let failed = |error| ServiceError::connector(&file.name, error);
     Ok(match file.kind.as_str() {
-        "ldif" => Arc::new(LdifConnector::new(settings::<onesync_connectors::ldif::LdifSettings>(file)?.within(folder)).map_err(failed)?),
-        "jsonl" => Arc::new(JsonlConnector::new(settings::<JsonlSettings>(file)?.within(folder), Selection::default())),
+        "ldif" => Arc::new(
+            LdifConnector::new(settings::<onesync_connectors::ldif::LdifSettings>(file)?.within(folder))
+                .map_err(failed)?,
+        ),
+        "jsonl" => Arc::new(JsonlConnector::new(
+            settings::<JsonlSettings>(file)?.within(folder),
+            Selection::default(),
+        )),
         "graph" => Arc::new(GraphConnector::new(settings(file)?, secrets, names).map_err(failed)?),
 
         other => {
@@ -38,7 +49,11 @@ pub(crate) fn make(
 }
 
 /// Makes a connector again that must know what is selected to write by name: a plain file has no schema of its own.
-pub(crate) fn with_selection(file: &ConnectorFile, folder: &Path, selection: &Selection) -> Result<Option<Arc<dyn Connector>>, ServiceError> {
+pub(crate) fn with_selection(
+    file: &ConnectorFile,
+    folder: &Path,
+    selection: &Selection,
+) -> Result<Option<Arc<dyn Connector>>, ServiceError> {
     if file.kind != "jsonl" {
         return Ok(None);
     }

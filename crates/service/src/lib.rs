@@ -25,7 +25,7 @@ mod status;
 mod sync;
 
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use config::{ConnectorFile, ConfigCheck, Configuration, MainFile, TypeFile, read_folder};
+pub use config::{ConfigCheck, Configuration, ConnectorFile, MainFile, TypeFile, read_folder};
 pub use cycle::{Cycle, CycleKind, CycleReport, Round};
 pub use error::{ServiceError, Status};
 pub use evaluate::eval;

@@ -94,14 +94,26 @@ impl Service {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn search_cs(&self, runtime: &Runtime, connector: &ConnectorHandle, text: &str, limit: usize) -> Result<Vec<ObjectView>, ServiceError> {
+    pub fn search_cs(
+        &self,
+        runtime: &Runtime,
+        connector: &ConnectorHandle,
+        text: &str,
+        limit: usize,
+    ) -> Result<Vec<ObjectView>, ServiceError> {
         let reader = self.store().reader()?;
         let mut found: Vec<CsRow> = Vec::new();
         if !text.is_empty() {
             let keys = vec![CsRow::anchor_key(connector.id, &Anchor::text(text))];
             found.extend(reader.cs_by_key(&keys)?);
             let value = onesync_model::Value::string(text);
-            let attributes: Vec<AttrId> = runtime.rules.join_attributes_cs(connector.id).iter().chain(&runtime.policies.of(connector.id).search).copied().collect();
+            let attributes: Vec<AttrId> = runtime
+                .rules
+                .join_attributes_cs(connector.id)
+                .iter()
+                .chain(&runtime.policies.of(connector.id).search)
+                .copied()
+                .collect();
             let keys: Vec<i64> = attributes.iter().map(|&a| join_key(a, value.as_ref())).collect();
             let ids: Vec<CsId> = reader.cs_by_join(&keys)?.into_iter().map(|(_, id)| id).collect();
             found.extend(reader.cs_by_id(&ids)?.into_iter().filter(|row| row.connector == connector.id));
@@ -114,7 +126,9 @@ impl Service {
                 let Some(last) = page.last() else { break };
                 after = last.id;
                 for row in page {
-                    if text.is_empty() || contains(&row.name, row.image.as_ref().iter().flat_map(|(_, v)| v.iter()), &wanted) {
+                    if text.is_empty()
+                        || contains(&row.name, row.image.as_ref().iter().flat_map(|(_, v)| v.iter()), &wanted)
+                    {
                         found.push(row);
                         if found.len() >= limit {
                             break 'pages;
@@ -133,7 +147,12 @@ impl Service {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn search_mv(&self, runtime: &Runtime, text: &str, limit: usize) -> Result<Vec<ObjectView>, ServiceError> {
+    pub fn search_mv(
+        &self,
+        runtime: &Runtime,
+        text: &str,
+        limit: usize,
+    ) -> Result<Vec<ObjectView>, ServiceError> {
         let reader = self.store().reader()?;
         let mut found: Vec<MvRow> = Vec::new();
         if let Some(id) = find_mv(&*reader, text)? {
@@ -141,7 +160,13 @@ impl Service {
         }
         if found.is_empty() && !text.is_empty() {
             let value = onesync_model::Value::string(text);
-            let keys: Vec<i64> = runtime.rules.join_attributes_mv().iter().chain(&runtime.search).map(|&a| join_key(a, value.as_ref())).collect();
+            let keys: Vec<i64> = runtime
+                .rules
+                .join_attributes_mv()
+                .iter()
+                .chain(&runtime.search)
+                .map(|&a| join_key(a, value.as_ref()))
+                .collect();
             let ids: Vec<MvId> = reader.mv_by_join(&keys)?.into_iter().map(|(_, id)| id).collect();
             found.extend(reader.mv_by_id(&ids)?);
         }
@@ -153,7 +178,9 @@ impl Service {
                 let Some(last) = page.last() else { break };
                 after = last.id;
                 for row in page {
-                    if text.is_empty() || contains("", row.values.as_ref().iter().flat_map(|(_, v)| v.iter()), &wanted) {
+                    if text.is_empty()
+                        || contains("", row.values.as_ref().iter().flat_map(|(_, v)| v.iter()), &wanted)
+                    {
                         found.push(row);
                         if found.len() >= limit {
                             break 'pages;
@@ -166,6 +193,14 @@ impl Service {
         found.iter().map(|row| view_mv(&*reader, runtime, row, false)).collect()
     }
 
+    /// The whole state as text, for comparing states in tests.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn dump(&self) -> Result<String, ServiceError> {
+        Ok(self.store().reader()?.dump(false)?)
+    }
+
     /// One object, whole: `cs:NUMBER`, a metaverse id, or a value that only one metaverse object has.
     ///
     /// # Errors
@@ -173,9 +208,19 @@ impl Service {
     pub fn show(&self, runtime: &Runtime, object: &str) -> Result<ObjectView, ServiceError> {
         let reader = self.store().reader()?;
         if let Some(number) = object.strip_prefix("cs:") {
-            let id = number.parse().map(CsId).map_err(|_| ServiceError::usage(format!("`{object}` is no object"), "write cs:NUMBER as `search cs` shows it"))?;
+            let id = number.parse().map(CsId).map_err(|_| {
+                ServiceError::usage(
+                    format!("`{object}` is no object"),
+                    "write cs:NUMBER as `search cs` shows it",
+                )
+            })?;
             let row = reader.cs_by_id(&[id])?.into_iter().next();
-            let row = row.ok_or_else(|| ServiceError::usage(format!("there is no object `{object}`"), "`onesync search cs CONNECTOR TEXT` finds objects"))?;
+            let row = row.ok_or_else(|| {
+                ServiceError::usage(
+                    format!("there is no object `{object}`"),
+                    "`onesync search cs CONNECTOR TEXT` finds objects",
+                )
+            })?;
             return view_cs(&*reader, runtime, &row, true);
         }
         let id = self.one_mv(runtime, object)?;
@@ -191,7 +236,10 @@ impl Service {
         match found.as_slice() {
             [one] => find_mv(&*self.store().reader()?, &one.id)?.ok_or_else(|| none(object)),
             [] => Err(none(object)),
-            _ => Err(ServiceError::usage(format!("more than one object matches `{object}`"), "use the id that `onesync search mv` shows")),
+            _ => Err(ServiceError::usage(
+                format!("more than one object matches `{object}`"),
+                "use the id that `onesync search mv` shows",
+            )),
         }
     }
 
@@ -199,7 +247,12 @@ impl Service {
     ///
     /// # Errors
     /// When there is no such object.
-    pub fn history(&self, runtime: &Runtime, object: &str, limit: usize) -> Result<Vec<HistoryRow>, ServiceError> {
+    pub fn history(
+        &self,
+        runtime: &Runtime,
+        object: &str,
+        limit: usize,
+    ) -> Result<Vec<HistoryRow>, ServiceError> {
         let id = self.one_mv(runtime, object)?;
         Ok(self.store().reader()?.history(id, None, limit)?.into_iter().map(|(_, row)| row).collect())
     }
@@ -208,11 +261,17 @@ impl Service {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn pending(&self, runtime: &Runtime, connector: &ConnectorHandle, limit: usize) -> Result<Vec<PendingView>, ServiceError> {
+    pub fn pending(
+        &self,
+        runtime: &Runtime,
+        connector: &ConnectorHandle,
+        limit: usize,
+    ) -> Result<Vec<PendingView>, ServiceError> {
         let reader = self.store().reader()?;
         let rows = reader.exports_page(connector.id, ExportFilter::default(), CsId(i64::MIN), limit)?;
         let ids: Vec<CsId> = rows.iter().map(|row| row.cs).collect();
-        let known: BTreeMap<CsId, CsRow> = reader.cs_by_id(&ids)?.into_iter().map(|row| (row.id, row)).collect();
+        let known: BTreeMap<CsId, CsRow> =
+            reader.cs_by_id(&ids)?.into_iter().map(|row| (row.id, row)).collect();
         let mut out: Vec<PendingView> = rows
             .iter()
             .map(|row| PendingView {
@@ -226,19 +285,30 @@ impl Service {
                 hash: onesync_store::export_hash(row).to_string(),
             })
             .collect();
-        let links = reader.export_links_page(connector.id, ExportLinkFilter::default(), None, limit.saturating_sub(out.len()))?;
+        let links = reader.export_links_page(
+            connector.id,
+            ExportLinkFilter::default(),
+            None,
+            limit.saturating_sub(out.len()),
+        )?;
         let ids: Vec<CsId> = links.iter().flat_map(|row| [row.owner, row.target]).collect();
-        let known: BTreeMap<CsId, CsRow> = reader.cs_by_id(&ids)?.into_iter().map(|row| (row.id, row)).collect();
+        let known: BTreeMap<CsId, CsRow> =
+            reader.cs_by_id(&ids)?.into_iter().map(|row| (row.id, row)).collect();
         let name = |id: CsId| known.get(&id).map(|cs| cs.name.clone()).unwrap_or_default();
-        out.extend(links.iter().map(|row| PendingView {
-            id: row.owner.0,
-            object: name(row.owner),
-            object_type: known.get(&row.owner).map(|cs| runtime.names.type_name(cs.object_type).to_owned()).unwrap_or_default(),
-            operation: if row.add { "add link" } else { "remove link" }.to_owned(),
-            state: state(row.state, row.held, false).to_owned(),
-            change: format!("{}: {}", runtime.names.name(row.attribute), name(row.target)),
-            error: row.error.clone(),
-            hash: onesync_store::export_link_hash(row).to_string(),
+        out.extend(links.iter().map(|row| {
+            PendingView {
+                id: row.owner.0,
+                object: name(row.owner),
+                object_type: known
+                    .get(&row.owner)
+                    .map(|cs| runtime.names.type_name(cs.object_type).to_owned())
+                    .unwrap_or_default(),
+                operation: if row.add { "add link" } else { "remove link" }.to_owned(),
+                state: state(row.state, row.held, false).to_owned(),
+                change: format!("{}: {}", runtime.names.name(row.attribute), name(row.target)),
+                error: row.error.clone(),
+                hash: onesync_store::export_link_hash(row).to_string(),
+            }
         }));
         Ok(out)
     }
@@ -247,17 +317,25 @@ impl Service {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn errors(&self, connector: Option<&ConnectorHandle>, limit: usize) -> Result<Vec<(String, ErrorRow)>, ServiceError> {
+    pub fn errors(
+        &self,
+        connector: Option<&ConnectorHandle>,
+        limit: usize,
+    ) -> Result<Vec<(String, ErrorRow)>, ServiceError> {
         let reader = self.store().reader()?;
         let rows = reader.errors_page(connector.map(|c| c.id), None, limit)?;
         let ids: Vec<CsId> = rows.iter().map(|row| row.cs).collect();
-        let names: BTreeMap<CsId, String> = reader.cs_by_id(&ids)?.into_iter().map(|row| (row.id, row.name)).collect();
+        let names: BTreeMap<CsId, String> =
+            reader.cs_by_id(&ids)?.into_iter().map(|row| (row.id, row.name)).collect();
         Ok(rows.into_iter().map(|row| (names.get(&row.cs).cloned().unwrap_or_default(), row)).collect())
     }
 }
 
 fn none(object: &str) -> ServiceError {
-    ServiceError::usage(format!("no metaverse object matches `{object}`"), "`onesync search mv TEXT` finds objects")
+    ServiceError::usage(
+        format!("no metaverse object matches `{object}`"),
+        "`onesync search mv TEXT` finds objects",
+    )
 }
 
 /// A metaverse object by its lasting identity as shown.
@@ -267,7 +345,11 @@ fn find_mv(reader: &dyn StoreReader, text: &str) -> Result<Option<MvId>, Service
     Ok(reader.mv_by_guid(onesync_model::MvGuid(hash.0))?)
 }
 
-fn contains<'a>(name: &str, mut values: impl Iterator<Item = onesync_model::ValueRef<'a>>, wanted: &str) -> bool {
+fn contains<'a>(
+    name: &str,
+    mut values: impl Iterator<Item = onesync_model::ValueRef<'a>>,
+    wanted: &str,
+) -> bool {
     let fits = |text: &str| onesync_model::fold_case(text).contains(wanted);
     fits(name) || values.any(|value| matches!(value, onesync_model::ValueRef::String(text) if fits(text)))
 }
@@ -280,8 +362,18 @@ fn connector_name(runtime: &Runtime, row: &CsRow) -> String {
     runtime.connector_by_id(row.connector).map(|c| c.name().to_owned()).unwrap_or_default()
 }
 
-fn view_cs(reader: &dyn StoreReader, runtime: &Runtime, row: &CsRow, whole: bool) -> Result<ObjectView, ServiceError> {
-    let plain = |values: ValuesRef<'_>| ValueView { value: values.to_values().as_ref().map_or(Json::Null, values_to_json), rule: None, source: None, run: None };
+fn view_cs(
+    reader: &dyn StoreReader,
+    runtime: &Runtime,
+    row: &CsRow,
+    whole: bool,
+) -> Result<ObjectView, ServiceError> {
+    let plain = |values: ValuesRef<'_>| ValueView {
+        value: values.to_values().as_ref().map_or(Json::Null, values_to_json),
+        rule: None,
+        source: None,
+        run: None,
+    };
     let mut links = BTreeMap::new();
     for sum in &row.links {
         let mut targets = Vec::new();
@@ -294,7 +386,8 @@ fn view_cs(reader: &dyn StoreReader, runtime: &Runtime, row: &CsRow, whole: bool
     }
     let mut joined = Vec::new();
     if let Some(join) = row.join {
-        let guid = reader.mv_by_id(&[join.mv])?.into_iter().next().map(|mv| mv.guid.to_string()).unwrap_or_default();
+        let guid =
+            reader.mv_by_id(&[join.mv])?.into_iter().next().map(|mv| mv.guid.to_string()).unwrap_or_default();
         joined.push(format!("{guid} by rule `{}`", rule_name(&runtime.rules, join.rule).unwrap_or_default()));
     }
     Ok(ObjectView {
@@ -303,7 +396,12 @@ fn view_cs(reader: &dyn StoreReader, runtime: &Runtime, row: &CsRow, whole: bool
         object_type: runtime.names.type_name(row.object_type).to_owned(),
         name: row.name.clone(),
         state: cs_state(row),
-        attributes: row.image.as_ref().iter().map(|(id, values)| (runtime.names.name(id).to_owned(), plain(values))).collect(),
+        attributes: row
+            .image
+            .as_ref()
+            .iter()
+            .map(|(id, values)| (runtime.names.name(id).to_owned(), plain(values)))
+            .collect(),
         links,
         joined,
     })
@@ -326,7 +424,12 @@ fn cs_state(row: &CsRow) -> String {
     words.join(", ")
 }
 
-fn view_mv(reader: &dyn StoreReader, runtime: &Runtime, row: &MvRow, whole: bool) -> Result<ObjectView, ServiceError> {
+fn view_mv(
+    reader: &dyn StoreReader,
+    runtime: &Runtime,
+    row: &MvRow,
+    whole: bool,
+) -> Result<ObjectView, ServiceError> {
     let joined_rows = reader.cs_of_mv(&[row.id])?;
     let label = |cs: &CsRow| format!("{}: {}", connector_name(runtime, cs), cs.name);
     let mut attributes = BTreeMap::new();
@@ -362,7 +465,10 @@ fn view_mv(reader: &dyn StoreReader, runtime: &Runtime, row: &MvRow, whole: bool
         state: match row.state {
             MvState::Active => "active".to_owned(),
             MvState::Leaving { since, deleted } => {
-                format!("leaving since {since} ({})", if deleted { "deleted at the source" } else { "left the scope" })
+                format!(
+                    "leaving since {since} ({})",
+                    if deleted { "deleted at the source" } else { "left the scope" }
+                )
             }
         },
         attributes,
@@ -419,7 +525,12 @@ pub(crate) fn describe_export(runtime: &Runtime, row: &ExportRow) -> String {
                     match &change.values {
                         None => format!("{name} emptied"),
                         Some(values) => {
-                            let shown: Vec<String> = values.as_slice().iter().take(SHOWN_MAX).map(|v| shorten(&v.to_string())).collect();
+                            let shown: Vec<String> = values
+                                .as_slice()
+                                .iter()
+                                .take(SHOWN_MAX)
+                                .map(|v| shorten(&v.to_string()))
+                                .collect();
                             let more = if values.as_slice().len() > SHOWN_MAX { ", ..." } else { "" };
                             format!("{name} = {}{more}", shown.join(", "))
                         }

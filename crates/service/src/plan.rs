@@ -50,7 +50,8 @@ impl Service {
         aws_lc_rs::rand::fill(&mut id).map_err(|_| onesync_vault::VaultError::Random)?;
         let name: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
         let folder = self.home().folder().join(format!("scratch-{name}"));
-        std::fs::create_dir(&folder).map_err(|source| Error::File { place: folder.display().to_string(), source })?;
+        std::fs::create_dir(&folder)
+            .map_err(|source| Error::File { place: folder.display().to_string(), source })?;
         let result = self.plan_in(Home::new(&folder), configuration).await;
         if let Err(source) = std::fs::remove_dir_all(&folder) {
             tracing::warn!(folder = %folder.display(), %source, "the scratch folder could not be removed");
@@ -61,7 +62,8 @@ impl Service {
     async fn plan_in(&self, scratch: Home, configuration: Configuration) -> Result<ConfigPlan, ServiceError> {
         SqliteStore::copy(&self.home().database(), &scratch.database())?;
         if self.home().key_set().exists() {
-            std::fs::copy(self.home().key_set(), scratch.key_set()).map_err(|source| Error::File { place: scratch.key_set().display().to_string(), source })?;
+            std::fs::copy(self.home().key_set(), scratch.key_set())
+                .map_err(|source| Error::File { place: scratch.key_set().display().to_string(), source })?;
         }
         let before = self.plan_counts()?;
         let copy = Box::pin(Self::open(scratch, Arc::new(ManualClock::new(self.now())), 1)).await?;
@@ -72,8 +74,11 @@ impl Service {
         }
         let after = copy.plan_counts()?;
         let names: std::collections::BTreeSet<&String> = before.keys().chain(after.keys()).collect();
-        let count = |map: &std::collections::BTreeMap<String, u64>, name: &String| map.get(name).copied().unwrap_or(0);
-        let counts = names.into_iter().map(|name| (name.clone(), count(&before, name), count(&after, name))).collect();
+        let count = |map: &std::collections::BTreeMap<String, u64>, name: &String| {
+            map.get(name).copied().unwrap_or(0)
+        };
+        let counts =
+            names.into_iter().map(|name| (name.clone(), count(&before, name), count(&after, name))).collect();
         Ok(ConfigPlan { messages: check.messages, counts })
     }
 
@@ -83,21 +88,37 @@ impl Service {
         let Ok(runtime) = self.runtime() else { return Ok(out) };
         let type_name = |id| runtime.names.type_name(id).to_owned();
         for count in reader.mv_counts()? {
-            let what = format!("metaverse {}{}", type_name(count.object_type), if count.leaving { " leaving" } else { "" });
+            let what = format!(
+                "metaverse {}{}",
+                type_name(count.object_type),
+                if count.leaving { " leaving" } else { "" }
+            );
             *out.entry(what).or_default() += count.count;
         }
         for count in reader.cs_counts()? {
-            let connector = runtime.connector_by_id(count.connector).map(|c| c.name().to_owned()).unwrap_or_default();
-            let what = format!("{connector} {} {}", type_name(count.object_type), if count.joined { "joined" } else { "not joined" });
+            let connector =
+                runtime.connector_by_id(count.connector).map(|c| c.name().to_owned()).unwrap_or_default();
+            let what = format!(
+                "{connector} {} {}",
+                type_name(count.object_type),
+                if count.joined { "joined" } else { "not joined" }
+            );
             *out.entry(what).or_default() += count.count;
         }
         for count in reader.export_counts()? {
-            let connector = runtime.connector_by_id(count.connector).map(|c| c.name().to_owned()).unwrap_or_default();
-            *out.entry(format!("{connector} {} pending {:?}", type_name(count.object_type), count.operation)).or_default() += count.count;
+            let connector =
+                runtime.connector_by_id(count.connector).map(|c| c.name().to_owned()).unwrap_or_default();
+            *out.entry(format!(
+                "{connector} {} pending {:?}",
+                type_name(count.object_type),
+                count.operation
+            ))
+            .or_default() += count.count;
         }
         for count in reader.export_link_counts()? {
             let word = if count.add { "to add" } else { "to remove" };
-            *out.entry(format!("links of {} {word}", runtime.names.name(count.attribute))).or_default() += count.count;
+            *out.entry(format!("links of {} {word}", runtime.names.name(count.attribute))).or_default() +=
+                count.count;
         }
         Ok(out)
     }

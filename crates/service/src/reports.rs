@@ -19,13 +19,21 @@ use crate::runtime::{Runtime, Service};
 /// When topology or kind of source are not known.
 pub fn template(topology: &str, source: &str) -> Result<BTreeMap<String, String>, ServiceError> {
     let topology = Topology::parse(topology).ok_or_else(|| {
-        ServiceError::usage(format!("`{topology}` is no topology"), "write single-forest, multi-forest-mail or account-resource")
+        ServiceError::usage(
+            format!("`{topology}` is no topology"),
+            "write single-forest, multi-forest-mail or account-resource",
+        )
     })?;
     let source_file = match source {
         "ad" => include_str!("../templates/source-ad.toml"),
         "ldif" => include_str!("../templates/source-ldif.toml"),
         "jsonl" => include_str!("../templates/source-jsonl.toml"),
-        other => return Err(ServiceError::usage(format!("`{other}` is no kind of source"), "write ad, ldif or jsonl")),
+        other => {
+            return Err(ServiceError::usage(
+                format!("`{other}` is no kind of source"),
+                "write ad, ldif or jsonl",
+            ));
+        }
     };
     let mut files = BTreeMap::from([
         ("onesync.toml".to_owned(), include_str!("../templates/onesync.toml").to_owned()),
@@ -47,8 +55,15 @@ impl Service {
     pub fn config_files(&self, version: Option<u32>) -> Result<ConfigFiles, ServiceError> {
         let reader = self.store().reader()?;
         let latest = reader.config_versions()?.last().map(|row| row.version);
-        let version = version.or(latest).ok_or_else(|| ServiceError::usage("no configuration is applied", "run `onesync config apply FOLDER`"))?;
-        reader.config_files(version)?.ok_or_else(|| ServiceError::usage(format!("there is no version {version}"), "`onesync config history` lists the versions"))
+        let version = version.or(latest).ok_or_else(|| {
+            ServiceError::usage("no configuration is applied", "run `onesync config apply FOLDER`")
+        })?;
+        reader.config_files(version)?.ok_or_else(|| {
+            ServiceError::usage(
+                format!("there is no version {version}"),
+                "`onesync config history` lists the versions",
+            )
+        })
     }
 
     /// All versions of the configuration.
@@ -66,13 +81,18 @@ impl Service {
     pub async fn test_connector(&self, name: &str) -> Result<Vec<Json>, ServiceError> {
         let runtime = self.runtime()?;
         let connector = runtime.connector(name)?;
-        let report = connector.connector.test().await.map_err(|error| ServiceError::connector(name, error))?;
+        let report =
+            connector.connector.test().await.map_err(|error| ServiceError::connector(name, error))?;
         let word = |severity| match severity {
             Severity::Ok => "ok",
             Severity::Warning => "warning",
             Severity::Failed => "failed",
         };
-        Ok(report.findings.into_iter().map(|f| json!({"result": word(f.severity), "subject": f.subject, "message": f.message})).collect())
+        Ok(report
+            .findings
+            .into_iter()
+            .map(|f| json!({"result": word(f.severity), "subject": f.subject, "message": f.message}))
+            .collect())
     }
 
     /// Held plans for people.
@@ -113,7 +133,12 @@ impl Service {
             Some(wanted) => self.store().reader()?.held_plan(wanted)?,
             None => None,
         };
-        let plan = plan.ok_or_else(|| ServiceError::usage(format!("no plan has the hash `{hash}`"), "`onesync held list` shows the plans"))?;
+        let plan = plan.ok_or_else(|| {
+            ServiceError::usage(
+                format!("no plan has the hash `{hash}`"),
+                "`onesync held list` shows the plans",
+            )
+        })?;
         self.held_items(runtime, &plan)
     }
 
@@ -139,7 +164,11 @@ impl Service {
         Ok(rows
             .into_iter()
             .map(|row| {
-                let connector = runtime.as_ref().and_then(|r| r.connector_by_id(row.connector)).map(|c| c.name().to_owned()).unwrap_or_default();
+                let connector = runtime
+                    .as_ref()
+                    .and_then(|r| r.connector_by_id(row.connector))
+                    .map(|c| c.name().to_owned())
+                    .unwrap_or_default();
                 json!({
                     "time": row.started.to_string(),
                     "run": row.id.0,
@@ -154,8 +183,17 @@ impl Service {
     ///
     /// # Errors
     /// When there is no such object.
-    pub fn history_list(&self, runtime: &Runtime, object: &str, limit: usize) -> Result<Vec<Json>, ServiceError> {
-        let shown = |values: &Option<onesync_model::Values>| values.as_ref().map_or_else(|| "nothing".to_owned(), |v| onesync_model::values_to_json(v).to_string());
+    pub fn history_list(
+        &self,
+        runtime: &Runtime,
+        object: &str,
+        limit: usize,
+    ) -> Result<Vec<Json>, ServiceError> {
+        let shown = |values: &Option<onesync_model::Values>| {
+            values
+                .as_ref()
+                .map_or_else(|| "nothing".to_owned(), |v| onesync_model::values_to_json(v).to_string())
+        };
         Ok(self
             .history(runtime, object, limit)?
             .into_iter()
@@ -164,7 +202,10 @@ impl Service {
                     .changes
                     .iter()
                     .map(|(attribute, old, new, rule)| {
-                        let by = rule.and_then(|id| runtime.rules.rule(id)).map(|rule| format!(" ({})", rule.name)).unwrap_or_default();
+                        let by = rule
+                            .and_then(|id| runtime.rules.rule(id))
+                            .map(|rule| format!(" ({})", rule.name))
+                            .unwrap_or_default();
                         format!("{}: {} -> {}{by}", runtime.names.name(*attribute), shown(old), shown(new))
                     })
                     .collect();

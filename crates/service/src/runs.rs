@@ -25,7 +25,8 @@ pub enum Step {
 
 impl Step {
     /// All steps.
-    pub const ALL: [Self; 5] = [Self::FullImport, Self::DeltaImport, Self::FullSync, Self::DeltaSync, Self::Export];
+    pub const ALL: [Self; 5] =
+        [Self::FullImport, Self::DeltaImport, Self::FullSync, Self::DeltaSync, Self::Export];
 
     /// The word used on the command line and in run history.
     #[must_use]
@@ -154,7 +155,8 @@ impl Service {
     ) -> Result<RunReport, ServiceError> {
         let ended: Time = self.now();
         let json = serde_json::json!({"counters": counters, "remarks": remarks}).to_string();
-        let row = RunRow { ended: Some(ended), result: Some(outcome.0.to_owned()), counters: json, ..run.row };
+        let row =
+            RunRow { ended: Some(ended), result: Some(outcome.0.to_owned()), counters: json, ..run.row };
         self.record(&ServiceChanges { runs: vec![row], ..ServiceChanges::default() })?;
         Ok(RunReport {
             id: run.id,
@@ -171,7 +173,8 @@ impl Service {
     /// Ends a run that failed: the error is kept in its row and passed on.
     pub(crate) fn fail_run<T>(&self, run: OpenRun, error: ServiceError) -> Result<T, ServiceError> {
         let json = serde_json::json!({"error": error.to_string(), "hint": error.hint()}).to_string();
-        let row = RunRow { ended: Some(self.now()), result: Some("failed".to_owned()), counters: json, ..run.row };
+        let row =
+            RunRow { ended: Some(self.now()), result: Some("failed".to_owned()), counters: json, ..run.row };
         // The step's own error matters more than one in writing it down.
         if let Err(second) = self.record(&ServiceChanges { runs: vec![row], ..ServiceChanges::default() }) {
             tracing::error!(%second, "the failed run could not be recorded");

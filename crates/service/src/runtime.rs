@@ -4,9 +4,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, RwLock};
 
-use onesync_connectors::{Capabilities, Connector, DiscoveredSchema, SelectedAttribute, SelectedType, Selection, TypeRoles};
+use onesync_connectors::{
+    Capabilities, Connector, DiscoveredSchema, SelectedAttribute, SelectedType, Selection, TypeRoles,
+};
 use onesync_engine::{ConnectorPolicy, Context, Deprovision, Limits, Policies, TypePolicy};
-use onesync_model::{AttrId, AttributeDef, AttributeType, ConnectorId, Hash128, Names, ObjectTypeDef, RuleId, RunId, Schema, Time, TypeId, Value};
+use onesync_model::{
+    AttrId, AttributeDef, AttributeType, ConnectorId, Hash128, Names, ObjectTypeDef, RuleId, RunId, Schema,
+    Time, TypeId, Value,
+};
 use onesync_rules::{ConnectorInfo, Direction, FlowSource, RuleSet, Severity, render};
 use onesync_store::{ConfigVersionRow, ConnectorRow, EventRow, RuleRow, ServiceChanges, Store};
 use onesync_vault::Vault;
@@ -140,7 +145,10 @@ impl Service {
 
     pub(crate) fn vault(&self) -> Result<&Vault, ServiceError> {
         self.vault.as_ref().map_err(|message| {
-            ServiceError::held(message.clone(), "secrets cannot be read or set until the key set is back; `status` names them")
+            ServiceError::held(
+                message.clone(),
+                "secrets cannot be read or set until the key set is back; `status` names them",
+            )
         })
     }
 
@@ -149,7 +157,9 @@ impl Service {
     }
 
     pub(crate) fn audit(&self, kind: &str, subject: &str, text: &str) -> EventRow {
-        let who = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_else(|_| "service".to_owned());
+        let who = std::env::var("SUDO_USER")
+            .or_else(|_| std::env::var("USER"))
+            .unwrap_or_else(|_| "service".to_owned());
         let text = serde_json::json!({"who": who, "text": text}).to_string();
         EventRow { time: self.now(), kind: kind.to_owned(), subject: subject.to_owned(), text }
     }
@@ -160,7 +170,9 @@ impl Service {
     /// When none is applied.
     pub fn runtime(&self) -> Result<Arc<Runtime>, ServiceError> {
         let runtime = self.runtime.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-        runtime.ok_or_else(|| ServiceError::usage("no configuration is applied", "run `onesync config apply FOLDER`"))
+        runtime.ok_or_else(|| {
+            ServiceError::usage("no configuration is applied", "run `onesync config apply FOLDER`")
+        })
     }
 
     fn install(&self, runtime: Runtime) {
@@ -192,7 +204,11 @@ impl Service {
     ///
     /// # Errors
     /// When it has errors.
-    pub async fn apply(&self, configuration: Configuration, who: &str) -> Result<(u32, ConfigCheck), ServiceError> {
+    pub async fn apply(
+        &self,
+        configuration: Configuration,
+        who: &str,
+    ) -> Result<(u32, ConfigCheck), ServiceError> {
         let latest = self.store.reader()?.config_versions()?.last().cloned();
         if let Some(latest) = latest.as_ref().filter(|latest| latest.hash == configuration.hash()) {
             return Ok((latest.version, ConfigCheck::default()));
@@ -200,10 +216,18 @@ impl Service {
         let version = latest.as_ref().map_or(1, |latest| latest.version + 1);
         let compiled = self.compile(configuration, version).await?;
         if compiled.check.errors > 0 {
-            return Err(ServiceError::config(compiled.check.messages.join("\n"), "correct the files; nothing was changed"));
+            return Err(ServiceError::config(
+                compiled.check.messages.join("\n"),
+                "correct the files; nothing was changed",
+            ));
         }
         let runtime = compiled.runtime;
-        let row = ConfigVersionRow { version, created: self.now(), who: who.to_owned(), hash: runtime.configuration.hash() };
+        let row = ConfigVersionRow {
+            version,
+            created: self.now(),
+            who: who.to_owned(),
+            hash: runtime.configuration.hash(),
+        };
         let mut changes = ServiceChanges {
             names: compiled.new_names,
             rules: compiled.new_rules,
@@ -238,16 +262,29 @@ impl Service {
 
     /// After a change of rules everything is looked at again: the next sync of each connector is a full one.
     fn mark_full_sync(&self, runtime: &Runtime) -> Result<(), ServiceError> {
-        let states = runtime.connectors.iter().map(|c| (c.id, crate::sync::FULL_SYNC_NEEDED.to_owned(), Some(vec![1]))).collect();
+        let states = runtime
+            .connectors
+            .iter()
+            .map(|c| (c.id, crate::sync::FULL_SYNC_NEEDED.to_owned(), Some(vec![1])))
+            .collect();
         let changes = onesync_engine::Changes { states, ..onesync_engine::Changes::default() };
         Ok(self.store.apply(self.epoch, &changes)?)
     }
 
-    pub(crate) async fn compile(&self, configuration: Configuration, version: u32) -> Result<Compiled, ServiceError> {
+    pub(crate) async fn compile(
+        &self,
+        configuration: Configuration,
+        version: u32,
+    ) -> Result<Compiled, ServiceError> {
         let known = {
             let reader = self.store.reader()?;
             let secrets = secrets::open_all(&*reader, self.vault.as_ref().ok())?.0;
-            Known { names: reader.names()?, connectors: reader.connectors()?, rules: reader.rules()?, secrets }
+            Known {
+                names: reader.names()?,
+                connectors: reader.connectors()?,
+                rules: reader.rules()?,
+                secrets,
+            }
         };
         compile(configuration, version, known, self.home.folder()).await
     }
@@ -261,7 +298,12 @@ pub(crate) struct Known {
     pub(crate) secrets: BTreeMap<String, secrecy::SecretString>,
 }
 
-async fn compile(configuration: Configuration, version: u32, known: Known, folder: &Path) -> Result<Compiled, ServiceError> {
+async fn compile(
+    configuration: Configuration,
+    version: u32,
+    known: Known,
+    folder: &Path,
+) -> Result<Compiled, ServiceError> {
     let mut names = Names::new();
     for (_, name) in &known.names {
         names.intern(name);
@@ -271,14 +313,20 @@ async fn compile(configuration: Configuration, version: u32, known: Known, folde
     let mut next_connector = known.connectors.iter().map(|row| row.id.0).max().unwrap_or(0) + 1;
     for file in &configuration.connectors {
         let connector = kinds::make(file, folder, &known.secrets, &mut names)?;
-        let discovered = connector.schema().await.map_err(|error| ServiceError::connector(&file.name, error))?;
+        let discovered =
+            connector.schema().await.map_err(|error| ServiceError::connector(&file.name, error))?;
         let schema = intern_schema(&discovered, &mut names);
         let id = match known.connectors.iter().find(|row| row.name == file.name && row.kind == file.kind) {
             Some(row) => row.id,
             None => {
                 let id = ConnectorId(next_connector);
                 next_connector += 1;
-                new_connectors.push(ConnectorRow { id, name: file.name.clone(), kind: file.kind.clone(), removed: false });
+                new_connectors.push(ConnectorRow {
+                    id,
+                    name: file.name.clone(),
+                    kind: file.kind.clone(),
+                    removed: false,
+                });
                 id
             }
         };
@@ -286,7 +334,8 @@ async fn compile(configuration: Configuration, version: u32, known: Known, folde
     }
     let metaverse_text = configuration.metaverse.as_deref().unwrap_or(onesync_rules::METAVERSE);
     let metaverse = onesync_rules::read_metaverse(metaverse_text, &mut names).map_err(|found| {
-        let messages: Vec<String> = found.iter().map(|d| format!("metaverse.toml:{}:{}: {}", d.line, d.column, d.message)).collect();
+        let messages: Vec<String> =
+            found.iter().map(|d| format!("metaverse.toml:{}:{}: {}", d.line, d.column, d.message)).collect();
         ServiceError::config(messages.join("\n"), "correct metaverse.toml; nothing was changed")
     })?;
     let infos: Vec<ConnectorInfo> = parts
@@ -302,17 +351,21 @@ async fn compile(configuration: Configuration, version: u32, known: Known, folde
         .collect();
     let mut new_rules: Vec<RuleRow> = Vec::new();
     let mut next_rule = known.rules.iter().map(|row| row.id.0).max().unwrap_or(0) + 1;
-    let compiled = onesync_rules::compile(&configuration.rules, &infos, &metaverse, &mut names, &mut |name, hash| {
-        let hash = Hash128(*hash);
-        if let Some(row) = known.rules.iter().chain(&new_rules).find(|row| row.name == name && row.hash == hash) {
-            return row.id;
-        }
-        let id = RuleId(next_rule);
-        next_rule += 1;
-        new_rules.push(RuleRow { id, connector: ConnectorId(0), name: name.to_owned(), hash });
-        id
-    });
-    let mut check = ConfigCheck { connectors: parts.len(), rules: configuration.rules.len(), ..ConfigCheck::default() };
+    let compiled =
+        onesync_rules::compile(&configuration.rules, &infos, &metaverse, &mut names, &mut |name, hash| {
+            let hash = Hash128(*hash);
+            if let Some(row) =
+                known.rules.iter().chain(&new_rules).find(|row| row.name == name && row.hash == hash)
+            {
+                return row.id;
+            }
+            let id = RuleId(next_rule);
+            next_rule += 1;
+            new_rules.push(RuleRow { id, connector: ConnectorId(0), name: name.to_owned(), hash });
+            id
+        });
+    let mut check =
+        ConfigCheck { connectors: parts.len(), rules: configuration.rules.len(), ..ConfigCheck::default() };
     for finding in &compiled.diagnostics {
         match finding.severity {
             Severity::Error => check.errors += 1,
@@ -322,7 +375,8 @@ async fn compile(configuration: Configuration, version: u32, known: Known, folde
         check.messages.push(render(finding, &configuration.rules));
     }
     let rules = compiled.rules.unwrap_or_default();
-    let mut search: Vec<AttrId> = configuration.main.search.iter().filter_map(|name| names.find(name)).collect();
+    let mut search: Vec<AttrId> =
+        configuration.main.search.iter().filter_map(|name| names.find(name)).collect();
     search.extend(onesync_rules::read_metaverse_index(metaverse_text, &mut names).unwrap_or_default());
     search.sort_unstable();
     search.dedup();
@@ -394,9 +448,22 @@ fn assemble(
         }
     }
     for (&type_id, def) in &schema.types {
-        let role = roles.iter().find(|role| role.object_type.eq_ignore_ascii_case(&def.name)).cloned().unwrap_or_default();
-        let written = file.types.iter().find(|(name, _)| name.eq_ignore_ascii_case(&def.name)).map(|(_, t)| t.clone()).unwrap_or_default();
-        let default = if role.account { Deprovision::DisableThenDelete { after_seconds: GRACE_SECONDS } } else { Deprovision::Disconnect };
+        let role = roles
+            .iter()
+            .find(|role| role.object_type.eq_ignore_ascii_case(&def.name))
+            .cloned()
+            .unwrap_or_default();
+        let written = file
+            .types
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(&def.name))
+            .map(|(_, t)| t.clone())
+            .unwrap_or_default();
+        let default = if role.account {
+            Deprovision::DisableThenDelete { after_seconds: GRACE_SECONDS }
+        } else {
+            Deprovision::Disconnect
+        };
         let deprovision = written.deprovision(default).unwrap_or_else(|message| {
             wrong(format!("type `{}`: {message}", def.name));
             default
@@ -404,7 +471,9 @@ fn assemble(
         limits.insert(type_id, written.limits());
         types.insert(type_id, type_policy(&role, def, deprovision, names));
     }
-    let of_kind = |wanted: fn(&AttributeDef) -> bool| schema.attributes.values().filter(|def| wanted(def)).map(|def| def.id).collect();
+    let of_kind = |wanted: fn(&AttributeDef) -> bool| {
+        schema.attributes.values().filter(|def| wanted(def)).map(|def| def.id).collect()
+    };
     let policy = ConnectorPolicy {
         name: file.name.clone(),
         writable: capabilities.export,
@@ -425,14 +494,27 @@ fn assemble(
         .types
         .iter()
         .filter(|(_, def)| def.writable)
-        .map(|(&type_id, def)| (!roles.iter().any(|role| role.account && role.object_type.eq_ignore_ascii_case(&def.name)), type_id))
+        .map(|(&type_id, def)| {
+            (
+                !roles.iter().any(|role| role.account && role.object_type.eq_ignore_ascii_case(&def.name)),
+                type_id,
+            )
+        })
         .collect();
     write_order.sort();
     let write_order = write_order.into_iter().map(|(_, type_id)| type_id).collect();
-    Ok((ConnectorHandle { id, file, connector, capabilities, schema, selection, write_order, limits }, policy))
+    Ok((
+        ConnectorHandle { id, file, connector, capabilities, schema, selection, write_order, limits },
+        policy,
+    ))
 }
 
-fn type_policy(role: &TypeRoles, def: &ObjectTypeDef, deprovision: Deprovision, names: &mut Names) -> TypePolicy {
+fn type_policy(
+    role: &TypeRoles,
+    def: &ObjectTypeDef,
+    deprovision: Deprovision,
+    names: &mut Names,
+) -> TypePolicy {
     let mut id = |name: &Option<String>| name.as_ref().map(|name| names.intern(name));
     TypePolicy {
         unwritable: !def.writable,
@@ -445,7 +527,14 @@ fn type_policy(role: &TypeRoles, def: &ObjectTypeDef, deprovision: Deprovision, 
 }
 
 /// What is read: what rules use, what exports are compared with, and what was asked for.
-fn select(id: ConnectorId, file: &ConnectorFile, schema: &Schema, rules: &RuleSet, roles: &[TypeRoles], names: &mut Names) -> Selection {
+fn select(
+    id: ConnectorId,
+    file: &ConnectorFile,
+    schema: &Schema,
+    rules: &RuleSet,
+    roles: &[TypeRoles],
+    names: &mut Names,
+) -> Selection {
     let mut wanted: BTreeMap<TypeId, std::collections::BTreeSet<AttrId>> = BTreeMap::new();
     for rule in rules.rules().iter().filter(|rule| rule.connector == id) {
         let attributes = wanted.entry(rule.object).or_default();
@@ -463,19 +552,30 @@ fn select(id: ConnectorId, file: &ConnectorFile, schema: &Schema, rules: &RuleSe
             Direction::Outbound => attributes.extend(rule.flows.iter().map(|flow| flow.target)),
         }
     }
-    let extra: Vec<AttrId> = file.attributes.iter().chain(&file.search).map(|name| names.intern(name)).collect();
+    let extra: Vec<AttrId> =
+        file.attributes.iter().chain(&file.search).map(|name| names.intern(name)).collect();
     let types = wanted
         .into_iter()
         .filter_map(|(type_id, mut attributes)| {
             let def = schema.types.get(&type_id)?;
             let role = roles.iter().find(|role| role.object_type.eq_ignore_ascii_case(&def.name));
             attributes.extend(&extra);
-            attributes.extend(role.into_iter().flat_map(|r| [&r.create_key, &r.name, &r.enabled]).flatten().filter_map(|n| names.find(n)));
+            attributes.extend(
+                role.into_iter()
+                    .flat_map(|r| [&r.create_key, &r.name, &r.enabled])
+                    .flatten()
+                    .filter_map(|n| names.find(n)),
+            );
             let attributes = attributes
                 .into_iter()
                 .filter_map(|attribute| schema.attribute(attribute))
                 .filter(|def| schema.allows(type_id, def.id))
-                .map(|def| SelectedAttribute { id: def.id, name: def.name.clone(), kind: def.kind, multi: def.multi })
+                .map(|def| SelectedAttribute {
+                    id: def.id,
+                    name: def.name.clone(),
+                    kind: def.kind,
+                    multi: def.multi,
+                })
                 .collect();
             Some(SelectedType { id: type_id, name: def.name.clone(), attributes })
         })
@@ -491,7 +591,10 @@ impl Runtime {
     pub fn connector(&self, name: &str) -> Result<&ConnectorHandle, ServiceError> {
         self.connectors.iter().find(|c| c.file.name.eq_ignore_ascii_case(name)).ok_or_else(|| {
             let known: Vec<&str> = self.connectors.iter().map(ConnectorHandle::name).collect();
-            ServiceError::usage(format!("there is no connector `{name}`"), format!("connectors are: {}", known.join(", ")))
+            ServiceError::usage(
+                format!("there is no connector `{name}`"),
+                format!("connectors are: {}", known.join(", ")),
+            )
         })
     }
 
@@ -501,4 +604,3 @@ impl Runtime {
         self.connectors.iter().find(|c| c.id == id)
     }
 }
-

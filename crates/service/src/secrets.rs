@@ -13,7 +13,10 @@ const TABLE: &str = "secret";
 const FIELD: &str = "value";
 
 /// Opens all secrets; those that do not open are left out and named.
-pub(crate) fn open_all(reader: &dyn StoreReader, vault: Option<&Vault>) -> Result<(BTreeMap<String, SecretString>, Vec<String>), ServiceError> {
+pub(crate) fn open_all(
+    reader: &dyn StoreReader,
+    vault: Option<&Vault>,
+) -> Result<(BTreeMap<String, SecretString>, Vec<String>), ServiceError> {
     let (mut open, mut closed) = (BTreeMap::new(), Vec::new());
     for row in reader.secrets()? {
         let place = Place { table: TABLE, row: &row.name, field: FIELD };
@@ -35,7 +38,10 @@ impl Service {
     /// When the key set is missing or the database cannot be written.
     pub fn set_secret(&self, name: &str, value: &[u8]) -> Result<(), ServiceError> {
         if name.trim().is_empty() || name.len() > 200 {
-            return Err(ServiceError::usage("a secret needs a name of at most 200 bytes", "choose the name that the connector's settings use"));
+            return Err(ServiceError::usage(
+                "a secret needs a name of at most 200 bytes",
+                "choose the name that the connector's settings use",
+            ));
         }
         let vault = self.vault()?;
         let place = Place { table: TABLE, row: name, field: FIELD };
@@ -52,10 +58,17 @@ impl Service {
     /// When there is none of that name.
     pub fn remove_secret(&self, name: &str) -> Result<(), ServiceError> {
         if self.store().reader()?.secret(name)?.is_none() {
-            return Err(ServiceError::usage(format!("there is no secret `{name}`"), "`onesync secret list` shows the names"));
+            return Err(ServiceError::usage(
+                format!("there is no secret `{name}`"),
+                "`onesync secret list` shows the names",
+            ));
         }
         let event = self.audit("secret-removed", name, "");
-        self.record(&ServiceChanges { secrets_deleted: vec![name.to_owned()], events: vec![event], ..ServiceChanges::default() })
+        self.record(&ServiceChanges {
+            secrets_deleted: vec![name.to_owned()],
+            events: vec![event],
+            ..ServiceChanges::default()
+        })
     }
 
     /// The names of secrets and when each was set; whether an older one is still kept.

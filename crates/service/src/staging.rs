@@ -64,21 +64,36 @@ impl Service {
     ///
     /// # Errors
     /// [`crate::Status::Held`] when the plan is another one by now.
-    pub fn staging_off(&self, runtime: &Runtime, connector: &ConnectorHandle, plan: &str) -> Result<(), ServiceError> {
+    pub fn staging_off(
+        &self,
+        runtime: &Runtime,
+        connector: &ConnectorHandle,
+        plan: &str,
+    ) -> Result<(), ServiceError> {
         let now = self.plan_hash(connector)?;
         if Hash128::parse(plan) != Some(now) {
             let _ = runtime;
             return Err(ServiceError::held(
-                format!("the plan of `{}` is {now}, not `{plan}`: it has changed since it was shown, or the hash is mistyped", connector.name()),
+                format!(
+                    "the plan of `{}` is {now}, not `{plan}`: it has changed since it was shown, or the hash is mistyped",
+                    connector.name()
+                ),
                 format!("look at it again with `onesync staging plan {}`", connector.name()),
             ));
         }
         self.set_active(connector.id, Some(vec![1]), "staging-off", connector.name())
     }
 
-    fn set_active(&self, connector: ConnectorId, value: Option<Vec<u8>>, kind: &str, name: &str) -> Result<(), ServiceError> {
+    fn set_active(
+        &self,
+        connector: ConnectorId,
+        value: Option<Vec<u8>>,
+        kind: &str,
+        name: &str,
+    ) -> Result<(), ServiceError> {
         let states = vec![(connector, ACTIVE.to_owned(), value)];
-        let service = ServiceChanges { events: vec![self.audit(kind, name, "")], ..ServiceChanges::default() };
+        let service =
+            ServiceChanges { events: vec![self.audit(kind, name, "")], ..ServiceChanges::default() };
         Ok(self.store().write(self.epoch(), &Changes { states, ..Changes::default() }, &service)?)
     }
 
@@ -88,8 +103,13 @@ impl Service {
     /// When the database cannot be read.
     pub fn plan_hash(&self, connector: &ConnectorHandle) -> Result<Hash128, ServiceError> {
         let reader = self.store().reader()?;
-        let objects = reader.export_counts()?.into_iter().filter(|c| c.connector == connector.id).map(|c| c.hashes);
-        let links = reader.export_link_counts()?.into_iter().filter(|c| c.connector == connector.id).map(|c| c.hashes);
+        let objects =
+            reader.export_counts()?.into_iter().filter(|c| c.connector == connector.id).map(|c| c.hashes);
+        let links = reader
+            .export_link_counts()?
+            .into_iter()
+            .filter(|c| c.connector == connector.id)
+            .map(|c| c.hashes);
         Ok(objects.chain(links).fold(Hash128::default(), Hash128::plus))
     }
 
@@ -97,11 +117,17 @@ impl Service {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn staging_plan(&self, runtime: &Runtime, connector: &ConnectorHandle) -> Result<StagingPlan, ServiceError> {
+    pub fn staging_plan(
+        &self,
+        runtime: &Runtime,
+        connector: &ConnectorHandle,
+    ) -> Result<StagingPlan, ServiceError> {
         let reader = self.store().reader()?;
         let mut groups: BTreeMap<(u8, String, String), FirstContact> = BTreeMap::new();
         let mut add = |order: u8, what: &str, object_type: String, sample: Option<String>, count: u64| {
-            let group = groups.entry((order, what.to_owned(), object_type.clone())).or_insert_with(|| FirstContact { what: what.to_owned(), object_type, ..FirstContact::default() });
+            let group = groups.entry((order, what.to_owned(), object_type.clone())).or_insert_with(|| {
+                FirstContact { what: what.to_owned(), object_type, ..FirstContact::default() }
+            });
             group.count += count;
             if let Some(sample) = sample.filter(|_| group.samples.len() < SAMPLES) {
                 group.samples.push(sample);
@@ -113,7 +139,8 @@ impl Service {
             let Some(last) = page.last() else { break };
             after = last.cs;
             let ids: Vec<CsId> = page.iter().map(|row| row.cs).collect();
-            let names: BTreeMap<CsId, String> = reader.cs_by_id(&ids)?.into_iter().map(|row| (row.id, row.name)).collect();
+            let names: BTreeMap<CsId, String> =
+                reader.cs_by_id(&ids)?.into_iter().map(|row| (row.id, row.name)).collect();
             for row in &page {
                 let object_type = runtime.names.type_name(row.object_type).to_owned();
                 let name = names.get(&row.cs).cloned().unwrap_or_default();
@@ -150,6 +177,10 @@ impl Service {
             add(6, "conflict (see `onesync errors`)", String::new(), None, conflicts);
         }
         drop(reader);
-        Ok(StagingPlan { connector: connector.name().to_owned(), hash: self.plan_hash(connector)?.to_string(), groups: groups.into_values().collect() })
+        Ok(StagingPlan {
+            connector: connector.name().to_owned(),
+            hash: self.plan_hash(connector)?.to_string(),
+            groups: groups.into_values().collect(),
+        })
     }
 }

@@ -71,36 +71,73 @@ impl Service {
     /// When the database cannot be read.
     pub fn status(&self) -> Result<StatusReport, ServiceError> {
         let reader = self.store().reader()?;
-        let (cs, exports, links, errors) = (reader.cs_counts()?, reader.export_counts()?, reader.export_link_counts()?, reader.error_counts()?);
+        let (cs, exports, links, errors) = (
+            reader.cs_counts()?,
+            reader.export_counts()?,
+            reader.export_link_counts()?,
+            reader.error_counts()?,
+        );
         let agenda = reader.agenda_counts(self.now())?;
-        let mut alarms: Vec<String> =
-            errors.iter().filter(|e| e.alarm).map(|e| format!("{} objects: {} ({})", e.count, e.place, e.code)).collect();
+        let mut alarms: Vec<String> = errors
+            .iter()
+            .filter(|e| e.alarm)
+            .map(|e| format!("{} objects: {} ({})", e.count, e.place, e.code))
+            .collect();
         let runtime = self.runtime().ok();
         let mut connectors = Vec::new();
         for connector in runtime.iter().flat_map(|runtime| &runtime.connectors) {
             let runtime = self.runtime()?;
             let sum = |wanted: &dyn Fn(&onesync_store::ExportCount) -> bool| -> u64 {
-                exports.iter().filter(|c| c.connector == connector.id && c.kinds & ExportRow::KIND_UNWRITABLE == 0 && wanted(c)).map(|c| c.count).sum()
+                exports
+                    .iter()
+                    .filter(|c| {
+                        c.connector == connector.id && c.kinds & ExportRow::KIND_UNWRITABLE == 0 && wanted(c)
+                    })
+                    .map(|c| c.count)
+                    .sum()
             };
             let sum_links = |wanted: &dyn Fn(&onesync_store::ExportLinkCount) -> bool| -> u64 {
                 links.iter().filter(|c| c.connector == connector.id && wanted(c)).map(|c| c.count).sum()
             };
             let objects = |wanted: &dyn Fn(&onesync_store::CsCount) -> bool| -> u64 {
-                cs.iter().filter(|c| c.connector == connector.id && !CsFlags(c.flags).has(CsFlags::GONE) && wanted(c)).map(|c| c.count).sum()
+                cs.iter()
+                    .filter(|c| {
+                        c.connector == connector.id && !CsFlags(c.flags).has(CsFlags::GONE) && wanted(c)
+                    })
+                    .map(|c| c.count)
+                    .sum()
             };
             let mut unwritable: std::collections::BTreeMap<String, u64> = std::collections::BTreeMap::new();
-            for count in exports.iter().filter(|c| c.connector == connector.id && c.kinds & ExportRow::KIND_UNWRITABLE != 0) {
-                *unwritable.entry(runtime.names.type_name(count.object_type).to_owned()).or_default() += count.count;
+            for count in exports
+                .iter()
+                .filter(|c| c.connector == connector.id && c.kinds & ExportRow::KIND_UNWRITABLE != 0)
+            {
+                *unwritable.entry(runtime.names.type_name(count.object_type).to_owned()).or_default() +=
+                    count.count;
             }
             let held = sum(&|c| c.held) + sum_links(&|c| c.held);
             if held > 0 {
-                alarms.push(format!("{held} changes for `{}` are held: `onesync held list`", connector.name()));
+                alarms
+                    .push(format!("{held} changes for `{}` are held: `onesync held list`", connector.name()));
             }
             let last = reader.runs(Some(connector.id), None, 50)?;
-            let last_import = last.iter().find(|run| run.step.ends_with("import") && run.ended.is_some() && run.result.as_deref() != Some("failed")).and_then(|run| run.ended).map(|t: Time| t.to_string());
+            let last_import = last
+                .iter()
+                .find(|run| {
+                    run.step.ends_with("import")
+                        && run.ended.is_some()
+                        && run.result.as_deref() != Some("failed")
+                })
+                .and_then(|run| run.ended)
+                .map(|t: Time| t.to_string());
             let failing = last.first().filter(|run| run.result.as_deref() == Some("failed"));
             if let Some(run) = failing {
-                alarms.push(format!("the last step of `{}` ({}) failed at {}", connector.name(), run.step, run.started));
+                alarms.push(format!(
+                    "the last step of `{}` ({}) failed at {}",
+                    connector.name(),
+                    run.step,
+                    run.started
+                ));
             }
             let mode = match (connector.capabilities.export, self.is_staging(connector)?) {
                 (false, _) => "reads only",
@@ -115,9 +152,12 @@ impl Service {
                 objects: objects(&|_| true),
                 joined: objects(&|c| c.joined),
                 mastered_elsewhere: objects(&|c| CsFlags(c.flags).has(CsFlags::MASTERED_ELSEWHERE)),
-                pending: sum(&|c| c.state <= ChangeState::Sending && !c.held) + sum_links(&|c| c.state <= ChangeState::Sending && !c.held),
-                unconfirmed: sum(&|c| c.state == ChangeState::Sent) + sum_links(&|c| c.state == ChangeState::Sent),
-                refused: sum(&|c| c.state == ChangeState::Refused) + sum_links(&|c| c.state == ChangeState::Refused),
+                pending: sum(&|c| c.state <= ChangeState::Sending && !c.held)
+                    + sum_links(&|c| c.state <= ChangeState::Sending && !c.held),
+                unconfirmed: sum(&|c| c.state == ChangeState::Sent)
+                    + sum_links(&|c| c.state == ChangeState::Sent),
+                refused: sum(&|c| c.state == ChangeState::Refused)
+                    + sum_links(&|c| c.state == ChangeState::Refused),
                 held,
                 cannot_be_written: unwritable.into_iter().collect(),
                 errors: errors.iter().filter(|e| e.connector == connector.id).map(|e| e.count).sum(),
@@ -125,14 +165,17 @@ impl Service {
                     .limits
                     .iter()
                     .filter(|_| connector.capabilities.export)
-                    .map(|(id, limits)| (runtime.names.type_name(*id).to_owned(), limit(limits.day), limit(limits.week)))
+                    .map(|(id, limits)| {
+                        (runtime.names.type_name(*id).to_owned(), limit(limits.day), limit(limits.week))
+                    })
                     .collect(),
             });
         }
         let mut metaverse: std::collections::BTreeMap<String, (u64, u64)> = std::collections::BTreeMap::new();
         if let Some(runtime) = &runtime {
             for count in reader.mv_counts()? {
-                let entry = metaverse.entry(runtime.names.type_name(count.object_type).to_owned()).or_default();
+                let entry =
+                    metaverse.entry(runtime.names.type_name(count.object_type).to_owned()).or_default();
                 if count.leaving { entry.1 += count.count } else { entry.0 += count.count }
             }
         }
@@ -152,7 +195,10 @@ impl Service {
             alarms,
             key_set,
             connectors,
-            metaverse: metaverse.into_iter().map(|(name, (active, leaving))| (name, active, leaving)).collect(),
+            metaverse: metaverse
+                .into_iter()
+                .map(|(name, (active, leaving))| (name, active, leaving))
+                .collect(),
             agenda_due: agenda.iter().map(|a| a.due).sum(),
             agenda_later: agenda.iter().map(|a| a.later).sum(),
         })

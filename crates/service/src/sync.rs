@@ -26,16 +26,33 @@ impl Service {
     ///
     /// # Errors
     /// When the database fails, or rules feed each other without end.
-    pub fn sync(&self, runtime: &Runtime, connector: &ConnectorHandle, step: Step, progress: &(dyn Fn(Progress) + Sync)) -> Result<RunReport, ServiceError> {
+    pub fn sync(
+        &self,
+        runtime: &Runtime,
+        connector: &ConnectorHandle,
+        step: Step,
+        progress: &(dyn Fn(Progress) + Sync),
+    ) -> Result<RunReport, ServiceError> {
         let needed = self.store().reader()?.state(connector.id, FULL_SYNC_NEEDED)?.is_some();
         let step = if needed { Step::FullSync } else { step };
         progress(Progress::Begin { connector: connector.name().to_owned(), step });
         let run = self.begin_run(connector, step)?;
         match self.sync_all(runtime, connector, &run, step, progress) {
             Ok(processed) => {
-                let errors = self.store().reader()?.error_counts()?.iter().filter(|e| e.connector == connector.id).map(|e| e.count).sum();
+                let errors = self
+                    .store()
+                    .reader()?
+                    .error_counts()?
+                    .iter()
+                    .filter(|e| e.connector == connector.id)
+                    .map(|e| e.count)
+                    .sum();
                 let counters = StepCounters { processed, errors, ..StepCounters::default() };
-                let outcome = if errors > 0 { ("completed-with-errors", Status::ObjectErrors) } else { ("success", Status::Done) };
+                let outcome = if errors > 0 {
+                    ("completed-with-errors", Status::ObjectErrors)
+                } else {
+                    ("success", Status::Done)
+                };
                 let report = self.end_run(run, connector, step, counters, Vec::new(), outcome)?;
                 progress(Progress::End { report: Box::new(report.clone()) });
                 Ok(report)
@@ -44,7 +61,14 @@ impl Service {
         }
     }
 
-    fn sync_all(&self, runtime: &Runtime, connector: &ConnectorHandle, run: &OpenRun, step: Step, progress: &(dyn Fn(Progress) + Sync)) -> Result<u64, ServiceError> {
+    fn sync_all(
+        &self,
+        runtime: &Runtime,
+        connector: &ConnectorHandle,
+        run: &OpenRun,
+        step: Step,
+        progress: &(dyn Fn(Progress) + Sync),
+    ) -> Result<u64, ServiceError> {
         let ctx = self.context(runtime, run.id);
         let mut processed = 0;
         if step == Step::FullSync {
@@ -67,7 +91,12 @@ impl Service {
     }
 
     /// Looks at every object again: identity, values, what it means for targets, and its links.
-    fn full(&self, ctx: &Context<'_>, connector: &ConnectorHandle, progress: &(dyn Fn(Progress) + Sync)) -> Result<u64, ServiceError> {
+    fn full(
+        &self,
+        ctx: &Context<'_>,
+        connector: &ConnectorHandle,
+        progress: &(dyn Fn(Progress) + Sync),
+    ) -> Result<u64, ServiceError> {
         let (mut after, mut processed) = (CsId(i64::MIN), 0);
         loop {
             let reader = self.store().reader()?;
@@ -78,22 +107,26 @@ impl Service {
             processed += ids.len() as u64;
             let mut changes = onesync_engine::identity(ctx, &*reader, &ids)?;
             drop(reader);
-            let reader_after = |changes: &Changes| -> Result<(), ServiceError> { Ok(self.store().apply(self.epoch(), changes)?) };
+            let reader_after = |changes: &Changes| -> Result<(), ServiceError> {
+                Ok(self.store().apply(self.epoch(), changes)?)
+            };
             // What an object means for its targets and its links is looked at again even if its values stayed.
             let joined: std::collections::BTreeSet<MvId> = {
-                let left: std::collections::BTreeSet<CsId> = changes.cs.iter().filter(|r| r.join.is_none()).map(|r| r.id).collect();
+                let left: std::collections::BTreeSet<CsId> =
+                    changes.cs.iter().filter(|r| r.join.is_none()).map(|r| r.id).collect();
                 let before = rows.iter().filter(|r| !left.contains(&r.id)).filter_map(|r| r.join);
                 before.chain(changes.cs.iter().filter_map(|r| r.join)).map(|join| join.mv).collect()
             };
             let deleted: std::collections::BTreeSet<MvId> = changes.mv_deleted.iter().copied().collect();
-            let mut wanted: Vec<Work> = joined.iter().filter(|mv| !deleted.contains(mv)).map(|&mv| Work::Outbound(mv)).collect();
-            wanted.extend(rows.iter().flat_map(|row| row.links.iter().map(|sum| Work::CsLinks(row.id, sum.attribute))));
+            let mut wanted: Vec<Work> =
+                joined.iter().filter(|mv| !deleted.contains(mv)).map(|&mv| Work::Outbound(mv)).collect();
+            wanted.extend(
+                rows.iter().flat_map(|row| row.links.iter().map(|sum| Work::CsLinks(row.id, sum.attribute))),
+            );
             let known: std::collections::BTreeSet<Work> = changes.agenda.iter().map(|row| row.work).collect();
             changes.agenda_done.retain(|work| !wanted.contains(work));
-            changes.agenda.extend(wanted.into_iter().filter(|work| !known.contains(work)).map(|work| AgendaRow {
-                connector: ConnectorId(0),
-                work,
-                not_before: onesync_model::Time::default(),
+            changes.agenda.extend(wanted.into_iter().filter(|work| !known.contains(work)).map(|work| {
+                AgendaRow { connector: ConnectorId(0), work, not_before: onesync_model::Time::default() }
             }));
             reader_after(&changes)?;
             progress(Progress::At { done: processed, of: None });
@@ -104,7 +137,14 @@ impl Service {
     }
 
     /// Works off what is due of one pass.
-    fn pass(&self, ctx: &Context<'_>, connector: &ConnectorHandle, pass: u8, before: u64, progress: &(dyn Fn(Progress) + Sync)) -> Result<u64, ServiceError> {
+    fn pass(
+        &self,
+        ctx: &Context<'_>,
+        connector: &ConnectorHandle,
+        pass: u8,
+        before: u64,
+        progress: &(dyn Fn(Progress) + Sync),
+    ) -> Result<u64, ServiceError> {
         let mut done = 0;
         loop {
             let reader = self.store().reader()?;
@@ -127,11 +167,22 @@ impl Service {
 fn batch(ctx: &Context<'_>, reader: &dyn StoreReader, pass: u8, work: &[Work]) -> Result<Changes, ReadError> {
     let reader: &dyn Reader = reader;
     let mvs = || -> Vec<MvId> {
-        work.iter().filter_map(|work| match work { Work::Values(mv) | Work::Outbound(mv) => Some(*mv), _ => None }).collect()
+        work.iter()
+            .filter_map(|work| match work {
+                Work::Values(mv) | Work::Outbound(mv) => Some(*mv),
+                _ => None,
+            })
+            .collect()
     };
     match pass {
         0 => {
-            let ids: Vec<CsId> = work.iter().filter_map(|work| match work { Work::Identity(id) => Some(*id), _ => None }).collect();
+            let ids: Vec<CsId> = work
+                .iter()
+                .filter_map(|work| match work {
+                    Work::Identity(id) => Some(*id),
+                    _ => None,
+                })
+                .collect();
             onesync_engine::identity(ctx, reader, &ids)
         }
         1 => onesync_engine::values(ctx, reader, &mvs()),
@@ -139,4 +190,3 @@ fn batch(ctx: &Context<'_>, reader: &dyn StoreReader, pass: u8, work: &[Work]) -
         _ => onesync_engine::links(ctx, reader, work),
     }
 }
-

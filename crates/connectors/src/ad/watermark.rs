@@ -1,0 +1,156 @@
+//! Where the next delta import starts, and what must not have changed until then.
+
+use std::collections::BTreeMap;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+
+use crate::{ConnectorError, ErrorClass, Watermark};
+
+/// The format written by this program.
+const VERSION: u32 = 1;
+
+/// A `objectGUID`.
+pub type Guid = [u8; 16];
+
+/// The content of a watermark.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    version: u32,
+    cookie: String,
+    /// The name of the domain controller.
+    pub server: String,
+    /// Its replica of the directory, in hexadecimal digits: a restored or reinstalled one gets a new id.
+    pub invocation: String,
+    /// Its highest update sequence number: a lower one later means that it was set back.
+    pub usn: u64,
+    /// Whether the account has the right to replicate; without it DirSync shows what the account may read.
+    pub replicates: bool,
+    /// What was selected.
+    pub selection: String,
+    /// Containers as the settings name them.
+    pub containers: BTreeMap<String, Remembered>,
+    /// Objects whose links changed while they were read, in hexadecimal digits: the next delta reads them again.
+    #[serde(default)]
+    pub reread: Vec<String>,
+}
+
+/// A container that was found once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remembered {
+    /// Its `objectGUID` in hexadecimal digits.
+    pub guid: String,
+    /// Its name when it was last seen.
+    pub dn: String,
+}
+
+impl Mark {
+    /// Makes a mark with what is known before the import; the rest is filled in at its end.
+    #[must_use]
+    pub fn new(cookie: &[u8], server: &str, invocation: Guid, usn: u64) -> Self {
+        Self {
+            version: VERSION,
+            cookie: STANDARD.encode(cookie),
+            server: server.to_owned(),
+            invocation: hex(&invocation),
+            usn,
+            replicates: false,
+            selection: String::new(),
+            containers: BTreeMap::new(),
+            reread: Vec::new(),
+        }
+    }
+
+    /// Reads a watermark.
+    ///
+    /// # Errors
+    /// When it is none of ours.
+    pub fn read(watermark: &Watermark) -> Result<Self, ConnectorError> {
+        let mark: Self = serde_json::from_slice(&watermark.0)
+            .map_err(|error| unusable(format!("it cannot be read ({error})")))?;
+        if mark.version == VERSION {
+            Ok(mark)
+        } else {
+            Err(unusable(format!("it has format version {}, this program writes {VERSION}", mark.version)))
+        }
+    }
+
+    /// Gives the watermark.
+    #[must_use]
+    pub fn write(&self) -> Watermark {
+        // a struct of texts and numbers can always be written
+        Watermark(serde_json::to_vec(self).unwrap_or_default())
+    }
+
+    /// The DirSync cookie.
+    ///
+    /// # Errors
+    /// When it is damaged.
+    pub fn cookie(&self) -> Result<Vec<u8>, ConnectorError> {
+        STANDARD.decode(&self.cookie).map_err(|_| unusable("its cookie is damaged".to_owned()))
+    }
+}
+
+/// The error of a watermark that is of no use.
+#[must_use]
+pub fn unusable(why: String) -> ConnectorError {
+    ConnectorError::new(
+        ErrorClass::Watermark,
+        "AD-WATERMARK",
+        "delta import",
+        format!("the watermark is of no use: {why}"),
+    )
+    .hint("a full import finds out what changed")
+}
+
+/// Writes bytes as hexadecimal digits.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for &byte in bytes {
+        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        text.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+    text
+}
+
+/// Reads a GUID of 32 hexadecimal digits, in the order of its bytes.
+#[must_use]
+pub fn unhex(text: &[u8]) -> Option<Guid> {
+    if text.len() != 32 {
+        return None;
+    }
+    let mut guid = [0; 16];
+    for (byte, digits) in guid.iter_mut().zip(text.chunks_exact(2)) {
+        let digit = |at: usize| digits.get(at).and_then(|&d| char::from(d).to_digit(16));
+        *byte = u8::try_from(digit(0)? << 4 | digit(1)?).ok()?;
+    }
+    Some(guid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_survives_and_a_foreign_one_asks_for_a_full_import() {
+        let mut mark = Mark::new(b"MSDS", "dc1.contoso.test", [0xab; 16], 7);
+        mark.containers.insert("OU=a".to_owned(), Remembered { guid: hex(&[1; 16]), dn: "OU=a".to_owned() });
+        assert_eq!(Mark::read(&mark.write()).unwrap(), mark);
+        assert_eq!(mark.cookie().unwrap(), b"MSDS");
+        for bytes in [&b"{}"[..], b"nonsense", b""] {
+            let error = Mark::read(&Watermark(bytes.to_vec())).unwrap_err();
+            assert_eq!(error.class, ErrorClass::Watermark);
+        }
+        let newer = String::from_utf8(mark.write().0).unwrap().replace("\"version\":1", "\"version\":2");
+        assert_eq!(Mark::read(&Watermark(newer.into_bytes())).unwrap_err().class, ErrorClass::Watermark);
+    }
+
+    #[test]
+    fn guids_as_digits() {
+        assert_eq!(unhex(hex(&[0x0f; 16]).as_bytes()), Some([0x0f; 16]));
+        assert_eq!(unhex(b"0g"), None);
+    }
+}

@@ -1,0 +1,47 @@
+//! Joins: who holds a place keeps it, newcomers with one key are all refused.
+
+use crate::world::{World, person};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newcomer_does_not_take_the_place_of_an_established_join() {
+    let mut world = World::new((1..=10).map(|n| person(n, &format!("Person {n}"))).collect()).await;
+    let mut twin = person(77, "Twin");
+    twin.sid = 3;
+    world.people.push(twin);
+    let (_, writes) = world.step().await;
+    assert_eq!(writes, Vec::<String>::new());
+    let errors = world.errors();
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert_eq!(errors[0].0, "place-taken");
+    assert!(
+        errors[0].1.contains("Twin") && errors[0].1.contains("Person 3"),
+        "both are named: {}",
+        errors[0].1
+    );
+
+    // The holder goes: the one who waits is judged again, without anything of its own having changed.
+    world.people.retain(|p| p.number != 3);
+    world.groups[0].1.retain(|n| *n != 3);
+    world.step().await;
+    world.clock.advance_seconds(31 * 86_400);
+    world.step().await;
+    world.step().await;
+    assert_eq!(world.errors(), []);
+    assert_eq!(world.cloud_users().await, 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn newcomers_with_one_join_key_are_all_refused_until_one_of_them_goes() {
+    let mut world = World::new((1..=10).map(|n| person(n, &format!("Person {n}"))).collect()).await;
+    let (a, mut b) = (person(50, "First"), person(51, "Second"));
+    b.sid = a.sid;
+    world.people.extend([a, b]);
+    let (_, writes) = world.step().await;
+    assert_eq!(writes, Vec::<String>::new());
+    let codes: Vec<String> = world.errors().into_iter().map(|(code, _)| code).collect();
+    assert_eq!(codes, ["duplicate-join-key", "duplicate-join-key"]);
+    world.people.retain(|p| p.number != 51);
+    let (_, writes) = world.step().await;
+    assert_eq!(writes, ["POST /v1.0/users"]);
+    assert_eq!(world.errors(), []);
+}

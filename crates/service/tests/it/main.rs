@@ -1,0 +1,8 @@
+//! Stories: a directory, the simulated cloud, and the service between them.
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)]
+
+mod crash;
+mod identity;
+mod protection;
+mod story;
+mod world;

@@ -1,0 +1,98 @@
+//! Convergence, and each change written exactly once and nothing else.
+
+use onesync_service::{CycleKind, Status, Step};
+
+use crate::world::{World, person};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_cycle_over_unchanged_directories_changes_nothing() {
+    let world = World::new((1..=60).map(|n| person(n, &format!("Person {n}"))).collect()).await;
+    assert_eq!(world.errors(), []);
+    assert_eq!(world.cloud_users().await, 60);
+    world.cycle(CycleKind::Delta).await;
+    let before = world.service.dump().unwrap();
+    let (report, writes) = world.step().await;
+    assert_eq!(writes, Vec::<String>::new());
+    assert_eq!((report.imported.add, report.imported.update, report.imported.delete), (0, 0, 0));
+    assert_eq!(world.service.dump().unwrap(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_change_is_written_once_and_nothing_else() {
+    let mut world = World::new((1..=20).map(|n| person(n, &format!("Person {n}"))).collect()).await;
+    world.people[3].department = "Purchasing".into();
+    let (_, writes) = world.step().await;
+    assert_eq!(writes.len(), 1, "{writes:?}");
+    assert!(writes[0].starts_with("PATCH /v1.0/users/"), "{writes:?}");
+
+    world.people.push(person(21, "Newcomer"));
+    let (report, writes) = world.step().await;
+    assert_eq!(writes, ["POST /v1.0/users"]);
+    assert_eq!(report.exported.add, 1);
+
+    world.groups[0].1.push(21);
+    let (report, writes) = world.step().await;
+    assert_eq!(writes.len(), 1, "one member: {writes:?}");
+    assert!(writes[0].starts_with("PATCH /v1.0/groups/"), "{writes:?}");
+    assert_eq!(report.exported.links, 1);
+
+    world.groups[0].1.retain(|n| *n != 5);
+    let (report, writes) = world.step().await;
+    assert_eq!(writes.len(), 1, "{writes:?}");
+    assert!(writes[0].starts_with("DELETE /v1.0/groups/") && writes[0].ends_with("/$ref"), "{writes:?}");
+    assert_eq!(report.exported.links, 1);
+
+    // A new name is a new DN for the same object: one change of the user, and the group keeps its member.
+    world.people[7].name = "Person Eight-Married".into();
+    let (_, writes) = world.step().await;
+    assert_eq!(writes.len(), 1, "{writes:?}");
+    assert!(writes[0].starts_with("PATCH /v1.0/users/"), "{writes:?}");
+    let (_, writes) = world.step().await;
+    assert_eq!(writes, Vec::<String>::new());
+    assert_eq!(world.errors(), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_sync_finds_nothing_that_the_delta_left() {
+    let mut world = World::new((1..=30).map(|n| person(n, &format!("Person {n}"))).collect()).await;
+    let runtime = world.service.runtime().unwrap();
+    world.service.staging_on(runtime.connector("entra").unwrap()).unwrap();
+    world.people[1].department = "Research".into();
+    world.people[2].enabled = false;
+    world.people.remove(9);
+    world.people.push(person(31, "Newcomer"));
+    world.groups.push(("Few".into(), vec![1, 2, 31]));
+    world.groups[0].1.push(31);
+    world.write();
+    world.cycle(CycleKind::Delta).await;
+    let delta = world.service.dump().unwrap();
+    for connector in ["directory", "entra"] {
+        world.service.run_step(connector, Step::FullSync, &|_| ()).await.unwrap();
+    }
+    let full = world.service.dump().unwrap();
+    let differences: Vec<(&str, &str)> = delta.lines().zip(full.lines()).filter(|(a, b)| a != b).collect();
+    assert!(differences.is_empty() && delta.lines().count() == full.lines().count(), "{differences:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_is_disabled_at_once_deleted_after_the_grace_time_and_comes_back_as_before() {
+    let mut world = World::new((1..=20).map(|n| person(n, &format!("Person {n}"))).collect()).await;
+    let gone = world.people.remove(4);
+    let back = world.people.remove(4);
+    world.groups[0].1.retain(|n| *n != gone.number && *n != back.number);
+    let (report, _) = world.step().await;
+    assert_eq!((report.exported.update, report.exported.delete), (2, 0), "both are disabled");
+    world.people.push(back.clone());
+    let (report, _) = world.step().await;
+    assert_eq!((report.exported.add, report.exported.update), (0, 1), "the same account is enabled again");
+    world.clock.advance_seconds(29 * 86_400);
+    let (report, _) = world.step().await;
+    assert_eq!(report.exported.delete, 0);
+    world.clock.advance_seconds(2 * 86_400);
+    let (report, _) = world.step().await;
+    assert_eq!(report.exported.delete, 1);
+    assert_eq!(report.status, Some(Status::Done));
+    assert_eq!(world.cloud_users().await, 19);
+    let (_, writes) = world.step().await;
+    assert_eq!(writes, Vec::<String>::new());
+}
