@@ -98,6 +98,11 @@ impl GraphConnector {
         memory.new.insert(id.to_owned(), Instant::now());
     }
 
+    /// A deleted object is not to be waited for.
+    pub(super) fn forget_new(&self, id: &str) {
+        self.memory().new.remove(id);
+    }
+
     pub(super) fn is_new(&self, id: &str) -> bool {
         self.memory().new.get(id).is_some_and(|since| since.elapsed() < NEW_FOR)
     }

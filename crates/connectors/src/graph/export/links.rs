@@ -152,9 +152,13 @@ impl GraphConnector {
                 return None;
             }
             let own = work.id.iter().map(String::as_str);
-            let targets = request.what.targets().iter().filter_map(Anchor::as_text);
-            let wait =
-                is_missing(error).then(|| self.wait_for_new(own.chain(targets), request.patience)).flatten();
+            let all = own.chain(request.what.targets().iter().filter_map(Anchor::as_text));
+            // The service often names the one that is missing: then only that one may be waited for.
+            let (named, unnamed): (Vec<&str>, Vec<&str>) = all.partition(|id| error.says(id));
+            let suspects = if named.is_empty() { unnamed } else { named };
+            let wait = is_missing(error)
+                .then(|| self.wait_for_new(suspects.into_iter(), request.patience))
+                .flatten();
             if wait.is_some() {
                 request.patience += 1;
                 next.push(request);

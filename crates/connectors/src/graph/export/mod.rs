@@ -149,6 +149,9 @@ impl GraphConnector {
                         self.note_new(id);
                     }
                 }
+                if work.item.operation == Operation::Delete {
+                    self.forget_new(work.id.as_deref().unwrap_or_default());
+                }
                 work.requests.pop_front();
                 return None;
             }
