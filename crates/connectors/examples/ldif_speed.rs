@@ -8,7 +8,8 @@ use std::time::Instant;
 
 use onesync_connectors::ldif::{LdifConnector, LdifSettings, Line, Lines};
 use onesync_connectors::{
-    Connector, ImportMode, ImportRequest, PAGES_IN_FLIGHT, SelectedAttribute, SelectedType, Selection, ad_schema,
+    Connector, ImportMode, ImportRequest, PAGES_IN_FLIGHT, SelectedAttribute, SelectedType, Selection,
+    ad_schema,
 };
 use onesync_model::Names;
 use tokio::sync::mpsc;
@@ -35,10 +36,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let settings = LdifSettings { paths: vec![path.into()], ..LdifSettings::default() };
     let connector = LdifConnector::new(settings)?;
-    let request =
-        ImportRequest { mode: ImportMode::Full { resume: None }, selection: selection(), page_size: PAGE_SIZE };
+    let request = ImportRequest {
+        mode: ImportMode::Full { resume: None },
+        selection: selection(),
+        page_size: PAGE_SIZE,
+    };
     let start = Instant::now();
-    let (sender, mut receiver) = mpsc::channel(PAGES_IN_FLIGHT);
+    let (sender, mut receiver) = mpsc::channel::<onesync_connectors::ImportPage>(PAGES_IN_FLIGHT);
     let count = async {
         let mut entries = 0;
         while let Some(page) = receiver.recv().await {

@@ -88,7 +88,12 @@ const SECTIONS: &[(u8, AttributeType, bool, &str)] = &[
          otherMailbox url postOfficeBox postalAddress street o ou roomNumber departmentNumber carLicense uid \
          businessCategory labeledURI",
     ),
-    (PEOPLE, Integer, false, "countryCode msDS-HABSeniorityIndex msRTCSIP-OptionFlags msRTCSIP-ApplicationOptions"),
+    (
+        PEOPLE,
+        Integer,
+        false,
+        "countryCode msDS-HABSeniorityIndex msRTCSIP-OptionFlags msRTCSIP-ApplicationOptions",
+    ),
     (PEOPLE, Boolean, false, "msRTCSIP-UserEnabled"),
     (PEOPLE, Binary, false, "thumbnailPhoto thumbnailLogo msRTCSIP-OriginatorSid"),
     (PEOPLE, Binary, true, "photo jpegPhoto audio userCertificate userSMIMECertificate userPKCS12"),
@@ -155,10 +160,20 @@ const SECTIONS: &[(u8, AttributeType, bool, &str)] = &[
          msExchBypassModerationFromDLMembersLink msExchBypassModerationFromDLMembersBL msExchTeamMailboxOwners",
     ),
     (GROUP, Integer, false, "groupType"),
-    (GROUP, Boolean, false, "hideDLMembership oOFReplyToOriginator reportToOriginator reportToOwner msOrg-IsOrganizational"),
+    (
+        GROUP,
+        Boolean,
+        false,
+        "hideDLMembership oOFReplyToOriginator reportToOriginator reportToOwner msOrg-IsOrganizational",
+    ),
     (GROUP, Reference, true, "member owner uniqueMember"),
     (USER | DEVICE, Binary, true, "msDS-KeyCredentialLink"),
-    (MAIL | DEVICE, Text, false, "msDS-cloudExtensionAttribute1 msDS-cloudExtensionAttribute2 msDS-ExternalDirectoryObjectId"),
+    (
+        MAIL | DEVICE,
+        Text,
+        false,
+        "msDS-cloudExtensionAttribute1 msDS-cloudExtensionAttribute2 msDS-ExternalDirectoryObjectId",
+    ),
     (USER | COMPUTER | DEVICE, Text, true, "msDS-CloudAnchor altSecurityIdentities"),
     (USER | COMPUTER | DEVICE, Binary, false, "mS-DS-CreatorSID"),
     (DEVICE, Binary, false, "msDS-DeviceID"),
@@ -169,8 +184,9 @@ const SECTIONS: &[(u8, AttributeType, bool, &str)] = &[
     (DEVICE, Binary, true, "msDS-RegisteredOwner msDS-RegisteredUsers"),
 ];
 
-static BY_NAME: LazyLock<HashMap<String, AdAttribute>> =
-    LazyLock::new(|| attributes().map(|attribute| (attribute.name.to_ascii_lowercase(), attribute)).collect());
+static BY_NAME: LazyLock<HashMap<String, AdAttribute>> = LazyLock::new(|| {
+    attributes().map(|attribute| (attribute.name.to_ascii_lowercase(), attribute)).collect()
+});
 
 /// All attributes of the schema.
 pub fn attributes() -> impl Iterator<Item = AdAttribute> {

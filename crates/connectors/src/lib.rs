@@ -4,6 +4,7 @@
 //! know neither each other nor the store: they are given a selection of attributes with their ids, and give entries.
 //! Deliberately absent: rules, decisions, scheduling, retries across steps.
 
+pub mod ad;
 pub mod ad_schema;
 pub mod contract;
 mod files;

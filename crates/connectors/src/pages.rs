@@ -8,7 +8,9 @@ use std::collections::VecDeque;
 
 use onesync_model::Bag;
 
-use crate::{Anchor, ConnectorError, Entry, EntryChange, EntryFlags, ImportPage, LinkChunk, LinkMode, Watermark};
+use crate::{
+    Anchor, ConnectorError, Entry, EntryChange, EntryFlags, ImportPage, LinkChunk, LinkMode, Watermark,
+};
 
 /// Link values in one chunk: some hundred kilobytes of names, little enough to be copied and held a few times.
 pub const LINK_CHUNK_MAX: usize = 5_000;

@@ -12,8 +12,7 @@ use crate::changes::{Changes, Counters};
 use crate::identity::GainedValue;
 use crate::policy::Policies;
 use crate::reader::{ReadError, Reader};
-use crate::settle::Difference;
-use crate::state::{AgendaRow, CsRow, ErrorRow, ExportRow, HistoryRow, MvRow, Work};
+use crate::state::{AgendaRow, CsRow, ErrorRow, ExportRow, HistoryRow, MvRow, ValueChange, Work};
 
 /// Everything a decision rests on besides the rows: fixed for a run.
 #[derive(Clone, Copy)]
@@ -283,7 +282,7 @@ impl<'r> Batch<'r> {
 
     /// Notes values of join attributes that a metaverse object got or lost: others may join by them, or may have
     /// waited for the place to become free.
-    pub(crate) fn join_values_changed(&mut self, ctx: &Context<'_>, changes: &[Difference]) {
+    pub(crate) fn join_values_changed(&mut self, ctx: &Context<'_>, changes: &[ValueChange]) {
         for (attribute, old, new, _) in changes {
             if ctx.rules.join_attributes_mv().binary_search(attribute).is_err() {
                 continue;

@@ -5,7 +5,7 @@
 use onesync_model::{AttrId, CsId, Hash128, RuleId, RunId, Time, Value, ValueRef, Values};
 use thiserror::Error;
 
-use crate::state::{AttributeChange, Cause, ChangeState, LinkPick, LinkSum, Retained};
+use crate::state::{AttributeChange, Cause, ChangeState, LinkPick, LinkSum, Retained, ValueChange};
 
 /// Stored bytes that this program did not write, or that are damaged.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -325,9 +325,6 @@ impl AttributeChange {
         })
     }
 }
-
-/// The changes of one history row: attribute, old values, new values, rule.
-pub(crate) type ValueChange = (AttrId, Option<Values>, Option<Values>, Option<RuleId>);
 
 impl crate::state::HistoryRow {
     /// Writes the changes of a history row.

@@ -39,5 +39,5 @@ pub use protect::{Guarded, Hold, Limit, Limits, Numbers, judge, suspect};
 pub use reader::{JoinedIn, ReadError, Reader};
 pub use state::{
     AgendaRow, AttributeChange, Cause, ChangeState, ContainerRow, CsFlags, CsRow, ErrorRow, ExportLinkRow,
-    ExportRow, HistoryRow, Join, LinkPick, LinkSum, MvRow, MvState, Retained, Work,
+    ExportRow, HistoryRow, Join, LinkPick, LinkSum, MvRow, MvState, Retained, ValueChange, Work,
 };

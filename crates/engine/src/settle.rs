@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use onesync_model::{AttrId, ConnectorId, MvId, RuleId, Values, ValuesRef};
+use onesync_model::{AttrId, ConnectorId, MvId, RuleId, ValuesRef};
 
 use crate::batch::{Batch, Context};
-use crate::state::{HistoryRow, MvRow, Work};
+use crate::state::{HistoryRow, MvRow, ValueChange, Work};
 use crate::values::Computed;
 
 /// Takes computed values into the batch.
@@ -62,10 +62,7 @@ pub(crate) fn settle_values(ctx: &Context<'_>, batch: &mut Batch<'_>, mv: MvRow,
     batch.put_mv(MvRow { values: computed.values, causes: computed.causes, picks: computed.picks, ..mv });
 }
 
-/// Attribute, old values, new values, rule.
-pub(crate) type Difference = (AttrId, Option<Values>, Option<Values>, Option<RuleId>);
-
-fn differences(before: Option<&MvRow>, computed: &Computed) -> Vec<Difference> {
+fn differences(before: Option<&MvRow>, computed: &Computed) -> Vec<ValueChange> {
     let rules: BTreeMap<AttrId, RuleId> =
         computed.causes.iter().rev().map(|c| (c.attribute, c.rule)).collect();
     let mut out = Vec::new();

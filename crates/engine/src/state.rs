@@ -375,6 +375,9 @@ pub struct ErrorRow {
     pub alarm: bool,
 }
 
+/// A change of one attribute: attribute, old values, new values, the rule that gave the new ones.
+pub type ValueChange = (AttrId, Option<Values>, Option<Values>, Option<RuleId>);
+
 /// A change of a metaverse object that was made.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct HistoryRow {
@@ -387,5 +390,5 @@ pub struct HistoryRow {
     /// What happened to the object itself: `created`, `joined NAME`, `left NAME`, `leaving`, `resumed`, `deleted`.
     pub event: Option<String>,
     /// Attributes with old and new values and the rule that gave the new one.
-    pub changes: Vec<(AttrId, Option<Values>, Option<Values>, Option<RuleId>)>,
+    pub changes: Vec<ValueChange>,
 }

@@ -9,7 +9,10 @@ use onesync_service::{Configuration, CycleKind, CycleReport, Service, Status, St
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use crate::args::{ApplyArgs, Command, ConfigCommand, ConnectorCommand, EvalArgs, HeldCommand, InitArgs, SearchCommand, SecretCommand, StagingCommand};
+use crate::args::{
+    ApplyArgs, Command, ConfigCommand, ConnectorCommand, EvalArgs, HeldCommand, InitArgs, SearchCommand,
+    SecretCommand, StagingCommand,
+};
 use crate::output::Output;
 
 /// A secret longer than this is not a secret but a mistake.
@@ -18,10 +21,16 @@ const SECRET_MAX: u64 = 64 << 10;
 /// Runs a command on an open installation.
 pub async fn run(service: Service, command: Command, out: &Output) -> anyhow::Result<Status> {
     match command {
-        Command::Demo(_) | Command::Eval(_) | Command::Config(ConfigCommand::Init(_) | ConfigCommand::Apply(_)) => bail!("this command needs no installation"),
+        Command::Demo(_)
+        | Command::Eval(_)
+        | Command::Config(ConfigCommand::Init(_) | ConfigCommand::Apply(_)) => {
+            bail!("this command needs no installation")
+        }
         Command::Config(ConfigCommand::Check { folder }) => config_check(&service, &folder).await,
         Command::Config(ConfigCommand::Plan { folder }) => config_plan(&service, &folder, out).await,
-        Command::Config(ConfigCommand::Export { folder, version }) => config_export(&service, &folder, version),
+        Command::Config(ConfigCommand::Export { folder, version }) => {
+            config_export(&service, &folder, version)
+        }
         Command::Config(ConfigCommand::History) => config_history(&service, out),
         Command::Secret(command) => secret(&service, &command, out),
         Command::Connector(command) => connector(&service, command, out).await,
@@ -64,7 +73,11 @@ pub async fn run(service: Service, command: Command, out: &Output) -> anyhow::Re
                 println!("  {name:<32} {}{by}", value.value);
             }
             for (name, (count, some)) in &view.links {
-                println!("  {name:<32} {count} links{}{}", if some.is_empty() { "" } else { ": " }, some.join(", "));
+                println!(
+                    "  {name:<32} {count} links{}{}",
+                    if some.is_empty() { "" } else { ": " },
+                    some.join(", ")
+                );
             }
             for join in &view.joined {
                 println!("  joined: {join}");
@@ -75,7 +88,13 @@ pub async fn run(service: Service, command: Command, out: &Output) -> anyhow::Re
             let runtime = service.runtime()?;
             let rows = service.pending(&runtime, runtime.connector(&connector)?, limit)?;
             out.list(&rows, &["object", "type", "operation", "state", "change"], |row| {
-                vec![row.object.clone(), row.object_type.clone(), row.operation.clone(), row.state.clone(), row.error.clone().unwrap_or_else(|| row.change.clone())]
+                vec![
+                    row.object.clone(),
+                    row.object_type.clone(),
+                    row.operation.clone(),
+                    row.state.clone(),
+                    row.error.clone().unwrap_or_else(|| row.change.clone()),
+                ]
             })?;
             Ok(Status::Done)
         }
@@ -87,7 +106,9 @@ pub async fn run(service: Service, command: Command, out: &Output) -> anyhow::Re
                 .into_iter()
                 .map(|(name, row)| json!({"object": name, "place": row.place, "code": row.code, "message": row.message, "since": row.first_seen.to_string(), "alarm": row.alarm}))
                 .collect();
-            out.list(&rows, &["object", "place", "code", "message", "since"], |row| ["object", "place", "code", "message", "since"].iter().map(|key| text(&row[*key])).collect())?;
+            out.list(&rows, &["object", "place", "code", "message", "since"], |row| {
+                ["object", "place", "code", "message", "since"].iter().map(|key| text(&row[*key])).collect()
+            })?;
             Ok(if rows.is_empty() { Status::Done } else { Status::ObjectErrors })
         }
         Command::History { object, limit } => history(&service, object, limit, out),
@@ -113,7 +134,18 @@ pub fn cycle_report(report: &CycleReport, out: &Output) -> anyhow::Result<Status
         let (i, e) = (&report.imported, &report.exported);
         println!(
             "imported {} added, {} updated, {} deleted, {} unchanged; exported {} created, {} updated, {} deleted, {} links; {} confirmed, {} held, {} errors ({:.1} s)",
-            i.add, i.update, i.delete, i.unchanged, e.add, e.update, e.delete, e.links, report.confirmed, e.held, report.errors, report.seconds
+            i.add,
+            i.update,
+            i.delete,
+            i.unchanged,
+            e.add,
+            e.update,
+            e.delete,
+            e.links,
+            report.confirmed,
+            e.held,
+            report.errors,
+            report.seconds
         );
     }
     let errors = if report.errors > 0 { Status::ObjectErrors } else { Status::Done };
@@ -130,7 +162,10 @@ pub async fn config_check(service: &Service, folder: &Path) -> anyhow::Result<St
     for message in &check.messages {
         eprintln!("{message}\n");
     }
-    println!("{} connectors, {} rules: {} errors, {} warnings", check.connectors, check.rules, check.errors, check.warnings);
+    println!(
+        "{} connectors, {} rules: {} errors, {} warnings",
+        check.connectors, check.rules, check.errors, check.warnings
+    );
     Ok(if check.errors > 0 { Status::Failed } else { Status::Done })
 }
 
@@ -177,7 +212,9 @@ fn config_history(service: &Service, out: &Output) -> anyhow::Result<Status> {
         .into_iter()
         .map(|row| json!({"version": row.version, "created": row.created.to_string(), "who": row.who, "hash": row.hash.to_string()}))
         .collect();
-    out.list(&rows, &["version", "created", "who", "hash"], |row| ["version", "created", "who", "hash"].iter().map(|key| text(&row[*key])).collect())?;
+    out.list(&rows, &["version", "created", "who", "hash"], |row| {
+        ["version", "created", "who", "hash"].iter().map(|key| text(&row[*key])).collect()
+    })?;
     Ok(Status::Done)
 }
 
@@ -194,7 +231,12 @@ pub fn config_init(options: &InitArgs) -> anyhow::Result<Status> {
         }
         std::fs::write(&place, text).with_context(|| format!("{}", place.display()))?;
     }
-    println!("{} files written to {}; edit `connectors/`, then run `onesync config check {}`", files.len(), options.folder.display(), options.folder.display());
+    println!(
+        "{} files written to {}; edit `connectors/`, then run `onesync config check {}`",
+        files.len(),
+        options.folder.display(),
+        options.folder.display()
+    );
     Ok(Status::Done)
 }
 
@@ -219,7 +261,9 @@ pub fn secret(service: &Service, command: &SecretCommand, out: &Output) -> anyho
                 .into_iter()
                 .map(|(name, changed, previous)| json!({"name": name, "changed": changed.to_string(), "previous kept": previous}))
                 .collect();
-            out.list(&rows, &["name", "changed", "previous kept"], |row| ["name", "changed", "previous kept"].iter().map(|key| text(&row[*key])).collect())?;
+            out.list(&rows, &["name", "changed", "previous kept"], |row| {
+                ["name", "changed", "previous kept"].iter().map(|key| text(&row[*key])).collect()
+            })?;
         }
     }
     Ok(Status::Done)
@@ -229,7 +273,10 @@ fn read_secret(file: Option<&Path>) -> anyhow::Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(Vec::new());
     match file {
         Some(path) if path != Path::new("-") => {
-            std::fs::File::open(path).with_context(|| format!("{}", path.display()))?.take(SECRET_MAX).read_to_end(&mut bytes)?;
+            std::fs::File::open(path)
+                .with_context(|| format!("{}", path.display()))?
+                .take(SECRET_MAX)
+                .read_to_end(&mut bytes)?;
         }
         None if std::io::stdin().is_terminal() => {
             let typed = inquire::Password::new("secret:").without_confirmation().prompt()?;
@@ -251,7 +298,9 @@ async fn connector(service: &Service, command: ConnectorCommand, out: &Output) -
     match command {
         ConnectorCommand::List => {
             let rows: Vec<_> = runtime.connectors.iter().map(|c| json!({"name": c.name(), "kind": c.file.kind, "rank": c.file.rank, "writes": c.capabilities.export})).collect();
-            out.list(&rows, &["name", "kind", "rank", "writes"], |row| ["name", "kind", "rank", "writes"].iter().map(|key| text(&row[*key])).collect())?;
+            out.list(&rows, &["name", "kind", "rank", "writes"], |row| {
+                ["name", "kind", "rank", "writes"].iter().map(|key| text(&row[*key])).collect()
+            })?;
             Ok(Status::Done)
         }
         ConnectorCommand::Show { connector } => {
@@ -268,13 +317,20 @@ async fn connector(service: &Service, command: ConnectorCommand, out: &Output) -
                 .values()
                 .map(|a| json!({"attribute": a.name, "type": a.kind.as_str(), "multi": a.multi, "read only": a.read_only, "length": a.length_max}))
                 .collect();
-            out.list(&rows, &["attribute", "type", "multi", "read only", "length"], |row| ["attribute", "type", "multi", "read only", "length"].iter().map(|key| text(&row[*key])).collect())?;
+            out.list(&rows, &["attribute", "type", "multi", "read only", "length"], |row| {
+                ["attribute", "type", "multi", "read only", "length"]
+                    .iter()
+                    .map(|key| text(&row[*key]))
+                    .collect()
+            })?;
             Ok(Status::Done)
         }
         ConnectorCommand::Test { connector } => {
             let rows = service.test_connector(&connector).await?;
             let failed = rows.iter().any(|row| row["result"] == "failed");
-            out.list(&rows, &["result", "subject", "message"], |row| ["result", "subject", "message"].iter().map(|key| text(&row[*key])).collect())?;
+            out.list(&rows, &["result", "subject", "message"], |row| {
+                ["result", "subject", "message"].iter().map(|key| text(&row[*key])).collect()
+            })?;
             Ok(if failed { Status::Failed } else { Status::Done })
         }
     }
@@ -316,7 +372,9 @@ fn staging(service: &Service, command: StagingCommand, out: &Output) -> anyhow::
                 };
                 rows.push(json!({"connector": c.name(), "mode": mode}));
             }
-            out.list(&rows, &["connector", "mode"], |row| ["connector", "mode"].iter().map(|key| text(&row[*key])).collect())?;
+            out.list(&rows, &["connector", "mode"], |row| {
+                ["connector", "mode"].iter().map(|key| text(&row[*key])).collect()
+            })?;
         }
     }
     Ok(Status::Done)
@@ -329,7 +387,10 @@ fn held(service: &Service, command: HeldCommand, out: &Output) -> anyhow::Result
         HeldCommand::List { all } => {
             let rows = service.held_list(&runtime, all)?;
             out.list(&rows, &["hash", "connector", "type", "changes", "state", "reason"], |row| {
-                ["hash", "connector", "type", "changes", "state", "reason"].iter().map(|key| text(&row[*key])).collect()
+                ["hash", "connector", "type", "changes", "state", "reason"]
+                    .iter()
+                    .map(|key| text(&row[*key]))
+                    .collect()
             })?;
             Ok(if rows.iter().any(|row| row["state"] == "held") { Status::Held } else { Status::Done })
         }
@@ -357,10 +418,14 @@ fn held(service: &Service, command: HeldCommand, out: &Output) -> anyhow::Result
 fn search(service: &Service, command: SearchCommand, out: &Output) -> anyhow::Result<Status> {
     let runtime = service.runtime()?;
     let rows = match command {
-        SearchCommand::Cs { connector, text, limit } => service.search_cs(&runtime, runtime.connector(&connector)?, &text, limit)?,
+        SearchCommand::Cs { connector, text, limit } => {
+            service.search_cs(&runtime, runtime.connector(&connector)?, &text, limit)?
+        }
         SearchCommand::Mv { text, limit } => service.search_mv(&runtime, &text, limit)?,
     };
-    out.list(&rows, &["id", "type", "name", "state"], |row| vec![row.id.clone(), row.object_type.clone(), row.name.clone(), row.state.clone()])?;
+    out.list(&rows, &["id", "type", "name", "state"], |row| {
+        vec![row.id.clone(), row.object_type.clone(), row.name.clone(), row.state.clone()]
+    })?;
     Ok(Status::Done)
 }
 
@@ -369,7 +434,9 @@ fn history(service: &Service, object: Option<String>, limit: usize, out: &Output
         None => service.run_list(limit)?,
         Some(object) => service.history_list(&service.runtime()?.clone(), &object, limit)?,
     };
-    out.list(&rows, &["time", "run", "what", "detail"], |row| ["time", "run", "what", "detail"].iter().map(|key| text(&row[*key])).collect())?;
+    out.list(&rows, &["time", "run", "what", "detail"], |row| {
+        ["time", "run", "what", "detail"].iter().map(|key| text(&row[*key])).collect()
+    })?;
     Ok(Status::Done)
 }
 
@@ -378,14 +445,29 @@ fn status(service: &Service, out: &Output) -> anyhow::Result<Status> {
     if out.is_json() {
         out.json(&report)?;
     } else {
-        println!("installation {} (epoch {}), configuration {}, key set {}", report.installation, report.epoch, report.configuration, report.key_set);
+        println!(
+            "installation {} (epoch {}), configuration {}, key set {}",
+            report.installation, report.epoch, report.configuration, report.key_set
+        );
         for (name, active, leaving) in &report.metaverse {
-            println!("metaverse: {active} {name}{}", if *leaving > 0 { format!(", {leaving} leaving") } else { String::new() });
+            println!(
+                "metaverse: {active} {name}{}",
+                if *leaving > 0 { format!(", {leaving} leaving") } else { String::new() }
+            );
         }
         println!("agenda: {} due, {} later", report.agenda_due, report.agenda_later);
         for c in &report.connectors {
-            println!("\n{} ({}, {}), last import {}", c.name, c.kind, c.mode, c.last_import.as_deref().unwrap_or("never"));
-            println!("  {} objects, {} joined, {} errors; {} pending, {} unconfirmed, {} refused, {} held", c.objects, c.joined, c.errors, c.pending, c.unconfirmed, c.refused, c.held);
+            println!(
+                "\n{} ({}, {}), last import {}",
+                c.name,
+                c.kind,
+                c.mode,
+                c.last_import.as_deref().unwrap_or("never")
+            );
+            println!(
+                "  {} objects, {} joined, {} errors; {} pending, {} unconfirmed, {} refused, {} held",
+                c.objects, c.joined, c.errors, c.pending, c.unconfirmed, c.refused, c.held
+            );
             if c.mastered_elsewhere > 0 {
                 println!("  {} mastered elsewhere: compared, never written", c.mastered_elsewhere);
             }
@@ -415,7 +497,8 @@ pub fn eval(options: &EvalArgs, out: &Output) -> anyhow::Result<Status> {
         Some(text) => text.clone(),
         None => jiff::Timestamp::now().to_string(),
     };
-    let result = onesync_service::eval(&options.expression, &attributes, &options.parameters, &now, &options.kind)?;
+    let result =
+        onesync_service::eval(&options.expression, &attributes, &options.parameters, &now, &options.kind)?;
     println!("{result}");
     Ok(if result.get("$error").is_some() { Status::ObjectErrors } else { Status::Done })
 }

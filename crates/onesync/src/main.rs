@@ -19,7 +19,8 @@ use output::Output;
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let filter = tracing_subscriber::EnvFilter::try_from_env("ONESYNC_LOG").unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    let filter = tracing_subscriber::EnvFilter::try_from_env("ONESYNC_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -82,5 +83,9 @@ async fn open(home: Home) -> anyhow::Result<Service> {
 
 fn default_home() -> std::path::PathBuf {
     let root = std::env::var("USER").is_ok_and(|user| user == "root");
-    Home::default_folder(root, std::env::var_os("XDG_STATE_HOME").map(Into::into), std::env::var_os("HOME").map(Into::into))
+    Home::default_folder(
+        root,
+        std::env::var_os("XDG_STATE_HOME").map(Into::into),
+        std::env::var_os("HOME").map(Into::into),
+    )
 }

@@ -29,7 +29,12 @@ impl Output {
     }
 
     /// Writes a list.
-    pub fn list<T: Serialize>(&self, items: &[T], head: &[&str], row: impl Fn(&T) -> Vec<String>) -> anyhow::Result<()> {
+    pub fn list<T: Serialize>(
+        &self,
+        items: &[T],
+        head: &[&str],
+        row: impl Fn(&T) -> Vec<String>,
+    ) -> anyhow::Result<()> {
         if self.is_json() {
             return self.json(&items);
         }
@@ -53,8 +58,11 @@ impl Output {
         match progress {
             Progress::Begin { connector, step } => {
                 if self.terminal {
-                    let style = ProgressStyle::with_template("{spinner} {msg} {human_pos} ({per_sec})").unwrap_or_else(|_| ProgressStyle::default_spinner());
-                    let new = ProgressBar::new_spinner().with_style(style).with_message(format!("{connector}: {}", words(step)));
+                    let style = ProgressStyle::with_template("{spinner} {msg} {human_pos} ({per_sec})")
+                        .unwrap_or_else(|_| ProgressStyle::default_spinner());
+                    let new = ProgressBar::new_spinner()
+                        .with_style(style)
+                        .with_message(format!("{connector}: {}", words(step)));
                     *bar = Some(new);
                 }
             }
@@ -81,7 +89,10 @@ impl Output {
 /// A table for people.
 pub fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_header(head.to_vec());
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(head.to_vec());
     for row in rows {
         table.add_row(row);
     }

@@ -34,8 +34,8 @@ pub enum ServiceError {
     Connector {
         /// Its name.
         connector: String,
-        /// What happened.
-        source: ConnectorError,
+        /// What happened. Boxed: it is much larger than the others.
+        source: Box<ConnectorError>,
     },
     /// The configuration is wrong: everything stops before the first write.
     #[error("{message}")]
@@ -80,7 +80,7 @@ pub enum ServiceError {
 impl ServiceError {
     /// An error of a connector.
     pub(crate) fn connector(name: &str, source: ConnectorError) -> Self {
-        Self::Connector { connector: name.to_owned(), source }
+        Self::Connector { connector: name.to_owned(), source: Box::new(source) }
     }
 
     /// An error of usage with a remedy.

@@ -379,11 +379,9 @@ impl Service {
 /// Splits due link values into batches: at most so many owners, each with at most so many values.
 fn link_batches(due: &[ExportLinkRow], owners_max: usize, links_max: usize) -> Vec<Vec<ExportLinkRow>> {
     let mut batches: Vec<Vec<ExportLinkRow>> = Vec::new();
-    let (mut current, mut owners, mut in_owner): (
-        Vec<ExportLinkRow>,
-        BTreeSet<(CsId, usize)>,
-        BTreeMap<CsId, usize>,
-    ) = Default::default();
+    let mut current: Vec<ExportLinkRow> = Vec::new();
+    let mut owners: BTreeSet<(CsId, usize)> = BTreeSet::new();
+    let mut in_owner: BTreeMap<CsId, usize> = BTreeMap::new();
     for row in due {
         let count = in_owner.entry(row.owner).or_default();
         let part = (row.owner, *count / links_max);

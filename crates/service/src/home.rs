@@ -4,10 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use onesync_store::{InstallationRow, SqliteStore, Store};
-use onesync_vault::Vault;
+use onesync_vault::{Vault, VaultError};
 
 use crate::clock::Clock;
 use crate::error::ServiceError;
+
+/// The database, and the key set or why it is not there.
+pub type OpenHome = (Arc<dyn Store>, Result<Vault, VaultError>);
 
 /// Where the state of an installation lies.
 #[derive(Clone, Debug)]
@@ -76,7 +79,7 @@ impl Home {
         }
         let store = SqliteStore::open(&self.database())?;
         let mut id = [0u8; 16];
-        aws_lc_rs::rand::fill(&mut id).map_err(|_| onesync_vault::VaultError::Random)?;
+        aws_lc_rs::rand::fill(&mut id).map_err(|_| VaultError::Random)?;
         let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
         store.install(&InstallationRow { id, epoch: 1, staging: false, created: clock.now() })?;
         restrict_file(&self.database()).map_err(|e| file_error(&self.database(), e))?;
@@ -87,7 +90,7 @@ impl Home {
     ///
     /// # Errors
     /// When there is no installation, or the database cannot be opened.
-    pub fn open(&self) -> Result<(Arc<dyn Store>, Result<Vault, onesync_vault::VaultError>), ServiceError> {
+    pub fn open(&self) -> Result<OpenHome, ServiceError> {
         if !self.exists() {
             return Err(ServiceError::usage(
                 format!("{} holds no installation", self.folder.display()),

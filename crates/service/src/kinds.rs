@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use onesync_connectors::{
     Connector, Selection,
+    ad::AdConnector,
     graph::GraphConnector,
     jsonl::{JsonlConnector, JsonlSettings},
     ldif::LdifConnector,
@@ -18,7 +19,7 @@ use crate::config::ConnectorFile;
 use crate::error::ServiceError;
 
 /// The kinds there are.
-pub(crate) const KINDS: [&str; 3] = ["graph", "jsonl", "ldif"];
+pub(crate) const KINDS: [&str; 4] = ["ad", "graph", "jsonl", "ldif"];
 
 /// Makes the connector that a file describes. Nothing is contacted. Relative paths are relative to `folder`.
 pub(crate) fn make(
@@ -39,6 +40,7 @@ pub(crate) fn make(
         )),
         "graph" => Arc::new(GraphConnector::new(settings(file)?, secrets, names).map_err(failed)?),
 
+        "ad" => Arc::new(AdConnector::new(settings(file)?, secrets).map_err(failed)?),
         other => {
             return Err(ServiceError::config(
                 format!("connector `{}` has the unknown kind `{other}`", file.name),

@@ -65,7 +65,9 @@ pub enum StoreError {
         why: &'static str,
     },
     /// Stored bytes that this program did not write.
-    #[error("row {row} of table `{table}` is damaged: {what}; restore a backup, or run a full import and full sync")]
+    #[error(
+        "row {row} of table `{table}` is damaged: {what}; restore a backup, or run a full import and full sync"
+    )]
     Damaged {
         /// The table.
         table: &'static str,

@@ -3,19 +3,23 @@
 //! One trait ([`Store`], with [`StoreReader`]); the engine's rows go in as [`onesync_engine::Changes`], one batch a
 //! transaction. Deliberately absent: decisions, clocks, retries of steps, free queries.
 
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 mod dump;
 mod error;
 mod memory;
 mod rows;
 mod sqlite;
 mod store;
+mod tally;
 
 pub use error::StoreError;
 pub use memory::MemoryStore;
 pub use rows::{
-    AgendaCount, ConfigFiles, ConfigVersionRow, ConnectorRow, CsCount, ErrorCount, EventRow, ExportCount, ExportFilter, ExportLinkCount,
-    ExportLinkFilter, ExportLinkKey, ExportLinkOwner, ExportedRow, HeldPlanRow, HeldState, InstallationRow, MvCount, Retention, RuleRow, RunRow,
-    SecretRow, ServiceChanges, export_hash, export_link_hash, operation_code, operation_from_code,
+    AgendaCount, ConfigFiles, ConfigVersionRow, ConnectorRow, CsCount, ErrorCount, EventRow, ExportCount,
+    ExportFilter, ExportLinkCount, ExportLinkFilter, ExportLinkKey, ExportLinkOwner, ExportedRow,
+    HeldPlanRow, HeldState, InstallationRow, MvCount, Retention, RuleRow, RunRow, SecretRow, ServiceChanges,
+    export_hash, export_link_hash, operation_code, operation_from_code,
 };
 pub use sqlite::SqliteStore;
 pub use store::{Store, StoreReader};

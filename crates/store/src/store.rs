@@ -7,16 +7,14 @@
 //! Deliberately absent: free queries, retries (an implementation retries what its database asks to be retried),
 //! waiting, decisions.
 
-use onesync_engine::{
-    AgendaRow, Changes, ErrorRow, ExportLinkRow, ExportRow, HistoryRow, ReadError, Reader,
-};
+use onesync_engine::{AgendaRow, Changes, ErrorRow, ExportLinkRow, ExportRow, HistoryRow, ReadError, Reader};
 use onesync_model::{AttrId, ConnectorId, CsId, Hash128, MvGuid, MvId, Operation, RunId, Time, TypeId};
 
 use crate::error::StoreError;
 use crate::rows::{
     AgendaCount, ConfigFiles, ConfigVersionRow, ConnectorRow, CsCount, ErrorCount, EventRow, ExportCount,
-    ExportFilter, ExportLinkCount, ExportLinkFilter, ExportLinkKey, ExportLinkOwner, ExportedRow, HeldPlanRow,
-    HeldState, InstallationRow, MvCount, Retention, RuleRow, RunRow, SecretRow, ServiceChanges,
+    ExportFilter, ExportLinkCount, ExportLinkFilter, ExportLinkKey, ExportLinkOwner, ExportedRow,
+    HeldPlanRow, HeldState, InstallationRow, MvCount, Retention, RuleRow, RunRow, SecretRow, ServiceChanges,
 };
 
 /// A database of one installation.
@@ -181,7 +179,7 @@ pub trait StoreReader: Reader + Send {
         limit: usize,
     ) -> Result<Vec<ExportLinkOwner>, ReadError>;
 
-    /// A page of the exports to be sent now: `Pending`, not held, not before their time. Ordered by operation (adds,
+    /// A page of the exports to be sent now: `Pending`, not held, writable, not before their time. Ordered by operation (adds,
     /// updates, deletions), then by the place of their type in `types`, then by object. Types that are not named are
     /// left out. `after` is the last row of the page before.
     fn due_exports(
@@ -211,6 +209,9 @@ pub trait StoreReader: Reader + Send {
     /// (which run and rule, when first seen, history) two states are equal when a sync cannot tell them apart.
     fn dump(&self, annotations: bool) -> Result<String, ReadError>;
 }
+
+/// The passes of the agenda ([`onesync_engine::Work::pass`]).
+pub(crate) const PASSES: std::ops::RangeInclusive<u8> = 0..=7;
 
 /// One row of the agenda as columns: pass, two numbers, one key (empty where there is none).
 pub(crate) fn work_columns(work: onesync_engine::Work) -> (u8, i64, i64, Vec<u8>) {

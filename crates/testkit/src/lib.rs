@@ -1,3 +1,3 @@
-//! onesync-testkit
+//! What tests, benchmarks and the demonstration need: made-up directories, and peers that misbehave.
 
 pub mod generate;

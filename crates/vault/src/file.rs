@@ -15,6 +15,9 @@ use crate::{KEY_LEN, VaultError};
 /// The newest form of the file that this program knows.
 const VERSION: u32 = 1;
 
+/// A key with its id.
+pub(crate) type DataKey = (String, Zeroizing<Vec<u8>>);
+
 /// A key set as stored.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -75,7 +78,7 @@ impl KeySetFile {
         Ok(file)
     }
 
-    pub(crate) fn keys(&self, path: &Path) -> Result<Vec<(String, Zeroizing<Vec<u8>>)>, VaultError> {
+    pub(crate) fn keys(&self, path: &Path) -> Result<Vec<DataKey>, VaultError> {
         self.keys
             .iter()
             .map(|stored| {

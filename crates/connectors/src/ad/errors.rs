@@ -11,10 +11,14 @@ pub fn convert(error: &LdapError, server: &str) -> ConnectorError {
         Ldap::Transient => (
             ErrorClass::Transient,
             "LDAP-UNREACHABLE",
-            Some("check that the server runs and that address, port and firewall are right; the next run tries again"),
+            Some(
+                "check that the server runs and that address, port and firewall are right; the next run tries again",
+            ),
         ),
         Ldap::Busy => (ErrorClass::Transient, "LDAP-BUSY", Some("the next run tries again")),
-        Ldap::Authentication => (ErrorClass::Configuration, "LDAP-BIND-REFUSED", Some(bind_hint(error.result()))),
+        Ldap::Authentication => {
+            (ErrorClass::Configuration, "LDAP-BIND-REFUSED", Some(bind_hint(error.result())))
+        }
         Ldap::Permission => (
             ErrorClass::Configuration,
             "LDAP-NO-RIGHT",
@@ -23,10 +27,14 @@ pub fn convert(error: &LdapError, server: &str) -> ConnectorError {
         Ldap::NoSuchObject => {
             (ErrorClass::Configuration, "LDAP-NO-SUCH-OBJECT", Some("check `base`, `include` and `exclude`"))
         }
-        Ldap::Limit if error.result().is_some_and(|result| result.code == ResultCode::SizeLimitExceeded) => {
-            (ErrorClass::Configuration, "LDAP-SIZE-LIMIT", Some("lower `page_size` to what the server allows"))
+        Ldap::Limit if error.result().is_some_and(|result| result.code == ResultCode::SizeLimitExceeded) => (
+            ErrorClass::Configuration,
+            "LDAP-SIZE-LIMIT",
+            Some("lower `page_size` to what the server allows"),
+        ),
+        Ldap::Limit => {
+            (ErrorClass::Transient, "LDAP-LIMIT", Some("the server gave up early; the next run tries again"))
         }
-        Ldap::Limit => (ErrorClass::Transient, "LDAP-LIMIT", Some("the server gave up early; the next run tries again")),
         Ldap::Referral => (
             ErrorClass::Configuration,
             "LDAP-REFERRAL",
@@ -35,7 +43,9 @@ pub fn convert(error: &LdapError, server: &str) -> ConnectorError {
         Ldap::Unsupported => (
             ErrorClass::Configuration,
             "LDAP-UNSUPPORTED",
-            Some("the server does not know what was asked for: is it a domain controller of Active Directory?"),
+            Some(
+                "the server does not know what was asked for: is it a domain controller of Active Directory?",
+            ),
         ),
         Ldap::Tls => (ErrorClass::Configuration, "LDAP-TLS", None),
         Ldap::Config => (ErrorClass::Configuration, "LDAP-SETTINGS", None),
@@ -91,10 +101,25 @@ mod tests {
         };
         let text = "80090308: LdapErr: DSID-0C0903A9, comment: AcceptSecurityContext error, data 533, v1db1";
         for (error, class, code, part) in [
-            (refused(ResultCode::InvalidCredentials, text), ErrorClass::Configuration, "LDAP-BIND-REFUSED", "enable"),
-            (refused(ResultCode::StrongerAuthRequired, ""), ErrorClass::Configuration, "LDAP-BIND-REFUSED", "ldaps://"),
+            (
+                refused(ResultCode::InvalidCredentials, text),
+                ErrorClass::Configuration,
+                "LDAP-BIND-REFUSED",
+                "enable",
+            ),
+            (
+                refused(ResultCode::StrongerAuthRequired, ""),
+                ErrorClass::Configuration,
+                "LDAP-BIND-REFUSED",
+                "ldaps://",
+            ),
             (refused(ResultCode::Busy, ""), ErrorClass::Transient, "LDAP-BUSY", "next run"),
-            (refused(ResultCode::SizeLimitExceeded, ""), ErrorClass::Configuration, "LDAP-SIZE-LIMIT", "page_size"),
+            (
+                refused(ResultCode::SizeLimitExceeded, ""),
+                ErrorClass::Configuration,
+                "LDAP-SIZE-LIMIT",
+                "page_size",
+            ),
             (refused(ResultCode::TimeLimitExceeded, ""), ErrorClass::Transient, "LDAP-LIMIT", "again"),
         ] {
             let converted = convert(&error, "dc1:636");

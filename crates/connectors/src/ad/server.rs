@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use onesync_ldap::control::{DirSync, ExtendedDn, SHOW_DELETED};
 use onesync_ldap::{
-    Client, ConnectOptions, Control, Credentials, Entry, ErrorClass as LdapClass, Filter, LdapError, SearchRequest,
-    Session, TlsMode, TypedControl,
+    Client, ConnectOptions, Control, Credentials, Entry, ErrorClass as LdapClass, Filter, LdapError,
+    SearchRequest, Session, TlsMode, TypedControl,
 };
 use secrecy::{ExposeSecret, SecretString};
 
@@ -30,6 +30,8 @@ pub struct Server {
     side: Session,
     /// Its address as people write it.
     pub address: String,
+    /// Its host as the settings write it.
+    pub host: String,
     /// What it says about itself.
     pub root: RootDse,
 }
@@ -69,7 +71,9 @@ impl Server {
             let address = options.server();
             match Self::open_one(settings, secrets, options).await {
                 Ok(server) => return Ok(server),
-                Err(Failure::Ldap(error)) if matches!(error.class(), LdapClass::Transient | LdapClass::Busy) => {
+                Err(Failure::Ldap(error))
+                    if matches!(error.class(), LdapClass::Transient | LdapClass::Busy) =>
+                {
                     last = last.or(Some(convert(&error, &address)));
                 }
                 Err(Failure::Ldap(error)) => return Err(convert(&error, &address)),
@@ -85,7 +89,7 @@ impl Server {
         options: ConnectOptions,
     ) -> Result<Self, Failure> {
         let credentials = credentials(settings, secrets)?;
-        let address = options.server();
+        let (address, host) = (options.server(), options.host.clone());
         let mut main = Session::new(options.clone(), credentials.clone());
         let client = main.client().await?;
         let request = SearchRequest::entry("").attributes([
@@ -98,7 +102,7 @@ impl Server {
             "supportedControl",
         ]);
         let root = client.search_one(request).await?.map(|entry| RootDse::read(&entry)).unwrap_or_default();
-        Ok(Self { main, side: Session::new(options, credentials), address, root })
+        Ok(Self { main, side: Session::new(options, credentials), address, host, root })
     }
 
     /// The connection for the long stream.
@@ -133,10 +137,12 @@ impl Server {
     pub async fn invocation(&mut self) -> Result<Guid, ConnectorError> {
         let request = SearchRequest::entry(self.root.service.clone()).attributes(["invocationId"]);
         let address = self.address.clone();
-        let entry = self.main().await?.search_one(request).await.map_err(|error| convert(&error, &address))?;
+        let entry =
+            self.main().await?.search_one(request).await.map_err(|error| convert(&error, &address))?;
         entry.and_then(|entry| guid(&entry, "invocationId")).ok_or_else(|| {
-            configuration("AD-NO-INVOCATION-ID", address, "the server does not show its `invocationId`")
-                .hint("is it a domain controller of Active Directory, and not a global catalogue port or a proxy?")
+            configuration("AD-NO-INVOCATION-ID", address, "the server does not show its `invocationId`").hint(
+                "is it a domain controller of Active Directory, and not a global catalogue port or a proxy?",
+            )
         })
     }
 
@@ -144,7 +150,10 @@ impl Server {
     ///
     /// # Errors
     /// When the connection fails or the server refuses.
-    pub async fn look(&mut self, request: SearchRequest) -> Result<Result<Option<Entry>, LdapError>, ConnectorError> {
+    pub async fn look(
+        &mut self,
+        request: SearchRequest,
+    ) -> Result<Result<Option<Entry>, LdapError>, ConnectorError> {
         Ok(self.main().await?.search_one(request).await)
     }
 
@@ -152,7 +161,11 @@ impl Server {
     ///
     /// # Errors
     /// When DirSync is refused: then the server's own words.
-    pub async fn cookie(&mut self, base: &str, flags: i32) -> Result<Result<Vec<u8>, LdapError>, ConnectorError> {
+    pub async fn cookie(
+        &mut self,
+        base: &str,
+        flags: i32,
+    ) -> Result<Result<Vec<u8>, LdapError>, ConnectorError> {
         let nobody = Filter::equal("objectGUID", vec![0u8; 16]);
         let mut cookie = bytes_of(&[]);
         loop {
@@ -171,7 +184,11 @@ impl Server {
             };
             let mark = DirSync::find(&done.controls).ok().flatten();
             let Some(mark) = mark.filter(|mark| !mark.cookie.is_empty()) else {
-                return Err(configuration("AD-NO-DIRSYNC", address, "the server answered DirSync without a cookie"));
+                return Err(configuration(
+                    "AD-NO-DIRSYNC",
+                    address,
+                    "the server answered DirSync without a cookie",
+                ));
             };
             if !mark.has_more() {
                 return Ok(Ok(mark.cookie.to_vec()));

@@ -75,7 +75,8 @@ mod tests {
 
     #[test]
     fn settings_are_read_and_typos_are_named() {
-        let text = "url = \"ldaps://dc1\"\nbind = \"svc@contoso.test\"\npassword = \"ad\"\nca_file = \"ca.pem\"";
+        let text =
+            "url = \"ldaps://dc1\"\nbind = \"svc@contoso.test\"\npassword = \"ad\"\nca_file = \"ca.pem\"";
         let settings: AdSettings = toml::from_str(text).unwrap();
         let settings = settings.within(Path::new("/srv"));
         assert_eq!(settings.ca_file.as_deref(), Some(Path::new("/srv/ca.pem")));

@@ -19,7 +19,7 @@ pub type Guid = [u8; 16];
 pub struct Mark {
     version: u32,
     cookie: String,
-    /// The name of the domain controller.
+    /// The domain controller as the settings name it.
     pub server: String,
     /// Its replica of the directory, in hexadecimal digits: a restored or reinstalled one gets a new id.
     pub invocation: String,

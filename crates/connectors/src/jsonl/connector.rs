@@ -72,7 +72,9 @@ impl JsonlConnector {
                 Ok(()) => (Severity::Ok, "files can be created".to_owned()),
                 Err(error) => (
                     Severity::Failed,
-                    format!("files cannot be created: {error}; give the service's account the right to write there"),
+                    format!(
+                        "files cannot be created: {error}; give the service's account the right to write there"
+                    ),
                 ),
             };
             let folder = self.settings.path.parent().unwrap_or(&self.settings.path);
@@ -82,14 +84,17 @@ impl JsonlConnector {
     }
 
     fn find(&self, keys: &[CreateKey]) -> Result<Vec<Option<Anchor>>, ConnectorError> {
-        let mut found: HashMap<&str, Option<Anchor>> = keys.iter().map(|key| (key.key.as_str(), None)).collect();
+        let mut found: HashMap<&str, Option<Anchor>> =
+            keys.iter().map(|key| (key.key.as_str(), None)).collect();
         let mut lines = LineReader::open(&self.settings)?;
         while let Some(line) = lines
             .as_mut()
             .map_or(Ok(None), LineReader::next)
             .map_err(|error| self.error(ErrorClass::Transient, "JSONL-READ", error.to_string()))?
         {
-            let Some(anchor) = Object::parse(line).ok().and_then(|object| object.anchor().ok()) else { continue };
+            let Some(anchor) = Object::parse(line).ok().and_then(|object| object.anchor().ok()) else {
+                continue;
+            };
             if let Some(place) = anchor.as_text().and_then(|text| found.get_mut(text)) {
                 *place = Some(anchor.clone());
             }
@@ -100,7 +105,9 @@ impl JsonlConnector {
     fn read_marker(&self) -> Result<Option<Marker>, ConnectorError> {
         let damaged = || {
             self.error(ErrorClass::Configuration, "JSONL-MARKER", "the marker beside the file cannot be read")
-                .hint("find out which installation writes this file; then remove the file `.marker` beside it")
+                .hint(
+                    "find out which installation writes this file; then remove the file `.marker` beside it",
+                )
         };
         let text = match fs::read(self.settings.beside(".marker")) {
             Ok(text) => text,
@@ -121,7 +128,11 @@ impl JsonlConnector {
         let (path, beside) = (self.settings.beside(".marker"), self.settings.beside(".marker.new"));
         replace(&path, &beside, |out| writeln!(out, "{json}")).map_err(|error| {
             let (ReplaceError::Before(error) | ReplaceError::After(error)) = error;
-            self.error(ErrorClass::Transient, "JSONL-MARKER", format!("the marker cannot be written: {error}"))
+            self.error(
+                ErrorClass::Transient,
+                "JSONL-MARKER",
+                format!("the marker cannot be written: {error}"),
+            )
         })
     }
 }

@@ -13,8 +13,9 @@ use crate::files::FileState;
 use crate::kinds::{coerce, kind_of};
 use crate::pages::{Pager, more_links};
 use crate::{
-    ConnectorError, DiscoveredAttribute, DiscoveredSchema, DiscoveredType, Entry, EntryChange, ErrorClass, ImportEnd,
-    ImportMode, ImportPage, ImportRequest, LinkChunk, LinkMode, Proof, SelectedType, Selection, Watermark,
+    ConnectorError, DiscoveredAttribute, DiscoveredSchema, DiscoveredType, Entry, EntryChange, ErrorClass,
+    ImportEnd, ImportMode, ImportPage, ImportRequest, LinkChunk, LinkMode, Proof, SelectedType, Selection,
+    Watermark,
 };
 
 /// The longest line: a group of half a million members fits.
@@ -116,14 +117,17 @@ pub(super) fn import(
 ) -> Result<ImportEnd, ConnectorError> {
     let name = settings.path.display().to_string();
     let useless = |message: &str| {
-        ConnectorError::new(ErrorClass::Watermark, "JSONL-WATERMARK", &name, message).hint("run a full import")
+        ConnectorError::new(ErrorClass::Watermark, "JSONL-WATERMARK", &name, message)
+            .hint("run a full import")
     };
     let resume = match request.mode {
         ImportMode::Full { resume } => resume,
         ImportMode::Delta { .. } => return Err(useless("a file does not say what changed")),
     };
     let mut place = match &resume {
-        Some(watermark) => Place::from_watermark(watermark).ok_or_else(|| useless("this is no place in the file"))?,
+        Some(watermark) => {
+            Place::from_watermark(watermark).ok_or_else(|| useless("this is no place in the file"))?
+        }
         None => Place::default(),
     };
     let end = |proof| Ok(ImportEnd { proof, watermark: None, remarks: Vec::new() });
@@ -134,8 +138,9 @@ pub(super) fn import(
         return Err(useless("the file is another one than when the import was interrupted"));
     }
     place.state = before;
-    let unreadable =
-        |error: std::io::Error| ConnectorError::new(ErrorClass::Transient, "JSONL-READ", &name, error.to_string());
+    let unreadable = |error: std::io::Error| {
+        ConnectorError::new(ErrorClass::Transient, "JSONL-READ", &name, error.to_string())
+    };
     lines.go_to(place).map_err(unreadable)?;
     let reader = Reader { settings, selection: request.selection };
     let mut pager = Pager::new(request.page_size);
@@ -186,7 +191,8 @@ impl Reader<'_> {
         let Some(type_name) = object.object_type.as_deref().or(self.settings.object_type.as_deref()) else {
             return Err("the object has no `type`, and the settings name no `object_type`".to_owned());
         };
-        let selected = self.selection.types.iter().find(|selected| selected.name.eq_ignore_ascii_case(type_name));
+        let selected =
+            self.selection.types.iter().find(|selected| selected.name.eq_ignore_ascii_case(type_name));
         let Some(selected) = selected else { return Ok(None) };
         let (values, links) = self.attributes(&object, selected)?;
         Ok(Some(Entry {
@@ -234,7 +240,9 @@ pub(super) fn schema(settings: &JsonlSettings) -> Result<DiscoveredSchema, Conne
         let Some(line) = line else { break };
         // Lines that cannot be read are the import's to report.
         let Ok(object) = Object::parse(line) else { continue };
-        let Some(name) = object.object_type.clone().or_else(|| settings.object_type.clone()) else { continue };
+        let Some(name) = object.object_type.clone().or_else(|| settings.object_type.clone()) else {
+            continue;
+        };
         let of_type = types.entry(name).or_default();
         for (name, json) in &object.attributes {
             let Ok(Some(values)) = onesync_model::values_from_json(json) else { continue };
@@ -264,7 +272,12 @@ pub(super) fn schema(settings: &JsonlSettings) -> Result<DiscoveredSchema, Conne
     Ok(DiscoveredSchema { types: types.collect(), attributes: attributes.into_values().collect() })
 }
 
-fn note(attributes: &mut BTreeMap<String, DiscoveredAttribute>, name: &str, kind: AttributeType, multi: bool) {
+fn note(
+    attributes: &mut BTreeMap<String, DiscoveredAttribute>,
+    name: &str,
+    kind: AttributeType,
+    multi: bool,
+) {
     let found = attributes.entry(name.to_ascii_lowercase()).or_insert_with(|| DiscoveredAttribute {
         name: name.to_owned(),
         kind,

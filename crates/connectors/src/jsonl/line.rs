@@ -112,7 +112,8 @@ impl Object {
         remove_name(&mut self.attributes, name);
         remove_name(&mut self.links, name);
         if !targets.is_empty() {
-            self.links.insert(name.to_owned(), targets.iter().map(|target| write_target(target, by)).collect());
+            self.links
+                .insert(name.to_owned(), targets.iter().map(|target| write_target(target, by)).collect());
         }
         Ok(())
     }
@@ -161,7 +162,8 @@ fn write_target(target: &LinkTarget, by: LinksBy) -> Json {
 }
 
 fn lookup<'a, T>(map: &'a BTreeMap<String, T>, name: &str) -> Option<&'a T> {
-    map.get(name).or_else(|| map.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value))
+    map.get(name)
+        .or_else(|| map.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value))
 }
 
 fn remove_name<T>(map: &mut BTreeMap<String, T>, name: &str) {
@@ -183,7 +185,10 @@ mod tests {
                 "links": {"MEMBER": ["2", {"$bin": "/w=="}, {"dn": "CN=x"}, {"anchor": "9"}]}}"#,
         );
         assert_eq!(read.values("mail").unwrap(), Some(Values::one("a@x".into())));
-        assert_eq!(read.targets("manager", LinksBy::Anchor).unwrap(), [LinkTarget::Anchor(Anchor::text("3"))]);
+        assert_eq!(
+            read.targets("manager", LinksBy::Anchor).unwrap(),
+            [LinkTarget::Anchor(Anchor::text("3"))]
+        );
         let expected = [
             LinkTarget::Anchor(Anchor::text("2")),
             LinkTarget::Anchor(Anchor([0xff].into())),
@@ -191,14 +196,21 @@ mod tests {
             LinkTarget::Anchor(Anchor::text("9")),
         ];
         assert_eq!(read.targets("member", LinksBy::Anchor).unwrap(), expected);
-        assert!(object(r#"{"anchor": "1", "links": {"member": [7]}}"#).targets("member", LinksBy::Anchor).is_err());
+        assert!(
+            object(r#"{"anchor": "1", "links": {"member": [7]}}"#)
+                .targets("member", LinksBy::Anchor)
+                .is_err()
+        );
     }
 
     #[test]
     fn links_survive_being_written_in_both_ways() {
         for by in [LinksBy::Anchor, LinksBy::Dn] {
-            let mut written = object(r#"{"anchor": "1", "links": {"member": [{"anchor": "2"}, {"dn": "CN=x"}]}}"#);
-            written.link("member", &[Anchor::text("3"), Anchor::text("3")], &[Anchor::text("2")], by).unwrap();
+            let mut written =
+                object(r#"{"anchor": "1", "links": {"member": [{"anchor": "2"}, {"dn": "CN=x"}]}}"#);
+            written
+                .link("member", &[Anchor::text("3"), Anchor::text("3")], &[Anchor::text("2")], by)
+                .unwrap();
             let expected = [LinkTarget::Anchor(Anchor::text("3")), LinkTarget::Dn("CN=x".to_owned())];
             assert_eq!(written.targets("member", by).unwrap(), expected);
         }

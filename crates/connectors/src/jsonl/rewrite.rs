@@ -35,7 +35,8 @@ pub(super) fn export(
         }
         Err(ReplaceError::After(error)) => {
             let error = ConnectorError::new(ErrorClass::Transient, "JSONL-SYNC", &name, error.to_string());
-            let unknown = || ExportResult { outcome: ExportOutcome::Unknown(error.clone()), refused: Vec::new() };
+            let unknown =
+                || ExportResult { outcome: ExportOutcome::Unknown(error.clone()), refused: Vec::new() };
             Ok(batch.items.iter().map(|_| unknown()).collect())
         }
     }
@@ -156,7 +157,12 @@ impl<'a> Rewrite<'a> {
         }
     }
 
-    fn write(&self, object: &mut Object, selected: &SelectedType, item: &ExportItem) -> Vec<RefusedAttribute> {
+    fn write(
+        &self,
+        object: &mut Object,
+        selected: &SelectedType,
+        item: &ExportItem,
+    ) -> Vec<RefusedAttribute> {
         let mut refused = Vec::new();
         let name_of = |id| selected.attributes.iter().find(|a| a.id == id).map(|a| a.name.as_str());
         for (attribute, values) in &item.values {

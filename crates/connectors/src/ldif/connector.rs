@@ -9,8 +9,9 @@ use super::LdifSettings;
 use super::import::{import, open, unreadable};
 use super::records::attribute_names;
 use crate::{
-    Anchor, Capabilities, Connector, ConnectorError, CreateKey, DiscoveredAttribute, DiscoveredSchema, ErrorClass,
-    ExportBatch, ExportResult, Finding, ImportEnd, ImportPage, ImportRequest, Marker, Severity, TestReport, ad_schema,
+    Anchor, Capabilities, Connector, ConnectorError, CreateKey, DiscoveredAttribute, DiscoveredSchema,
+    ErrorClass, ExportBatch, ExportResult, Finding, ImportEnd, ImportPage, ImportRequest, Marker, Severity,
+    TestReport, ad_schema,
 };
 
 /// Entries at the begin of a file that are looked at for attributes which the built-in schema does not know.
@@ -115,7 +116,12 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ConnectorError> + Send + 'static,
 ) -> Result<T, ConnectorError> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
-        Err(ConnectorError::new(ErrorClass::Fatal, "LDIF-PANIC", "LDIF files", format!("reading ended early: {error}")))
+        Err(ConnectorError::new(
+            ErrorClass::Fatal,
+            "LDIF-PANIC",
+            "LDIF files",
+            format!("reading ended early: {error}"),
+        ))
     })
 }
 
@@ -151,7 +157,12 @@ fn discover(settings: &LdifSettings) -> Result<DiscoveredSchema, ConnectorError>
         if !schema.types.iter().any(|known| known.name.eq_ignore_ascii_case(configured)) {
             let attributes = schema.attributes.iter().map(|attribute| attribute.name.clone()).collect();
             let name = configured.clone();
-            schema.types.push(crate::DiscoveredType { name, attributes, required: Vec::new(), writable: false });
+            schema.types.push(crate::DiscoveredType {
+                name,
+                attributes,
+                required: Vec::new(),
+                writable: false,
+            });
         }
     }
     Ok(schema)

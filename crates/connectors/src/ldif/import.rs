@@ -28,7 +28,12 @@ pub(super) fn import(
 ) -> Result<ImportEnd, ConnectorError> {
     let base = match settings.base.as_deref() {
         Some(text) => Some(Dn::parse(text).map_err(|error| {
-            configuration("LDIF-BASE", "setting `base`", error.to_string(), "write it like `OU=People,DC=contoso,DC=com`")
+            configuration(
+                "LDIF-BASE",
+                "setting `base`",
+                error.to_string(),
+                "write it like `OU=People,DC=contoso,DC=com`",
+            )
         })?),
         None => None,
     };
@@ -108,7 +113,10 @@ impl Import<'_> {
         let name = path.display().to_string();
         let (mut file, state) = open(path)?;
         if self.place.offset > 0 && self.place.state != state {
-            return Err(useless_watermark(&name, "the file is another one than when the import was interrupted"));
+            return Err(useless_watermark(
+                &name,
+                "the file is another one than when the import was interrupted",
+            ));
         }
         self.place.state = state;
         if state.length == 0 {
@@ -144,7 +152,8 @@ impl Import<'_> {
                     let max = self.pager.links_max();
                     loop {
                         let links = records.next_links(max);
-                        let links = links.map_err(|error| unreadable(&format!("{name}:{}", records.line()), &error))?;
+                        let links = links
+                            .map_err(|error| unreadable(&format!("{name}:{}", records.line()), &error))?;
                         let Some((chunk, is_last)) = links else { break };
                         let mut more = more_links(anchor.clone(), vec![chunk]);
                         more.object_type = object_type;
@@ -210,7 +219,10 @@ impl Import<'_> {
 fn byte_order_mark(file: &mut File, name: &str) -> Result<u64, ConnectorError> {
     use std::io::Read;
     let mut start = Vec::new();
-    file.by_ref().take(3).read_to_end(&mut start).map_err(|error| unreadable(name, &LineError::Read(error)))?;
+    file.by_ref()
+        .take(3)
+        .read_to_end(&mut start)
+        .map_err(|error| unreadable(name, &LineError::Read(error)))?;
     match start.as_slice() {
         [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => Err(configuration(
             "LDIF-UTF16",
@@ -250,7 +262,8 @@ fn first_anchor(file: File) -> Result<Option<AnchorRule>, LineError> {
     loop {
         match lines.next() {
             Ok(Line::Attribute { name, value }) if name.eq_ignore_ascii_case(b"objectclass") => {
-                is_object |= decode(value, &mut scratch).is_some_and(|class| structural_class(class).is_some());
+                is_object |=
+                    decode(value, &mut scratch).is_some_and(|class| structural_class(class).is_some());
             }
             Ok(Line::Attribute { name, .. }) => {
                 for (candidate, seen) in CANDIDATES.iter().zip(&mut seen) {
@@ -260,7 +273,8 @@ fn first_anchor(file: File) -> Result<Option<AnchorRule>, LineError> {
             Ok(end @ (Line::Separator | Line::End)) => {
                 if is_object {
                     let found = CANDIDATES.iter().zip(seen).find(|(_, seen)| *seen);
-                    let rule = found.map_or(AnchorRule::Dn, |(name, _)| AnchorRule::Attribute((*name).to_owned()));
+                    let rule =
+                        found.map_or(AnchorRule::Dn, |(name, _)| AnchorRule::Attribute((*name).to_owned()));
                     return Ok(Some(rule));
                 }
                 if end == Line::End {

@@ -166,6 +166,7 @@ impl<R: Read> Lines<R> {
     /// # Errors
     /// When the file cannot be read, or the line is none. After an error that is not
     /// [fatal](LineError::is_fatal) the next call reads the line after it.
+    #[allow(clippy::should_implement_trait)] // a line is lent from the buffer, which an Iterator cannot do
     pub fn next(&mut self) -> Result<Line<'_>, LineError> {
         self.line = self.next_line;
         let Some(extent) = self.find_line()? else { return Ok(Line::End) };
@@ -371,7 +372,8 @@ mod tests {
             "13 `bad line` is no LDIF: expected `name: value`",
             "14 last=one",
         ];
-        let strip = |lines: Vec<String>| -> Vec<String> { lines.iter().map(|l| l.replace("# ", "#")).collect() };
+        let strip =
+            |lines: Vec<String>| -> Vec<String> { lines.iter().map(|l| l.replace("# ", "#")).collect() };
         assert_eq!(strip(all(text.as_bytes())), expected);
         assert_eq!(strip(all(Dribble(text.as_bytes()))), expected);
         let windows = text.replace("\r\n", "\n").replace('\n', "\r\n");

@@ -45,7 +45,8 @@ impl Marks {
         match count {
             Some(count) if count == self.since_count || count == self.entries => self.ended = true,
             Some(count) => {
-                self.failure = Some(format!("it counts {count} entries itself, but has {}", self.since_count));
+                self.failure =
+                    Some(format!("it counts {count} entries itself, but has {}", self.since_count));
             }
             None => self.failure = Some(format!("its count of entries is `{}`", excerpt(digits))),
         }

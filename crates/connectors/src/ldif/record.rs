@@ -71,7 +71,8 @@ impl Record {
         layout: &Layout,
         scratch: &mut Vec<u8>,
     ) -> Result<(), Refusal> {
-        let attribute = slot.attribute.and_then(|at| Some((at, layout.attributes.get(usize::from(at))?.kind)));
+        let attribute =
+            slot.attribute.and_then(|at| Some((at, layout.attributes.get(usize::from(at))?.kind)));
         if matches!(value, RawValue::Url(_)) {
             return Err(Refusal::Record(format!(
                 "`{}` names a file or address (`:<`), which is not followed: put the value itself into the file",

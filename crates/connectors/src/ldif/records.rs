@@ -266,7 +266,9 @@ impl<R: Read + Seek> Records<R> {
             match self.lines.next() {
                 Ok(Line::Separator | Line::End) => return Ok(()),
                 Ok(Line::Comment(text)) => self.marks.comment(text),
-                Ok(Line::Attribute { name: b"result", value: RawValue::Plain(text) }) => self.marks.result(text),
+                Ok(Line::Attribute { name: b"result", value: RawValue::Plain(text) }) => {
+                    self.marks.result(text)
+                }
                 Err(error) if error.is_fatal() => return Err(error),
                 Ok(Line::Attribute { .. }) | Err(_) => {}
             }
@@ -278,7 +280,8 @@ impl Base {
     fn contains(&self, dn: &str) -> bool {
         // Mostly the end of the name is spelled like the base; only else it is worth parsing.
         let end = dn.len().checked_sub(self.text.len());
-        let ending = end.and_then(|end| dn.get(end..)).is_some_and(|tail| tail.eq_ignore_ascii_case(&self.text));
+        let ending =
+            end.and_then(|end| dn.get(end..)).is_some_and(|tail| tail.eq_ignore_ascii_case(&self.text));
         let before = end.and_then(|end| dn.get(..end)).unwrap_or_default();
         let separate = before.is_empty() || (before.ends_with(',') && !before.ends_with("\\,"));
         (ending && separate) || Dn::parse(dn).is_ok_and(|dn| dn.is_within(&self.dn))

@@ -61,7 +61,8 @@ mod tests {
         let one: LdifSettings = toml::from_str("path = \"a.ldif\"").unwrap();
         assert_eq!(one.within(Path::new("/srv")).paths, [PathBuf::from("/srv/a.ldif")]);
         let many: LdifSettings =
-            toml::from_str("paths = [\"a\", \"/b\"]\nrequire_end = true\n[types]\nposixAccount = \"user\"").unwrap();
+            toml::from_str("paths = [\"a\", \"/b\"]\nrequire_end = true\n[types]\nposixAccount = \"user\"")
+                .unwrap();
         assert_eq!(many.paths.len(), 2);
         let error = toml::from_str::<LdifSettings>("path = \"a\"\nbasis = \"DC=x\"").unwrap_err().to_string();
         assert!(error.contains("basis"), "{error}");

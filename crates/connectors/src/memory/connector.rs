@@ -10,9 +10,10 @@ use super::directory::{Change, State};
 use super::{Fault, MemoryDirectory, MemoryObject};
 use crate::pages::{Pager, more_links};
 use crate::{
-    Anchor, Capabilities, Connector, ConnectorError, CreateKey, DiscoveredSchema, Entry, EntryChange, ErrorClass,
-    ExportBatch, ExportResult, Finding, ImportEnd, ImportMode, ImportPage, ImportRequest, LinkChunk, LinkMode,
-    LinkTarget, Marker, Proof, SelectedAttribute, SelectedType, Selection, Severity, TestReport, Watermark,
+    Anchor, Capabilities, Connector, ConnectorError, CreateKey, DiscoveredSchema, Entry, EntryChange,
+    ErrorClass, ExportBatch, ExportResult, Finding, ImportEnd, ImportMode, ImportPage, ImportRequest,
+    LinkChunk, LinkMode, LinkTarget, Marker, Proof, SelectedAttribute, SelectedType, Selection, Severity,
+    TestReport, Watermark,
 };
 
 /// Objects read under one lock.
@@ -138,7 +139,12 @@ impl Import {
         let stop = state.take_fault(|fault| match fault {
             Fault::ImportFails { after_pages, class } => Some(Stop {
                 after_pages: *after_pages,
-                error: Some(ConnectorError::new(*class, "INJECTED", "directory in memory", "the import fails here")),
+                error: Some(ConnectorError::new(
+                    *class,
+                    "INJECTED",
+                    "directory in memory",
+                    "the import fails here",
+                )),
             }),
             Fault::CutShort { after_pages } => Some(Stop { after_pages: *after_pages, error: None }),
             _ => None,
@@ -282,12 +288,7 @@ impl Import {
     }
 
     /// The net effect of the link changes of one attribute.
-    fn add_link_changes(
-        &self,
-        entry: &mut Entry,
-        attribute: &SelectedAttribute,
-        changes: &[Change],
-    ) {
+    fn add_link_changes(&self, entry: &mut Entry, attribute: &SelectedAttribute, changes: &[Change]) {
         let mut net: BTreeMap<&LinkTarget, bool> = BTreeMap::new();
         for change in changes {
             match change {

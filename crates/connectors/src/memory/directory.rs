@@ -294,9 +294,9 @@ impl State {
 
     /// Whether every export refuses this attribute.
     pub fn refuses(&self, attribute: &str) -> bool {
-        self.faults
-            .iter()
-            .any(|fault| matches!(fault, Fault::RefuseAttribute(name) if name.eq_ignore_ascii_case(attribute)))
+        self.faults.iter().any(
+            |fault| matches!(fault, Fault::RefuseAttribute(name) if name.eq_ignore_ascii_case(attribute)),
+        )
     }
 
     pub fn find_created(&self, object_type: &str, key: &str) -> Option<Anchor> {

@@ -60,7 +60,7 @@ fn write(state: &mut State, selection: &Selection, item: &ExportItem) -> ExportR
     let anchor = match (item.operation, &item.anchor) {
         (Operation::Add, _) => match create(state, selected, item) {
             Ok(anchor) => anchor,
-            Err(refusal) => return refusal,
+            Err(refusal) => return *refusal,
         },
         (_, None) => return failed("NO-ANCHOR", "a change needs the anchor of its object"),
         (_, Some(anchor)) if !state.objects.contains_key(anchor) => {
@@ -77,12 +77,16 @@ fn write(state: &mut State, selection: &Selection, item: &ExportItem) -> ExportR
     ExportResult { outcome: ExportOutcome::Done { anchor }, refused }
 }
 
-fn create(state: &mut State, selected: &SelectedType, item: &ExportItem) -> Result<Anchor, ExportResult> {
+fn create(
+    state: &mut State,
+    selected: &SelectedType,
+    item: &ExportItem,
+) -> Result<Anchor, Box<ExportResult>> {
     let Some(key) = &item.create_key else {
-        return Err(failed("NO-CREATE-KEY", "an object is created under its create key"));
+        return Err(Box::new(failed("NO-CREATE-KEY", "an object is created under its create key")));
     };
     if state.find_created(&selected.name, key).is_some() {
-        return Err(failed("ALREADY-EXISTS", "an object with this create key exists"));
+        return Err(Box::new(failed("ALREADY-EXISTS", "an object with this create key exists")));
     }
     let anchor = state.new_anchor(&selected.name, key);
     state.put(MemoryObject {

@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use onesync_connectors::conformance::{self, DirectoryDriver, Shape, TestObject};
 use onesync_connectors::jsonl::{JsonlConnector, JsonlSettings, LinksBy};
 use onesync_connectors::{
-    Anchor, Connector, ErrorClass, ExportBatch, ExportItem, ExportOutcome, LinkTarget, Operation, Proof, Severity,
+    Anchor, Connector, ErrorClass, ExportBatch, ExportItem, ExportOutcome, LinkTarget, Operation, Proof,
+    Severity,
 };
 use onesync_model::{Time, Value, Values};
 use serde_json::json;
@@ -31,7 +32,10 @@ impl DirectoryDriver for Driver {
             let kind = if object.is_group { "group" } else { "user" };
             let attributes = json!({"displayName": object.text});
             let links = json!({"member": object.members});
-            format!("{}\n", json!({"anchor": object.name, "type": kind, "attributes": attributes, "links": links}))
+            format!(
+                "{}\n",
+                json!({"anchor": object.name, "type": kind, "attributes": attributes, "links": links})
+            )
         };
         fs::write(&self.path, objects.iter().map(line).collect::<String>()).unwrap();
     }
@@ -126,7 +130,8 @@ async fn a_missing_file_is_an_error_or_an_empty_target() {
 async fn an_export_leaves_every_other_line_as_it_is() {
     let words = Words::new();
     let strange = "{ \"anchor\":\"2\",  \"type\":\"user\", \"attributes\":{\"b\":1,\"a\":2} }";
-    let (_folder, settings) = file(format!("{strange}\nthis is no JSON\n{{\"anchor\": \"3\", \"type\": \"user\"}}\n"));
+    let (_folder, settings) =
+        file(format!("{strange}\nthis is no JSON\n{{\"anchor\": \"3\", \"type\": \"user\"}}\n"));
     let settings = JsonlSettings { write: true, ..settings };
     let connector = JsonlConnector::new(settings.clone(), words.selection.clone());
     let item = |anchor: &str, operation| ExportItem {

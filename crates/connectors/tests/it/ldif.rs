@@ -10,7 +10,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use onesync_connectors::conformance::{self, DirectoryDriver, Shape, TestObject};
 use onesync_connectors::ldif::{LdifConnector, LdifSettings};
 use onesync_connectors::{
-    Anchor, Connector, Entry, EntryChange, ErrorClass, ImportEnd, ImportMode, ImportPage, LinkMode, LinkTarget, Proof,
+    Anchor, Connector, Entry, EntryChange, ErrorClass, ImportEnd, ImportMode, ImportPage, LinkMode,
+    LinkTarget, Proof,
 };
 use onesync_model::{Time, Value};
 use tempfile::TempDir;
@@ -58,7 +59,10 @@ fn file(content: impl AsRef<[u8]>) -> (TempDir, LdifSettings) {
     (folder, LdifSettings { paths: vec![path], ..LdifSettings::default() })
 }
 
-async fn read_with(content: impl AsRef<[u8]>, change: impl FnOnce(&mut LdifSettings)) -> (Vec<ImportPage>, ImportEnd) {
+async fn read_with(
+    content: impl AsRef<[u8]>,
+    change: impl FnOnce(&mut LdifSettings),
+) -> (Vec<ImportPage>, ImportEnd) {
     let (_folder, mut settings) = file(content);
     change(&mut settings);
     full(&LdifConnector::new(settings).unwrap(), &Words::new()).await
@@ -171,7 +175,8 @@ async fn a_bad_record_stops_itself_and_the_proof() {
 #[tokio::test]
 async fn what_cannot_be_read_of_an_entry_is_unknown_not_empty() {
     let words = Words::new();
-    let text = b"dn: CN=a,DC=x\nobjectClass: user\nuserAccountControl: many\nmail:: /w==\ndisplayName: fine\n\n\
+    let text =
+        b"dn: CN=a,DC=x\nobjectClass: user\nuserAccountControl: many\nmail:: /w==\ndisplayName: fine\n\n\
         dn: CN=g,DC=x\nobjectClass: group\nmember;range=0-1: CN=a,DC=x\nmember;range=0-1: CN=b,DC=x\n\n";
     let (pages, end) = read(text).await;
     let entries = entries(pages);
@@ -220,7 +225,8 @@ async fn errors_of_configuration_say_what_to_do() {
     assert_eq!(LdifConnector::new(LdifSettings::default()).unwrap_err().class, ErrorClass::Configuration);
     let (folder, settings) = file("\u{0}");
     fs::write(&settings.paths[0], b"\xff\xfed\0n\0").unwrap();
-    let error = import(&LdifConnector::new(settings.clone()).unwrap(), &words, mode.clone(), 10).await.1.unwrap_err();
+    let error =
+        import(&LdifConnector::new(settings.clone()).unwrap(), &words, mode.clone(), 10).await.1.unwrap_err();
     assert_eq!((error.class, error.code.as_str()), (ErrorClass::Configuration, "LDIF-UTF16"));
     let missing = LdifSettings { paths: vec![folder.path().join("missing")], ..LdifSettings::default() };
     let error = import(&LdifConnector::new(missing).unwrap(), &words, mode.clone(), 10).await.1.unwrap_err();
@@ -236,7 +242,11 @@ async fn a_large_group_is_read_in_chunks_whatever_the_order_of_its_lines() {
     let words = Words::new();
     let mut text = "dn: CN=all,DC=x\nobjectClass: group\n".to_owned();
     for n in 0..MEMBERS {
-        writeln!(text, "member: CN=User {n},OU=a quite long name of a container that has to be folded,DC=con\n toso").unwrap();
+        writeln!(
+            text,
+            "member: CN=User {n},OU=a quite long name of a container that has to be folded,DC=con\n toso"
+        )
+        .unwrap();
     }
     writeln!(text, "displayName: everyone\nobjectGUID:: {}\n", guid("all")).unwrap();
     text.push_str(&record(&TestObject::person("next")));
@@ -247,7 +257,8 @@ async fn a_large_group_is_read_in_chunks_whatever_the_order_of_its_lines() {
     let found = entries(pages);
     assert_eq!((found[0].change, found[0].links.len()), (EntryChange::Full, 0));
     assert!(found[0].values.get(words.id("displayName")).is_some());
-    let chunks: Vec<_> = found.iter().flat_map(|entry| &entry.links).filter(|c| c.attribute == words.id("member")).collect();
+    let chunks: Vec<_> =
+        found.iter().flat_map(|entry| &entry.links).filter(|c| c.attribute == words.id("member")).collect();
     assert!(chunks.iter().all(|chunk| chunk.targets.len() <= 5_000));
     assert_eq!(chunks[0].mode, LinkMode::Replace { first: true, last: false });
     let of_all: Vec<_> = found.iter().filter(|entry| entry.change == EntryChange::MoreLinks).collect();
@@ -271,7 +282,10 @@ async fn an_interrupted_import_goes_on_only_in_the_same_file() {
     let resume = Some(pages[0].resume.clone().unwrap());
     let (rest, end) = import(&connector, &words, ImportMode::Full { resume: resume.clone() }, 4).await;
     assert_eq!(entries(rest).len() + pages[0].entries.len(), 10);
-    assert!(matches!(end.unwrap().proof, Proof::Incomplete(_)), "the bad record lies before the place of resuming");
+    assert!(
+        matches!(end.unwrap().proof, Proof::Incomplete(_)),
+        "the bad record lies before the place of resuming"
+    );
 
     fs::write(&settings.paths[0], text.replace("p9", "q9") + "\n").unwrap();
     let (_, end) = import(&connector, &words, ImportMode::Full { resume }, 4).await;

@@ -1,4 +1,5 @@
 //! Integration tests of the connectors.
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 
 mod graph;
 mod jsonl;

@@ -33,7 +33,8 @@ impl DirectoryDriver for Driver {
 
     async fn hold(&self, objects: &[TestObject]) {
         let mut held = self.held.lock().unwrap();
-        let wanted: BTreeMap<_, _> = objects.iter().map(|object| (object.name.clone(), object.clone())).collect();
+        let wanted: BTreeMap<_, _> =
+            objects.iter().map(|object| (object.name.clone(), object.clone())).collect();
         for present in self.directory.objects() {
             if !wanted.contains_key(&present.anchor.to_string()) {
                 self.directory.remove(&present.anchor);
@@ -110,7 +111,8 @@ fn filled() -> MemoryDirectory {
     let directory = MemoryDirectory::new();
     for n in 0..10 {
         let name = format!("u{n}");
-        directory.put(MemoryObject::new("user", &name, &format!("CN={name}")).with("displayName", name.as_str()));
+        directory
+            .put(MemoryObject::new("user", &name, &format!("CN={name}")).with("displayName", name.as_str()));
     }
     directory
 }
@@ -138,7 +140,10 @@ async fn imports_fail_as_told_and_only_once() {
 
     directory.inject(Fault::WatermarkLost);
     let delta = ImportMode::Delta { since: end.watermark.unwrap() };
-    assert_eq!(import(&connector, &words, delta.clone(), 3).await.1.unwrap_err().class, ErrorClass::Watermark);
+    assert_eq!(
+        import(&connector, &words, delta.clone(), 3).await.1.unwrap_err().class,
+        ErrorClass::Watermark
+    );
     assert!(import(&connector, &words, delta, 3).await.1.is_ok());
 }
 

@@ -2,8 +2,8 @@
 
 use onesync_connectors::conformance::Shape;
 use onesync_connectors::{
-    Connector, ConnectorError, ImportEnd, ImportMode, ImportPage, ImportRequest, SelectedAttribute, SelectedType,
-    Selection,
+    Connector, ConnectorError, ImportEnd, ImportMode, ImportPage, ImportRequest, SelectedAttribute,
+    SelectedType, Selection,
 };
 use onesync_model::{AttrId, AttributeType, Names};
 use tokio::sync::mpsc;

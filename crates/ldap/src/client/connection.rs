@@ -24,9 +24,9 @@ use crate::message::{Message, NOTICE_OF_DISCONNECTION, Op};
 const ABANDONED_MAX: usize = 64;
 
 /// Both directions of a stream.
-pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(super) trait Io: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Io for T {}
 
 /// One connection to a server.
 pub struct Client {
@@ -68,7 +68,7 @@ impl Client {
     /// unless the options name an encryption.
     pub fn over<S>(stream: S, options: &ConnectOptions) -> Self
     where
-        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        S: AsyncRead + AsyncWrite + Send + Sync + Unpin + 'static,
     {
         Self::from_parts(Box::new(stream), Arc::from(options.server()), options)
     }

@@ -8,7 +8,10 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use onesync_graphsim::{DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET, DEFAULT_TENANT_ID, GraphSim};
-use onesync_service::{Configuration, Cycle, CycleKind, CycleReport, Home, ManualClock, Service, Status, SystemClock, Clock as _, read_folder, template};
+use onesync_service::{
+    Clock as _, Configuration, Cycle, CycleKind, CycleReport, Home, ManualClock, Service, Status,
+    SystemClock, read_folder, template,
+};
 use onesync_testkit::generate::{Company, CompanyOptions};
 
 use crate::args::DemoArgs;
@@ -22,8 +25,12 @@ const BETWEEN_CYCLES_SECONDS: i64 = 1_800;
 
 /// Runs the demonstration.
 pub async fn run(options: &DemoArgs, out: &Output) -> anyhow::Result<Status> {
-    let place = tempfile::Builder::new().prefix("onesync-demo-").tempdir().context("a folder for the demonstration cannot be made")?;
-    let sim = GraphSim::builder().seed(options.seed).start().await.context("the Graph simulator does not start")?;
+    let place = tempfile::Builder::new()
+        .prefix("onesync-demo-")
+        .tempdir()
+        .context("a folder for the demonstration cannot be made")?;
+    let sim =
+        GraphSim::builder().seed(options.seed).start().await.context("the Graph simulator does not start")?;
     let mut demo = Demo::new(options, place.path(), &sim, out).await?;
     let report = demo.play().await?;
     if out.is_json() {
@@ -53,8 +60,17 @@ struct Demo<'a> {
 }
 
 impl<'a> Demo<'a> {
-    async fn new(options: &DemoArgs, place: &Path, sim: &'a GraphSim, out: &'a Output) -> anyhow::Result<Self> {
-        let company = Company::new(CompanyOptions { seed: options.seed, objects: options.objects, ..CompanyOptions::default() });
+    async fn new(
+        options: &DemoArgs,
+        place: &Path,
+        sim: &'a GraphSim,
+        out: &'a Output,
+    ) -> anyhow::Result<Self> {
+        let company = Company::new(CompanyOptions {
+            seed: options.seed,
+            objects: options.objects,
+            ..CompanyOptions::default()
+        });
         let ldif = place.join("directory.ldif");
         write(&company, &ldif)?;
         let folder = place.join("configuration");
@@ -65,7 +81,13 @@ impl<'a> Demo<'a> {
             }
             std::fs::write(path, text)?;
         }
-        std::fs::write(folder.join("connectors/source.toml"), format!("name = \"contoso.com\"\nkind = \"ldif\"\nrank = 1\n\n[settings]\npath = {:?}\nrequire_end = true\n", ldif.display().to_string()))?;
+        std::fs::write(
+            folder.join("connectors/source.toml"),
+            format!(
+                "name = \"contoso.com\"\nkind = \"ldif\"\nrank = 1\n\n[settings]\npath = {:?}\nrequire_end = true\n",
+                ldif.display().to_string()
+            ),
+        )?;
         std::fs::write(
             folder.join("connectors/entra.toml"),
             format!(
@@ -80,12 +102,20 @@ impl<'a> Demo<'a> {
         let service = Service::open(home, clock.clone(), threads).await?;
         service.set_secret("graph-secret", DEFAULT_CLIENT_SECRET.as_bytes())?;
         service.apply(Configuration::parse(read_folder(&folder)?)?, "demo").await?;
-        let report = DemoReport { people: company.people(), groups: company.groups(), contacts: company.contacts(), ..DemoReport::default() };
+        let report = DemoReport {
+            people: company.people(),
+            groups: company.groups(),
+            contacts: company.contacts(),
+            ..DemoReport::default()
+        };
         Ok(Self { company, ldif, service, clock, sim, out, report })
     }
 
     async fn play(&mut self) -> anyhow::Result<DemoReport> {
-        self.title(&format!("A company of {} people, {} groups, {} contacts goes into an empty cloud", self.report.people, self.report.groups, self.report.contacts));
+        self.title(&format!(
+            "A company of {} people, {} groups, {} contacts goes into an empty cloud",
+            self.report.people, self.report.groups, self.report.contacts
+        ));
         let mut first = self.cycle(CycleKind::Initial).await?;
         let runtime = self.service.runtime()?;
         let cloud = runtime.connector(CLOUD)?.clone();
@@ -95,7 +125,11 @@ impl<'a> Demo<'a> {
             self.say(&format!("  {:>7}  {} {}", group.count, group.what, group.object_type));
         }
         self.say(&format!("  plan {}: read, and released by its hash", plan.hash));
-        self.report.plan = plan.groups.iter().map(|g| (format!("{} {}", g.what, g.object_type).trim().to_owned(), g.count)).collect();
+        self.report.plan = plan
+            .groups
+            .iter()
+            .map(|g| (format!("{} {}", g.what, g.object_type).trim().to_owned(), g.count))
+            .collect();
         self.service.staging_off(&runtime, &cloud, &plan.hash)?;
         let second = self.cycle_now(CycleKind::Delta).await?;
         first.merge(&second);
@@ -111,7 +145,8 @@ impl<'a> Demo<'a> {
         self.day()?;
         let mark = self.sim.log_mark();
         let changes = self.cycle(CycleKind::Delta).await?;
-        self.report.writes = self.sim.writes(mark).iter().map(|write| format!("{} {}", write.method, write.path)).collect();
+        self.report.writes =
+            self.sim.writes(mark).iter().map(|write| format!("{} {}", write.method, write.path)).collect();
         self.keep("changes", changes);
 
         self.title("Someone deletes a fifth of the company by mistake");
@@ -174,8 +209,13 @@ impl<'a> Demo<'a> {
         let _ = Cycle;
         let out = self.out;
         let report = self.service.cycle(kind, &move |progress| out.progress(progress)).await?;
-        if let Some((connector, step, message, hint)) = report.failures.iter().find(|(_, step, ..)| step != "export") {
-            anyhow::bail!("{connector}, {step}: {message}{}", hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default());
+        if let Some((connector, step, message, hint)) =
+            report.failures.iter().find(|(_, step, ..)| step != "export")
+        {
+            anyhow::bail!(
+                "{connector}, {step}: {message}{}",
+                hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default()
+            );
         }
         Ok(report)
     }

@@ -116,14 +116,23 @@ impl DemoReport {
     /// For people.
     pub fn print(&self, place: &Path) {
         println!("\n== OneSync: what happened ==");
-        println!("A directory of {} people, {} groups and {} contacts, and an empty cloud.\n", self.people, self.groups, self.contacts);
+        println!(
+            "A directory of {} people, {} groups and {} contacts, and an empty cloud.\n",
+            self.people, self.groups, self.contacts
+        );
         let head = ["cycle", "seconds", "imported", "exported", "confirmed", "errors"];
         let rows = self.cycles.iter().map(|c| {
             vec![
                 c.name.clone(),
                 format!("{:.1}", c.seconds),
-                format!("+{} ~{} -{} ={}", c.imported.add, c.imported.update, c.imported.delete, c.imported.unchanged),
-                format!("+{} ~{} -{} links {}", c.exported.add, c.exported.update, c.exported.delete, c.exported.links),
+                format!(
+                    "+{} ~{} -{} ={}",
+                    c.imported.add, c.imported.update, c.imported.delete, c.imported.unchanged
+                ),
+                format!(
+                    "+{} ~{} -{} links {}",
+                    c.exported.add, c.exported.update, c.exported.delete, c.exported.links
+                ),
                 c.confirmed.to_string(),
                 c.errors.to_string(),
             ]
@@ -150,7 +159,10 @@ impl DemoReport {
         }
         println!("\nWhy is it so?");
         for e in &self.explained {
-            println!("  {}: {} = {}\n      by rule `{}` from {}", e.object, e.attribute, e.value, e.rule, e.source);
+            println!(
+                "  {}: {} = {}\n      by rule `{}` from {}",
+                e.object, e.attribute, e.value, e.rule, e.source
+            );
         }
         println!("\n(everything lay in {}, and is gone when this ends)", place.display());
     }

@@ -163,7 +163,8 @@ impl Reader for MemoryReader {
     }
 
     fn exports(&self, ids: &[CsId]) -> Read<Vec<ExportRow>> {
-        let rows = unique(ids).into_iter().filter_map(|id| self.0.exports.get(&id).map(|row| (**row).clone()));
+        let rows =
+            unique(ids).into_iter().filter_map(|id| self.0.exports.get(&id).map(|row| (**row).clone()));
         Ok(rows.collect())
     }
 

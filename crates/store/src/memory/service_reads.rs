@@ -12,8 +12,9 @@ use super::MemoryReader;
 use crate::dump::Dump;
 use crate::rows::{
     AgendaCount, ConfigFiles, ConfigVersionRow, ConnectorRow, CsCount, ErrorCount, EventRow, ExportCount,
-    ExportFilter, ExportLinkCount, ExportLinkFilter, ExportLinkKey, ExportLinkOwner, ExportedRow, HeldPlanRow,
-    HeldState, InstallationRow, MvCount, RuleRow, RunRow, SecretRow, export_hash, export_link_hash,
+    ExportFilter, ExportLinkCount, ExportLinkFilter, ExportLinkKey, ExportLinkOwner, ExportedRow,
+    HeldPlanRow, HeldState, InstallationRow, MvCount, RuleRow, RunRow, SecretRow, export_hash,
+    export_link_hash,
 };
 use crate::store::StoreReader;
 
@@ -78,12 +79,7 @@ impl StoreReader for MemoryReader {
         Ok(RunId(self.0.runs.last_key_value().map_or(1, |(id, _)| id.0 + 1)))
     }
 
-    fn runs(
-        &self,
-        connector: Option<ConnectorId>,
-        before: Option<RunId>,
-        limit: usize,
-    ) -> Read<Vec<RunRow>> {
+    fn runs(&self, connector: Option<ConnectorId>, before: Option<RunId>, limit: usize) -> Read<Vec<RunRow>> {
         let rows = self.0.runs.values().rev().filter(|row| before.is_none_or(|before| row.id < before));
         let rows = rows.filter(|row| connector.is_none_or(|connector| row.connector == connector));
         Ok(rows.take(limit).cloned().collect())
@@ -147,9 +143,11 @@ impl StoreReader for MemoryReader {
     }
 
     fn mv_counts(&self) -> Read<Vec<MvCount>> {
-        let sorts = self.0.mv.values().map(|row| {
-            ((row.object_type, row.state != MvState::Active), Hash128::default())
-        });
+        let sorts = self
+            .0
+            .mv
+            .values()
+            .map(|row| ((row.object_type, row.state != MvState::Active), Hash128::default()));
         let counts = counted(sorts).into_iter();
         Ok(counts
             .map(|((object_type, leaving), (count, _))| MvCount { object_type, leaving, count })
@@ -168,9 +166,10 @@ impl StoreReader for MemoryReader {
     }
 
     fn error_counts(&self) -> Read<Vec<ErrorCount>> {
-        let sorts = self.0.errors.values().map(|row| {
-            ((row.connector, row.place.clone(), row.code.clone(), row.alarm), Hash128::default())
-        });
+        let sorts =
+            self.0.errors.values().map(|row| {
+                ((row.connector, row.place.clone(), row.code.clone(), row.alarm), Hash128::default())
+            });
         let counts = counted(sorts).into_iter();
         Ok(counts
             .map(|((connector, place, code, alarm), (count, _))| ErrorCount {
@@ -230,8 +229,7 @@ impl StoreReader for MemoryReader {
 
     fn export_counts(&self) -> Read<Vec<ExportCount>> {
         let sorts = self.0.exports.values().map(|row| {
-            let sort =
-                (row.connector, row.object_type, row.operation, row.kinds, row.state, row.held);
+            let sort = (row.connector, row.object_type, row.operation, row.kinds, row.state, row.held);
             (sort, export_hash(row))
         });
         let counts = counted(sorts).into_iter();
@@ -267,9 +265,10 @@ impl StoreReader for MemoryReader {
     }
 
     fn export_link_counts(&self) -> Read<Vec<ExportLinkCount>> {
-        let sorts = self.0.export_links.values().map(|row| {
-            ((row.connector, row.attribute, row.add, row.state, row.held), export_link_hash(row))
-        });
+        let sorts =
+            self.0.export_links.values().map(|row| {
+                ((row.connector, row.attribute, row.add, row.state, row.held), export_link_hash(row))
+            });
         let counts = counted(sorts).into_iter();
         Ok(counts
             .map(|((connector, attribute, add, state, held), (count, hashes))| ExportLinkCount {

@@ -15,12 +15,12 @@ type Outcome = Result<(), StoreError>;
 impl State {
     pub(super) fn engine_rows(&mut self, changes: &Changes) -> Outcome {
         self.deletions(changes);
+        let rows: BTreeMap<CsId, _> = changes.cs.iter().map(|row| (row.id, row)).collect();
         // Anchors that rows of this batch give up are free for others of this batch.
-        for row in &changes.cs {
-            self.unindex(row.id);
+        for &id in rows.keys() {
+            self.unindex(id);
         }
-        for row in &changes.cs {
-            self.unindex(row.id);
+        for row in rows.into_values() {
             if let Some(key) = row.key()
                 && let Some(other) = self.by_key.insert(key, row.id)
                 && other != row.id
@@ -218,11 +218,7 @@ fn append<K: Ord + std::fmt::Display, V: PartialEq>(
     }
 }
 
-fn remove_some<K: Ord + Clone, V>(
-    rows: &mut BTreeMap<K, V>,
-    limit: usize,
-    old: impl Fn(&K, &V) -> bool,
-) {
+fn remove_some<K: Ord + Clone, V>(rows: &mut BTreeMap<K, V>, limit: usize, old: impl Fn(&K, &V) -> bool) {
     let gone: Vec<K> =
         rows.iter().filter(|(key, row)| old(key, row)).take(limit).map(|(key, _)| key.clone()).collect();
     for key in gone {

@@ -2,53 +2,39 @@
 //! call, not a round trip.
 
 use onesync_engine::{
-    AgendaRow, ContainerRow, Counters, CsRow, ErrorRow, ExportLinkRow, ExportRow, JoinedIn, MvRow, ReadError, Reader,
+    AgendaRow, ContainerRow, Counters, CsRow, ErrorRow, ExportLinkRow, ExportRow, JoinedIn, MvRow, ReadError,
+    Reader,
 };
 use onesync_model::{AttrId, ConnectorId, ContainerId, CsId, Hash128, MvId, Time};
-use rusqlite::{OptionalExtension as _, Row, ToSql};
+use rusqlite::{Connection, Params, ToSql};
 
-use super::row::{self, CS_COLUMNS, ERROR_COLUMNS, EXPORT_COLUMNS, EXPORT_LINK_COLUMNS, MV_COLUMNS};
-use super::{SqliteReader, read_failed};
-use crate::store::{agenda_page, work_columns, work_from_columns};
+use super::row::{self, Cells, Checked};
+use super::{SqliteReader, failed, limit_of, sql};
+use crate::store::{agenda_page, work_columns};
 
 type Read<T> = Result<T, ReadError>;
 
-impl SqliteReader<'_> {
-    /// All rows of a query.
-    pub(super) fn all<T>(&self, sql: &str, values: &[&dyn ToSql], one: impl FnMut(&Row<'_>) -> rusqlite::Result<T>) -> Read<Vec<T>> {
-        let mut statement = self.connection()?.prepare_cached(sql).map_err(read_failed)?;
-        let rows = statement.query_map(values, one).map_err(read_failed)?;
-        rows.collect::<Result<_, _>>().map_err(read_failed)
-    }
+/// Up to this many rows that are due, they are found by time and sorted; beyond, the agenda is walked in its order.
+const AGENDA_FEW: i64 = 4_096;
 
-    /// The one row of a query, if any.
-    pub(super) fn one<T>(&self, sql: &str, values: &[&dyn ToSql], one: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>) -> Read<Option<T>> {
-        let mut statement = self.connection()?.prepare_cached(sql).map_err(read_failed)?;
-        statement.query_row(values, one).optional().map_err(read_failed)
-    }
-
-    /// The rows of a query for each key.
-    fn each<K: ToSql, T>(&self, sql: &str, keys: impl IntoIterator<Item = K>, mut one: impl FnMut(&Row<'_>) -> rusqlite::Result<T>) -> Read<Vec<T>> {
-        let mut statement = self.connection()?.prepare_cached(sql).map_err(read_failed)?;
-        let mut out = Vec::new();
-        for key in keys {
-            let mut rows = statement.query([key]).map_err(read_failed)?;
-            while let Some(found) = rows.next().map_err(read_failed)? {
-                out.push(one(found).map_err(read_failed)?);
-            }
+/// The rows of a query for each of some keys, in the order of the keys.
+fn each<P: Params, T>(
+    connection: &Connection,
+    sql: &'static str,
+    table: &'static str,
+    keys: impl IntoIterator<Item = P>,
+    mut one: impl FnMut(&Cells<'_>) -> Checked<T>,
+) -> Checked<Vec<T>> {
+    let doing = failed("reading");
+    let mut statement = connection.prepare_cached(sql).map_err(&doing)?;
+    let mut out = Vec::new();
+    for key in keys {
+        let mut rows = statement.query(key).map_err(&doing)?;
+        while let Some(row) = rows.next().map_err(&doing)? {
+            out.push(one(&Cells { table, row })?);
         }
-        Ok(out)
     }
-
-    /// Whether each of some rows exists.
-    fn exist(&self, sql: &str, rows: impl Iterator<Item = (i64, u32, Vec<u8>, i64)>) -> Read<Vec<bool>> {
-        let mut statement = self.connection()?.prepare_cached(sql).map_err(read_failed)?;
-        rows.map(|(owner, attribute, key, target)| {
-            let by_key = !key.is_empty();
-            if by_key { statement.exists((owner, attribute, key)) } else { statement.exists((owner, attribute, target)) }.map_err(read_failed)
-        })
-        .collect()
-    }
+    Ok(out)
 }
 
 fn sorted<T: Ord + Copy>(keys: &[T]) -> Vec<T> {
@@ -58,228 +44,299 @@ fn sorted<T: Ord + Copy>(keys: &[T]) -> Vec<T> {
     keys
 }
 
-fn cs_id(row: &Row<'_>) -> rusqlite::Result<CsId> {
-    row.get(0).map(CsId)
+impl SqliteReader<'_> {
+    /// The rows of a query for each of some keys.
+    fn each<P: Params, T>(
+        &self,
+        sql: &'static str,
+        table: &'static str,
+        keys: impl IntoIterator<Item = P>,
+        one: impl FnMut(&Cells<'_>) -> Checked<T>,
+    ) -> Read<Vec<T>> {
+        Ok(each(self.connection()?, sql, table, keys, one)?)
+    }
+
+    /// All rows of a query.
+    pub(super) fn all<T>(
+        &self,
+        sql: &'static str,
+        table: &'static str,
+        values: &[&dyn ToSql],
+        one: impl FnMut(&Cells<'_>) -> Checked<T>,
+    ) -> Read<Vec<T>> {
+        self.each(sql, table, [values], one)
+    }
+
+    /// The one row of a query, if any.
+    pub(super) fn one<T>(
+        &self,
+        sql: &'static str,
+        table: &'static str,
+        values: &[&dyn ToSql],
+        one: impl FnMut(&Cells<'_>) -> Checked<T>,
+    ) -> Read<Option<T>> {
+        Ok(self.all(sql, table, values, one)?.pop())
+    }
+
+    fn cs_sorted<P: Params>(&self, sql: &'static str, keys: impl IntoIterator<Item = P>) -> Read<Vec<CsRow>> {
+        let mut rows = self.each(sql, "cs_object", keys, row::cs)?;
+        rows.sort_by_key(|row| row.id);
+        Ok(rows)
+    }
+
+    /// Whether each of some rows is there.
+    fn exist<P: Params>(&self, sql: &'static str, rows: impl Iterator<Item = P>) -> Read<Vec<bool>> {
+        let doing = failed("reading");
+        let mut statement = self.connection()?.prepare_cached(sql).map_err(&doing)?;
+        rows.map(|row| statement.exists(row).map_err(|error| doing(error).into())).collect()
+    }
+
+    /// The connectors under which a pass has work: few, one seek each.
+    pub(super) fn agenda_connectors(&self, pass: u8) -> Read<Vec<u32>> {
+        let mut out = Vec::new();
+        let mut after = -1;
+        while let Some(Some(connector)) =
+            self.one(sql::AGENDA_CONNECTOR, "agenda", &[&pass, &after], |cells| cells.get::<Option<u32>>(0))?
+        {
+            out.push(connector);
+            after = i64::from(connector);
+        }
+        Ok(out)
+    }
 }
 
 impl Reader for SqliteReader<'_> {
     fn counters(&self) -> Read<Counters> {
-        let found = self.one("SELECT next_cs, next_mv, next_container FROM counter", &[], |row| {
-            Ok(Counters { cs: row.get(0)?, mv: row.get(1)?, container: row.get(2)? })
+        let found = self.one(sql::COUNTERS, "counter", &[], |cells| {
+            Ok(Counters { cs: cells.get(0)?, mv: cells.get(1)?, container: cells.get(2)? })
         })?;
         Ok(found.unwrap_or_default())
     }
 
     fn cs_by_id(&self, ids: &[CsId]) -> Read<Vec<CsRow>> {
-        self.each(&format!("SELECT {CS_COLUMNS} FROM cs_object WHERE id = ?1"), sorted(ids).iter().map(|id| id.0), row::cs)
+        self.each(sql::CS_BY_ID, "cs_object", sorted(ids).iter().map(|id| [id.0]), row::cs)
     }
 
     fn cs_by_key(&self, keys: &[Hash128]) -> Read<Vec<CsRow>> {
-        let mut rows = self.each(&format!("SELECT {CS_COLUMNS} FROM cs_object WHERE anchor_key = ?1"), sorted(keys).iter().map(|key| &key.0[..]), row::cs)?;
-        rows.sort_by_key(|row| row.id);
-        Ok(rows)
+        self.cs_sorted(sql::CS_BY_KEY, sorted(keys).iter().map(|key| [&key.0[..]]))
     }
 
     fn cs_by_name(&self, keys: &[Hash128]) -> Read<Vec<CsRow>> {
-        let mut rows = self.each(&format!("SELECT {CS_COLUMNS} FROM cs_object WHERE name_key = ?1"), sorted(keys).iter().map(|key| &key.0[..]), row::cs)?;
-        rows.sort_by_key(|row| row.id);
-        Ok(rows)
+        self.cs_sorted(sql::CS_BY_NAME, sorted(keys).iter().map(|key| [&key.0[..]]))
     }
 
     fn cs_of_mv(&self, mvs: &[MvId]) -> Read<Vec<CsRow>> {
-        let mut rows = self.each(&format!("SELECT {CS_COLUMNS} FROM cs_object WHERE mv = ?1"), sorted(mvs).iter().map(|mv| mv.0), row::cs)?;
-        rows.sort_by_key(|row| row.id);
-        Ok(rows)
+        self.cs_sorted(sql::CS_OF_MV, sorted(mvs).iter().map(|mv| [mv.0]))
     }
 
     fn joined_in(&self, connector: ConnectorId, mvs: &[MvId]) -> Read<Vec<JoinedIn>> {
-        let key = |row: &Row<'_>, column: usize| -> rusqlite::Result<Option<Hash128>> {
-            Ok(row.get_ref(column)?.as_blob_or_null()?.and_then(Hash128::from_slice))
-        };
-        let rows = self.each("SELECT mv, id, anchor_key, name_key, connector FROM cs_object WHERE mv = ?1 ORDER BY id", sorted(mvs).iter().map(|mv| mv.0), |row| {
-            let found = JoinedIn { mv: MvId(row.get(0)?), cs: CsId(row.get(1)?), key: key(row, 2)?, name_key: key(row, 3)? };
-            Ok((row.get::<_, u32>(4)?, found))
-        })?;
-        Ok(rows.into_iter().filter(|(of, _)| *of == connector.0).map(|(_, found)| found).collect())
+        let keys = sorted(mvs);
+        self.each(sql::CS_JOINED_IN, "cs_object", keys.iter().map(|mv| (mv.0, connector.0)), |cells| {
+            Ok(JoinedIn {
+                mv: MvId(cells.get(0)?),
+                cs: CsId(cells.get(1)?),
+                key: cells.hash_or_null(2)?,
+                name_key: cells.hash_or_null(3)?,
+            })
+        })
     }
 
     fn joins_of(&self, ids: &[CsId]) -> Read<Vec<(CsId, MvId)>> {
-        self.each("SELECT id, mv FROM cs_object WHERE id = ?1 AND mv IS NOT NULL", sorted(ids).iter().map(|id| id.0), |row| {
-            Ok((CsId(row.get(0)?), MvId(row.get(1)?)))
+        self.each(sql::CS_JOIN_OF, "cs_object", sorted(ids).iter().map(|id| [id.0]), |cells| {
+            Ok((CsId(cells.get(0)?), MvId(cells.get(1)?)))
         })
     }
 
     fn cs_by_join(&self, keys: &[i64]) -> Read<Vec<(i64, CsId)>> {
-        self.each("SELECT join_key, id FROM cs_join WHERE join_key = ?1 ORDER BY id", sorted(keys), |row| Ok((row.get(0)?, CsId(row.get(1)?))))
+        self.each(sql::CS_BY_JOIN, "cs_join", sorted(keys).iter().map(|key| [key]), |cells| {
+            Ok((cells.get(0)?, CsId(cells.get(1)?)))
+        })
     }
 
     fn cs_page(&self, connector: ConnectorId, after: CsId, limit: usize) -> Read<Vec<CsRow>> {
-        let ids = self.all("SELECT id FROM cs_object INDEXED BY cs_by_connector WHERE connector = ?1 AND id > ?2 ORDER BY id LIMIT ?3", &[&connector.0, &after.0, &(limit as i64)], cs_id)?;
-        self.cs_by_id(&ids)
+        self.all(sql::CS_PAGE, "cs_object", &[&connector.0, &after.0, &limit_of(limit)], row::cs)
     }
 
     fn link_targets(&self, keys: &[Hash128]) -> Read<Vec<(Hash128, CsId, Option<MvId>)>> {
         let keys = sorted(keys);
         let mut out = Vec::with_capacity(keys.len());
-        let connection = self.connection()?;
-        let mut by_anchor = connection.prepare_cached("SELECT id, mv FROM cs_object WHERE anchor_key = ?1").map_err(read_failed)?;
-        let mut by_name = connection.prepare_cached("SELECT id, mv FROM cs_object WHERE name_key = ?1 ORDER BY id").map_err(read_failed)?;
-        for key in keys {
-            for statement in [&mut by_anchor, &mut by_name] {
-                let mut rows = statement.query([&key.0[..]]).map_err(read_failed)?;
-                while let Some(row) = rows.next().map_err(read_failed)? {
-                    let mv: Option<i64> = row.get(1).map_err(read_failed)?;
-                    out.push((key, CsId(row.get(0).map_err(read_failed)?), mv.map(MvId)));
+        for sql in [sql::CS_TARGET_BY_KEY, sql::CS_TARGET_BY_NAME] {
+            let doing = failed("reading");
+            let mut statement = self.connection()?.prepare_cached(sql).map_err(&doing)?;
+            for &key in &keys {
+                let mut rows = statement.query([&key.0[..]]).map_err(&doing)?;
+                while let Some(row) = rows.next().map_err(&doing)? {
+                    let cells = Cells { table: "cs_object", row };
+                    out.push((key, CsId(cells.get(0)?), cells.get::<Option<i64>>(1)?.map(MvId)));
                 }
             }
         }
+        out.sort_by_key(|(key, ..)| *key); // stable: those found by anchor first
         Ok(out)
     }
 
     fn name_key(&self, ids: &[CsId]) -> Read<Vec<(CsId, Hash128)>> {
-        self.each("SELECT id, name_key FROM cs_object WHERE id = ?1 AND name_key IS NOT NULL", sorted(ids).iter().map(|id| id.0), |row| {
-            Ok((CsId(row.get(0)?), row::hash(row, 1)?))
+        self.each(sql::CS_NAME_KEY, "cs_object", sorted(ids).iter().map(|id| [id.0]), |cells| {
+            Ok((CsId(cells.get(0)?), cells.hash(1)?))
         })
     }
 
     fn mv_by_id(&self, ids: &[MvId]) -> Read<Vec<MvRow>> {
-        self.each(&format!("SELECT {MV_COLUMNS} FROM mv_object WHERE id = ?1"), sorted(ids).iter().map(|id| id.0), row::mv)
+        self.each(sql::MV_BY_ID, "mv_object", sorted(ids).iter().map(|id| [id.0]), row::mv)
     }
 
     fn mv_by_join(&self, keys: &[i64]) -> Read<Vec<(i64, MvId)>> {
-        self.each("SELECT join_key, id FROM mv_join WHERE join_key = ?1 ORDER BY id", sorted(keys), |row| Ok((row.get(0)?, MvId(row.get(1)?))))
+        self.each(sql::MV_BY_JOIN, "mv_join", sorted(keys).iter().map(|key| [key]), |cells| {
+            Ok((cells.get(0)?, MvId(cells.get(1)?)))
+        })
     }
 
     fn mv_page(&self, after: MvId, limit: usize) -> Read<Vec<MvRow>> {
-        self.all(&format!("SELECT {MV_COLUMNS} FROM mv_object WHERE id > ?1 ORDER BY id LIMIT ?2"), &[&after.0, &(limit as i64)], row::mv)
+        self.all(sql::MV_PAGE, "mv_object", &[&after.0, &limit_of(limit)], row::mv)
     }
 
-    fn links(&self, owner: CsId, attribute: AttrId, after: Option<Hash128>, limit: usize) -> Read<Vec<Hash128>> {
-        let after = after.map(|key| key.0.to_vec()).unwrap_or_default();
-        self.all(
-            "SELECT link_key FROM cs_link WHERE owner = ?1 AND attribute = ?2 AND link_key > ?3 ORDER BY link_key LIMIT ?4",
-            &[&owner.0, &attribute.0, &after, &(limit as i64)],
-            |row| row::hash(row, 0),
-        )
+    fn links(
+        &self,
+        owner: CsId,
+        attribute: AttrId,
+        after: Option<Hash128>,
+        limit: usize,
+    ) -> Read<Vec<Hash128>> {
+        let after = after.as_ref().map_or(&[][..], |key| &key.0[..]);
+        let values: [&dyn ToSql; 4] = [&owner.0, &attribute.0, &after, &limit_of(limit)];
+        self.all(sql::LINKS, "cs_link", &values, |cells| cells.hash(0))
     }
 
     fn has_links(&self, rows: &[(CsId, AttrId, Hash128)]) -> Read<Vec<bool>> {
-        let rows = rows.iter().map(|(owner, attribute, key)| (owner.0, attribute.0, key.0.to_vec(), 0));
-        self.exist("SELECT 1 FROM cs_link WHERE owner = ?1 AND attribute = ?2 AND link_key = ?3", rows)
+        self.exist(sql::LINK_HAS, rows.iter().map(|row| (row.0.0, row.1.0, &row.2.0[..])))
     }
 
-    fn referrers(&self, key: Hash128, after: Option<(CsId, AttrId)>, limit: usize) -> Read<Vec<(CsId, AttrId)>> {
-        let (owner, attribute) = after.map_or((i64::MIN, 0), |(owner, attribute)| (owner.0, attribute.0));
-        self.all(
-            "SELECT owner, attribute FROM cs_link WHERE link_key = ?1 AND (owner, attribute) > (?2, ?3) ORDER BY owner, attribute LIMIT ?4",
-            &[&&key.0[..], &owner, &attribute, &(limit as i64)],
-            |row| Ok((CsId(row.get(0)?), AttrId(row.get(1)?))),
-        )
+    fn referrers(
+        &self,
+        key: Hash128,
+        after: Option<(CsId, AttrId)>,
+        limit: usize,
+    ) -> Read<Vec<(CsId, AttrId)>> {
+        let (owner, attribute) = after.map_or((i64::MIN, 0), |row| (row.0.0, row.1.0));
+        let values: [&dyn ToSql; 4] = [&&key.0[..], &owner, &attribute, &limit_of(limit)];
+        self.all(sql::LINK_REFERRERS, "cs_link", &values, |cells| {
+            Ok((CsId(cells.get(0)?), AttrId(cells.get(1)?)))
+        })
     }
 
     fn mv_links(&self, owner: MvId, attribute: AttrId, after: MvId, limit: usize) -> Read<Vec<MvId>> {
-        self.all(
-            "SELECT target FROM mv_link WHERE owner = ?1 AND attribute = ?2 AND target > ?3 ORDER BY target LIMIT ?4",
-            &[&owner.0, &attribute.0, &after.0, &(limit as i64)],
-            |row| row.get(0).map(MvId),
-        )
+        let values: [&dyn ToSql; 4] = [&owner.0, &attribute.0, &after.0, &limit_of(limit)];
+        self.all(sql::MV_LINKS, "mv_link", &values, row::id(MvId))
     }
 
     fn mv_link_count(&self, owner: MvId, attribute: AttrId) -> Read<u64> {
-        let found = self.one("SELECT count(*) FROM mv_link WHERE owner = ?1 AND attribute = ?2", &[&owner.0, &attribute.0], |row| row.get::<_, i64>(0))?;
-        Ok(found.unwrap_or(0) as u64)
+        let found =
+            self.one(sql::MV_LINK_COUNT, "mv_link", &[&owner.0, &attribute.0], |cells| cells.count(0))?;
+        Ok(found.unwrap_or(0))
     }
 
     fn has_mv_links(&self, rows: &[(MvId, AttrId, MvId)]) -> Read<Vec<bool>> {
-        let rows = rows.iter().map(|(owner, attribute, target)| (owner.0, attribute.0, Vec::new(), target.0));
-        self.exist("SELECT 1 FROM mv_link WHERE owner = ?1 AND attribute = ?2 AND target = ?3", rows)
+        self.exist(sql::MV_LINK_HAS, rows.iter().map(|row| (row.0.0, row.1.0, row.2.0)))
     }
 
-    fn mv_referrers(&self, target: MvId, after: Option<(MvId, AttrId)>, limit: usize) -> Read<Vec<(MvId, AttrId)>> {
-        let (owner, attribute) = after.map_or((i64::MIN, 0), |(owner, attribute)| (owner.0, attribute.0));
-        self.all(
-            "SELECT owner, attribute FROM mv_link WHERE target = ?1 AND (owner, attribute) > (?2, ?3) ORDER BY owner, attribute LIMIT ?4",
-            &[&target.0, &owner, &attribute, &(limit as i64)],
-            |row| Ok((MvId(row.get(0)?), AttrId(row.get(1)?))),
-        )
+    fn mv_referrers(
+        &self,
+        target: MvId,
+        after: Option<(MvId, AttrId)>,
+        limit: usize,
+    ) -> Read<Vec<(MvId, AttrId)>> {
+        let (owner, attribute) = after.map_or((i64::MIN, 0), |row| (row.0.0, row.1.0));
+        let values: [&dyn ToSql; 4] = [&target.0, &owner, &attribute, &limit_of(limit)];
+        self.all(sql::MV_LINK_REFERRERS, "mv_link", &values, |cells| {
+            Ok((MvId(cells.get(0)?), AttrId(cells.get(1)?)))
+        })
     }
 
     fn exports(&self, ids: &[CsId]) -> Read<Vec<ExportRow>> {
-        self.each(&format!("SELECT {EXPORT_COLUMNS} FROM export_object WHERE cs = ?1"), sorted(ids).iter().map(|id| id.0), row::export)
+        self.each(sql::EXPORT_BY_ID, "export_object", sorted(ids).iter().map(|id| [id.0]), row::export)
     }
 
-    fn export_links(&self, owner: CsId, attribute: AttrId, after: CsId, limit: usize) -> Read<Vec<ExportLinkRow>> {
-        self.all(
-            &format!("SELECT {EXPORT_LINK_COLUMNS} FROM export_link WHERE owner = ?1 AND attribute = ?2 AND target > ?3 ORDER BY target LIMIT ?4"),
-            &[&owner.0, &attribute.0, &after.0, &(limit as i64)],
-            row::export_link,
-        )
+    fn export_links(
+        &self,
+        owner: CsId,
+        attribute: AttrId,
+        after: CsId,
+        limit: usize,
+    ) -> Read<Vec<ExportLinkRow>> {
+        let values: [&dyn ToSql; 4] = [&owner.0, &attribute.0, &after.0, &limit_of(limit)];
+        self.all(sql::EXPORT_LINKS, "export_link", &values, row::export_link)
     }
 
     fn export_links_by_key(&self, rows: &[(CsId, AttrId, CsId)]) -> Read<Vec<ExportLinkRow>> {
-        let sql = format!("SELECT {EXPORT_LINK_COLUMNS} FROM export_link WHERE owner = ?1 AND attribute = ?2 AND target = ?3");
-        let mut out = Vec::new();
-        for (owner, attribute, target) in rows {
-            out.extend(self.one(&sql, &[&owner.0, &attribute.0, &target.0], row::export_link)?);
-        }
-        Ok(out)
+        let keys = rows.iter().map(|row| (row.0.0, row.1.0, row.2.0));
+        self.each(sql::EXPORT_LINK_BY_KEY, "export_link", keys, row::export_link)
     }
 
     fn containers(&self, ids: &[ContainerId]) -> Read<Vec<ContainerRow>> {
-        self.each("SELECT id, connector, parent, rdn FROM container WHERE id = ?1", sorted(ids).iter().map(|id| id.0), row::container)
+        self.each(sql::CONTAINER_BY_ID, "container", sorted(ids).iter().map(|id| [id.0]), row::container)
     }
 
-    fn container(&self, connector: ConnectorId, parent: Option<ContainerId>, normalised_rdn: &str) -> Read<Option<ContainerRow>> {
+    fn container(
+        &self,
+        connector: ConnectorId,
+        parent: Option<ContainerId>,
+        normalised_rdn: &str,
+    ) -> Read<Option<ContainerRow>> {
         let parent = parent.map_or(0, |id| id.0);
-        self.one(
-            "SELECT id, connector, parent, rdn FROM container WHERE connector = ?1 AND parent = ?2 AND normalised = ?3",
-            &[&connector.0, &parent, &normalised_rdn],
-            row::container,
-        )
+        let values: [&dyn ToSql; 3] = [&connector.0, &parent, &normalised_rdn];
+        self.one(sql::CONTAINER_BY_NAME, "container", &values, row::container)
     }
 
     fn cs_in_container(&self, container: ContainerId, after: CsId, limit: usize) -> Read<Vec<CsId>> {
-        self.all("SELECT id FROM cs_object WHERE container = ?1 AND id > ?2 ORDER BY id LIMIT ?3", &[&container.0, &after.0, &(limit as i64)], cs_id)
+        let values: [&dyn ToSql; 3] = [&container.0, &after.0, &limit_of(limit)];
+        self.all(sql::CS_IN_CONTAINER, "cs_object", &values, row::id(CsId))
     }
 
     fn containers_in(&self, container: ContainerId) -> Read<Vec<ContainerRow>> {
-        self.all("SELECT id, connector, parent, rdn FROM container WHERE parent = ?1 ORDER BY id", &[&container.0], row::container)
+        self.all(sql::CONTAINERS_IN, "container", &[&container.0], row::container)
     }
 
-    fn agenda(&self, pass: u8, connector: Option<ConnectorId>, now: Time, after: Option<AgendaRow>, limit: usize) -> Read<Vec<AgendaRow>> {
-        let connectors: Vec<u32> = match (pass, connector) {
-            (0, Some(connector)) => vec![connector.0],
-            (0, None) => self.all("SELECT id FROM connector ORDER BY id", &[], |row| row.get(0))?,
-            _ => vec![0],
+    fn agenda(
+        &self,
+        pass: u8,
+        connector: Option<ConnectorId>,
+        now: Time,
+        after: Option<AgendaRow>,
+        limit: usize,
+    ) -> Read<Vec<AgendaRow>> {
+        let connectors = match connector {
+            Some(connector) if pass == 0 => vec![connector.0],
+            _ => self.agenda_connectors(pass)?,
         };
         let (a, b, c) = after.map_or((i64::MIN, i64::MIN, Vec::new()), |row| {
             let (_, a, b, c) = work_columns(row.work);
             (a, b, c)
         });
+        let now = now.ticks();
         let mut out = Vec::new();
         for connector in connectors {
-            let rows = self.all(
-                "SELECT a, b, c, not_before FROM agenda WHERE pass = ?1 AND connector = ?2 AND (a, b, c) > (?3, ?4, ?5) AND not_before <= ?6 ORDER BY a, b, c LIMIT ?7",
-                &[&pass, &connector, &a, &b, &c, &now.ticks(), &(limit as i64)],
-                |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, Vec<u8>>(2)?, row.get::<_, i64>(3)?)),
-            )?;
-            for (a, b, c, not_before) in rows {
-                let work = work_from_columns(pass, a, b, &c).ok_or_else(|| ReadError(format!("agenda row ({pass}, {a}, {b}) is damaged")))?;
-                out.push(AgendaRow { connector: ConnectorId(connector), work, not_before: Time::from_ticks(not_before) });
-            }
+            let key: [&dyn ToSql; 4] = [&pass, &connector, &now, &AGENDA_FEW];
+            let due = self.one(sql::AGENDA_FEW, "agenda", &key, |cells| cells.get::<i64>(0))?.unwrap_or(0);
+            let sql = match due {
+                0 => continue,
+                AGENDA_FEW => sql::AGENDA_BY_WORK,
+                _ => sql::AGENDA_BY_TIME,
+            };
+            let values: [&dyn ToSql; 7] = [&pass, &connector, &now, &a, &b, &c, &limit_of(limit)];
+            out.extend(self.all(sql, "agenda", &values, |cells| row::agenda(cells, pass, connector))?);
         }
         Ok(agenda_page(out, limit))
     }
 
     fn errors_of(&self, ids: &[CsId]) -> Read<Vec<ErrorRow>> {
         // Nearly always there are none at all: one look saves one for each object.
-        if self.one("SELECT 1 FROM object_error LIMIT 1", &[], |_| Ok(()))?.is_none() {
+        if self.one(sql::ERROR_ANY, "object_error", &[], |_| Ok(()))?.is_none() {
             return Ok(Vec::new());
         }
-        self.each(&format!("SELECT {ERROR_COLUMNS} FROM object_error WHERE cs = ?1 ORDER BY place"), sorted(ids).iter().map(|id| id.0), row::error)
+        self.each(sql::ERRORS_OF, "object_error", sorted(ids).iter().map(|id| [id.0]), row::error)
     }
 
     fn state(&self, connector: ConnectorId, name: &str) -> Read<Option<Vec<u8>>> {
-        self.one("SELECT value FROM service_state WHERE connector = ?1 AND name = ?2", &[&connector.0, &name], |row| row.get(0))
+        self.one(sql::STATE, "service_state", &[&connector.0, &name], |cells| cells.get(0))
     }
 }

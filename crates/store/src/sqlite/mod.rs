@@ -3,36 +3,25 @@
 //! Deliberately absent: the system's SQLite library (too old, with a known corruption bug): it is bundled.
 
 mod engine_reads;
+mod open;
 mod row;
 mod service_reads;
+mod service_write;
+mod sql;
 mod write;
 
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use onesync_engine::{Changes, ReadError};
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior};
+use onesync_engine::{ChangeState, Changes, ReadError};
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Transaction, TransactionBehavior};
 
 use crate::error::StoreError;
 use crate::rows::{InstallationRow, Retention, ServiceChanges};
 use crate::store::{Store, StoreReader};
 
-/// Marks the file as ours (`PRAGMA application_id`): "1Syn".
-const APPLICATION_ID: i64 = 0x3153_796e;
-/// The oldest SQLite without the WAL-reset corruption bug, as a number.
-const SQLITE_MIN: i32 = 3_051_003;
-/// How long a connection waits for another program's lock.
-const BUSY: Duration = Duration::from_secs(10);
-/// Idle read connections that are kept.
+/// Idle read connections that are kept: as many as threads usually read at once.
 const READERS_KEPT: usize = 4;
-/// Pages of cache per connection, in KB.
-const CACHE_KB: i64 = 32 * 1024;
-/// Prepared statements kept per connection: more than there are.
-const STATEMENTS: usize = 200;
-
-/// Migrations in order: name and statements.
-const MIGRATIONS: [(&str, &str); 1] = [("initial", include_str!("../../schema/sqlite/0001_initial.sql"))];
 
 /// The embedded store.
 pub struct SqliteStore {
@@ -41,47 +30,28 @@ pub struct SqliteStore {
     readers: Mutex<Vec<Connection>>,
 }
 
-pub(super) fn failed(doing: &'static str) -> impl Fn(rusqlite::Error) -> StoreError {
+fn failed(doing: &'static str) -> impl Fn(rusqlite::Error) -> StoreError {
     move |error| match error.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::DiskFull) => StoreError::Full { doing },
-        Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => StoreError::Busy { doing },
-        Some(rusqlite::ErrorCode::ConstraintViolation) => StoreError::Conflict(error.to_string()),
+        Some(ErrorCode::DiskFull) => StoreError::Full { doing },
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Busy { doing },
+        Some(ErrorCode::ConstraintViolation) => StoreError::Conflict(format!("{error}, while {doing}")),
         _ => StoreError::Database { doing, message: error.to_string() },
     }
 }
 
-pub(super) fn read_failed(error: rusqlite::Error) -> ReadError {
-    ReadError(failed("reading")(error).to_string())
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic in a transaction has rolled it back: what the mutex guards is sound.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl SqliteStore {
     /// Opens a database, making it when the file does not exist, and brings its schema up to date.
     ///
     /// # Errors
-    /// When the file is not ours, is newer than this program, or cannot be written.
+    /// When the file is not ours, is newer than this program, or cannot be written; then it is left as it was.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        if rusqlite::version_number() < SQLITE_MIN {
-            return Err(StoreError::TooOld {
-                product: "SQLite",
-                found: rusqlite::version().to_owned(),
-                needed: "3.51.3",
-                why: "older ones can damage the database when it is written and checkpointed at once",
-            });
-        }
-        let fresh = !path.exists();
-        let writer = connect(path, false)?;
-        let doing = "opening the database";
-        if !fresh {
-            let id: i64 = writer.query_row("PRAGMA application_id", [], |row| row.get(0)).map_err(|error| StoreError::NotOurs { place: path.display().to_string(), why: error.to_string() })?;
-            let empty: bool = writer.query_row("SELECT count(*) = 0 FROM sqlite_master", [], |row| row.get(0)).map_err(failed(doing))?;
-            if id != APPLICATION_ID && !empty {
-                return Err(StoreError::NotOurs { place: path.display().to_string(), why: format!("its application id is {id:#x}") });
-            }
-        }
-        writer.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed(doing))?;
-        let store = Self { path: path.to_owned(), writer: Mutex::new(writer), readers: Mutex::new(Vec::new()) };
-        store.migrate()?;
-        Ok(store)
+        let writer = open::writer(path)?;
+        Ok(Self { path: path.to_owned(), writer: Mutex::new(writer), readers: Mutex::new(Vec::new()) })
     }
 
     /// Writes a consistent copy of a database to a new file: a scratch for what-if.
@@ -89,77 +59,60 @@ impl SqliteStore {
     /// # Errors
     /// When the source cannot be read or the target exists.
     pub fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
-        let connection = connect(from, false)?;
-        connection.execute("VACUUM INTO ?1", [to.to_string_lossy()]).map_err(failed("copying the database"))?;
+        let connection = open::writer(from)?;
+        connection.execute(sql::COPY, [to.to_string_lossy()]).map_err(failed("copying the database"))?;
         Ok(())
     }
 
-    fn migrate(&self) -> Result<(), StoreError> {
-        let doing = "bringing the schema up to date";
-        let mut writer = self.lock();
-        let tx = writer.transaction_with_behavior(TransactionBehavior::Exclusive).map_err(failed(doing))?;
-        tx.execute_batch(
-            "CREATE TABLE IF NOT EXISTS schema_migration (version INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum BLOB NOT NULL, applied TEXT NOT NULL) STRICT",
-        )
-        .map_err(failed(doing))?;
-        let applied: Vec<(u32, String, Vec<u8>)> = {
-            let mut statement = tx.prepare("SELECT version, name, checksum FROM schema_migration ORDER BY version").map_err(failed(doing))?;
-            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).map_err(failed(doing))?;
-            rows.collect::<Result<_, _>>().map_err(failed(doing))?
-        };
-        let known = MIGRATIONS.len() as u32;
-        if let Some((found, ..)) = applied.last().filter(|(version, ..)| *version > known) {
-            return Err(StoreError::Newer { found: *found, known });
-        }
-        for (index, (name, text)) in MIGRATIONS.iter().enumerate() {
-            let version = index as u32 + 1;
-            let checksum = onesync_model::hash128(&[text.as_bytes()]).0.to_vec();
-            match applied.iter().find(|(v, ..)| *v == version) {
-                Some((_, known_name, sum)) if *sum != checksum => return Err(StoreError::Migration { version, name: known_name.clone() }),
-                Some(_) => {}
-                None => {
-                    tx.execute_batch(text).map_err(failed(doing))?;
-                    tx.execute("INSERT INTO schema_migration VALUES (?1, ?2, ?3, datetime('now'))", (version, name, checksum)).map_err(failed(doing))?;
-                }
-            }
-        }
-        tx.execute("INSERT OR IGNORE INTO counter VALUES (1, 1, 1, 1)", []).map_err(failed(doing))?;
-        tx.commit().map_err(failed(doing))
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Connection> {
-        self.writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    /// Runs one write transaction. With `durable` it is on the disk when this returns; what was committed before it
+    /// is then, too.
+    fn transaction<T>(
+        &self,
+        doing: &'static str,
+        durable: bool,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut writer = lock(&self.writer);
+        // Cannot be set inside a transaction; set each time, so that a failure leaves nothing behind.
+        let synchronous = if durable { "FULL" } else { "NORMAL" };
+        writer.pragma_update(None, "synchronous", synchronous).map_err(failed(doing))?;
+        let tx = writer.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed(doing))?;
+        let done = work(&tx)?;
+        tx.commit().map_err(failed(doing))?;
+        Ok(done)
     }
 }
 
-fn connect(path: &Path, read_only: bool) -> Result<Connection, StoreError> {
-    let doing = "opening the database";
-    let mut flags = OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_READ_WRITE;
-    if !read_only {
-        flags |= OpenFlags::SQLITE_OPEN_CREATE;
+/// Whether a batch must be on the disk before anything else happens: something is about to be sent, or a secret that
+/// a person entered would be lost.
+fn must_be_durable(changes: &Changes, service: &ServiceChanges) -> bool {
+    let sending = |state: ChangeState| state == ChangeState::Sending;
+    changes.exports.iter().any(|row| sending(row.state) || row.changes.iter().any(|c| sending(c.state)))
+        || changes.export_links.iter().any(|row| sending(row.state))
+        || !service.secrets.is_empty()
+        || !service.configs.is_empty()
+}
+
+fn check_epoch(tx: &Transaction<'_>, ours: u64) -> Result<(), StoreError> {
+    let doing = "checking the epoch";
+    let mut statement = tx.prepare_cached(sql::EPOCH).map_err(failed(doing))?;
+    let theirs: Option<i64> = statement.query_row([], |row| row.get(0)).optional().map_err(failed(doing))?;
+    match theirs {
+        None => Err(StoreError::NotInstalled),
+        Some(theirs) if theirs as u64 == ours => Ok(()),
+        Some(theirs) => Err(StoreError::Fenced { ours, theirs: theirs as u64 }),
     }
-    let connection = Connection::open_with_flags(path, flags).map_err(failed(doing))?;
-    connection.busy_timeout(BUSY).map_err(failed(doing))?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    let set = |name: &str, value: &dyn rusqlite::ToSql| connection.pragma_update(None, name, value);
-    set("journal_mode", &"WAL").map_err(failed(doing))?;
-    set("synchronous", &"NORMAL").map_err(failed(doing))?;
-    set("cache_size", &(-CACHE_KB)).map_err(failed(doing))?;
-    set("temp_store", &"MEMORY").map_err(failed(doing))?;
-    if read_only {
-        set("query_only", &true).map_err(failed(doing))?;
-    }
-    Ok(connection)
 }
 
 /// A snapshot of the database.
-pub(super) struct SqliteReader<'s> {
+struct SqliteReader<'s> {
     store: &'s SqliteStore,
+    /// `None` only while it is dropped.
     connection: Option<Connection>,
 }
 
 impl SqliteReader<'_> {
-    pub(super) fn connection(&self) -> Result<&Connection, ReadError> {
+    fn connection(&self) -> Result<&Connection, ReadError> {
         self.connection.as_ref().ok_or_else(|| ReadError("the reader is closed".to_owned()))
     }
 }
@@ -169,7 +122,7 @@ impl Drop for SqliteReader<'_> {
         let Some(connection) = self.connection.take() else { return };
         // A connection whose snapshot cannot be ended is not used again.
         if connection.execute_batch("ROLLBACK").is_ok() {
-            let mut readers = self.store.readers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut readers = lock(&self.store.readers);
             if readers.len() < READERS_KEPT {
                 readers.push(connection);
             }
@@ -179,68 +132,76 @@ impl Drop for SqliteReader<'_> {
 
 impl Store for SqliteStore {
     fn reader(&self) -> Result<Box<dyn StoreReader + '_>, StoreError> {
-        let kept = self.readers.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop();
+        let doing = "beginning a snapshot";
+        let kept = lock(&self.readers).pop();
         let connection = match kept {
             Some(connection) => connection,
-            None => connect(&self.path, true)?,
+            None => open::reader(&self.path)?,
         };
-        connection.execute_batch("BEGIN").map_err(failed("beginning a snapshot"))?;
-        // The snapshot begins with the first read.
-        connection.query_row("SELECT one FROM counter", [], |_| Ok(())).map_err(failed("beginning a snapshot"))?;
+        connection.execute_batch("BEGIN").map_err(failed(doing))?;
+        let begun =
+            connection.prepare_cached(sql::TOUCH).and_then(|mut touch| touch.query_row([], |_| Ok(())));
+        begun.map_err(failed(doing))?;
         Ok(Box::new(SqliteReader { store: self, connection: Some(connection) }))
     }
 
     fn write(&self, epoch: u64, changes: &Changes, service: &ServiceChanges) -> Result<(), StoreError> {
-        let mut writer = self.lock();
-        write::write(&mut writer, epoch, changes, service)
+        self.transaction("writing", must_be_durable(changes, service), |tx| {
+            check_epoch(tx, epoch)?;
+            let mut batch = write::Batch::new(tx);
+            batch.apply(changes)?;
+            service_write::counts(tx, &batch.tallies)?;
+            service_write::service_rows(tx, service)
+        })
     }
 
     fn install(&self, installation: &InstallationRow) -> Result<(), StoreError> {
         let doing = "making the installation";
-        let mut writer = self.lock();
-        let tx = writer.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed(doing))?;
-        let there: Option<String> = tx.query_row("SELECT id FROM installation", [], |row| row.get(0)).optional().map_err(failed(doing))?;
-        if let Some(id) = there {
-            return Err(StoreError::Installed(id));
-        }
-        tx.execute(
-            "INSERT INTO installation VALUES (1, ?1, ?2, ?3, ?4)",
-            (&installation.id, installation.epoch as i64, installation.staging, installation.created.ticks()),
-        )
-        .map_err(failed(doing))?;
-        tx.commit().map_err(failed(doing))
+        self.transaction(doing, true, |tx| {
+            let there: Option<String> =
+                tx.query_row(sql::INSTALLATION, [], |row| row.get(0)).optional().map_err(failed(doing))?;
+            if let Some(id) = there {
+                return Err(StoreError::Installed(id));
+            }
+            let (epoch, created) = (installation.epoch as i64, installation.created.ticks());
+            tx.execute(sql::INSTALL, (&installation.id, epoch, installation.staging, created))
+                .map(|_| ())
+                .map_err(failed(doing))
+        })
     }
 
     fn take_epoch(&self, seen: u64) -> Result<u64, StoreError> {
         let doing = "taking over";
-        let mut writer = self.lock();
-        let tx = writer.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed(doing))?;
-        write::check_epoch(&tx, seen)?;
-        tx.execute("UPDATE installation SET epoch = epoch + 1", []).map_err(failed(doing))?;
-        tx.commit().map_err(failed(doing))?;
-        Ok(seen + 1)
+        self.transaction(doing, true, |tx| {
+            check_epoch(tx, seen)?;
+            tx.execute(sql::EPOCH_RAISE, []).map_err(failed(doing))?;
+            Ok(seen + 1)
+        })
     }
 
     fn trim(&self, epoch: u64, retention: &Retention, limit: usize) -> Result<u64, StoreError> {
         let doing = "deleting what is old";
-        let mut writer = self.lock();
-        let tx = writer.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed(doing))?;
-        write::check_epoch(&tx, epoch)?;
-        let limit = limit as i64;
-        let mut deleted = 0;
-        for (sql, before) in [
-            ("DELETE FROM history WHERE seq IN (SELECT seq FROM history WHERE time < ?1 LIMIT ?2)", retention.history_before.ticks()),
-            ("DELETE FROM run WHERE id IN (SELECT id FROM run WHERE ended < ?1 LIMIT ?2)", retention.runs_before.ticks()),
-            ("DELETE FROM event WHERE seq IN (SELECT seq FROM event WHERE time < ?1 LIMIT ?2)", retention.events_before.ticks()),
-        ] {
-            deleted += tx.execute(sql, (before, limit)).map_err(failed(doing))? as u64;
-        }
-        deleted += tx.execute("DELETE FROM exported WHERE hour < ?1", [retention.exported_before]).map_err(failed(doing))? as u64;
-        tx.commit().map_err(failed(doing))?;
-        Ok(deleted)
+        self.transaction(doing, false, |tx| {
+            check_epoch(tx, epoch)?;
+            let mut deleted = 0;
+            for (sql, before) in [
+                (sql::HISTORY_TRIM, retention.history_before.ticks()),
+                (sql::RUN_TRIM, retention.runs_before.ticks()),
+                (sql::EVENT_TRIM, retention.events_before.ticks()),
+                (sql::EXPORTED_TRIM, retention.exported_before),
+            ] {
+                deleted += tx.execute(sql, (before, limit_of(limit))).map_err(failed(doing))? as u64;
+            }
+            Ok(deleted)
+        })
     }
 
     fn checkpoint(&self) -> Result<(), StoreError> {
-        self.lock().query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).map_err(failed("checkpointing"))
+        lock(&self.writer).query_row(sql::CHECKPOINT, [], |_| Ok(())).map_err(failed("checkpointing"))
     }
+}
+
+/// A limit as SQLite takes it.
+fn limit_of(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
 }

@@ -1,127 +1,303 @@
-//! Rows as columns, and back. What is read is checked: damage is named with table and row.
+//! Columns as rows. What is read is checked: damage is named with table and row.
 
 use onesync_engine::{
-    AttributeChange, Cause, ChangeState, ContainerRow, CsFlags, CsRow, ErrorRow, ExportLinkRow, ExportRow, Join, LinkPick, LinkSum, MvRow, MvState,
+    AgendaRow, AttributeChange, Cause, ChangeState, CodecError, ContainerRow, CsFlags, CsRow, ErrorRow,
+    ExportLinkRow, ExportRow, HistoryRow, Join, LinkPick, LinkSum, MvRow, MvState,
 };
-use onesync_model::{Anchor, AttrId, ConnectorId, ContainerId, CsId, Hash128, Image, MvGuid, MvId, RuleId, RunId, Time, TypeId};
+use onesync_model::{
+    Anchor, AttrId, ConnectorId, ContainerId, CsId, Hash128, Image, ImageError, MvGuid, MvId, RuleId, RunId,
+    Time, TypeId,
+};
 use rusqlite::Row;
-use rusqlite::types::Type;
+use rusqlite::types::{FromSql, ValueRef};
 
-use crate::rows::operation_from_code;
+use crate::error::StoreError;
+use crate::rows::{
+    ConfigVersionRow, ConnectorRow, EventRow, ExportedRow, HeldPlanRow, HeldState, InstallationRow, RuleRow,
+    RunRow, SecretRow, operation_from_code,
+};
+use crate::store::work_from_columns;
 
-type Result<T> = rusqlite::Result<T>;
+pub(super) type Checked<T> = Result<T, StoreError>;
 
-fn damaged(column: usize, what: impl std::fmt::Display) -> rusqlite::Error {
-    rusqlite::Error::FromSqlConversionFailure(column, Type::Blob, format!("the row is damaged ({what}); restore a backup, or run a full import and full sync").into())
+/// One row as SQLite gives it, with the name of its table for complaints.
+pub(super) struct Cells<'a> {
+    pub(super) table: &'static str,
+    pub(super) row: &'a Row<'a>,
 }
 
-pub(super) fn hash(row: &Row<'_>, column: usize) -> Result<Hash128> {
-    Hash128::from_slice(row.get_ref(column)?.as_blob()?).ok_or_else(|| damaged(column, "a hash has the wrong length"))
+impl<'a> Cells<'a> {
+    pub(super) fn get<T: FromSql>(&self, column: usize) -> Checked<T> {
+        self.row.get(column).map_err(|error| self.damaged(error))
+    }
+
+    /// The complaint. The key is the first column in nearly all tables: it leads to the row.
+    pub(super) fn damaged(&self, what: impl std::fmt::Display) -> StoreError {
+        let row = match self.row.get_ref(0) {
+            Ok(ValueRef::Integer(number)) => number.to_string(),
+            Ok(ValueRef::Text(text)) => String::from_utf8_lossy(text).into_owned(),
+            Ok(ValueRef::Blob(bytes)) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+            _ => "?".to_owned(),
+        };
+        StoreError::Damaged { table: self.table, row, what: what.to_string() }
+    }
+
+    fn blob(&self, column: usize) -> Checked<&'a [u8]> {
+        let cell = self.row.get_ref(column).map_err(|error| self.damaged(error))?;
+        cell.as_blob().map_err(|error| self.damaged(error))
+    }
+
+    fn blob_or_null(&self, column: usize) -> Checked<Option<&'a [u8]>> {
+        let cell = self.row.get_ref(column).map_err(|error| self.damaged(error))?;
+        cell.as_blob_or_null().map_err(|error| self.damaged(error))
+    }
+
+    pub(super) fn hash(&self, column: usize) -> Checked<Hash128> {
+        Hash128::from_slice(self.blob(column)?).ok_or_else(|| self.damaged("a hash has the wrong length"))
+    }
+
+    pub(super) fn hash_or_null(&self, column: usize) -> Checked<Option<Hash128>> {
+        let hash =
+            |bytes| Hash128::from_slice(bytes).ok_or_else(|| self.damaged("a hash has the wrong length"));
+        self.blob_or_null(column)?.map(hash).transpose()
+    }
+
+    fn time(&self, column: usize) -> Checked<Time> {
+        self.get(column).map(Time::from_ticks)
+    }
+
+    fn time_or_null(&self, column: usize) -> Checked<Option<Time>> {
+        Ok(self.get::<Option<i64>>(column)?.map(Time::from_ticks))
+    }
+
+    pub(super) fn count(&self, column: usize) -> Checked<u64> {
+        u64::try_from(self.get::<i64>(column)?).map_err(|_| self.damaged("a count is negative"))
+    }
+
+    fn list<T>(&self, column: usize, decode: fn(&[u8]) -> Result<Vec<T>, CodecError>) -> Checked<Vec<T>> {
+        decode(self.blob(column)?).map_err(|error| self.damaged(error))
+    }
+
+    fn image(&self, column: usize) -> Checked<Image> {
+        Image::from_bytes(self.blob(column)?).map_err(|error: ImageError| self.damaged(error))
+    }
+
+    pub(super) fn state(&self, column: usize) -> Checked<ChangeState> {
+        ChangeState::from_code(self.get(column)?).ok_or_else(|| self.damaged("its state is unknown"))
+    }
+
+    pub(super) fn operation(&self, column: usize) -> Checked<onesync_model::Operation> {
+        operation_from_code(self.get(column)?).ok_or_else(|| self.damaged("its operation is unknown"))
+    }
 }
 
-pub(super) fn time(ticks: i64) -> Time {
-    Time::from_ticks(ticks)
+pub(super) fn id<T>(make: fn(i64) -> T) -> impl FnMut(&Cells<'_>) -> Checked<T> {
+    move |cells| cells.get(0).map(make)
 }
 
-pub(super) const CS_COLUMNS: &str = "id, connector, object_type, flags, mv, join_rule, join_run, owned, container, anchor, name, reason, links, image, leaving";
-
-pub(super) fn cs(row: &Row<'_>) -> Result<CsRow> {
-    let join = match row.get::<_, Option<i64>>(4)? {
+pub(super) fn cs(cells: &Cells<'_>) -> Checked<CsRow> {
+    let join = match cells.get::<Option<i64>>(4)? {
         None => None,
-        Some(mv) => Some(Join { mv: MvId(mv), rule: RuleId(row.get(5)?), run: RunId(row.get(6)?), owned: row.get(7)? }),
+        Some(mv) => Some(Join {
+            mv: MvId(mv),
+            rule: RuleId(cells.get(5)?),
+            run: RunId(cells.get(6)?),
+            owned: cells.get(7)?,
+        }),
     };
     Ok(CsRow {
-        id: CsId(row.get(0)?),
-        connector: ConnectorId(row.get(1)?),
-        object_type: TypeId(row.get(2)?),
-        flags: CsFlags(row.get(3)?),
+        id: CsId(cells.get(0)?),
+        connector: ConnectorId(cells.get(1)?),
+        object_type: TypeId(cells.get(2)?),
+        flags: CsFlags(cells.get(3)?),
         join,
-        container: row.get::<_, Option<i64>>(8)?.map(ContainerId),
-        anchor: row.get::<_, Option<Vec<u8>>>(9)?.map(|bytes| Anchor(bytes.into())),
-        name: row.get(10)?,
-        reason: row.get(11)?,
-        links: LinkSum::decode(row.get_ref(12)?.as_blob()?).map_err(|e| damaged(12, e))?,
-        image: Image::from_bytes(row.get_ref(13)?.as_blob()?).map_err(|e| damaged(13, e))?,
-        leaving: row.get::<_, Option<i64>>(14)?.map(time),
+        container: cells.get::<Option<i64>>(8)?.map(ContainerId),
+        anchor: cells.blob_or_null(9)?.map(|bytes| Anchor(bytes.into())),
+        name: cells.get(10)?,
+        reason: cells.get(11)?,
+        leaving: cells.time_or_null(12)?,
+        links: cells.list(13, LinkSum::decode)?,
+        image: cells.image(14)?,
     })
 }
 
-pub(super) const MV_COLUMNS: &str = "id, guid, object_type, leaving_since, leaving_deleted, causes, picks, image";
-
-pub(super) fn mv(row: &Row<'_>) -> Result<MvRow> {
-    let state = match row.get::<_, Option<i64>>(3)? {
+pub(super) fn mv(cells: &Cells<'_>) -> Checked<MvRow> {
+    let state = match cells.time_or_null(3)? {
         None => MvState::Active,
-        Some(since) => MvState::Leaving { since: time(since), deleted: row.get(4)? },
+        Some(since) => MvState::Leaving { since, deleted: cells.get(4)? },
     };
     Ok(MvRow {
-        id: MvId(row.get(0)?),
-        guid: MvGuid(hash(row, 1)?.0),
-        object_type: TypeId(row.get(2)?),
+        id: MvId(cells.get(0)?),
+        guid: MvGuid(cells.hash(1)?.0),
+        object_type: TypeId(cells.get(2)?),
         state,
-        causes: Cause::decode(row.get_ref(5)?.as_blob()?).map_err(|e| damaged(5, e))?,
-        picks: LinkPick::decode(row.get_ref(6)?.as_blob()?).map_err(|e| damaged(6, e))?,
-        values: Image::from_bytes(row.get_ref(7)?.as_blob()?).map_err(|e| damaged(7, e))?,
+        causes: cells.list(5, Cause::decode)?,
+        picks: cells.list(6, LinkPick::decode)?,
+        values: cells.image(7)?,
     })
 }
 
-pub(super) const EXPORT_COLUMNS: &str = "cs, connector, object_type, operation, state, kinds, held, not_before, attempts, sent, create_key, error, changes";
-
-pub(super) fn export(row: &Row<'_>) -> Result<ExportRow> {
+pub(super) fn export(cells: &Cells<'_>) -> Checked<ExportRow> {
     Ok(ExportRow {
-        cs: CsId(row.get(0)?),
-        connector: ConnectorId(row.get(1)?),
-        object_type: TypeId(row.get(2)?),
-        operation: operation_from_code(row.get(3)?).ok_or_else(|| damaged(3, "unknown operation"))?,
-        state: ChangeState::from_code(row.get(4)?).ok_or_else(|| damaged(4, "unknown state"))?,
-        kinds: row.get(5)?,
-        held: row.get(6)?,
-        not_before: time(row.get(7)?),
-        attempts: row.get(8)?,
-        sent: row.get::<_, Option<i64>>(9)?.map(time),
-        create_key: row.get(10)?,
-        error: row.get(11)?,
-        changes: AttributeChange::decode(row.get_ref(12)?.as_blob()?).map_err(|e| damaged(12, e))?,
+        cs: CsId(cells.get(0)?),
+        connector: ConnectorId(cells.get(1)?),
+        object_type: TypeId(cells.get(2)?),
+        operation: cells.operation(3)?,
+        state: cells.state(4)?,
+        kinds: cells.get(5)?,
+        held: cells.get(6)?,
+        not_before: cells.time(7)?,
+        attempts: cells.get(8)?,
+        sent: cells.time_or_null(9)?,
+        create_key: cells.get(10)?,
+        error: cells.get(11)?,
+        changes: cells.list(12, AttributeChange::decode)?,
     })
 }
 
-pub(super) const EXPORT_LINK_COLUMNS: &str = "owner, attribute, target, connector, adds, state, held, not_before, attempts, error";
-
-pub(super) fn export_link(row: &Row<'_>) -> Result<ExportLinkRow> {
+pub(super) fn export_link(cells: &Cells<'_>) -> Checked<ExportLinkRow> {
     Ok(ExportLinkRow {
-        owner: CsId(row.get(0)?),
-        attribute: AttrId(row.get(1)?),
-        target: CsId(row.get(2)?),
-        connector: ConnectorId(row.get(3)?),
-        add: row.get(4)?,
-        state: ChangeState::from_code(row.get(5)?).ok_or_else(|| damaged(5, "unknown state"))?,
-        held: row.get(6)?,
-        not_before: time(row.get(7)?),
-        attempts: row.get(8)?,
-        error: row.get(9)?,
+        owner: CsId(cells.get(0)?),
+        attribute: AttrId(cells.get(1)?),
+        target: CsId(cells.get(2)?),
+        connector: ConnectorId(cells.get(3)?),
+        add: cells.get(4)?,
+        state: cells.state(5)?,
+        held: cells.get(6)?,
+        not_before: cells.time(7)?,
+        attempts: cells.get(8)?,
+        error: cells.get(9)?,
     })
 }
 
-pub(super) const ERROR_COLUMNS: &str = "cs, connector, place, code, message, first_seen, run, alarm";
-
-pub(super) fn error(row: &Row<'_>) -> Result<ErrorRow> {
+pub(super) fn error(cells: &Cells<'_>) -> Checked<ErrorRow> {
     Ok(ErrorRow {
-        cs: CsId(row.get(0)?),
-        connector: ConnectorId(row.get(1)?),
-        place: row.get(2)?,
-        code: row.get(3)?,
-        message: row.get(4)?,
-        first_seen: time(row.get(5)?),
-        run: RunId(row.get(6)?),
-        alarm: row.get(7)?,
+        cs: CsId(cells.get(0)?),
+        place: cells.get(1)?,
+        connector: ConnectorId(cells.get(2)?),
+        code: cells.get(3)?,
+        message: cells.get(4)?,
+        first_seen: cells.time(5)?,
+        run: RunId(cells.get(6)?),
+        alarm: cells.get(7)?,
     })
 }
 
-pub(super) fn container(row: &Row<'_>) -> Result<ContainerRow> {
-    let parent: i64 = row.get(2)?;
+pub(super) fn container(cells: &Cells<'_>) -> Checked<ContainerRow> {
+    let parent: i64 = cells.get(2)?;
     Ok(ContainerRow {
-        id: ContainerId(row.get(0)?),
-        connector: ConnectorId(row.get(1)?),
+        id: ContainerId(cells.get(0)?),
+        connector: ConnectorId(cells.get(1)?),
         parent: (parent != 0).then_some(ContainerId(parent)),
-        rdn: row.get(3)?,
+        rdn: cells.get(3)?,
+    })
+}
+
+/// Columns a, b, c, time; pass and connector are known.
+pub(super) fn agenda(cells: &Cells<'_>, pass: u8, connector: u32) -> Checked<AgendaRow> {
+    let work = work_from_columns(pass, cells.get(0)?, cells.get(1)?, cells.blob(2)?);
+    Ok(AgendaRow {
+        connector: ConnectorId(connector),
+        work: work.ok_or_else(|| cells.damaged("its work is unknown"))?,
+        not_before: cells.time(3)?,
+    })
+}
+
+pub(super) fn history(cells: &Cells<'_>) -> Checked<(i64, HistoryRow)> {
+    let row = HistoryRow {
+        mv: MvId(cells.get(1)?),
+        run: RunId(cells.get(2)?),
+        time: cells.time(3)?,
+        event: cells.get(4)?,
+        changes: cells.list(5, HistoryRow::decode_changes)?,
+    };
+    Ok((cells.get(0)?, row))
+}
+
+pub(super) fn installation(cells: &Cells<'_>) -> Checked<InstallationRow> {
+    Ok(InstallationRow {
+        id: cells.get(0)?,
+        epoch: cells.count(1)?,
+        staging: cells.get(2)?,
+        created: cells.time(3)?,
+    })
+}
+
+pub(super) fn run(cells: &Cells<'_>) -> Checked<RunRow> {
+    Ok(RunRow {
+        id: RunId(cells.get(0)?),
+        connector: ConnectorId(cells.get(1)?),
+        step: cells.get(2)?,
+        started: cells.time(3)?,
+        ended: cells.time_or_null(4)?,
+        result: cells.get(5)?,
+        counters: cells.get(6)?,
+    })
+}
+
+pub(super) fn connector(cells: &Cells<'_>) -> Checked<ConnectorRow> {
+    Ok(ConnectorRow {
+        id: ConnectorId(cells.get(0)?),
+        name: cells.get(1)?,
+        kind: cells.get(2)?,
+        removed: cells.get(3)?,
+    })
+}
+
+pub(super) fn rule(cells: &Cells<'_>) -> Checked<RuleRow> {
+    Ok(RuleRow {
+        id: RuleId(cells.get(0)?),
+        connector: ConnectorId(cells.get(1)?),
+        name: cells.get(2)?,
+        hash: cells.hash(3)?,
+    })
+}
+
+pub(super) fn config_version(cells: &Cells<'_>) -> Checked<ConfigVersionRow> {
+    Ok(ConfigVersionRow {
+        version: cells.get(0)?,
+        created: cells.time(1)?,
+        who: cells.get(2)?,
+        hash: cells.hash(3)?,
+    })
+}
+
+pub(super) fn secret(cells: &Cells<'_>) -> Checked<SecretRow> {
+    Ok(SecretRow {
+        name: cells.get(0)?,
+        current: cells.get(1)?,
+        previous: cells.get(2)?,
+        changed: cells.time(3)?,
+    })
+}
+
+pub(super) fn event(cells: &Cells<'_>) -> Checked<(i64, EventRow)> {
+    let row =
+        EventRow { time: cells.time(1)?, kind: cells.get(2)?, subject: cells.get(3)?, text: cells.get(4)? };
+    Ok((cells.get(0)?, row))
+}
+
+pub(super) fn exported(cells: &Cells<'_>) -> Checked<ExportedRow> {
+    Ok(ExportedRow {
+        connector: ConnectorId(cells.get(0)?),
+        object_type: TypeId(cells.get(1)?),
+        kind: cells.get(2)?,
+        hour: cells.get(3)?,
+        count: cells.count(4)?,
+    })
+}
+
+pub(super) fn held_plan(cells: &Cells<'_>) -> Checked<HeldPlanRow> {
+    let items = cells.blob(4)?.chunks(16).map(Hash128::from_slice).collect::<Option<Vec<_>>>();
+    Ok(HeldPlanRow {
+        hash: cells.hash(0)?,
+        connector: ConnectorId(cells.get(1)?),
+        object_type: TypeId(cells.get(2)?),
+        reason: cells.get(3)?,
+        items: items.ok_or_else(|| cells.damaged("a hash has the wrong length"))?,
+        state: HeldState::from_code(cells.get(5)?).ok_or_else(|| cells.damaged("its state is unknown"))?,
+        created: cells.time(6)?,
+        who: cells.get(7)?,
+        decided: cells.time_or_null(8)?,
     })
 }

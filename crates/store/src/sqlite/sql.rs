@@ -99,15 +99,14 @@ pub(super) const CS_BY_KEY: &str = cs!("WHERE anchor_key = ?1");
 pub(super) const CS_BY_NAME: &str = cs!("WHERE name_key = ?1");
 pub(super) const CS_OF_MV: &str = cs!("WHERE mv = ?1");
 pub(super) const CS_ALL: &str = cs!("ORDER BY id");
-pub(super) const CS_PAGE: &str = cs!(
-    "INDEXED BY cs_by_connector WHERE connector = ?1 AND id > ?2 ORDER BY id LIMIT ?3"
-);
+pub(super) const CS_PAGE: &str =
+    cs!("INDEXED BY cs_by_connector WHERE connector = ?1 AND id > ?2 ORDER BY id LIMIT ?3");
 pub(super) const CS_LIVE: &str = "SELECT id FROM cs_object INDEXED BY cs_by_connector
   WHERE connector = ?1 AND id > ?2 AND flags & 17 = 0 ORDER BY id LIMIT ?3";
 pub(super) const CS_IN_CONTAINER: &str =
     "SELECT id FROM cs_object WHERE container = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
 pub(super) const CS_JOINED_IN: &str =
-    "SELECT mv, id, anchor_key, name_key FROM cs_object WHERE mv = ?1 AND connector = ?2 ORDER BY id";
+    "SELECT mv, id, anchor_key, name_key FROM cs_object WHERE mv = ?1 AND +connector = ?2 ORDER BY id";
 pub(super) const CS_JOIN_OF: &str = "SELECT id, mv FROM cs_object WHERE id = ?1 AND mv IS NOT NULL";
 pub(super) const CS_NAME_KEY: &str =
     "SELECT id, name_key FROM cs_object WHERE id = ?1 AND name_key IS NOT NULL";
@@ -116,7 +115,8 @@ pub(super) const CS_TARGET_BY_NAME: &str = "SELECT id, mv FROM cs_object WHERE n
 pub(super) const CS_LAST: &str = "SELECT coalesce(max(id), 0) FROM cs_object";
 pub(super) const CS_OLD: &str =
     "SELECT connector, object_type, flags, mv, container, anchor_key FROM cs_object WHERE id = ?1";
-pub(super) const CS_INSERT: &str = "INSERT INTO cs_object (id, join_rule, join_run, owned, name, reason, leaving,
+pub(super) const CS_INSERT: &str =
+    "INSERT INTO cs_object (id, join_rule, join_run, owned, name, reason, leaving,
   links, image, mv, connector, object_type, flags, container, anchor_key, anchor, name_key)
   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
 /// No column of any index.
@@ -211,9 +211,8 @@ pub(super) const EXPORT_DUE: &str = export!(
     "INDEXED BY export_due WHERE connector = ?1 AND operation = ?2 AND object_type = ?3 AND cs > ?4
      AND not_before <= ?5 AND state = 0 AND held = 0 AND kinds & 32 = 0 ORDER BY cs LIMIT ?6"
 );
-pub(super) const EXPORT_SENDING: &str = export!(
-    "INDEXED BY export_under_way WHERE connector = ?1 AND state = 1 AND state <> 0 ORDER BY cs"
-);
+pub(super) const EXPORT_SENDING: &str =
+    export!("INDEXED BY export_under_way WHERE connector = ?1 AND state = 1 AND state <> 0 ORDER BY cs");
 pub(super) const EXPORT_OLD: &str = "SELECT connector, object_type, operation, kinds, state, held, hash
   FROM export_object WHERE cs = ?1";
 pub(super) const EXPORT_PUT: &str = "INSERT INTO export_object (cs, connector, object_type, operation, state, kinds,

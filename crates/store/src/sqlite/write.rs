@@ -1,332 +1,469 @@
-//! Writing: one batch, one transaction, rows in the order of their keys.
+//! Writing what the engine decided: one batch, one transaction, rows in the order of their keys.
+//!
+//! Rows that are written again are compared with what is there by their small columns, for two reasons: the kept
+//! counts, and to leave indices alone whose columns did not change.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
-use onesync_engine::{AttributeChange, Cause, ChangeState, Changes, HistoryRow, LinkPick, LinkSum, MvState};
-use onesync_model::normalise_rdn;
-use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
+use onesync_engine::{
+    AttributeChange, Cause, Changes, CsRow, HistoryRow, LinkPick, LinkSum, MvRow, MvState, Work,
+};
+use onesync_model::{CsId, Hash128, Time, normalise_rdn};
+use rusqlite::{CachedStatement, ToSql, Transaction, params};
 
-use super::failed;
-use crate::error::StoreError;
-use crate::rows::{ServiceChanges, export_hash, operation_code};
+use super::row::{self, Cells, Checked};
+use super::{failed, sql};
+use crate::rows::operation_code;
 use crate::store::work_columns;
+use crate::tally::{self, Tallies, in_order};
 
-type Outcome = Result<(), StoreError>;
+/// A batch being written.
+pub(super) struct Batch<'t> {
+    tx: &'t Transaction<'t>,
+    pub(super) tallies: Tallies,
+}
 
-pub(super) fn check_epoch(tx: &Transaction<'_>, ours: u64) -> Outcome {
-    let theirs: Option<i64> =
-        tx.prepare_cached("SELECT epoch FROM installation").and_then(|mut s| s.query_row([], |row| row.get(0)).optional()).map_err(failed("checking the epoch"))?;
-    match theirs {
-        None => Err(StoreError::NotInstalled),
-        Some(theirs) if theirs as u64 == ours => Ok(()),
-        Some(theirs) => Err(StoreError::Fenced { ours, theirs: theirs as u64 }),
+/// What is indexed of a stored connector-space object.
+struct OldCs {
+    connector: u32,
+    object_type: u32,
+    flags: u16,
+    mv: Option<i64>,
+    container: Option<i64>,
+    key: Option<Hash128>,
+}
+
+impl OldCs {
+    fn sort(&self) -> tally::CsSort {
+        (self.connector, self.object_type, self.mv.is_some(), self.flags)
+    }
+
+    /// Whether no indexed column but perhaps the join differs.
+    fn same_but_join(&self, row: &CsRow) -> bool {
+        self.connector == row.connector.0
+            && self.object_type == row.object_type.0
+            && self.flags == row.flags.0
+            && self.container == row.container.map(|id| id.0)
+            && self.key == row.key()
     }
 }
 
-pub(super) fn write(connection: &mut Connection, epoch: u64, changes: &Changes, service: &ServiceChanges) -> Outcome {
-    let doing = "writing";
-    // What is being sent must be on the disk before the first byte leaves.
-    let durable = changes.exports.iter().any(|row| row.state == ChangeState::Sending)
-        || changes.export_links.iter().any(|row| row.state == ChangeState::Sending)
-        || !service.secrets.is_empty();
-    if durable {
-        connection.pragma_update(None, "synchronous", "FULL").map_err(failed(doing))?;
+/// A read inside the transaction.
+fn look<T>(
+    statement: &mut CachedStatement<'_>,
+    table: &'static str,
+    key: &[&dyn ToSql],
+    mut one: impl FnMut(&Cells<'_>) -> Checked<T>,
+) -> Checked<Vec<T>> {
+    let mut rows = statement.query(key).map_err(failed("reading what is there"))?;
+    let mut out = Vec::new();
+    while let Some(row) = rows.next().map_err(failed("reading what is there"))? {
+        out.push(one(&Cells { table, row })?);
     }
-    let result = in_transaction(connection, epoch, changes, service);
-    if durable {
-        connection.pragma_update(None, "synchronous", "NORMAL").map_err(failed(doing))?;
-    }
-    result
+    Ok(out)
 }
 
-fn in_transaction(connection: &mut Connection, epoch: u64, changes: &Changes, service: &ServiceChanges) -> Outcome {
-    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed("writing"))?;
-    check_epoch(&tx, epoch)?;
-    deletions(&tx, changes).map_err(failed("deleting rows"))?;
-    objects(&tx, changes).map_err(failed("writing objects"))?;
-    links(&tx, changes).map_err(failed("writing links"))?;
-    exports(&tx, changes).map_err(failed("writing pending exports"))?;
-    agenda(&tx, changes).map_err(failed("writing the agenda"))?;
-    notes(&tx, changes).map_err(failed("writing errors and history"))?;
-    service_rows(&tx, service)?;
-    tx.commit().map_err(failed("committing"))
+fn old_cs(cells: &Cells<'_>) -> Checked<OldCs> {
+    Ok(OldCs {
+        connector: cells.get(0)?,
+        object_type: cells.get(1)?,
+        flags: cells.get(2)?,
+        mv: cells.get(3)?,
+        container: cells.get(4)?,
+        key: cells.hash_or_null(5)?,
+    })
 }
 
-fn deletions(tx: &Transaction<'_>, changes: &Changes) -> rusqlite::Result<()> {
-    for &id in &changes.cs_deleted {
-        for sql in [
-            "DELETE FROM cs_object WHERE id = ?1",
-            "DELETE FROM cs_link WHERE owner = ?1",
-            "DELETE FROM export_object WHERE cs = ?1",
-            "DELETE FROM export_link WHERE owner = ?1",
-            "DELETE FROM object_error WHERE cs = ?1",
-        ] {
-            tx.prepare_cached(sql)?.execute([id.0])?;
+fn old_mv(cells: &Cells<'_>) -> Checked<(tally::MvSort, Hash128)> {
+    Ok(((cells.get(0)?, cells.get(1)?), cells.hash(2)?))
+}
+
+fn old_export(cells: &Cells<'_>) -> Checked<(tally::ExportSort, Hash128)> {
+    let sort = (cells.get(0)?, cells.get(1)?, cells.get(2)?, cells.get(3)?, cells.get(4)?, cells.get(5)?);
+    Ok((sort, cells.hash(6)?))
+}
+
+impl<'t> Batch<'t> {
+    pub(super) fn new(tx: &'t Transaction<'t>) -> Self {
+        Self { tx, tallies: Tallies::default() }
+    }
+
+    pub(super) fn apply(&mut self, changes: &Changes) -> Checked<()> {
+        self.delete_objects(changes)?;
+        self.delete_rows(changes)?;
+        self.cs(changes)?;
+        self.containers(changes)?;
+        self.mv(changes)?;
+        self.keys_and_links(changes)?;
+        self.exports(changes)?;
+        self.agenda(changes)?;
+        self.notes(changes)
+    }
+
+    fn prepare(&self, sql: &'static str) -> Checked<CachedStatement<'t>> {
+        self.tx.prepare_cached(sql).map_err(failed("preparing a statement"))
+    }
+
+    fn delete_objects(&mut self, changes: &Changes) -> Checked<()> {
+        if !changes.cs_deleted.is_empty() {
+            let mut old = self.prepare(sql::CS_OLD)?;
+            let mut delete = self.prepare(sql::CS_DELETE)?;
+            let mut links = self.prepare(sql::LINK_DELETE_OF)?;
+            let mut export_links_old = self.prepare(sql::EXPORT_LINK_OF)?;
+            let mut export_links = self.prepare(sql::EXPORT_LINK_DELETE_OF)?;
+            let mut errors_old = self.prepare(sql::ERRORS_OF)?;
+            let mut errors = self.prepare(sql::ERROR_DELETE_OF)?;
+            for id in in_order(&changes.cs_deleted, |id| *id) {
+                for old in look(&mut old, "cs_object", &[&id.0], old_cs)? {
+                    self.tallies.cs.went(old.sort(), Hash128::default());
+                }
+                for row in look(&mut export_links_old, "export_link", &[&id.0], row::export_link)? {
+                    self.tallies.export_link_went(&row);
+                }
+                for row in look(&mut errors_old, "object_error", &[&id.0], row::error)? {
+                    self.tallies.errors.went(tally::error_sort(&row), Hash128::default());
+                }
+                for statement in [&mut delete, &mut links, &mut export_links, &mut errors] {
+                    statement.execute([id.0]).map_err(failed("deleting objects"))?;
+                }
+            }
+            self.delete_exports(&changes.cs_deleted)?;
         }
-    }
-    for &id in &changes.mv_deleted {
-        tx.prepare_cached("DELETE FROM mv_object WHERE id = ?1")?.execute([id.0])?;
-        tx.prepare_cached("DELETE FROM mv_link WHERE owner = ?1")?.execute([id.0])?;
-    }
-    let mut statement = tx.prepare_cached("DELETE FROM cs_join WHERE join_key = ?1 AND id = ?2")?;
-    for (key, id) in &changes.cs_keys_removed {
-        statement.execute((key, id.0))?;
-    }
-    let mut statement = tx.prepare_cached("DELETE FROM mv_join WHERE join_key = ?1 AND id = ?2")?;
-    for (key, id) in &changes.mv_keys_removed {
-        statement.execute((key, id.0))?;
-    }
-    let mut statement = tx.prepare_cached("DELETE FROM cs_link WHERE owner = ?1 AND attribute = ?2 AND link_key = ?3")?;
-    for (owner, attribute, key) in &changes.links_removed {
-        statement.execute((owner.0, attribute.0, &key.0[..]))?;
-    }
-    let mut statement = tx.prepare_cached("DELETE FROM mv_link WHERE owner = ?1 AND attribute = ?2 AND target = ?3")?;
-    for (owner, attribute, target) in &changes.mv_links_removed {
-        statement.execute((owner.0, attribute.0, target.0))?;
-    }
-    let mut statement = tx.prepare_cached("DELETE FROM export_object WHERE cs = ?1")?;
-    for id in &changes.exports_deleted {
-        statement.execute([id.0])?;
-    }
-    let mut statement = tx.prepare_cached("DELETE FROM export_link WHERE owner = ?1 AND attribute = ?2 AND target = ?3")?;
-    for (owner, attribute, target) in &changes.export_links_deleted {
-        statement.execute((owner.0, attribute.0, target.0))?;
-    }
-    Ok(())
-}
-
-fn objects(tx: &Transaction<'_>, changes: &Changes) -> rusqlite::Result<()> {
-    let mut statement = tx.prepare_cached(
-        "INSERT INTO cs_object (id, connector, object_type, flags, mv, join_rule, join_run, owned, container, anchor_key, anchor, name, reason, leaving, links, image)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
-         ON CONFLICT (id) DO UPDATE SET connector = ?2, object_type = ?3, flags = ?4, mv = ?5, join_rule = ?6, join_run = ?7, owned = ?8,
-           container = ?9, anchor_key = ?10, anchor = ?11, name = ?12, reason = ?13, leaving = ?14, links = ?15, image = ?16",
-    )?;
-    for row in &changes.cs {
-        let key = row.key();
-        statement.execute(params![
-            row.id.0,
-            row.connector.0,
-            row.object_type.0,
-            row.flags.0,
-            row.join.map(|join| join.mv.0),
-            row.join.map(|join| join.rule.0),
-            row.join.map(|join| join.run.0),
-            row.join.map(|join| join.owned),
-            row.container.map(|id| id.0),
-            key.as_ref().map(|key| &key.0[..]),
-            row.anchor.as_ref().map(|anchor| &*anchor.0),
-            row.name,
-            row.reason,
-            row.leaving.map(onesync_model::Time::ticks),
-            LinkSum::encode(&row.links),
-            row.image.as_bytes(),
-        ])?;
-    }
-    let mut statement = tx.prepare_cached("UPDATE cs_object SET name_key = ?2 WHERE id = ?1")?;
-    for (id, _, new) in &changes.cs_names {
-        statement.execute((id.0, new.as_ref().map(|key| &key.0[..])))?;
-    }
-    let mut statement = tx.prepare_cached("INSERT OR IGNORE INTO cs_join VALUES (?1, ?2)")?;
-    let mut keys = changes.cs_keys_added.clone();
-    keys.sort_unstable();
-    for (key, id) in &keys {
-        statement.execute((key, id.0))?;
-    }
-    let mut statement = tx.prepare_cached("INSERT OR REPLACE INTO container VALUES (?1, ?2, ?3, ?4, ?5)")?;
-    for row in &changes.containers {
-        statement.execute((row.id.0, row.connector.0, row.parent.map_or(0, |id| id.0), &row.rdn, normalise_rdn(&row.rdn)))?;
-    }
-    let mut statement = tx.prepare_cached("INSERT OR REPLACE INTO mv_object VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?;
-    for row in &changes.mv {
-        let (since, deleted) = match row.state {
-            MvState::Active => (None, None),
-            MvState::Leaving { since, deleted } => (Some(since.ticks()), Some(deleted)),
-        };
-        statement.execute(params![
-            row.id.0,
-            &row.guid.0[..],
-            row.object_type.0,
-            since,
-            deleted,
-            Cause::encode(&row.causes),
-            LinkPick::encode(&row.picks),
-            row.values.as_bytes(),
-        ])?;
-    }
-    let mut statement = tx.prepare_cached("INSERT OR IGNORE INTO mv_join VALUES (?1, ?2)")?;
-    let mut keys = changes.mv_keys_added.clone();
-    keys.sort_unstable();
-    for (key, id) in &keys {
-        statement.execute((key, id.0))?;
-    }
-    if let Some(counters) = changes.counters {
-        tx.prepare_cached("UPDATE counter SET next_cs = ?1, next_mv = ?2, next_container = ?3")?.execute((counters.cs, counters.mv, counters.container))?;
-    }
-    Ok(())
-}
-
-fn links(tx: &Transaction<'_>, changes: &Changes) -> rusqlite::Result<()> {
-    let mut statement = tx.prepare_cached("INSERT OR IGNORE INTO cs_link VALUES (?1, ?2, ?3)")?;
-    let mut rows = changes.links_added.clone();
-    rows.sort_unstable();
-    for (owner, attribute, key) in &rows {
-        statement.execute((owner.0, attribute.0, &key.0[..]))?;
-    }
-    let mut statement = tx.prepare_cached("INSERT OR IGNORE INTO mv_link VALUES (?1, ?2, ?3)")?;
-    let mut rows = changes.mv_links_added.clone();
-    rows.sort_unstable();
-    for (owner, attribute, target) in &rows {
-        statement.execute((owner.0, attribute.0, target.0))?;
-    }
-    Ok(())
-}
-
-fn exports(tx: &Transaction<'_>, changes: &Changes) -> rusqlite::Result<()> {
-    let mut statement = tx.prepare_cached(
-        "INSERT OR REPLACE INTO export_object (cs, connector, object_type, operation, state, kinds, held, not_before, attempts, sent, hash, create_key, error, changes)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
-    )?;
-    for row in &changes.exports {
-        statement.execute(params![
-            row.cs.0,
-            row.connector.0,
-            row.object_type.0,
-            operation_code(row.operation),
-            row.state.code(),
-            row.kinds,
-            row.held,
-            row.not_before.ticks(),
-            row.attempts,
-            row.sent.map(onesync_model::Time::ticks),
-            &export_hash(row).0[..],
-            row.create_key,
-            row.error,
-            AttributeChange::encode(&row.changes),
-        ])?;
-    }
-    let mut statement = tx.prepare_cached("INSERT OR REPLACE INTO export_link VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")?;
-    for row in &changes.export_links {
-        statement.execute(params![
-            row.owner.0,
-            row.attribute.0,
-            row.target.0,
-            row.connector.0,
-            row.add,
-            row.state.code(),
-            row.held,
-            row.not_before.ticks(),
-            row.attempts,
-            row.error,
-        ])?;
-    }
-    Ok(())
-}
-
-fn agenda(tx: &Transaction<'_>, changes: &Changes) -> rusqlite::Result<()> {
-    let mut statement = tx.prepare_cached("DELETE FROM agenda WHERE pass = ?1 AND connector = ?2 AND a = ?3 AND b = ?4 AND c = ?5")?;
-    let mut by_connector = tx.prepare_cached("DELETE FROM agenda WHERE pass = 0 AND connector IN (SELECT DISTINCT connector FROM cs_object WHERE id = ?1) AND a = ?1")?;
-    let mut anywhere = tx.prepare_cached("DELETE FROM agenda WHERE pass = 0 AND connector IN (SELECT id FROM connector) AND a = ?1")?;
-    for work in &changes.agenda_done {
-        let (pass, a, b, c) = work_columns(*work);
-        if pass != 0 {
-            statement.execute((pass, 0, a, b, c))?;
-        } else if by_connector.execute([a])? == 0 {
-            // The object itself may have gone in this very batch.
-            anywhere.execute([a])?;
+        if !changes.mv_deleted.is_empty() {
+            let mut old = self.prepare(sql::MV_OLD)?;
+            let mut delete = self.prepare(sql::MV_DELETE)?;
+            let mut links = self.prepare(sql::MV_LINK_DELETE_OF)?;
+            for id in in_order(&changes.mv_deleted, |id| *id) {
+                for (sort, _) in look(&mut old, "mv_object", &[&id.0], old_mv)? {
+                    self.tallies.mv.went(sort, Hash128::default());
+                }
+                delete.execute([id.0]).map_err(failed("deleting objects"))?;
+                links.execute([id.0]).map_err(failed("deleting objects"))?;
+            }
         }
+        Ok(())
     }
-    let mut statement = tx.prepare_cached(
-        "INSERT INTO agenda VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-         ON CONFLICT (pass, connector, a, b, c) DO UPDATE SET not_before = min(not_before, excluded.not_before)",
-    )?;
-    for row in &changes.agenda {
-        let (pass, a, b, c) = work_columns(row.work);
-        statement.execute((pass, row.connector.0, a, b, c, row.not_before.ticks()))?;
-    }
-    Ok(())
-}
 
-fn notes(tx: &Transaction<'_>, changes: &Changes) -> rusqlite::Result<()> {
-    let mut statement = tx.prepare_cached("DELETE FROM object_error WHERE cs = ?1 AND place = ?2")?;
-    for (cs, place) in &changes.errors_healed {
-        statement.execute((cs.0, place))?;
-    }
-    let mut statement = tx.prepare_cached("INSERT OR REPLACE INTO object_error (cs, place, connector, code, message, first_seen, run, alarm) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?;
-    for row in &changes.errors {
-        statement.execute((row.cs.0, &row.place, row.connector.0, &row.code, &row.message, row.first_seen.ticks(), row.run.0, row.alarm))?;
-    }
-    let mut statement = tx.prepare_cached("INSERT INTO history (mv, run, time, event, changes) VALUES (?1, ?2, ?3, ?4, ?5)")?;
-    for row in &changes.history {
-        statement.execute((row.mv.0, row.run.0, row.time.ticks(), &row.event, HistoryRow::encode_changes(&row.changes)))?;
-    }
-    for (connector, name, value) in &changes.states {
-        match value {
-            Some(value) => tx.prepare_cached("INSERT OR REPLACE INTO service_state VALUES (?1, ?2, ?3)")?.execute((connector.0, name, value))?,
-            None => tx.prepare_cached("DELETE FROM service_state WHERE connector = ?1 AND name = ?2")?.execute((connector.0, name))?,
-        };
-    }
-    Ok(())
-}
-
-fn service_rows(tx: &Transaction<'_>, service: &ServiceChanges) -> Outcome {
-    let doing = "writing for the service";
-    let run = |sql: &str, values: &[&dyn rusqlite::ToSql]| -> Outcome {
-        tx.prepare_cached(sql).and_then(|mut s| s.execute(values)).map(|_| ()).map_err(failed(doing))
-    };
-    if let Some(staging) = service.staging {
-        run("UPDATE installation SET staging = ?1", &[&staging])?;
-    }
-    for row in &service.runs {
-        let (started, ended) = (row.started.ticks(), row.ended.map(onesync_model::Time::ticks));
-        run("INSERT OR REPLACE INTO run VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)", &[&row.id.0, &row.connector.0, &row.step, &started, &ended, &row.result, &row.counters])?;
-    }
-    let mut names: BTreeMap<u32, &str> = BTreeMap::new();
-    for (id, name) in &service.names {
-        names.insert(id.0, name);
-    }
-    for (id, name) in names {
-        let known: Option<String> = tx.query_row("SELECT name FROM attribute_name WHERE id = ?1", [id], |row| row.get(0)).optional().map_err(failed(doing))?;
-        match known {
-            Some(known) if known == name => {}
-            Some(known) => return Err(StoreError::Conflict(format!("name {id} is `{known}` already, not `{name}`"))),
-            None => run("INSERT INTO attribute_name VALUES (?1, ?2)", &[&id, &name])?,
+    fn delete_exports(&mut self, ids: &[CsId]) -> Checked<()> {
+        let mut old = self.prepare(sql::EXPORT_OLD)?;
+        let mut delete = self.prepare(sql::EXPORT_DELETE)?;
+        for id in in_order(ids, |id| *id) {
+            for (sort, hash) in look(&mut old, "export_object", &[&id.0], old_export)? {
+                self.tallies.exports.went(sort, hash);
+                delete.execute([id.0]).map_err(failed("deleting pending exports"))?;
+            }
         }
+        Ok(())
     }
-    for row in &service.connectors {
-        run("INSERT OR REPLACE INTO connector VALUES (?1, ?2, ?3, ?4)", &[&row.id.0, &row.name, &row.kind, &row.removed])?;
-    }
-    for row in &service.rules {
-        run("INSERT INTO sync_rule VALUES (?1, ?2, ?3, ?4)", &[&row.id.0, &row.connector.0, &row.name, &row.hash.0.to_vec()])?;
-    }
-    for (row, files) in &service.configs {
-        run("INSERT INTO config_version VALUES (?1, ?2, ?3, ?4)", &[&row.version, &row.created.ticks(), &row.who, &row.hash.0.to_vec()])?;
-        for (path, content) in files {
-            run("INSERT INTO config_file VALUES (?1, ?2, ?3)", &[&row.version, path, content])?;
-        }
-    }
-    for row in &service.secrets {
-        run("INSERT OR REPLACE INTO secret VALUES (?1, ?2, ?3, ?4)", &[&row.name, &row.current, &row.previous, &row.changed.ticks()])?;
-    }
-    for name in &service.secrets_deleted {
-        run("DELETE FROM secret WHERE name = ?1", &[name])?;
-    }
-    for row in &service.events {
-        run("INSERT INTO event (time, kind, subject, text) VALUES (?1, ?2, ?3, ?4)", &[&row.time.ticks(), &row.kind, &row.subject, &row.text])?;
-    }
-    for row in &service.exported {
-        run(
-            "INSERT INTO exported VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET count = count + excluded.count",
-            &[&row.connector.0, &row.object_type.0, &row.kind, &row.hour, &(row.count as i64)],
-        )?;
-    }
-    for row in &service.held {
-        let items: Vec<u8> = row.items.iter().flat_map(|item| item.0).collect();
-        run(
-            "INSERT OR REPLACE INTO held_plan VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-            &[&row.hash.0.to_vec(), &row.connector.0, &row.object_type.0, &row.reason, &items, &row.state.code(), &row.created.ticks(), &row.who, &row.decided.map(onesync_model::Time::ticks)],
-        )?;
-    }
-    Ok(())
-}
 
+    fn delete_rows(&mut self, changes: &Changes) -> Checked<()> {
+        let doing = "deleting rows";
+        let mut statement = self.prepare(sql::CS_JOIN_DELETE)?;
+        for (key, id) in in_order(&changes.cs_keys_removed, |row| *row) {
+            statement.execute((key, id.0)).map_err(failed(doing))?;
+        }
+        let mut statement = self.prepare(sql::MV_JOIN_DELETE)?;
+        for (key, id) in in_order(&changes.mv_keys_removed, |row| *row) {
+            statement.execute((key, id.0)).map_err(failed(doing))?;
+        }
+        let mut statement = self.prepare(sql::LINK_DELETE)?;
+        for (owner, attribute, key) in in_order(&changes.links_removed, |row| *row) {
+            statement.execute((owner.0, attribute.0, &key.0[..])).map_err(failed(doing))?;
+        }
+        let mut statement = self.prepare(sql::MV_LINK_DELETE)?;
+        for (owner, attribute, target) in in_order(&changes.mv_links_removed, |row| *row) {
+            statement.execute((owner.0, attribute.0, target.0)).map_err(failed(doing))?;
+        }
+        self.delete_exports(&changes.exports_deleted)?;
+        let mut old = self.prepare(sql::EXPORT_LINK_BY_KEY)?;
+        let mut statement = self.prepare(sql::EXPORT_LINK_DELETE)?;
+        for (owner, attribute, target) in in_order(&changes.export_links_deleted, |row| *row) {
+            let key: [&dyn ToSql; 3] = [&owner.0, &attribute.0, &target.0];
+            for row in look(&mut old, "export_link", &key, row::export_link)? {
+                self.tallies.export_link_went(&row);
+                statement.execute(&key[..]).map_err(failed(doing))?;
+            }
+        }
+        let mut old = self.prepare(sql::ERROR_OLD)?;
+        let mut statement = self.prepare(sql::ERROR_DELETE)?;
+        for (cs, place) in &changes.errors_healed {
+            for row in look(&mut old, "object_error", &[&cs.0, place], row::error)? {
+                self.tallies.errors.went(tally::error_sort(&row), Hash128::default());
+                statement.execute((cs.0, place)).map_err(failed(doing))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn cs(&mut self, changes: &Changes) -> Checked<()> {
+        let doing = "writing connector-space objects";
+        let rows = in_order(&changes.cs, |row| row.id);
+        let mut names: HashMap<CsId, Option<Hash128>> =
+            changes.cs_names.iter().map(|&(id, _, new)| (id, new)).collect();
+        // Row numbers ascend: above the last one there is nothing to look up.
+        let last = look(&mut self.prepare(sql::CS_LAST)?, "cs_object", &[], |cells| cells.get::<i64>(0))?;
+        let last = last.first().copied().unwrap_or(0);
+        let mut look_up = self.prepare(sql::CS_OLD)?;
+        let mut free = self.prepare(sql::CS_FREE_ANCHOR)?;
+        let mut olds = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let old = match row.id.0 <= last {
+                true => look(&mut look_up, "cs_object", &[&row.id.0], old_cs)?.pop(),
+                false => None,
+            };
+            if let Some(old) = &old
+                && old.key.is_some()
+                && old.key != row.key()
+            {
+                // An anchor that is given up here may be taken by another row of this batch.
+                free.execute([row.id.0]).map_err(failed(doing))?;
+            }
+            olds.push(old);
+        }
+        let mut insert = self.prepare(sql::CS_INSERT)?;
+        let mut update_body = self.prepare(sql::CS_UPDATE_BODY)?;
+        let mut update_join = self.prepare(sql::CS_UPDATE_JOIN)?;
+        let mut update_all = self.prepare(sql::CS_UPDATE_ALL)?;
+        for (row, old) in rows.into_iter().zip(olds) {
+            self.tallies.cs.came(tally::cs_sort(row), Hash128::default());
+            let (key, links) = (row.key(), LinkSum::encode(&row.links));
+            let key = key.as_ref().map(|key| &key.0[..]);
+            let (rule, run) = (row.join.map(|join| join.rule.0), row.join.map(|join| join.run.0));
+            let (owned, mv) = (row.join.map(|join| join.owned), row.join.map(|join| join.mv.0));
+            let (leaving, image) = (row.leaving.map(Time::ticks), row.image.as_bytes());
+            let anchor = row.anchor.as_ref().map(|anchor| &*anchor.0);
+            let container = row.container.map(|id| id.0);
+            let body: [&dyn ToSql; 9] =
+                [&row.id.0, &rule, &run, &owned, &row.name, &row.reason, &leaving, &links, &image];
+            let indexed: [&dyn ToSql; 7] =
+                [&mv, &row.connector.0, &row.object_type.0, &row.flags.0, &container, &key, &anchor];
+            let values = |count: usize| body.iter().chain(indexed.iter().take(count)).copied();
+            let execute = |statement: &mut CachedStatement<'_>, count: usize, more: Option<&dyn ToSql>| {
+                statement
+                    .execute(rusqlite::params_from_iter(values(count).chain(more)))
+                    .map_err(failed(doing))
+            };
+            match old {
+                None => {
+                    let name = names.remove(&row.id).flatten();
+                    let name = name.as_ref().map(|key| &key.0[..]);
+                    execute(&mut insert, indexed.len(), Some(&name))?;
+                }
+                Some(old) => {
+                    self.tallies.cs.went(old.sort(), Hash128::default());
+                    match old.same_but_join(row) {
+                        true if old.mv == mv => execute(&mut update_body, 0, None)?,
+                        true => execute(&mut update_join, 1, None)?,
+                        false => execute(&mut update_all, indexed.len(), None)?,
+                    };
+                }
+            }
+        }
+        let mut names: Vec<(CsId, Option<Hash128>)> = names.into_iter().collect();
+        names.sort_unstable();
+        let mut put = self.prepare(sql::CS_NAME_PUT)?;
+        for (id, key) in names {
+            put.execute((id.0, key.as_ref().map(|key| &key.0[..]))).map_err(failed(doing))?;
+        }
+        Ok(())
+    }
+
+    fn containers(&mut self, changes: &Changes) -> Checked<()> {
+        let mut put = self.prepare(sql::CONTAINER_PUT)?;
+        for row in in_order(&changes.containers, |row| row.id) {
+            let parent = row.parent.map_or(0, |id| id.0);
+            put.execute((row.id.0, row.connector.0, parent, &row.rdn, normalise_rdn(&row.rdn)))
+                .map_err(failed("writing containers"))?;
+        }
+        Ok(())
+    }
+
+    fn mv(&mut self, changes: &Changes) -> Checked<()> {
+        let doing = "writing metaverse objects";
+        let last = look(&mut self.prepare(sql::MV_LAST)?, "mv_object", &[], |cells| cells.get::<i64>(0))?;
+        let last = last.first().copied().unwrap_or(0);
+        let mut look_up = self.prepare(sql::MV_OLD)?;
+        let mut insert = self.prepare(sql::MV_INSERT)?;
+        let mut update_body = self.prepare(sql::MV_UPDATE_BODY)?;
+        let mut update_all = self.prepare(sql::MV_UPDATE_ALL)?;
+        for row in in_order(&changes.mv, |row: &MvRow| row.id) {
+            let old = match row.id.0 <= last {
+                true => look(&mut look_up, "mv_object", &[&row.id.0], old_mv)?.pop(),
+                false => None,
+            };
+            self.tallies.mv.came(tally::mv_sort(row), Hash128::default());
+            let (since, deleted) = match row.state {
+                MvState::Active => (None, None),
+                MvState::Leaving { since, deleted } => (Some(since.ticks()), Some(deleted)),
+            };
+            let (causes, picks) = (Cause::encode(&row.causes), LinkPick::encode(&row.picks));
+            let (image, guid) = (row.values.as_bytes(), &row.guid.0[..]);
+            let values: [&dyn ToSql; 8] =
+                [&row.id.0, &row.object_type.0, &since, &deleted, &causes, &picks, &image, &guid];
+            let [body @ .., _] = &values;
+            match old {
+                None => insert.execute(&values[..]),
+                Some((sort, old_guid)) => {
+                    self.tallies.mv.went(sort, Hash128::default());
+                    match old_guid.0 == row.guid.0 {
+                        true => update_body.execute(body),
+                        false => update_all.execute(&values[..]),
+                    }
+                }
+            }
+            .map_err(failed(doing))?;
+        }
+        Ok(())
+    }
+
+    fn keys_and_links(&mut self, changes: &Changes) -> Checked<()> {
+        let mut put = self.prepare(sql::CS_JOIN_PUT)?;
+        for (key, id) in in_order(&changes.cs_keys_added, |row| *row) {
+            put.execute((key, id.0)).map_err(failed("writing join keys"))?;
+        }
+        let mut put = self.prepare(sql::MV_JOIN_PUT)?;
+        for (key, id) in in_order(&changes.mv_keys_added, |row| *row) {
+            put.execute((key, id.0)).map_err(failed("writing join keys"))?;
+        }
+        let mut put = self.prepare(sql::LINK_PUT)?;
+        for (owner, attribute, key) in in_order(&changes.links_added, |row| *row) {
+            put.execute((owner.0, attribute.0, &key.0[..])).map_err(failed("writing links"))?;
+        }
+        let mut put = self.prepare(sql::MV_LINK_PUT)?;
+        for (owner, attribute, target) in in_order(&changes.mv_links_added, |row| *row) {
+            put.execute((owner.0, attribute.0, target.0)).map_err(failed("writing links"))?;
+        }
+        if let Some(counters) = changes.counters {
+            self.prepare(sql::COUNTERS_PUT)?
+                .execute((counters.cs, counters.mv, counters.container))
+                .map_err(failed("writing the counters"))?;
+        }
+        Ok(())
+    }
+
+    fn exports(&mut self, changes: &Changes) -> Checked<()> {
+        let doing = "writing pending exports";
+        let mut old = self.prepare(sql::EXPORT_OLD)?;
+        let mut put = self.prepare(sql::EXPORT_PUT)?;
+        for row in in_order(&changes.exports, |row| row.cs) {
+            for (sort, hash) in look(&mut old, "export_object", &[&row.cs.0], old_export)? {
+                self.tallies.exports.went(sort, hash);
+            }
+            let hash = self.tallies.export_came(row);
+            put.execute(params![
+                row.cs.0,
+                row.connector.0,
+                row.object_type.0,
+                operation_code(row.operation),
+                row.state.code(),
+                row.kinds,
+                row.held,
+                row.not_before.ticks(),
+                row.attempts,
+                row.sent.map(Time::ticks),
+                &hash.0[..],
+                row.create_key,
+                row.error,
+                AttributeChange::encode(&row.changes),
+            ])
+            .map_err(failed(doing))?;
+        }
+        let mut old = self.prepare(sql::EXPORT_LINK_BY_KEY)?;
+        let mut put = self.prepare(sql::EXPORT_LINK_PUT)?;
+        for row in in_order(&changes.export_links, |row| (row.owner, row.attribute, row.target)) {
+            let key: [&dyn ToSql; 3] = [&row.owner.0, &row.attribute.0, &row.target.0];
+            for row in look(&mut old, "export_link", &key, row::export_link)? {
+                self.tallies.export_link_went(&row);
+            }
+            self.tallies.export_link_came(row);
+            put.execute(params![
+                row.owner.0,
+                row.attribute.0,
+                row.target.0,
+                row.connector.0,
+                row.add,
+                row.state.code(),
+                row.held,
+                row.not_before.ticks(),
+                row.attempts,
+                row.error,
+            ])
+            .map_err(failed(doing))?;
+        }
+        Ok(())
+    }
+
+    fn agenda(&mut self, changes: &Changes) -> Checked<()> {
+        let doing = "writing the agenda";
+        // Work does not name the connector; there are few, and a row that is not there costs one seek.
+        let identity = changes.agenda_done.iter().any(|work| matches!(work, Work::Identity(_)));
+        let connectors = if identity { self.agenda_connectors()? } else { Vec::new() };
+        let mut delete = self.prepare(sql::AGENDA_DELETE)?;
+        for work in in_order(&changes.agenda_done, |work| *work) {
+            let (pass, a, b, c) = work_columns(*work);
+            for connector in if pass == 0 { connectors.as_slice() } else { &[0] } {
+                if delete.execute((pass, connector, a, b, &c)).map_err(failed(doing))? > 0 {
+                    break;
+                }
+            }
+        }
+        let mut put = self.prepare(sql::AGENDA_PUT)?;
+        let mut rows: Vec<_> = changes.agenda.iter().collect();
+        rows.sort_unstable();
+        for row in rows {
+            let (pass, a, b, c) = work_columns(row.work);
+            put.execute((pass, row.connector.0, a, b, c, row.not_before.ticks())).map_err(failed(doing))?;
+        }
+        Ok(())
+    }
+
+    /// The connectors that have identity work.
+    fn agenda_connectors(&self) -> Checked<Vec<u32>> {
+        let mut next = self.prepare(sql::AGENDA_CONNECTOR)?;
+        let mut out = Vec::new();
+        let mut after = -1;
+        while let Some(Some(connector)) =
+            look(&mut next, "agenda", &[&0, &after], |cells| cells.get::<Option<u32>>(0))?.pop()
+        {
+            out.push(connector);
+            after = i64::from(connector);
+        }
+        Ok(out)
+    }
+
+    fn notes(&mut self, changes: &Changes) -> Checked<()> {
+        let mut old = self.prepare(sql::ERROR_OLD)?;
+        let mut put = self.prepare(sql::ERROR_PUT)?;
+        for row in in_order(&changes.errors, |row| (row.cs, row.place.clone())) {
+            for row in look(&mut old, "object_error", &[&row.cs.0, &row.place], row::error)? {
+                self.tallies.errors.went(tally::error_sort(&row), Hash128::default());
+            }
+            self.tallies.errors.came(tally::error_sort(row), Hash128::default());
+            put.execute(params![
+                row.cs.0,
+                row.place,
+                row.connector.0,
+                row.code,
+                row.message,
+                row.first_seen.ticks(),
+                row.run.0,
+                row.alarm,
+            ])
+            .map_err(failed("writing errors"))?;
+        }
+        let mut put = self.prepare(sql::HISTORY_PUT)?;
+        for row in &changes.history {
+            let values = HistoryRow::encode_changes(&row.changes);
+            put.execute((row.mv.0, row.run.0, row.time.ticks(), &row.event, values))
+                .map_err(failed("writing the history"))?;
+        }
+        for (connector, name, value) in &changes.states {
+            match value {
+                Some(value) => self.prepare(sql::STATE_PUT)?.execute((connector.0, name, value)),
+                None => self.prepare(sql::STATE_DELETE)?.execute((connector.0, name)),
+            }
+            .map_err(failed("writing a state"))?;
+        }
+        Ok(())
+    }
+}

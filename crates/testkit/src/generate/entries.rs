@@ -133,6 +133,9 @@ impl Company {
             if !description.is_empty() {
                 writer.text("description", description);
             }
+            if cn == MAILBOX {
+                writer.text("mailNickname", MAILBOX);
+            }
             if critical {
                 writer.text("adminCount", "1");
                 writer.text("isCriticalSystemObject", "TRUE");

@@ -5,8 +5,8 @@ use onesync_model::{Value, Values};
 use super::observed::observe;
 use super::{DirectoryDriver, Report, Shape, TestObject};
 use crate::{
-    Anchor, Connector, CreateKey, ErrorClass, ExportBatch, ExportItem, ExportOutcome, ExportResult, ImportMode,
-    LinkExport, Marker, Operation,
+    Anchor, Connector, CreateKey, ErrorClass, ExportBatch, ExportItem, ExportOutcome, ExportResult,
+    ImportMode, LinkExport, Marker, Operation,
 };
 
 const FULL: ImportMode = ImportMode::Full { resume: None };
@@ -79,8 +79,9 @@ impl Suite<'_> {
 
         let renamed = TestObject { text: "other text of anna".to_owned(), ..anna.clone() };
         let unknown = Anchor::text("00000000-0000-0000-0000-000000000000");
-        let results =
-            self.export(vec![self.change(a, &renamed), self.change(&unknown, &bert), self.change(a, &renamed)]).await?;
+        let results = self
+            .export(vec![self.change(a, &renamed), self.change(&unknown, &bert), self.change(a, &renamed)])
+            .await?;
         match results.outcomes().as_slice() {
             [ExportOutcome::Done { .. }, ExportOutcome::Gone, ExportOutcome::Done { .. }] => {}
             other => return Err(format!("a change, one of a stranger, and the first again give {other:?}")),
@@ -109,15 +110,24 @@ impl Suite<'_> {
         if !matches!(results.outcomes().as_slice(), [ExportOutcome::Unknown(_)]) {
             return Err(format!("a lost answer gives {results:?}"));
         }
-        let found = self.connector.find_created(&[self.key(&clara)]).await.map_err(|error| error.to_string())?;
-        if matches!(found.as_slice(), [Some(_)]) { Ok(()) } else { Err("what was created is not found".to_owned()) }
+        let found =
+            self.connector.find_created(&[self.key(&clara)]).await.map_err(|error| error.to_string())?;
+        if matches!(found.as_slice(), [Some(_)]) {
+            Ok(())
+        } else {
+            Err("what was created is not found".to_owned())
+        }
     }
 
     async fn export(&self, items: Vec<ExportItem>) -> Result<Vec<ExportResult>, String> {
         let count = items.len();
         let results = self.connector.export(ExportBatch { items, epoch: 1, seed: [7; 32] }).await;
         let results = results.map_err(|error| format!("an export failed: {error}"))?;
-        if results.len() == count { Ok(results) } else { Err(format!("{count} items give {} results", results.len())) }
+        if results.len() == count {
+            Ok(results)
+        } else {
+            Err(format!("{count} items give {} results", results.len()))
+        }
     }
 
     async fn all_done(&self, items: Vec<ExportItem>) -> Result<(), String> {
@@ -125,7 +135,11 @@ impl Suite<'_> {
         let done = |result: &ExportResult| {
             matches!(result.outcome, ExportOutcome::Done { .. }) && result.refused.is_empty()
         };
-        if results.iter().all(done) { Ok(()) } else { Err(format!("not everything was written: {results:?}")) }
+        if results.iter().all(done) {
+            Ok(())
+        } else {
+            Err(format!("not everything was written: {results:?}"))
+        }
     }
 
     async fn expect(&self, objects: &[&TestObject]) -> Result<(), String> {

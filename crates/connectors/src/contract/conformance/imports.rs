@@ -109,7 +109,10 @@ async fn dropped_receiver(connector: &dyn Connector, driver: &dyn DirectoryDrive
 }
 
 /// Bytes that no connector ever wrote.
-pub async fn useless_watermark(connector: &dyn Connector, driver: &dyn DirectoryDriver) -> Result<(), String> {
+pub async fn useless_watermark(
+    connector: &dyn Connector,
+    driver: &dyn DirectoryDriver,
+) -> Result<(), String> {
     let since = Watermark(b"\xff no watermark".to_vec());
     match collect(connector, &driver.shape(), ImportMode::Delta { since }, LARGE_PAGE).await {
         (_, Err(error)) if error.class == ErrorClass::Watermark => Ok(()),

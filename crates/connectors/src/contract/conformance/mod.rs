@@ -74,7 +74,10 @@ impl Shape {
 /// Finds what a driver promised to select.
 #[allow(clippy::expect_used, reason = "a wrong driver is a wrong test: it must stop at once")]
 fn find<'a, T>(all: &'a [T], wanted: impl Fn(&T) -> bool, name: &str) -> &'a T {
-    all.iter().find(|one| wanted(one)).ok_or(name).expect("the driver's selection has everything its shape names")
+    all.iter()
+        .find(|one| wanted(one))
+        .ok_or(name)
+        .expect("the driver's selection has everything its shape names")
 }
 
 /// One object that a directory is to hold.
@@ -180,7 +183,10 @@ async fn describes_itself(connector: &dyn Connector, driver: &dyn DirectoryDrive
         return Err("the test looked at nothing".to_owned());
     }
     if let Some(failed) = report.findings.iter().find(|finding| finding.severity == Severity::Failed) {
-        return Err(format!("the test failed on a healthy directory: {}: {}", failed.subject, failed.message));
+        return Err(format!(
+            "the test failed on a healthy directory: {}: {}",
+            failed.subject, failed.message
+        ));
     }
     let schema = connector.schema().await.map_err(|error| error.to_string())?;
     let shape = driver.shape();

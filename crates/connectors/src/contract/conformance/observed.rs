@@ -8,8 +8,8 @@ use tokio::sync::mpsc;
 use super::{Shape, TestObject};
 use crate::kinds::kind_of;
 use crate::{
-    Anchor, Connector, ConnectorError, Entry, EntryChange, ImportEnd, ImportMode, ImportPage, ImportRequest, LinkMode,
-    LinkTarget, PAGES_IN_FLIGHT, Proof, SelectedType, Watermark,
+    Anchor, Connector, ConnectorError, Entry, EntryChange, ImportEnd, ImportMode, ImportPage, ImportRequest,
+    LinkMode, LinkTarget, PAGES_IN_FLIGHT, Proof, SelectedType, Watermark,
 };
 
 /// One object as an import told it.
@@ -63,14 +63,18 @@ impl Observed {
             let found = seen.targets(|mode| matches!(mode, LinkMode::Replace { .. }));
             let mut wanted = BTreeSet::new();
             for member in &object.members {
-                let text = objects.iter().find(|other| other.name == *member).map(|other| other.text.as_str());
+                let text =
+                    objects.iter().find(|other| other.name == *member).map(|other| other.text.as_str());
                 let target = self.anchor_of(text.ok_or("a test object has a member that is none")?)?;
                 let dn = self.seen.get(&target).and_then(|seen| seen.dn.clone()).unwrap_or_default();
                 wanted.insert((LinkTarget::Anchor(target), LinkTarget::Dn(dn)));
             }
             let all = wanted.iter().all(|(anchor, dn)| found.contains(anchor) || found.contains(dn));
             if !all || found.len() != wanted.len() {
-                return Err(format!("the members of `{}` are {found:?} instead of {:?}", object.name, object.members));
+                return Err(format!(
+                    "the members of `{}` are {found:?} instead of {:?}",
+                    object.name, object.members
+                ));
             }
         }
         Ok(())
@@ -128,7 +132,10 @@ pub fn observed(
         }
         let links: usize = page.entries.iter().flat_map(|e| &e.links).map(|chunk| chunk.targets.len()).sum();
         if page.entries.len() > page_size || links > page_size * 10 {
-            return Err(format!("a page of {page_size} has {} entries and {links} links", page.entries.len()));
+            return Err(format!(
+                "a page of {page_size} has {} entries and {links} links",
+                page.entries.len()
+            ));
         }
         for entry in &page.entries {
             take(shape, mode, &mut seen, previous.as_ref(), entry)?;
@@ -194,7 +201,8 @@ fn take(
 fn typed(selected: &SelectedType, entry: &Entry) -> Result<(), String> {
     for (id, values) in entry.values.iter() {
         let attribute = selected.attributes.iter().find(|attribute| attribute.id == id);
-        let attribute = attribute.ok_or_else(|| format!("entry {}: attribute {id} is not selected", entry.anchor))?;
+        let attribute =
+            attribute.ok_or_else(|| format!("entry {}: attribute {id} is not selected", entry.anchor))?;
         let right = values.as_slice().iter().all(|value| kind_of(value) == attribute.kind);
         if !right || attribute.kind == AttributeType::Reference {
             return Err(format!("entry {}: `{}` is {values:?}", entry.anchor, attribute.name));

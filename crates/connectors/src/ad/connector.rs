@@ -1,0 +1,134 @@
+//! The connector to one domain of Active Directory.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+use onesync_model::AttributeType;
+use secrecy::SecretString;
+use tokio::sync::mpsc;
+
+use super::layout::is_in_deltas;
+use super::server::{Server, check};
+use super::settings::AdSettings;
+use super::watermark::Mark;
+use super::{delta, full, probe};
+use crate::{
+    Anchor, Capabilities, Connector, ConnectorError, CreateKey, DiscoveredSchema, ErrorClass, ExportBatch,
+    ExportResult, ImportEnd, ImportMode, ImportPage, ImportRequest, Marker, TestReport, ad_schema,
+};
+
+/// A connector to one domain of Active Directory. It only reads.
+#[derive(Debug)]
+pub struct AdConnector {
+    settings: AdSettings,
+    secrets: BTreeMap<String, SecretString>,
+    /// The last watermark seen. A full import is given none, but must find containers that were renamed.
+    known: Mutex<Option<Mark>>,
+}
+
+impl AdConnector {
+    /// Makes a connector.
+    ///
+    /// # Errors
+    /// When an address is wrong, or the named secret is not among `secrets`.
+    pub fn new(
+        settings: AdSettings,
+        secrets: &BTreeMap<String, SecretString>,
+    ) -> Result<Self, ConnectorError> {
+        check(&settings, secrets)?;
+        let secrets = secrets.iter().filter(|(name, _)| **name == settings.password);
+        let secrets = secrets.map(|(name, secret)| (name.clone(), secret.clone())).collect();
+        Ok(Self { settings, secrets, known: Mutex::new(None) })
+    }
+
+    fn known(&self) -> Option<Mark> {
+        self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    fn remember(&self, mark: Mark) {
+        *self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(mark);
+    }
+}
+
+#[async_trait]
+impl Connector for AdConnector {
+    fn kind(&self) -> &'static str {
+        "ad"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { delta_import: true, link_deltas: true, hierarchical: true, ..Capabilities::default() }
+    }
+
+    async fn test(&self) -> Result<TestReport, ConnectorError> {
+        probe::run(&self.settings, &self.secrets, self.known().as_ref()).await
+    }
+
+    async fn schema(&self) -> Result<DiscoveredSchema, ConnectorError> {
+        let mut schema = ad_schema::discovered();
+        let wanted = |name: &str| {
+            let types = &self.settings.object_types;
+            types.is_empty() || types.iter().any(|own| own.eq_ignore_ascii_case(name))
+        };
+        schema.types.retain(|known| wanted(&known.name));
+        for known in &mut schema.types {
+            known.attributes.retain(|name| is_in_deltas(name));
+        }
+        schema.attributes.retain(|attribute| is_in_deltas(&attribute.name));
+        debug_assert!(schema.attributes.iter().any(|attribute| attribute.kind == AttributeType::Reference));
+        Ok(schema)
+    }
+
+    async fn import(
+        &self,
+        request: ImportRequest,
+        pages: mpsc::Sender<ImportPage>,
+    ) -> Result<ImportEnd, ConnectorError> {
+        let end = match &request.mode {
+            ImportMode::Full { .. } => {
+                let known = self.known();
+                let first = known.as_ref().map(|mark| mark.server.as_str());
+                let mut server = Server::open(&self.settings, &self.secrets, first).await?;
+                full::import(&mut server, &self.settings, known.as_ref(), &request, pages).await?
+            }
+            ImportMode::Delta { since } => {
+                let mark = Mark::read(since)?;
+                // kept even when it turns out to be of no use: the full import that follows needs its containers
+                self.remember(mark.clone());
+                let mut server = Server::open(&self.settings, &self.secrets, Some(&mark.server)).await?;
+                delta::import(&mut server, &self.settings, &mark, &request, pages).await?
+            }
+        };
+        if let Some(mark) = end.watermark.as_ref().and_then(|mark| Mark::read(mark).ok()) {
+            self.remember(mark);
+        }
+        Ok(end)
+    }
+
+    async fn export(&self, _batch: ExportBatch) -> Result<Vec<ExportResult>, ConnectorError> {
+        Err(read_only())
+    }
+
+    async fn find_created(&self, keys: &[CreateKey]) -> Result<Vec<Option<Anchor>>, ConnectorError> {
+        Ok(vec![None; keys.len()])
+    }
+
+    async fn marker(&self) -> Result<Option<Marker>, ConnectorError> {
+        Ok(None)
+    }
+
+    async fn set_marker(&self, _marker: &Marker) -> Result<(), ConnectorError> {
+        Err(read_only())
+    }
+}
+
+fn read_only() -> ConnectorError {
+    ConnectorError::new(
+        ErrorClass::Configuration,
+        "AD-READ-ONLY",
+        "Active Directory",
+        "this version only reads Active Directory",
+    )
+    .hint("remove the outbound rules of this connector")
+}

@@ -1,0 +1,305 @@
+//! The delta import: what DirSync says changed since the cookie.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use onesync_ldap::control::DirSync;
+use onesync_ldap::{
+    Entry as LdapEntry, ErrorClass as LdapClass, Filter, LdapError, ResultCode, Scope, SearchItem,
+    SearchRequest, TypedControl,
+};
+use tokio::sync::mpsc;
+
+use super::containers::Containers;
+use super::errors::convert;
+use super::full::DELTA_FLAGS;
+use super::layout::{CONTAINER_CLASSES, Layout};
+use super::links::Output;
+use super::reader;
+use super::server::{DIR_SYNC_BYTES_MAX, Server, Side, extended_names, guid, guid_name};
+use super::settings::AdSettings;
+use super::watermark::{Guid, Mark, hex, unhex, unusable};
+use crate::{ConnectorError, ErrorClass, ImportEnd, ImportPage, ImportRequest, Proof};
+
+/// Changed objects looked up with one search: a filter of this many parts is still small for a server.
+const LOOK_UP_MAX: usize = 200;
+
+/// Reads what changed.
+///
+/// # Errors
+/// Of class [`ErrorClass::Watermark`] when that cannot be told from this watermark.
+pub async fn import(
+    server: &mut Server,
+    settings: &AdSettings,
+    since: &Mark,
+    request: &ImportRequest,
+    pages: mpsc::Sender<ImportPage>,
+) -> Result<ImportEnd, ConnectorError> {
+    let layout = Layout::new(&request.selection, settings)?;
+    if layout.hash(settings) != since.selection {
+        return Err(unusable("the selection of types, attributes or containers has changed".to_owned()));
+    }
+    let invocation = server.invocation().await?;
+    if hex(&invocation) != since.invocation {
+        return Err(unusable(format!(
+            "it was made by another domain controller or copy of it (`{}`), and now `{}` answers",
+            since.server, server.address
+        )));
+    }
+    if server.root.usn < since.usn {
+        return Err(unusable(format!(
+            "`{}` was set back to an earlier state: its update sequence number was {} and is {}",
+            server.address, since.usn, server.root.usn
+        )));
+    }
+    let containers = Containers::find(server, settings, &since.containers).await?;
+    let usn = server.root.usn;
+    let host = server.host.clone();
+    let mut delta = Delta {
+        layout: &layout,
+        deletions: settings.deleted_objects,
+        page_size: i32::from(settings.page_size.max(1)),
+        remarks: containers.remarks.clone(),
+        containers,
+        output: Output::new(request.page_size, pages),
+        waiting: Vec::new(),
+        moved: BTreeSet::new(),
+        left: BTreeSet::new(),
+    };
+    let cookie = delta.stream(server, since).await?;
+    let mut below = 0;
+    for guid in std::mem::take(&mut delta.moved) {
+        below += delta.below(server, &guid).await?;
+    }
+    if below > 0 {
+        delta.remarks.push(format!("{below} objects below new, renamed or moved containers were read whole"));
+    }
+    let again = since.reread.iter().filter_map(|digits| unhex(digits.as_bytes())).collect();
+    let (_, mut side) = server.both().await?;
+    delta.read_whole(&again, &mut side).await?;
+    delta.send_left(server, settings).await?;
+    delta.output.finish().await?;
+    let mut mark = Mark::new(&cookie, &host, invocation, usn);
+    mark.replicates = since.replicates;
+    mark.selection.clone_from(&since.selection);
+    mark.containers = delta.containers.remembered;
+    mark.reread = delta.output.reread;
+    Ok(ImportEnd { proof: Proof::Complete, watermark: Some(mark.write()), remarks: delta.remarks })
+}
+
+struct Delta<'d> {
+    layout: &'d Layout,
+    deletions: bool,
+    page_size: i32,
+    containers: Containers,
+    output: Output,
+    remarks: Vec<String>,
+    /// Changed objects that are still to be looked up.
+    waiting: Vec<(Guid, LdapEntry)>,
+    /// Containers that are new, renamed or moved.
+    moved: BTreeSet<Guid>,
+    /// Objects that are new, renamed or moved and lie outside of the selection: they may have been in it.
+    left: BTreeSet<Guid>,
+}
+
+impl Delta<'_> {
+    /// Walks over the answers of DirSync. Gives the new cookie.
+    async fn stream(&mut self, server: &mut Server, since: &Mark) -> Result<Vec<u8>, ConnectorError> {
+        let flags = if since.replicates { DELTA_FLAGS } else { DELTA_FLAGS | DirSync::OBJECT_SECURITY };
+        let mut cookie = bytes::Bytes::from(since.cookie()?);
+        let base = self.containers.base.clone();
+        loop {
+            let (client, mut side) = server.both().await?;
+            let address = side.address().to_owned();
+            let failed = |error: LdapError| cookie_error(&error, &address);
+            let control = DirSync { flags, bytes_max: DIR_SYNC_BYTES_MAX, cookie };
+            let request = SearchRequest::new(&base, Scope::Subtree, self.layout.delta_filter())
+                .attributes(self.layout.delta_attributes())
+                .control(control.to_control())
+                .control(extended_names());
+            let mut search = client.search(request).await.map_err(failed)?;
+            while let Some(item) = search.next().await.map_err(failed)? {
+                if let SearchItem::Entry(entry) = item {
+                    self.take(entry).await?;
+                    if self.waiting.len() >= LOOK_UP_MAX {
+                        self.look_up(&mut side).await?;
+                    }
+                }
+            }
+            let done = search.finish().await.map_err(failed)?;
+            self.look_up(&mut side).await?;
+            let mark = DirSync::find(&done.controls).ok().flatten().filter(|mark| !mark.cookie.is_empty());
+            let mark = mark.ok_or_else(|| unusable(format!("`{address}` answered without a new cookie")))?;
+            if !mark.has_more() {
+                return Ok(mark.cookie.to_vec());
+            }
+            cookie = mark.cookie;
+        }
+    }
+
+    async fn take(&mut self, entry: LdapEntry) -> Result<(), ConnectorError> {
+        let Some(guid) = guid(&entry, "objectGUID") else { return Ok(()) };
+        let is_deleted = entry.first("isDeleted").is_some_and(|value| value.eq_ignore_ascii_case(b"TRUE"));
+        if is_deleted {
+            return if self.deletions { self.output.push(reader::deletion(&guid)).await } else { Ok(()) };
+        }
+        self.waiting.push((guid, entry));
+        Ok(())
+    }
+
+    /// Sends the changes that wait: attribute and link changes as they are, everything else read whole.
+    async fn look_up(&mut self, side: &mut Side<'_>) -> Result<(), ConnectorError> {
+        let waiting = std::mem::take(&mut self.waiting);
+        let whole: BTreeSet<Guid> =
+            waiting.iter().filter(|(_, entry)| is_new_name(entry)).map(|(guid, _)| *guid).collect();
+        self.read_whole(&whole, side).await?;
+        let changed: Vec<_> = waiting
+            .into_iter()
+            .filter(|(guid, entry)| {
+                !whole.contains(guid) && self.containers.contain(reader::plain_name(entry.dn()))
+            })
+            .collect();
+        let guids: BTreeSet<Guid> = changed.iter().map(|(guid, _)| *guid).collect();
+        let found = search_guids(
+            &self.containers.base,
+            &guids,
+            vec!["objectGUID".to_owned(), "objectClass".to_owned()],
+            side,
+        )
+        .await?;
+        let classes: BTreeMap<Guid, LdapEntry> =
+            found.into_iter().filter_map(|entry| Some((guid(&entry, "objectGUID")?, entry))).collect();
+        for (guid, entry) in changed {
+            let of_type = classes.get(&guid).and_then(|known| reader::type_of(known, self.layout));
+            if let Some(of_type) = of_type {
+                let read = reader::changes(&entry, &guid, of_type);
+                if reader::says_something(&read.entry) {
+                    self.output.push_read(read, side).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads objects whole; those outside of the selection are told as gone, since they may have been in it.
+    async fn read_whole(
+        &mut self,
+        guids: &BTreeSet<Guid>,
+        side: &mut Side<'_>,
+    ) -> Result<(), ConnectorError> {
+        let guids: Vec<Guid> = guids.iter().copied().collect();
+        for some in guids.chunks(LOOK_UP_MAX) {
+            let some = some.iter().copied().collect();
+            for entry in search_guids(&self.containers.base, &some, self.layout.attributes(), side).await? {
+                self.send_whole(&entry, side).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn send_whole(&mut self, entry: &LdapEntry, side: &mut Side<'_>) -> Result<(), ConnectorError> {
+        let Some(guid) = guid(entry, "objectGUID") else { return Ok(()) };
+        if is_container(entry) {
+            self.moved.insert(guid);
+        }
+        if reader::type_of(entry, self.layout).is_none() {
+            return Ok(());
+        }
+        if !self.containers.contain(reader::plain_name(entry.dn())) {
+            self.left.insert(guid);
+            return Ok(());
+        }
+        match reader::whole(entry, self.layout) {
+            Some(read) => self.output.push_read(read, side).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Reads everything below a container that was renamed or moved.
+    async fn below(&mut self, server: &mut Server, guid: &Guid) -> Result<usize, ConnectorError> {
+        let (client, mut side) = server.both().await?;
+        let address = side.address().to_owned();
+        let failed = |error: LdapError| convert(&error, &address);
+        let request = SearchRequest::new(guid_name(guid), Scope::Subtree, self.layout.filter())
+            .attributes(self.layout.attributes())
+            .control(extended_names());
+        let mut search = client.search_paged(request, self.page_size).await.map_err(failed)?;
+        let mut count = 0;
+        loop {
+            match search.next().await {
+                Ok(Some(SearchItem::Entry(entry))) => {
+                    count += 1;
+                    self.send_whole(&entry, &mut side).await?;
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => return Ok(count),
+                // deleted since: the next delta import tells so
+                Err(error) if error.class() == LdapClass::NoSuchObject => return Ok(count),
+                Err(error) => return Err(failed(error)),
+            }
+        }
+    }
+
+    /// Tells objects that left the selection as gone, once it is sure that the selection did not move meanwhile.
+    async fn send_left(&mut self, server: &mut Server, settings: &AdSettings) -> Result<(), ConnectorError> {
+        if self.containers.have_moved(server, settings).await? {
+            return Err(ConnectorError::new(
+                ErrorClass::Transient,
+                "AD-CONTAINER-MOVED",
+                "delta import",
+                "a selected container was renamed or moved while changes were read",
+            )
+            .hint("the next run reads them again"));
+        }
+        for guid in std::mem::take(&mut self.left) {
+            self.output.push(reader::deletion(&guid)).await?;
+        }
+        Ok(())
+    }
+}
+
+/// New, renamed, moved or restored.
+fn is_new_name(entry: &LdapEntry) -> bool {
+    ["objectClass", "name", "isDeleted"].iter().any(|name| entry.attribute(name).is_some())
+}
+
+fn is_container(entry: &LdapEntry) -> bool {
+    entry
+        .values("objectClass")
+        .any(|class| CONTAINER_CLASSES.iter().any(|name| class.eq_ignore_ascii_case(name.as_bytes())))
+}
+
+/// Finds objects by their GUIDs.
+async fn search_guids(
+    base: &str,
+    guids: &BTreeSet<Guid>,
+    attributes: Vec<String>,
+    side: &mut Side<'_>,
+) -> Result<Vec<LdapEntry>, ConnectorError> {
+    if guids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let address = side.address().to_owned();
+    let failed = |error: LdapError| convert(&error, &address);
+    let parts = guids.iter().map(|guid| Filter::equal("objectGUID", guid.to_vec())).collect();
+    let request = SearchRequest::new(base, Scope::Subtree, Filter::Or(parts))
+        .attributes(attributes)
+        .control(extended_names());
+    let mut found = Vec::new();
+    let mut search = side.client().await?.search(request).await.map_err(failed)?;
+    while let Some(item) = search.next().await.map_err(failed)? {
+        if let SearchItem::Entry(entry) = item {
+            found.push(entry);
+        }
+    }
+    Ok(found)
+}
+
+/// What a refused cookie means: another server, too old, or a right that is gone.
+fn cookie_error(error: &LdapError, address: &str) -> ConnectorError {
+    let code = error.result().map(|result| result.code);
+    let is_refused =
+        matches!(error.class(), LdapClass::Unsupported | LdapClass::Constraint | LdapClass::Refused)
+            || matches!(error.class(), LdapClass::Permission)
+            || code == Some(ResultCode::ProtocolError);
+    if is_refused { unusable(format!("`{address}` refused it ({error})")) } else { convert(error, address) }
+}

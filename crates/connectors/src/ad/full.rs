@@ -1,0 +1,166 @@
+//! The full import: a cookie first, then the selected containers in pages.
+
+use onesync_ldap::control::DirSync;
+use onesync_ldap::{ErrorClass as LdapClass, LdapError, Scope, SearchItem, SearchRequest};
+use onesync_model::Dn;
+use tokio::sync::mpsc;
+
+use super::containers::Containers;
+use super::errors::convert;
+use super::layout::Layout;
+use super::links::Output;
+use super::reader;
+use super::server::{Server, extended_names};
+use super::settings::AdSettings;
+use super::watermark::Mark;
+use crate::{ConnectorError, ImportEnd, ImportPage, ImportRequest, Proof};
+
+/// Link changes one by one.
+pub const DELTA_FLAGS: i32 = DirSync::INCREMENTAL_VALUES;
+
+/// Reads everything that is selected.
+///
+/// # Errors
+/// When anything of it cannot be read: then nothing is proven.
+pub async fn import(
+    server: &mut Server,
+    settings: &AdSettings,
+    known: Option<&Mark>,
+    request: &ImportRequest,
+    pages: mpsc::Sender<ImportPage>,
+) -> Result<ImportEnd, ConnectorError> {
+    let layout = Layout::new(&request.selection, settings)?;
+    let remembered = known.map(|mark| mark.containers.clone()).unwrap_or_default();
+    let mut containers = Containers::find(server, settings, &remembered).await?;
+    let mut remarks = containers.remarks.clone();
+    let mut mark = begin(server, &containers.base, &mut remarks).await?;
+    let mut output = Output::new(request.page_size, pages);
+    let mut hidden = Vec::new();
+    let bases: Vec<String> = containers.search_bases().into_iter().map(str::to_owned).collect();
+    for base in bases {
+        let query = Query { base: &base, page_size: i32::from(settings.page_size.max(1)) };
+        query.run(server, &layout, &mut containers, &mut output, &mut hidden).await?;
+    }
+    output.finish().await?;
+    let moved = containers.have_moved(server, settings).await?;
+    if let Some(mark) = &mut mark {
+        mark.selection = layout.hash(settings);
+        mark.containers = containers.remembered;
+        mark.reread = output.reread;
+    }
+    let mut proof = if hidden.is_empty() {
+        Proof::Complete
+    } else {
+        Proof::Incomplete(format!("the server referred us elsewhere for `{}`", hidden.join("`, `")))
+    };
+    if moved && proof == Proof::Complete {
+        proof = Proof::Incomplete("a selected container was renamed or moved while it was read".to_owned());
+    }
+    let lost =
+        known.is_some_and(|known| known.replicates) && mark.as_ref().is_none_or(|mark| !mark.replicates);
+    if lost && proof == Proof::Complete {
+        proof = Proof::Incomplete(
+            "the account has lost the right to replicate directory changes and may see less than before"
+                .to_owned(),
+        );
+    }
+    Ok(ImportEnd { proof, watermark: mark.map(|mark| mark.write()), remarks })
+}
+
+/// Takes the point from which the next delta import goes on, before anything is read.
+async fn begin(
+    server: &mut Server,
+    base: &str,
+    remarks: &mut Vec<String>,
+) -> Result<Option<Mark>, ConnectorError> {
+    let invocation = server.invocation().await?;
+    let (cookie, replicates) = match server.cookie(base, DELTA_FLAGS).await? {
+        Ok(cookie) => (cookie, true),
+        Err(error) if is_missing_right(&error) => {
+            match server.cookie(base, DELTA_FLAGS | DirSync::OBJECT_SECURITY).await? {
+                Ok(cookie) => (cookie, false),
+                Err(error) if is_refusal(&error) => {
+                    remarks.push(format!("no delta imports: DirSync was refused ({error})"));
+                    return Ok(None);
+                }
+                Err(error) => return Err(convert(&error, &server.address)),
+            }
+        }
+        Err(error) => return Err(convert(&error, &server.address)),
+    };
+    let mut mark = Mark::new(&cookie, &server.host, invocation, server.root.usn);
+    mark.replicates = replicates;
+    Ok(Some(mark))
+}
+
+fn is_missing_right(error: &LdapError) -> bool {
+    error.class() == LdapClass::Permission
+}
+
+fn is_refusal(error: &LdapError) -> bool {
+    matches!(error.class(), LdapClass::Permission | LdapClass::Unsupported | LdapClass::Refused)
+}
+
+struct Query<'q> {
+    base: &'q str,
+    page_size: i32,
+}
+
+impl Query<'_> {
+    /// Reads one container to its end.
+    async fn run(
+        &self,
+        server: &mut Server,
+        layout: &Layout,
+        containers: &mut Containers,
+        output: &mut Output,
+        hidden: &mut Vec<String>,
+    ) -> Result<(), ConnectorError> {
+        let (client, mut side) = server.both().await?;
+        let address = side.address().to_owned();
+        let failed = |error: LdapError| convert(&error, &address);
+        let request = SearchRequest::new(self.base, Scope::Subtree, layout.filter())
+            .attributes(layout.attributes())
+            .control(extended_names());
+        let mut search = client.search_paged(request, self.page_size).await.map_err(failed)?;
+        while let Some(item) = search.next().await.map_err(failed)? {
+            match item {
+                SearchItem::Entry(entry) => {
+                    if containers.contain(reader::plain_name(entry.dn()))
+                        && let Some(read) = reader::whole(&entry, layout)
+                    {
+                        output.push_read(read, &mut side).await?;
+                    }
+                }
+                SearchItem::Reference(urls) => {
+                    hidden.extend(
+                        urls.into_iter()
+                            .filter(|url| referral_name(url).is_some_and(|name| containers.hides(&name))),
+                    );
+                }
+                SearchItem::Intermediate { .. } => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The name in `ldap://host/DC=child,DC=x??base`.
+fn referral_name(url: &str) -> Option<Dn> {
+    let (_, path) = url.split_once("://")?.1.split_once('/')?;
+    let name = path.split('?').next()?.replace("%20", " ").replace("%2C", ",").replace("%2c", ",");
+    Dn::parse(&name).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_referrals() {
+        let name = |url| referral_name(url).map(|dn| dn.to_string());
+        assert_eq!(name("ldap://child.x/DC=child,DC=x??base").as_deref(), Some("DC=child,DC=x"));
+        assert_eq!(name("ldap://x/OU=a%20b,DC=x").as_deref(), Some("OU=a b,DC=x"));
+        assert_eq!(name("ldap://x"), None);
+    }
+}

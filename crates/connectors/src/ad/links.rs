@@ -1,0 +1,123 @@
+//! What goes out: entries into pages, with the rest of their links fetched range by range.
+
+use onesync_ldap::{RangeFetch, SearchRequest};
+use tokio::sync::mpsc;
+
+use super::errors::convert;
+use super::layout::Slot;
+use super::reader::{Read, target};
+use super::server::{Side, extended_names, guid_name};
+use super::watermark::{Guid, hex};
+use crate::pages::{Pager, more_links};
+use crate::{Anchor, ConnectorError, Entry, ErrorClass, ImportPage, LinkChunk, LinkMode};
+
+/// Pages on their way to the importer.
+pub struct Output {
+    pager: Pager,
+    pages: mpsc::Sender<ImportPage>,
+    /// Objects whose links changed while they were fetched, in hexadecimal digits.
+    pub reread: Vec<String>,
+}
+
+impl Output {
+    /// Begins.
+    #[must_use]
+    pub fn new(page_size: usize, pages: mpsc::Sender<ImportPage>) -> Self {
+        Self { pager: Pager::new(page_size), pages, reread: Vec::new() }
+    }
+
+    /// Sends an entry.
+    ///
+    /// # Errors
+    /// When the importer went away.
+    pub async fn push(&mut self, entry: Entry) -> Result<(), ConnectorError> {
+        self.pager.push(entry, None);
+        self.send_full().await
+    }
+
+    /// Sends an entry that was read, and fetches what is missing of it.
+    ///
+    /// # Errors
+    /// When the importer or the connection went away.
+    pub async fn push_read(&mut self, read: Read, side: &mut Side<'_>) -> Result<(), ConnectorError> {
+        let Read { entry, missing, unreadable } = read;
+        let anchor = entry.anchor.clone();
+        let name = entry.dn.clone().unwrap_or_else(|| anchor.to_string());
+        if !unreadable.is_empty() {
+            let message = format!(
+                "a value of `{}` is not of its type: the stored values stay",
+                unreadable.join("`, `")
+            );
+            self.pager.error(ConnectorError::new(ErrorClass::Object, "AD-VALUE", name, message), None);
+        }
+        let guid = <Guid>::try_from(anchor.0.as_ref()).ok();
+        let before = match (&guid, missing.is_empty()) {
+            (Some(guid), false) => change_number(guid, side).await?,
+            _ => None,
+        };
+        self.push(entry).await?;
+        let (Some(guid), false) = (guid, missing.is_empty()) else { return Ok(()) };
+        for (slot, next) in missing {
+            self.fetch(&anchor, &guid, &slot, next, side).await?;
+        }
+        // Ranges are positions: when a value before them went in between, the one at the border was not seen.
+        let after = change_number(&guid, side).await?;
+        if before != after || before.is_none() {
+            self.reread.push(hex(&guid));
+        }
+        Ok(())
+    }
+
+    async fn fetch(
+        &mut self,
+        anchor: &Anchor,
+        guid: &Guid,
+        slot: &Slot,
+        next: u32,
+        side: &mut Side<'_>,
+    ) -> Result<(), ConnectorError> {
+        let chunk = |mode, targets| vec![LinkChunk { attribute: slot.id, mode, targets }];
+        let mut fetch = RangeFetch::new(guid, &slot.name, next).control(extended_names());
+        loop {
+            let address = side.address().to_owned();
+            let values = fetch.next(side.client().await?).await.map_err(|error| convert(&error, &address))?;
+            let Some(values) = values else { break };
+            let targets = values.iter().map(|value| target(value)).collect();
+            let mode = LinkMode::Replace { first: false, last: false };
+            self.push(more_links(anchor.clone(), chunk(mode, targets))).await?;
+        }
+        let end = if fetch.is_complete() {
+            LinkMode::Replace { first: false, last: true }
+        } else {
+            LinkMode::Unknown
+        };
+        self.push(more_links(anchor.clone(), chunk(end, Vec::new()))).await
+    }
+
+    /// Sends what is left.
+    ///
+    /// # Errors
+    /// When the importer went away.
+    pub async fn finish(&mut self) -> Result<(), ConnectorError> {
+        self.send_full().await?;
+        while let Some(page) = self.pager.take_rest() {
+            self.pages.send(page).await.map_err(|_| ConnectorError::stopped())?;
+        }
+        Ok(())
+    }
+
+    async fn send_full(&mut self) -> Result<(), ConnectorError> {
+        while let Some(page) = self.pager.take_full() {
+            self.pages.send(page).await.map_err(|_| ConnectorError::stopped())?;
+        }
+        Ok(())
+    }
+}
+
+/// The number of the last change of an object at this server.
+async fn change_number(guid: &Guid, side: &mut Side<'_>) -> Result<Option<String>, ConnectorError> {
+    let address = side.address().to_owned();
+    let request = SearchRequest::entry(guid_name(guid)).attributes(["uSNChanged"]);
+    let entry = side.client().await?.search_one(request).await.map_err(|error| convert(&error, &address))?;
+    Ok(entry.and_then(|entry| entry.first_text("uSNChanged").map(str::to_owned)))
+}

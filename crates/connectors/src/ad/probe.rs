@@ -1,0 +1,293 @@
+//! Looks at a domain controller without changing anything: what works, and which right is missing for what does not.
+
+use std::collections::BTreeMap;
+
+use onesync_ldap::control::DirSync;
+use onesync_ldap::{Entry, ErrorClass as LdapClass, Filter, Scope, SearchItem, SearchRequest};
+use secrecy::SecretString;
+
+use super::containers::Containers;
+use super::errors::convert;
+use super::full::DELTA_FLAGS;
+use super::server::{Server, show_deleted};
+use super::settings::AdSettings;
+use super::watermark::Mark;
+use crate::{ConnectorError, Finding, Severity, TestReport};
+
+/// Last sub-authorities of the SIDs of accounts' groups that may change the domain, with their names.
+const POWERFUL: [(u32, &str); 6] = [
+    (512, "Domain Admins"),
+    (518, "Schema Admins"),
+    (519, "Enterprise Admins"),
+    (544, "Administrators"),
+    (548, "Account Operators"),
+    (551, "Backup Operators"),
+];
+
+struct Probe {
+    findings: Vec<Finding>,
+}
+
+impl Probe {
+    fn say(&mut self, severity: Severity, subject: &str, message: impl Into<String>) {
+        self.findings.push(Finding { severity, subject: subject.to_owned(), message: message.into() });
+    }
+
+    fn fail(&mut self, subject: &str, error: &ConnectorError) {
+        let hint = error.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
+        self.say(Severity::Failed, subject, format!("{}{hint}", error.message));
+    }
+}
+
+/// Looks at everything; what fails is a finding.
+///
+/// # Errors
+/// None so far; the contract allows for them.
+pub async fn run(
+    settings: &AdSettings,
+    secrets: &BTreeMap<String, SecretString>,
+    known: Option<&Mark>,
+) -> Result<TestReport, ConnectorError> {
+    let mut probe = Probe { findings: Vec::new() };
+    match Server::open(settings, secrets, None).await {
+        Ok(mut server) => probe.look(&mut server, settings, known).await,
+        Err(error) => probe.fail("connection", &error),
+    }
+    Ok(TestReport { findings: probe.findings })
+}
+
+impl Probe {
+    async fn look(&mut self, server: &mut Server, settings: &AdSettings, known: Option<&Mark>) {
+        self.connection(server, settings);
+        let remembered = known.map(|mark| mark.containers.clone()).unwrap_or_default();
+        let containers = match Containers::find(server, settings, &remembered).await {
+            Ok(containers) => containers,
+            Err(error) => return self.fail("containers", &error),
+        };
+        self.say(Severity::Ok, "containers", format!("reads {}", containers.search_bases().join("; ")));
+        for remark in &containers.remarks {
+            self.say(
+                Severity::Warning,
+                "containers",
+                format!("{remark}; write the new name into the settings"),
+            );
+        }
+        for outcome in [
+            self.reading(server, &containers).await,
+            self.replication(server, &containers.base).await,
+            self.deleted(server, &containers.base, settings).await,
+            self.power(server, &containers.base, settings).await,
+        ] {
+            if let Err(error) = outcome {
+                self.fail("connection", &error);
+            }
+        }
+    }
+
+    fn connection(&mut self, server: &Server, settings: &AdSettings) {
+        let root = &server.root;
+        self.say(Severity::Ok, "connection", format!("`{}` answers as `{}`", server.address, root.name));
+        if settings.allow_plaintext_password {
+            let advice = "use `ldaps://` or `starttls = true`, and remove `allow_plaintext_password`";
+            self.say(Severity::Warning, "encryption", format!("the password may go unencrypted: {advice}"));
+        } else {
+            self.say(
+                Severity::Ok,
+                "encryption",
+                "the connection is encrypted, and the certificate is trusted",
+            );
+        }
+        self.say(Severity::Ok, "sign-in", format!("signed in as `{}`", settings.bind));
+        let level = root.domain_level.as_deref().and_then(|level| level.parse::<u8>().ok());
+        let name = level.map_or("unknown", level_name);
+        if level.is_some_and(|level| level < 2) {
+            let text = format!(
+                "{name}: changes of single members are not tracked; raise it to Windows Server 2003 or later"
+            );
+            self.say(Severity::Warning, "functional level", text);
+        } else {
+            self.say(Severity::Ok, "functional level", name);
+        }
+        self.say(Severity::Ok, "naming contexts", root.naming_contexts.join("; "));
+    }
+
+    async fn reading(&mut self, server: &mut Server, containers: &Containers) -> Result<(), ConnectorError> {
+        for base in containers.search_bases() {
+            let people = Filter::Or(vec![
+                Filter::equal("objectClass", &b"user"[..]),
+                Filter::equal("objectClass", &b"group"[..]),
+                Filter::equal("objectClass", &b"contact"[..]),
+            ]);
+            let mut request = SearchRequest::new(base, Scope::Subtree, people).attributes(["objectGUID"]);
+            // one is enough; a server that stops there says so, which is no failure
+            request.size_limit = 1;
+            let (found, refused) = first_entry(server, request).await?;
+            match (found, refused) {
+                (Some(_), _) => self.say(Severity::Ok, "reading", format!("sees objects in `{base}`")),
+                (None, None) => self.say(
+                    Severity::Warning,
+                    "reading",
+                    format!(
+                        "sees no user, group or contact in `{base}`: it is empty, or the account lacks the right \
+                         `Read all properties`"
+                    ),
+                ),
+                (None, Some(error)) => self.fail("reading", &error),
+            }
+        }
+        Ok(())
+    }
+
+    async fn replication(&mut self, server: &mut Server, base: &str) -> Result<(), ConnectorError> {
+        const SUBJECT: &str = "delta import";
+        let advice = format!("grant the account `Replicating Directory Changes` on `{base}`");
+        match server.cookie(base, DELTA_FLAGS).await? {
+            Ok(_) => self.say(Severity::Ok, SUBJECT, "may replicate directory changes: DirSync works"),
+            Err(error) if error.class() == LdapClass::Permission => {
+                match server.cookie(base, DELTA_FLAGS | DirSync::OBJECT_SECURITY).await? {
+                    Ok(_) => self.say(
+                        Severity::Warning,
+                        SUBJECT,
+                        format!(
+                            "the account lacks the right to replicate directory changes: DirSync shows only what it \
+                             may read, and objects that it may no longer see are found by full imports; {advice}"
+                        ),
+                    ),
+                    Err(_) => self.say(
+                        Severity::Failed,
+                        SUBJECT,
+                        format!("the right to replicate directory changes is missing, every import is a full one; {advice}"),
+                    ),
+                }
+            }
+            Err(error) => self.fail(SUBJECT, &convert(&error, &server.address)),
+        }
+        Ok(())
+    }
+
+    async fn deleted(
+        &mut self,
+        server: &mut Server,
+        base: &str,
+        settings: &AdSettings,
+    ) -> Result<(), ConnectorError> {
+        const SUBJECT: &str = "deleted objects";
+        if !settings.deleted_objects {
+            self.say(
+                Severity::Warning,
+                SUBJECT,
+                "`deleted_objects` is off: deletions are found by full imports",
+            );
+            return Ok(());
+        }
+        let request = SearchRequest::entry(format!("CN=Deleted Objects,{base}"))
+            .attributes(["objectGUID"])
+            .control(show_deleted());
+        let seen =
+            matches!(server.look(request).await?, Ok(Some(entry)) if entry.first("objectGUID").is_some());
+        if seen {
+            self.say(Severity::Ok, SUBJECT, "sees deleted objects");
+        } else {
+            self.say(
+                Severity::Warning,
+                SUBJECT,
+                format!(
+                    "the account may not see deleted objects: deletions are found by full imports only; grant it \
+                     `List contents` and `Read properties` on `CN=Deleted Objects,{base}`"
+                ),
+            );
+        }
+        Ok(())
+    }
+
+    async fn power(
+        &mut self,
+        server: &mut Server,
+        base: &str,
+        settings: &AdSettings,
+    ) -> Result<(), ConnectorError> {
+        const SUBJECT: &str = "account";
+        let Some(own) = own_name(server, base, &settings.bind).await? else {
+            self.say(Severity::Warning, SUBJECT, "the account does not see itself: its groups are not known");
+            return Ok(());
+        };
+        let request = SearchRequest::entry(own).attributes(["tokenGroups"]);
+        let groups: Vec<&str> = match server.look(request).await? {
+            Ok(Some(entry)) => {
+                let ids: Vec<u32> = entry.values("tokenGroups").filter_map(|sid| last_number(&sid)).collect();
+                POWERFUL.iter().filter(|(id, _)| ids.contains(id)).map(|(_, name)| *name).collect()
+            }
+            _ => {
+                self.say(Severity::Warning, SUBJECT, "the groups of the account cannot be read");
+                return Ok(());
+            }
+        };
+        if groups.is_empty() {
+            self.say(Severity::Ok, SUBJECT, "is in none of the groups that may change the domain");
+        } else {
+            self.say(
+                Severity::Warning,
+                SUBJECT,
+                format!(
+                    "is in {}: far more than reading needs; use an account with `Replicating Directory Changes` and \
+                     no other right",
+                    groups.join(", ")
+                ),
+            );
+        }
+        Ok(())
+    }
+}
+
+/// The first entry, and the error of a search that found none.
+async fn first_entry(
+    server: &mut Server,
+    request: SearchRequest,
+) -> Result<(Option<Entry>, Option<ConnectorError>), ConnectorError> {
+    let address = server.address.clone();
+    let mut search = server.main().await?.search(request).await.map_err(|error| convert(&error, &address))?;
+    loop {
+        match search.next().await {
+            // dropping the search abandons it
+            Ok(Some(SearchItem::Entry(entry))) => return Ok((Some(entry), None)),
+            Ok(Some(_)) => {}
+            Ok(None) => return Ok((None, None)),
+            Err(error) => return Ok((None, Some(convert(&error, &address)))),
+        }
+    }
+}
+
+/// The distinguished name of the account, which may sign in by other names.
+async fn own_name(server: &mut Server, base: &str, bind: &str) -> Result<Option<String>, ConnectorError> {
+    if bind.contains('=') {
+        return Ok(Some(bind.to_owned()));
+    }
+    let account = bind.rsplit('\\').next().unwrap_or(bind);
+    let short = account.split('@').next().unwrap_or(account);
+    let filter = Filter::Or(vec![
+        Filter::equal("userPrincipalName", account.as_bytes().to_vec()),
+        Filter::equal("sAMAccountName", short.as_bytes().to_vec()),
+    ]);
+    let request = SearchRequest::new(base, Scope::Subtree, filter).attributes(["objectGUID"]);
+    Ok(first_entry(server, request).await?.0.map(|entry| entry.dn().to_owned()))
+}
+
+/// The last part of a SID, which names well-known groups.
+fn last_number(sid: &[u8]) -> Option<u32> {
+    sid.last_chunk::<4>().map(|bytes| u32::from_le_bytes(*bytes))
+}
+
+fn level_name(level: u8) -> &'static str {
+    match level {
+        0 => "Windows 2000",
+        1 => "Windows Server 2003 interim",
+        2 => "Windows Server 2003",
+        3 => "Windows Server 2008",
+        4 => "Windows Server 2008 R2",
+        5 => "Windows Server 2012",
+        6 => "Windows Server 2012 R2",
+        7 => "Windows Server 2016",
+        10 => "Windows Server 2025",
+        _ => "newer than this program knows",
+    }
+}

@@ -1,0 +1,144 @@
+//! Opening: is it ours, is it too new, what is missing in its schema; and how every connection is set.
+
+use std::path::Path;
+use std::time::Duration;
+
+use onesync_model::hash128;
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+
+use super::{failed, sql};
+use crate::error::StoreError;
+
+/// Marks the file as ours (`PRAGMA application_id`): "1Syn".
+const APPLICATION_ID: i64 = 0x3153_796e;
+/// The oldest SQLite without the WAL-reset corruption bug, as a number and as text.
+const SQLITE_MIN: (i32, &str) = (3_051_003, "3.51.3");
+/// How long a connection waits for another program's lock.
+const BUSY: Duration = Duration::from_secs(10);
+/// Cache of the writer: the inner pages of all indices that a batch touches, and what the batch changes.
+const WRITER_CACHE_KB: i64 = 64 * 1024;
+/// Cache of each reader.
+const READER_CACHE_KB: i64 = 16 * 1024;
+/// Pages in the log before it is brought over. Larger than the default of 1,000: pages of indices are changed by
+/// many batches and are brought over once for all of them.
+const CHECKPOINT_PAGES: i64 = 8_000;
+/// The log file is cut to this size after it was brought over.
+const LOG_BYTES: i64 = 64 * 1024 * 1024;
+/// Prepared statements kept per connection: more than there are.
+const STATEMENTS: usize = 200;
+/// The page size of new databases: measured, see `docs` of the benchmark; rows of 1 to 2 KB fit several to a page.
+const PAGE_BYTES: i64 = 8192;
+
+/// Migrations in order: name and statements.
+const MIGRATIONS: [(&str, &str); 1] = [("initial", include_str!("../../schema/sqlite/0001_initial.sql"))];
+
+/// Opens the writer, and makes or updates what is in the file.
+pub(super) fn writer(path: &Path) -> Result<Connection, StoreError> {
+    let doing = "opening the database";
+    let (least, needed) = SQLITE_MIN;
+    if rusqlite::version_number() < least {
+        return Err(StoreError::TooOld {
+            product: "SQLite",
+            found: rusqlite::version().to_owned(),
+            needed,
+            why: "older ones can damage the database when it is written and checkpointed at once",
+        });
+    }
+    let flags =
+        OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+    let mut connection = Connection::open_with_flags(path, flags).map_err(failed(doing))?;
+    connection.busy_timeout(BUSY).map_err(failed(doing))?;
+    // Nothing is set before it is known that the file is ours: to change a setting is to write to the file.
+    let fresh = refuse_others(&connection, path)?;
+    let set = |name: &str, value: i64| connection.pragma_update(None, name, value).map_err(failed(doing));
+    if fresh {
+        set("page_size", PAGE_BYTES)?;
+        // So that freed pages can be given back a few at a time.
+        connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(failed(doing))?;
+    }
+    configure(&connection, WRITER_CACHE_KB)?;
+    set("wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    set("journal_size_limit", LOG_BYTES)?;
+    migrate(&mut connection)?;
+    Ok(connection)
+}
+
+/// Opens a connection that cannot write.
+pub(super) fn reader(path: &Path) -> Result<Connection, StoreError> {
+    let doing = "opening the database";
+    // Not opened read-only: a reader of a log must be able to write its index.
+    let flags = OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_READ_WRITE;
+    let connection = Connection::open_with_flags(path, flags).map_err(failed(doing))?;
+    connection.busy_timeout(BUSY).map_err(failed(doing))?;
+    configure(&connection, READER_CACHE_KB)?;
+    connection.pragma_update(None, "query_only", true).map_err(failed(doing))?;
+    Ok(connection)
+}
+
+/// Whether the database is empty; an error when it holds something that is not ours.
+fn refuse_others(connection: &Connection, path: &Path) -> Result<bool, StoreError> {
+    let other = |why: String| StoreError::NotOurs { place: path.display().to_string(), why };
+    let id = connection.pragma_query_value(None, "application_id", |row| row.get::<_, i64>(0));
+    let id = id.map_err(|error| match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => other("it is no SQLite database".to_owned()),
+        _ => failed("opening the database")(error),
+    })?;
+    let empty: bool =
+        connection.query_row(sql::IS_EMPTY, [], |row| row.get(0)).map_err(failed("opening the database"))?;
+    if id != APPLICATION_ID && !(empty && id == 0) {
+        return Err(other(format!("it holds tables of another program, application id {id:#x}")));
+    }
+    Ok(empty)
+}
+
+fn configure(connection: &Connection, cache_kb: i64) -> Result<(), StoreError> {
+    let doing = "setting up the database connection";
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    let set = |name: &str, value: &dyn rusqlite::ToSql| {
+        connection.pragma_update(None, name, value).map_err(failed(doing))
+    };
+    set("journal_mode", &"WAL")?;
+    set("synchronous", &"NORMAL")?;
+    set("cache_size", &-cache_kb)?;
+    set("temp_store", &"MEMORY")?;
+    set("trusted_schema", &false)
+}
+
+fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+    let doing = "bringing the schema up to date";
+    // Two programs that open an empty file at once: the second waits here and finds the work done.
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed(doing))?;
+    tx.execute_batch(sql::MIGRATION_TABLE).map_err(failed(doing))?;
+    let applied: Vec<(u32, String, Vec<u8>)> = {
+        let mut statement = tx.prepare(sql::MIGRATIONS).map_err(failed(doing))?;
+        let rows = statement
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .map_err(failed(doing))?;
+        rows.collect::<Result<_, _>>().map_err(failed(doing))?
+    };
+    let known = MIGRATIONS.len() as u32;
+    if let Some((found, ..)) = applied.last().filter(|(version, ..)| *version > known) {
+        return Err(StoreError::Newer { found: *found, known });
+    }
+    let mut changed = false;
+    for (version, (name, text)) in (1u32..).zip(MIGRATIONS) {
+        let checksum = hash128(&[text.as_bytes()]).0.to_vec();
+        match applied.iter().find(|(number, ..)| *number == version) {
+            Some((_, name, sum)) if *sum != checksum => {
+                return Err(StoreError::Migration { version, name: name.clone() });
+            }
+            Some(_) => {}
+            None => {
+                tx.execute_batch(text).map_err(failed(doing))?;
+                tx.execute(sql::MIGRATION_PUT, (version, name, checksum)).map_err(failed(doing))?;
+                changed = true;
+            }
+        }
+    }
+    if changed {
+        tx.execute(sql::COUNTER_INIT, []).map_err(failed(doing))?;
+        tx.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed(doing))?;
+        tx.commit().map_err(failed(doing))?;
+    }
+    Ok(())
+}

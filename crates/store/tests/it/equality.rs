@@ -1,0 +1,335 @@
+//! Random batches into the memory store and into SQLite: the same rows, counts and pages come out.
+
+use onesync_engine::{
+    AgendaRow, AttributeChange, ChangeState, Changes, ContainerRow, CsFlags, CsRow, ErrorRow, ExportLinkRow,
+    ExportRow, HistoryRow, Join, LinkSum, MvRow, MvState, Work,
+};
+use onesync_model::{
+    Anchor, AttrId, ConnectorId, ContainerId, CsId, Hash128, Image, MvGuid, MvId, Operation, RuleId, RunId,
+    Time, TypeId, Values,
+};
+use onesync_store::conformance::{EPOCH, install};
+use onesync_store::{ExportFilter, ExportLinkFilter, MemoryStore, SqliteStore, Store, StoreReader};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+/// Each case opens a database of its own: some seconds in all.
+const CASES: u32 = 100;
+
+/// Few of everything, so that rows meet.
+const OBJECTS: i64 = 8;
+
+fn cs_id() -> impl Strategy<Value = CsId> {
+    (1..=OBJECTS).prop_map(CsId)
+}
+
+fn mv_id() -> impl Strategy<Value = MvId> {
+    (1..=OBJECTS).prop_map(MvId)
+}
+
+fn attribute() -> impl Strategy<Value = AttrId> {
+    (1..=2u32).prop_map(AttrId)
+}
+
+fn hash() -> impl Strategy<Value = Hash128> {
+    (0..=4u8).prop_map(|byte| Hash128([byte; 16]))
+}
+
+fn time() -> impl Strategy<Value = Time> {
+    (0..=4i64).prop_map(Time::from_ticks)
+}
+
+fn state() -> impl Strategy<Value = ChangeState> {
+    prop::sample::select(vec![
+        ChangeState::Pending,
+        ChangeState::Pending,
+        ChangeState::Sending,
+        ChangeState::Sent,
+        ChangeState::Refused,
+    ])
+}
+
+/// The connector follows from the object, as with real ones.
+fn connector_of(id: CsId) -> ConnectorId {
+    ConnectorId(1 + (id.0 % 2) as u32)
+}
+
+prop_compose! {
+    fn cs()(
+        id in cs_id(),
+        object_type in 1..=2u32,
+        anchor in prop::option::weighted(0.8, 1..=12u8),
+        container in prop::option::of(1..=2i64),
+        name in "[a-c]{0,2}",
+        links in vec((attribute(), 0..9u64, hash()), 0..2),
+        flags in prop::sample::select(vec![0, 0, 1, 2, 16]),
+        reason in prop::option::of("[a-c]"),
+        join in prop::option::of((mv_id(), any::<bool>())),
+        leaving in prop::option::of(time()),
+    ) -> CsRow {
+        CsRow {
+            id,
+            connector: connector_of(id),
+            object_type: TypeId(object_type),
+            anchor: anchor.map(|byte| Anchor(vec![byte].into())),
+            container: container.map(ContainerId),
+            name,
+            image: Image::empty(),
+            links: links.into_iter().map(|(attribute, count, sum)| LinkSum { attribute, count, sum }).collect(),
+            flags: CsFlags(flags),
+            reason,
+            join: join.map(|(mv, owned)| Join { mv, rule: RuleId(1), run: RunId(2), owned }),
+            leaving,
+        }
+    }
+}
+
+prop_compose! {
+    fn mv()(id in mv_id(), guid in 0..3u8, object_type in 1..=2u32, leaving in prop::option::of((time(), any::<bool>()))) -> MvRow {
+        let state = leaving.map_or(MvState::Active, |(since, deleted)| MvState::Leaving { since, deleted });
+        MvRow {
+            id,
+            guid: MvGuid([guid; 16]),
+            object_type: TypeId(object_type),
+            values: Image::empty(),
+            causes: vec![],
+            picks: vec![],
+            state,
+        }
+    }
+}
+
+prop_compose! {
+    fn export()(
+        cs in cs_id(),
+        object_type in 1..=2u32,
+        operation in prop::sample::select(vec![Operation::Add, Operation::Update, Operation::Delete]),
+        state in state(),
+        value in prop::option::of("[a-c]"),
+        not_before in time(),
+        sent in prop::option::of(time()),
+        kinds in prop::sample::select(vec![0, 1, 3, 32]),
+        held in any::<bool>(),
+    ) -> ExportRow {
+        let change = AttributeChange {
+            attribute: AttrId(1),
+            values: value.clone().map(|text| Values::one(text.as_str().into())),
+            state,
+            attempts: 1,
+            rule: RuleId(1),
+            error: None,
+        };
+        ExportRow {
+            cs,
+            connector: connector_of(cs),
+            object_type: TypeId(object_type),
+            operation,
+            state,
+            changes: vec![change],
+            create_key: value,
+            not_before,
+            attempts: 0,
+            sent,
+            error: None,
+            kinds,
+            held,
+        }
+    }
+}
+
+prop_compose! {
+    fn export_link()(
+        owner in cs_id(), attribute in attribute(), target in cs_id(), add in any::<bool>(), state in state(),
+        not_before in time(), held in any::<bool>(),
+    ) -> ExportLinkRow {
+        ExportLinkRow {
+            connector: connector_of(owner), owner, attribute, target, add, state, attempts: 0, not_before, held,
+            error: None,
+        }
+    }
+}
+
+fn work() -> impl Strategy<Value = Work> {
+    prop_oneof![
+        cs_id().prop_map(Work::Identity),
+        mv_id().prop_map(Work::Values),
+        cs_id().prop_map(Work::Target),
+        (cs_id(), attribute()).prop_map(|(cs, a)| Work::CsLinks(cs, a)),
+        (cs_id(), attribute(), hash()).prop_map(|(cs, a, key)| Work::CsLink(cs, a, key)),
+    ]
+}
+
+fn on_agenda(work: Work, not_before: Time) -> AgendaRow {
+    let connector = match work {
+        Work::Identity(id) => connector_of(id),
+        _ => ConnectorId(0),
+    };
+    AgendaRow { connector, work, not_before }
+}
+
+prop_compose! {
+    fn error()(cs in cs_id(), place in "[ab]", code in "[ab]", alarm in any::<bool>(), first_seen in time()) -> ErrorRow {
+        ErrorRow { cs, connector: connector_of(cs), place, code, message: String::new(), first_seen, run: RunId(1), alarm }
+    }
+}
+
+type Puts = (
+    Vec<CsRow>,
+    Vec<(CsId, Option<Hash128>)>,
+    Vec<(i64, CsId)>,
+    Vec<(CsId, AttrId, Hash128)>,
+    Vec<MvRow>,
+    Vec<(MvId, AttrId, MvId)>,
+    Vec<ExportRow>,
+    Vec<ExportLinkRow>,
+    Vec<(Work, Time)>,
+    Vec<ErrorRow>,
+);
+type Deletes = (
+    Vec<CsId>,
+    Vec<MvId>,
+    Vec<(i64, CsId)>,
+    Vec<(CsId, AttrId, Hash128)>,
+    Vec<(MvId, AttrId, MvId)>,
+    Vec<CsId>,
+    Vec<(CsId, AttrId, CsId)>,
+    Vec<Work>,
+    Vec<(CsId, String)>,
+);
+
+fn changes() -> impl Strategy<Value = Changes> {
+    let puts = (
+        vec(cs(), 0..6),
+        vec((cs_id(), prop::option::of(hash())), 0..3),
+        vec((0..4i64, cs_id()), 0..4),
+        vec((cs_id(), attribute(), hash()), 0..6),
+        vec(mv(), 0..4),
+        vec((mv_id(), attribute(), mv_id()), 0..6),
+        vec(export(), 0..5),
+        vec(export_link(), 0..6),
+        vec((work(), time()), 0..6),
+        vec(error(), 0..4),
+    );
+    let deletes = (
+        vec(cs_id(), 0..2),
+        vec(mv_id(), 0..2),
+        vec((0..4i64, cs_id()), 0..2),
+        vec((cs_id(), attribute(), hash()), 0..3),
+        vec((mv_id(), attribute(), mv_id()), 0..3),
+        vec(cs_id(), 0..2),
+        vec((cs_id(), attribute(), cs_id()), 0..3),
+        vec(work(), 0..4),
+        vec((cs_id(), "[ab]"), 0..3),
+    );
+    (puts, deletes).prop_map(|(puts, deletes): (Puts, Deletes)| Changes {
+        cs: puts.0,
+        cs_names: puts.1.into_iter().map(|(id, key)| (id, None, key)).collect(),
+        cs_deleted: deletes.0,
+        cs_keys_added: puts.2,
+        cs_keys_removed: deletes.2,
+        links_added: puts.3,
+        links_removed: deletes.3,
+        containers: vec![ContainerRow {
+            id: ContainerId(1),
+            connector: ConnectorId(1),
+            parent: None,
+            rdn: "OU=a".to_owned(),
+        }],
+        mv_keys_added: puts.4.iter().map(|row| (row.id.0 % 3, row.id)).collect(),
+        mv: puts.4,
+        mv_deleted: deletes.1,
+        mv_keys_removed: vec![],
+        mv_links_added: puts.5,
+        mv_links_removed: deletes.4,
+        exports: puts.6,
+        exports_deleted: deletes.5,
+        export_links: puts.7,
+        export_links_deleted: deletes.6,
+        agenda: puts.8.iter().map(|(work, time)| on_agenda(*work, *time)).collect(),
+        agenda_done: deletes.7,
+        history: puts.9.iter().map(|row| history(row.cs)).collect(),
+        errors: puts.9,
+        errors_healed: deletes.8,
+        states: vec![],
+        counters: None,
+        run: RunId(1),
+    })
+}
+
+fn history(of: CsId) -> HistoryRow {
+    HistoryRow { mv: MvId(of.0), run: RunId(1), time: Time::from_ticks(1), event: None, changes: vec![] }
+}
+
+/// What the readers answer to questions about everything there may be.
+fn answers(r: &dyn StoreReader) -> Vec<String> {
+    let cs: Vec<CsId> = (1..=OBJECTS).map(CsId).collect();
+    let mv: Vec<MvId> = (1..=OBJECTS).map(MvId).collect();
+    let keys: Vec<Hash128> = (0..=4).map(|byte| Hash128([byte; 16])).collect();
+    let anchors = (1..=12u8)
+        .flat_map(|byte| [1, 2].map(|c| CsRow::anchor_key(ConnectorId(c), &Anchor(vec![byte].into()))));
+    let anchors: Vec<Hash128> = anchors.collect();
+    let mut out = vec![
+        format!("{:?}", r.cs_by_key(&anchors).unwrap()),
+        format!("{:?}", r.cs_by_name(&keys).unwrap()),
+        format!("{:?}", r.cs_of_mv(&mv).unwrap()),
+        format!("{:?}", r.joins_of(&cs).unwrap()),
+        format!("{:?}", r.link_targets(&[&keys[..], &anchors].concat()).unwrap()),
+        format!("{:?}", r.errors_of(&cs).unwrap()),
+        format!("{:?}", r.exports(&cs).unwrap()),
+        format!("{:?}", r.agenda_next().unwrap()),
+        format!("{:?}", r.cs_in_container(ContainerId(1), CsId(0), 5).unwrap()),
+    ];
+    for connector in [1, 2].map(ConnectorId) {
+        let types = [TypeId(2), TypeId(1)];
+        let now = Time::from_ticks(2);
+        let filter = ExportFilter { held: Some(false), ..ExportFilter::default() };
+        let links = ExportLinkFilter { add: Some(true), ..ExportLinkFilter::default() };
+        out.push(format!("{:?}", r.joined_in(connector, &mv).unwrap()));
+        out.push(format!("{:?}", r.live_ids(connector, CsId(1), 5).unwrap()));
+        out.push(format!("{:?}", r.due_exports(connector, &types, now, None, 5).unwrap()));
+        let after = (Operation::Update, TypeId(2), CsId(3));
+        out.push(format!("{:?}", r.due_exports(connector, &types, now, Some(after), 5).unwrap()));
+        out.push(format!("{:?}", r.due_export_links(connector, now, None, 5).unwrap()));
+        out.push(format!("{:?}", r.sending_exports(connector).unwrap()));
+        out.push(format!("{:?}", r.sending_export_links(connector).unwrap()));
+        out.push(format!("{:?}", r.exports_page(connector, filter, CsId(2), 5).unwrap()));
+        out.push(format!("{:?}", r.export_links_page(connector, links, None, 5).unwrap()));
+        out.push(format!("{:?}", r.export_link_owners(connector, None, 5).unwrap()));
+        out.push(format!("{:?}", r.errors_page(Some(connector), None, 5).unwrap()));
+        out.push(format!("{:?}", r.agenda(0, Some(connector), now, None, 5).unwrap()));
+    }
+    for key in keys {
+        out.push(format!("{:?}", r.referrers(key, None, 5).unwrap()));
+    }
+    for id in mv {
+        out.push(format!("{:?}", r.mv_referrers(id, None, 5).unwrap()));
+        out.push(format!("{:?}", r.history(id, None, 5).unwrap()));
+    }
+    for pass in 0..8 {
+        out.push(format!("{:?}", r.agenda(pass, None, Time::from_ticks(2), None, 5).unwrap()));
+    }
+    out.push(format!("{:?}", r.agenda_counts(Time::from_ticks(2)).unwrap()));
+    out
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(CASES) })]
+
+    #[test]
+    fn all_stores_agree(batches in vec(changes(), 1..8)) {
+        let folder = tempfile::tempdir().unwrap();
+        let memory = MemoryStore::new();
+        let sqlite = SqliteStore::open(&folder.path().join("one.db")).unwrap();
+        install(&memory);
+        install(&sqlite);
+        for batch in &batches {
+            let (one, two) = (memory.apply(EPOCH, batch), sqlite.apply(EPOCH, batch));
+            prop_assert_eq!(one.is_ok(), two.is_ok(), "{:?} and {:?}", one, two);
+            let (one, two) = (memory.reader().unwrap(), sqlite.reader().unwrap());
+            for annotations in [true, false] {
+                prop_assert_eq!(one.dump(annotations).unwrap(), two.dump(annotations).unwrap());
+            }
+            prop_assert_eq!(answers(&*one), answers(&*two));
+        }
+    }
+}
