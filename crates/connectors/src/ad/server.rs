@@ -113,14 +113,6 @@ impl Server {
         self.main.client().await.map_err(|error| convert(&error, &self.address))
     }
 
-    /// The connection for questions in between.
-    ///
-    /// # Errors
-    /// When it cannot be made.
-    pub async fn side(&mut self) -> Result<&mut Client, ConnectorError> {
-        self.side.client().await.map_err(|error| convert(&error, &self.address))
-    }
-
     /// Both connections and the address, to be used at the same time.
     ///
     /// # Errors
