@@ -67,7 +67,7 @@ fn settings<T: DeserializeOwned>(file: &ConnectorFile) -> Result<T, ServiceError
     T::deserialize(toml::Value::Table(file.settings.clone())).map_err(|error| {
         ServiceError::config(
             format!("settings of connector `{}`: {}", file.name, error.message()),
-            format!("correct the table `[settings]` in its file; a connector of kind `{}` is described in docs/connectors.md", file.kind),
+            format!("correct the table `[settings]` in its file; a connector of kind `{}` is described in docs/reference.md", file.kind),
         )
     })
 }
