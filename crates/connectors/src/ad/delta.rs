@@ -11,7 +11,6 @@ use tokio::sync::mpsc;
 
 use super::containers::Containers;
 use super::errors::convert;
-use super::full::DELTA_FLAGS;
 use super::layout::{CONTAINER_CLASSES, Layout};
 use super::links::Output;
 use super::reader;
@@ -62,6 +61,7 @@ pub async fn import(
         containers,
         output: Output::new(request.page_size, pages),
         waiting: Vec::new(),
+        renamed: BTreeSet::new(),
         moved: BTreeSet::new(),
         left: BTreeSet::new(),
     };
@@ -71,7 +71,7 @@ pub async fn import(
         below += delta.below(server, &guid).await?;
     }
     if below > 0 {
-        delta.remarks.push(format!("{below} objects below new, renamed or moved containers were read whole"));
+        delta.remarks.push(format!("{below} objects below renamed or moved containers were read whole"));
     }
     let again = since.reread.iter().filter_map(|digits| unhex(digits.as_bytes())).collect();
     let (_, mut side) = server.both().await?;
@@ -95,7 +95,9 @@ struct Delta<'d> {
     remarks: Vec<String>,
     /// Changed objects that are still to be looked up.
     waiting: Vec<(Guid, LdapEntry)>,
-    /// Containers that are new, renamed or moved.
+    /// Objects that were renamed or moved; what lies below a new one is new itself, or was moved there.
+    renamed: BTreeSet<Guid>,
+    /// The containers among them.
     moved: BTreeSet<Guid>,
     /// Objects that are new, renamed or moved and lie outside of the selection: they may have been in it.
     left: BTreeSet<Guid>,
@@ -104,7 +106,7 @@ struct Delta<'d> {
 impl Delta<'_> {
     /// Walks over the answers of DirSync. Gives the new cookie.
     async fn stream(&mut self, server: &mut Server, since: &Mark) -> Result<Vec<u8>, ConnectorError> {
-        let flags = if since.replicates { DELTA_FLAGS } else { DELTA_FLAGS | DirSync::OBJECT_SECURITY };
+        let flags = since.flags();
         let mut cookie = bytes::Bytes::from(since.cookie()?);
         let base = self.containers.base.clone();
         loop {
@@ -151,6 +153,8 @@ impl Delta<'_> {
         let waiting = std::mem::take(&mut self.waiting);
         let whole: BTreeSet<Guid> =
             waiting.iter().filter(|(_, entry)| is_new_name(entry)).map(|(guid, _)| *guid).collect();
+        let renamed = waiting.iter().filter(|(_, entry)| is_renamed(entry)).map(|(guid, _)| *guid);
+        self.renamed = renamed.collect();
         self.read_whole(&whole, side).await?;
         let changed: Vec<_> = waiting
             .into_iter()
@@ -198,7 +202,7 @@ impl Delta<'_> {
 
     async fn send_whole(&mut self, entry: &LdapEntry, side: &mut Side<'_>) -> Result<(), ConnectorError> {
         let Some(guid) = guid(entry, "objectGUID") else { return Ok(()) };
-        if is_container(entry) {
+        if self.renamed.contains(&guid) && is_container(entry) {
             self.moved.insert(guid);
         }
         if reader::type_of(entry, self.layout).is_none() {
@@ -260,6 +264,11 @@ impl Delta<'_> {
 /// New, renamed, moved or restored.
 fn is_new_name(entry: &LdapEntry) -> bool {
     ["objectClass", "name", "isDeleted"].iter().any(|name| entry.attribute(name).is_some())
+}
+
+/// Renamed or moved, and not new.
+pub fn is_renamed(entry: &LdapEntry) -> bool {
+    entry.attribute("name").is_some() && entry.attribute("objectClass").is_none()
 }
 
 fn is_container(entry: &LdapEntry) -> bool {

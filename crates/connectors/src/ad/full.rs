@@ -1,22 +1,20 @@
 //! The full import: a cookie first, then the selected containers in pages.
 
 use onesync_ldap::control::DirSync;
-use onesync_ldap::{ErrorClass as LdapClass, LdapError, Scope, SearchItem, SearchRequest};
+use onesync_ldap::{ErrorClass as LdapClass, LdapError, Scope, SearchItem, SearchRequest, TypedControl};
 use onesync_model::Dn;
 use tokio::sync::mpsc;
 
 use super::containers::Containers;
+use super::delta::is_renamed;
 use super::errors::convert;
 use super::layout::Layout;
 use super::links::Output;
 use super::reader;
-use super::server::{Server, extended_names};
+use super::server::{DIR_SYNC_BYTES_MAX, Server, extended_names};
 use super::settings::AdSettings;
-use super::watermark::Mark;
+use super::watermark::{DELTA_FLAGS, Mark};
 use crate::{ConnectorError, ImportEnd, ImportPage, ImportRequest, Proof};
-
-/// Link changes one by one.
-pub const DELTA_FLAGS: i32 = DirSync::INCREMENTAL_VALUES;
 
 /// Reads everything that is selected.
 ///
@@ -37,12 +35,18 @@ pub async fn import(
     let mut output = Output::new(request.page_size, pages);
     let mut hidden = Vec::new();
     let bases: Vec<String> = containers.search_bases().into_iter().map(str::to_owned).collect();
+    let several = bases.len() > 1;
     for base in bases {
         let query = Query { base: &base, page_size: i32::from(settings.page_size.max(1)) };
         query.run(server, &layout, &mut containers, &mut output, &mut hidden).await?;
     }
     output.finish().await?;
     let moved = containers.have_moved(server, settings).await?;
+    // What goes from a container that is still to be read to one that was read already is not seen in either.
+    let crossed = match &mark {
+        Some(mark) if several => moves_since(server, &containers.base, &layout, mark).await?,
+        _ => 0,
+    };
     if let Some(mark) = &mut mark {
         mark.selection = layout.hash(settings);
         mark.containers = containers.remembered;
@@ -55,6 +59,11 @@ pub async fn import(
     };
     if moved && proof == Proof::Complete {
         proof = Proof::Incomplete("a selected container was renamed or moved while it was read".to_owned());
+    }
+    if crossed > 0 && proof == Proof::Complete {
+        proof = Proof::Incomplete(format!(
+            "{crossed} objects were renamed or moved while the containers were read"
+        ));
     }
     let lost =
         known.is_some_and(|known| known.replicates) && mark.as_ref().is_none_or(|mark| !mark.replicates);
@@ -91,6 +100,39 @@ async fn begin(
     let mut mark = Mark::new(&cookie, &server.host, invocation, server.root.usn);
     mark.replicates = replicates;
     Ok(Some(mark))
+}
+
+/// How many objects were renamed or moved since the import began.
+async fn moves_since(
+    server: &mut Server,
+    base: &str,
+    layout: &Layout,
+    mark: &Mark,
+) -> Result<usize, ConnectorError> {
+    let mut cookie = bytes::Bytes::from(mark.cookie()?);
+    let mut moves = 0;
+    loop {
+        let control = DirSync { flags: mark.flags(), bytes_max: DIR_SYNC_BYTES_MAX, cookie };
+        let request = SearchRequest::new(base, Scope::Subtree, layout.filter())
+            .attributes(["name", "objectclass", "isdeleted"])
+            .control(control.to_control());
+        let address = server.address.clone();
+        let failed = |error: LdapError| convert(&error, &address);
+        let mut search = server.main().await?.search(request).await.map_err(failed)?;
+        while let Some(item) = search.next().await.map_err(failed)? {
+            if let SearchItem::Entry(entry) = item
+                && is_renamed(&entry)
+                && entry.first("isDeleted").is_none()
+            {
+                moves += 1;
+            }
+        }
+        let done = search.finish().await.map_err(failed)?;
+        match DirSync::find(&done.controls).ok().flatten() {
+            Some(mark) if mark.has_more() => cookie = mark.cookie,
+            _ => return Ok(moves),
+        }
+    }
 }
 
 fn is_missing_right(error: &LdapError) -> bool {

@@ -1,15 +1,20 @@
 //! What goes out: entries into pages, with the rest of their links fetched range by range.
 
-use onesync_ldap::{RangeFetch, SearchRequest};
+use std::collections::HashMap;
+
+use onesync_ldap::{ErrorClass as LdapClass, RangeFetch, SearchRequest};
 use tokio::sync::mpsc;
 
 use super::errors::convert;
 use super::layout::Slot;
-use super::reader::{Read, target};
-use super::server::{Side, extended_names, guid_name};
+use super::reader::{Read, anchor, target};
+use super::server::{Side, extended_names, guid, guid_name};
 use super::watermark::{Guid, hex};
 use crate::pages::{Pager, more_links};
-use crate::{Anchor, ConnectorError, Entry, ErrorClass, ImportPage, LinkChunk, LinkMode};
+use crate::{Anchor, ConnectorError, Entry, ErrorClass, ImportPage, LinkChunk, LinkMode, LinkTarget};
+
+/// Targets by name that are remembered within one import.
+const NAMES_REMEMBERED_MAX: usize = 10_000;
 
 /// Pages on their way to the importer.
 pub struct Output {
@@ -17,13 +22,14 @@ pub struct Output {
     pages: mpsc::Sender<ImportPage>,
     /// Objects whose links changed while they were fetched, in hexadecimal digits.
     pub reread: Vec<String>,
+    by_name: HashMap<String, Option<Anchor>>,
 }
 
 impl Output {
     /// Begins.
     #[must_use]
     pub fn new(page_size: usize, pages: mpsc::Sender<ImportPage>) -> Self {
-        Self { pager: Pager::new(page_size), pages, reread: Vec::new() }
+        Self { pager: Pager::new(page_size), pages, reread: Vec::new(), by_name: HashMap::new() }
     }
 
     /// Sends an entry.
@@ -40,7 +46,8 @@ impl Output {
     /// # Errors
     /// When the importer or the connection went away.
     pub async fn push_read(&mut self, read: Read, side: &mut Side<'_>) -> Result<(), ConnectorError> {
-        let Read { entry, missing, unreadable } = read;
+        let Read { mut entry, missing, unreadable } = read;
+        self.resolve(&mut entry.links, side).await?;
         let anchor = entry.anchor.clone();
         let name = entry.dn.clone().unwrap_or_else(|| anchor.to_string());
         if !unreadable.is_empty() {
@@ -64,6 +71,29 @@ impl Output {
         let after = change_number(&guid, side).await?;
         if before != after || before.is_none() {
             self.reread.push(hex(&guid));
+        }
+        Ok(())
+    }
+
+    /// Finds the GUIDs of targets that came by name: Samba's DirSync gives none for references that are no links
+    /// to the directory (`assistant`), although its searches do. A name that is not found stays a name.
+    async fn resolve(&mut self, links: &mut [LinkChunk], side: &mut Side<'_>) -> Result<(), ConnectorError> {
+        for link in links.iter_mut().flat_map(|chunk| chunk.targets.iter_mut()) {
+            let LinkTarget::Dn(name) = &*link else { continue };
+            let known = match self.by_name.get(name) {
+                Some(known) => known.clone(),
+                None => {
+                    let found = find(name, side).await?;
+                    if self.by_name.len() >= NAMES_REMEMBERED_MAX {
+                        self.by_name.clear();
+                    }
+                    self.by_name.insert(name.clone(), found.clone());
+                    found
+                }
+            };
+            if let Some(anchor) = known {
+                *link = LinkTarget::Anchor(anchor);
+            }
         }
         Ok(())
     }
@@ -111,6 +141,24 @@ impl Output {
             self.pages.send(page).await.map_err(|_| ConnectorError::stopped())?;
         }
         Ok(())
+    }
+}
+
+/// The anchor of the object of this name.
+async fn find(name: &str, side: &mut Side<'_>) -> Result<Option<Anchor>, ConnectorError> {
+    let address = side.address().to_owned();
+    let request = SearchRequest::entry(name).attributes(["objectGUID"]);
+    match side.client().await?.search_one(request).await {
+        Ok(entry) => Ok(entry.and_then(|entry| guid(&entry, "objectGUID")).map(|guid| anchor(&guid))),
+        Err(error)
+            if matches!(
+                error.class(),
+                LdapClass::NoSuchObject | LdapClass::Referral | LdapClass::Constraint
+            ) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(convert(&error, &address)),
     }
 }
 

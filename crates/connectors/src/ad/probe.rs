@@ -8,10 +8,9 @@ use secrecy::SecretString;
 
 use super::containers::Containers;
 use super::errors::convert;
-use super::full::DELTA_FLAGS;
 use super::server::{Server, show_deleted};
 use super::settings::AdSettings;
-use super::watermark::Mark;
+use super::watermark::{DELTA_FLAGS, Mark};
 use crate::{ConnectorError, Finding, Severity, TestReport};
 
 /// Last sub-authorities of the SIDs of accounts' groups that may change the domain, with their names.

@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use onesync_ldap::control::DirSync;
 use serde::{Deserialize, Serialize};
 
 use crate::{ConnectorError, ErrorClass, Watermark};
 
 /// The format written by this program.
 const VERSION: u32 = 1;
+
+/// Link changes one by one.
+pub const DELTA_FLAGS: i32 = DirSync::INCREMENTAL_VALUES;
 
 /// A `objectGUID`.
 pub type Guid = [u8; 16];
@@ -74,6 +78,12 @@ impl Mark {
         } else {
             Err(unusable(format!("it has format version {}, this program writes {VERSION}", mark.version)))
         }
+    }
+
+    /// The flags for DirSync: with the right to replicate it shows everything, without it what the account may read.
+    #[must_use]
+    pub const fn flags(&self) -> i32 {
+        if self.replicates { DELTA_FLAGS } else { DELTA_FLAGS | DirSync::OBJECT_SECURITY }
     }
 
     /// Gives the watermark.
