@@ -9,14 +9,16 @@ use async_trait::async_trait;
 use serde_json::{Value as Json, json};
 use tokio::sync::mpsc;
 
-use super::JsonlSettings;
-use super::import::{LineReader, import, schema};
+use super::import::{LineReader, import};
 use super::line::Object;
 use super::rewrite::{export, read_only};
+use super::schema::{roles, schema};
+use super::{JsonlSettings, LinksBy};
 use crate::files::{ReplaceError, replace};
 use crate::{
     Anchor, Capabilities, Connector, ConnectorError, CreateKey, DiscoveredSchema, ErrorClass, ExportBatch,
     ExportResult, Finding, ImportEnd, ImportPage, ImportRequest, Marker, Selection, Severity, TestReport,
+    TypeRoles,
 };
 
 /// Items of one batch: a batch rewrites the file, so few large ones are better than many small ones.
@@ -149,8 +151,13 @@ impl Connector for JsonlConnector {
             export_batch_max: EXPORT_BATCH_MAX,
             export_links_max: EXPORT_LINKS_MAX,
             marker: self.settings.write,
+            links_by_name: self.settings.links_by == LinksBy::Dn,
             ..Capabilities::default()
         }
+    }
+
+    fn type_roles(&self) -> Vec<TypeRoles> {
+        roles(&self.settings)
     }
 
     async fn test(&self) -> Result<TestReport, ConnectorError> {

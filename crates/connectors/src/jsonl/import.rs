@@ -1,6 +1,5 @@
 //! Reading a file of JSON lines, on a thread that may block.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom};
 
@@ -10,12 +9,11 @@ use tokio::sync::mpsc;
 use super::line::Object;
 use super::settings::JsonlSettings;
 use crate::files::FileState;
-use crate::kinds::{coerce, kind_of};
+use crate::kinds::coerce;
 use crate::pages::{Pager, more_links};
 use crate::{
-    ConnectorError, DiscoveredAttribute, DiscoveredSchema, DiscoveredType, Entry, EntryChange, ErrorClass,
-    ImportEnd, ImportMode, ImportPage, ImportRequest, LinkChunk, LinkMode, Proof, SelectedType, Selection,
-    Watermark,
+    ConnectorError, Entry, EntryChange, ErrorClass, ImportEnd, ImportMode, ImportPage, ImportRequest,
+    LinkChunk, LinkMode, Proof, SelectedType, Selection, Watermark,
 };
 
 /// The longest line: a group of half a million members fits.
@@ -223,74 +221,5 @@ impl Reader<'_> {
             bag.set(attribute.id, Values::new(typed.collect::<Result<_, _>>()?));
         }
         Ok((bag, links))
-    }
-}
-
-/// What the lines of a file have: all types, and each attribute with the type that holds all its values.
-pub(super) fn schema(settings: &JsonlSettings) -> Result<DiscoveredSchema, ConnectorError> {
-    let mut types: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    let mut attributes: BTreeMap<String, DiscoveredAttribute> = BTreeMap::new();
-    types.extend(settings.object_type.iter().map(|name| (name.clone(), BTreeSet::new())));
-    let mut lines = LineReader::open(settings)?;
-    loop {
-        let line = lines.as_mut().map_or(Ok(None), LineReader::next).map_err(|error| {
-            let place = settings.path.display().to_string();
-            ConnectorError::new(ErrorClass::Transient, "JSONL-READ", place, error.to_string())
-        })?;
-        let Some(line) = line else { break };
-        // Lines that cannot be read are the import's to report.
-        let Ok(object) = Object::parse(line) else { continue };
-        let Some(name) = object.object_type.clone().or_else(|| settings.object_type.clone()) else {
-            continue;
-        };
-        let of_type = types.entry(name).or_default();
-        for (name, json) in &object.attributes {
-            let Ok(Some(values)) = onesync_model::values_from_json(json) else { continue };
-            let is_link = settings.link_attributes.iter().any(|link| link.eq_ignore_ascii_case(name));
-            let kind = if is_link { AttributeType::Reference } else { kind_of(values.first()) };
-            let mixed = values.as_slice().iter().any(|value| kind_of(value) != kind) && !is_link;
-            let kind = if mixed { AttributeType::String } else { kind };
-            of_type.insert(name.clone());
-            note(&mut attributes, name, kind, values.as_slice().len() > 1);
-        }
-        for (name, targets) in &object.links {
-            of_type.insert(name.clone());
-            note(&mut attributes, name, AttributeType::Reference, targets.len() > 1);
-        }
-    }
-    for name in &settings.link_attributes {
-        note(&mut attributes, name, AttributeType::Reference, true);
-        types.values_mut().for_each(|of_type| _ = of_type.insert(name.clone()));
-    }
-    attributes.values_mut().for_each(|attribute| attribute.read_only = !settings.write);
-    let types = types.into_iter().map(|(name, attributes)| DiscoveredType {
-        name,
-        attributes: attributes.into_iter().collect(),
-        required: Vec::new(),
-        writable: settings.write,
-    });
-    Ok(DiscoveredSchema { types: types.collect(), attributes: attributes.into_values().collect() })
-}
-
-fn note(
-    attributes: &mut BTreeMap<String, DiscoveredAttribute>,
-    name: &str,
-    kind: AttributeType,
-    multi: bool,
-) {
-    let found = attributes.entry(name.to_ascii_lowercase()).or_insert_with(|| DiscoveredAttribute {
-        name: name.to_owned(),
-        kind,
-        multi: false,
-        case_exact: false,
-        read_only: false,
-        length_max: None,
-    });
-    found.multi |= multi;
-    if found.kind != kind {
-        found.kind = match (found.kind, kind) {
-            (AttributeType::Reference, _) | (_, AttributeType::Reference) => AttributeType::Reference,
-            _ => AttributeType::String,
-        };
     }
 }

@@ -13,7 +13,8 @@ mod connector;
 mod import;
 mod line;
 mod rewrite;
+mod schema;
 mod settings;
 
 pub use connector::JsonlConnector;
-pub use settings::{JsonlSettings, LinksBy};
+pub use settings::{JsonlKind, JsonlSettings, JsonlType, LinksBy};

@@ -1,7 +1,9 @@
 //! The settings of a JSON lines connector, as they stand in its configuration file.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use onesync_model::AttributeType;
 use serde::Deserialize;
 
 /// The settings of a JSON lines connector.
@@ -22,6 +24,55 @@ pub struct JsonlSettings {
     /// Attributes that are links although no line may have any yet.
     #[serde(default)]
     pub link_attributes: Vec<String>,
+    /// Types that are known before any line shows them, as a file that is to be written needs.
+    #[serde(default)]
+    pub types: BTreeMap<String, JsonlType>,
+}
+
+/// One object type that is known beforehand.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JsonlType {
+    /// Its attributes, e.g. `mail = "string"`, `proxyAddresses = "string*"` (several values), `member = "reference*"`.
+    #[serde(default)]
+    pub attributes: BTreeMap<String, JsonlKind>,
+    /// The attribute whose value becomes the anchor of an object that is created.
+    #[serde(default)]
+    pub create_key: Option<String>,
+    /// The attribute that names an object to people.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// The attribute that enables an account.
+    #[serde(default)]
+    pub enabled: Option<String>,
+    /// Whether people sign in with it.
+    #[serde(default)]
+    pub account: bool,
+}
+
+/// The type of an attribute's values, and whether there may be several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct JsonlKind {
+    /// The type of the values.
+    pub kind: AttributeType,
+    /// Whether there may be several.
+    pub multi: bool,
+}
+
+impl TryFrom<String> for JsonlKind {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let word = text.strip_suffix('*');
+        let kind = AttributeType::parse(word.unwrap_or(&text)).ok_or_else(|| {
+            format!(
+                "`{text}` is no type of attribute: write string, integer, boolean, binary, time or reference, with `*` \
+                 behind it where several values are possible"
+            )
+        })?;
+        Ok(Self { kind, multi: word.is_some() })
+    }
 }
 
 /// What text in `links` is.
@@ -60,6 +111,13 @@ mod tests {
         let settings: JsonlSettings = toml::from_str("path = \"hr.jsonl\"\nlinks_by = \"dn\"").unwrap();
         assert_eq!(settings.links_by, LinksBy::Dn);
         assert_eq!(settings.beside(".marker"), PathBuf::from("hr.jsonl.marker"));
+        let typed = "path = \"a\"\n[types.user]\ncreate_key = \"id\"\nattributes = { id = \"string\", tags = \"string*\" }";
+        let settings: JsonlSettings = toml::from_str(typed).unwrap();
+        let expected = JsonlKind { kind: AttributeType::String, multi: true };
+        assert_eq!(settings.types["user"].attributes["tags"], expected);
+        let error =
+            toml::from_str::<JsonlSettings>(&typed.replace("string*", "text")).unwrap_err().to_string();
+        assert!(error.contains("`text` is no type"), "{error}");
         let error = toml::from_str::<JsonlSettings>("path = \"a\"\nwrites = true").unwrap_err().to_string();
         assert!(error.contains("writes"), "{error}");
     }

@@ -151,3 +151,23 @@ async fn an_export_leaves_every_other_line_as_it_is() {
     assert_eq!(lines[2], r#"{"anchor":"3","type":"user","attributes":{"mail":"m@x"}}"#);
     assert_eq!(lines[3], r#"{"anchor":"4","type":"user","attributes":{"mail":"m@x"}}"#);
 }
+
+#[tokio::test]
+async fn a_target_has_a_schema_before_it_has_lines() {
+    let (_folder, settings) =
+        file("{\"anchor\": \"1\", \"type\": \"user\", \"attributes\": {\"ID\": 7, \"extra\": true}}\n");
+    let declared = "path = \"x\"\n[types.user]\ncreate_key = \"id\"\naccount = true\n\
+        attributes = { id = \"string\", manager = \"reference\" }\n[types.group.attributes]\nmember = \"reference*\"";
+    let declared: JsonlSettings = toml::from_str(declared).unwrap();
+    let settings = JsonlSettings { path: settings.path, write: true, ..declared };
+    let connector = JsonlConnector::new(settings, Words::new().selection);
+    let schema = connector.schema().await.unwrap();
+    let kind =
+        |name: &str| schema.attributes.iter().find(|a| a.name == name).map(|a| (a.kind.as_str(), a.multi));
+    assert_eq!(kind("id"), Some(("string", false)), "what is declared stays");
+    assert_eq!(kind("member"), Some(("reference", true)));
+    assert_eq!(kind("extra"), Some(("boolean", false)));
+    let roles = connector.type_roles();
+    let user = roles.iter().find(|role| role.object_type == "user").unwrap();
+    assert_eq!((user.create_key.as_deref(), user.account), (Some("id"), true));
+}
