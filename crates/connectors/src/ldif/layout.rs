@@ -2,8 +2,9 @@
 //! which object class makes which type.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
 
-use onesync_model::{AttrId, AttributeType};
+use onesync_model::{AttrId, AttributeType, hash64};
 
 use crate::{SelectedType, Selection};
 
@@ -31,6 +32,9 @@ const STRUCTURAL_CLASSES: [&str; 17] = [
 /// Spellings of attribute names that are remembered: more than any schema has, so that a hostile file cannot fill
 /// the memory.
 const SPELLINGS_MAX: usize = 4096;
+
+/// A map by name. Some fifty names are looked up an entry: the standard hash would be a tenth of the import.
+type NameMap<T> = HashMap<Vec<u8>, T, BuildHasherDefault<NameHasher>>;
 
 /// What identifies an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,9 +76,9 @@ pub struct Layout {
     pub types: Vec<TypeLayout>,
     /// What identifies an object.
     pub anchor: AnchorRule,
-    classes: HashMap<Vec<u8>, ClassRank>,
-    names: HashMap<Vec<u8>, Slot>,
-    spellings: HashMap<Vec<u8>, Slot>,
+    classes: NameMap<ClassRank>,
+    names: NameMap<Slot>,
+    spellings: NameMap<Slot>,
 }
 
 /// One selected type.
@@ -105,8 +109,8 @@ impl Layout {
             types: Vec::new(),
             anchor,
             classes: class_ranks(selection, types),
-            names: HashMap::new(),
-            spellings: HashMap::new(),
+            names: NameMap::default(),
+            spellings: NameMap::default(),
         };
         for selected in &selection.types {
             let compiled = layout.add_type(selected);
@@ -174,11 +178,11 @@ pub fn structural_class(class: &[u8]) -> Option<&'static str> {
 }
 
 /// Ranks: configured classes first, then the built-in ones, then any class that is selected under its own name.
-fn class_ranks(selection: &Selection, types: &BTreeMap<String, String>) -> HashMap<Vec<u8>, ClassRank> {
+fn class_ranks(selection: &Selection, types: &BTreeMap<String, String>) -> NameMap<ClassRank> {
     let configured = types.iter().map(|(class, object_type)| (class.as_str(), object_type.as_str()));
     let built_in = STRUCTURAL_CLASSES.into_iter().map(|class| (class, class));
     let by_name = selection.types.iter().map(|selected| (selected.name.as_str(), selected.name.as_str()));
-    let mut ranks = HashMap::new();
+    let mut ranks = NameMap::default();
     for (rank, (class, object_type)) in (0..).zip(configured.chain(built_in).chain(by_name)) {
         let type_index = (0..)
             .zip(&selection.types)
@@ -194,4 +198,22 @@ fn class_ranks(selection: &Selection, types: &BTreeMap<String, String>) -> HashM
         }
     }
     ranks
+}
+
+/// Hashes names fast. How many names there are is limited, so nobody gains by names that collide.
+#[derive(Debug, Default)]
+struct NameHasher(u64);
+
+impl Hasher for NameHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = self.0.rotate_left(5) ^ hash64(bytes);
+    }
+
+    fn write_usize(&mut self, length: usize) {
+        self.0 ^= length as u64;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }

@@ -192,6 +192,10 @@ impl Record {
 
     fn add_value(&mut self, at: u16, value: Value) {
         if let Some(values) = self.values.get_mut(usize::from(at)) {
+            if values.capacity() == 0 {
+                // Most attributes have one value: the entry keeps this vector.
+                values.reserve_exact(1);
+            }
             values.push(value);
         }
     }
