@@ -4,6 +4,8 @@
 
 mod engine_reads;
 mod open;
+#[cfg(test)]
+mod plans;
 mod row;
 mod service_reads;
 mod service_write;
@@ -204,4 +206,63 @@ impl Store for SqliteStore {
 /// A limit as SQLite takes it.
 fn limit_of(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use onesync_engine::{AttributeChange, ExportRow};
+    use onesync_model::{AttrId, ConnectorId, CsId, Operation, RuleId, Time, TypeId};
+
+    use super::*;
+
+    fn export(state: ChangeState, attribute: ChangeState) -> Changes {
+        let change = AttributeChange {
+            attribute: AttrId(1),
+            values: None,
+            state: attribute,
+            attempts: 0,
+            rule: RuleId(1),
+            error: None,
+        };
+        let row = ExportRow {
+            cs: CsId(1),
+            connector: ConnectorId(1),
+            object_type: TypeId(1),
+            operation: Operation::Update,
+            state,
+            changes: vec![change],
+            create_key: None,
+            not_before: Time::default(),
+            attempts: 0,
+            sent: None,
+            error: None,
+            kinds: 0,
+            held: false,
+        };
+        Changes { exports: vec![row], ..Changes::default() }
+    }
+
+    #[test]
+    fn what_is_about_to_be_sent_is_on_the_disk_first() {
+        use ChangeState::{Pending, Sending, Sent};
+        let durable = |changes: &Changes| must_be_durable(changes, &ServiceChanges::default());
+        assert!(durable(&export(Sending, Pending)));
+        assert!(durable(&export(Pending, Sending)));
+        assert!(!durable(&export(Pending, Sent)));
+        assert!(!durable(&Changes::default()));
+    }
+
+    #[test]
+    fn a_durable_transaction_syncs_and_the_next_one_does_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&folder.path().join("one.db")).unwrap();
+        let level = |durable| {
+            let read = |tx: &Transaction<'_>| {
+                tx.pragma_query_value(None, "synchronous", |row| row.get::<_, i64>(0))
+                    .map_err(failed("testing"))
+            };
+            store.transaction("testing", durable, read).unwrap()
+        };
+        assert_eq!((level(false), level(true), level(false)), (1, 2, 1));
+    }
 }

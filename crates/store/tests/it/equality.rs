@@ -14,7 +14,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 /// Each case opens a database of its own: some seconds in all.
-const CASES: u32 = 100;
+const CASES: u32 = 48;
 
 /// Few of everything, so that rows meet.
 const OBJECTS: i64 = 8;

@@ -1,0 +1,66 @@
+//! Tests: how SQLite answers the statements that must stay quick however large the database is.
+
+use rusqlite::Connection;
+
+use super::sql;
+
+/// Statement, and what its plan must say; besides, nothing may be sorted or scanned.
+const PLANS: &[(&str, &str)] = &[
+    (sql::CS_BY_ID, "USING INTEGER PRIMARY KEY"),
+    (sql::CS_BY_KEY, "cs_by_anchor"),
+    (sql::CS_BY_NAME, "cs_by_name"),
+    (sql::CS_OF_MV, "cs_by_mv"),
+    (sql::CS_PAGE, "cs_by_connector"),
+    (sql::CS_LIVE, "COVERING INDEX cs_by_connector"),
+    (sql::CS_IN_CONTAINER, "cs_by_container"),
+    (sql::CS_JOINED_IN, "cs_by_mv"),
+    (sql::CS_TARGET_BY_KEY, "cs_by_anchor"),
+    (sql::CS_TARGET_BY_NAME, "cs_by_name"),
+    (sql::CS_BY_JOIN, "USING PRIMARY KEY"),
+    (sql::LINKS, "USING PRIMARY KEY"),
+    (sql::LINK_REFERRERS, "COVERING INDEX cs_link_back"),
+    (sql::LINK_DELETE_OF, "USING PRIMARY KEY"),
+    (sql::CONTAINER_BY_NAME, "container_by_name"),
+    (sql::CONTAINERS_IN, "container_by_parent"),
+    (sql::MV_BY_GUID, "mv_by_guid"),
+    (sql::MV_PAGE, "USING INTEGER PRIMARY KEY"),
+    (sql::MV_LINKS, "USING PRIMARY KEY"),
+    (sql::MV_LINK_COUNT, "(owner=? AND attribute=?)"),
+    (sql::MV_LINK_REFERRERS, "COVERING INDEX mv_link_back"),
+    (sql::HISTORY, "history_by_mv"),
+    (sql::EXPORT_PAGE, "export_list"),
+    (sql::EXPORT_DUE, "export_due (connector=? AND operation=? AND object_type=? AND cs>?)"),
+    (sql::EXPORT_SENDING, "export_under_way (connector=? AND state=?)"),
+    (sql::EXPORT_LINKS, "USING PRIMARY KEY"),
+    (sql::EXPORT_LINK_OF, "USING PRIMARY KEY"),
+    (sql::EXPORT_LINK_PAGE, "USING PRIMARY KEY"),
+    (sql::EXPORT_LINK_DUE, "export_link_due (connector=? AND (owner,attribute,target)>(?,?,?))"),
+    (sql::EXPORT_LINK_OWNERS, "COVERING INDEX export_link_due"),
+    (sql::EXPORT_LINK_SENDING, "export_link_under_way (connector=? AND state=?)"),
+    (sql::AGENDA_CONNECTOR, "(pass=? AND connector>?)"),
+    (sql::AGENDA_EARLIEST, "(pass=? AND connector=?)"),
+    (sql::AGENDA_FEW, "agenda_by_time (pass=? AND connector=? AND not_before<?)"),
+    (sql::AGENDA_BY_WORK, "USING PRIMARY KEY (pass=? AND connector=? AND (a,b,c)>(?,?,?))"),
+    (sql::AGENDA_DELETE, "USING PRIMARY KEY"),
+    (sql::ERROR_PAGE, "USING PRIMARY KEY"),
+    (sql::ERROR_PAGE_OF, "object_error_by_connector"),
+    (sql::RUN_PAGE_OF, "run_by_connector"),
+    (sql::CS_LAST, "SEARCH"),
+];
+
+#[test]
+fn keyed_reads_use_their_index() {
+    let connection = Connection::open_in_memory().unwrap();
+    connection.execute_batch(include_str!("../../schema/sqlite/0001_initial.sql")).unwrap();
+    let mut wrong = Vec::new();
+    for (statement, wanted) in PLANS {
+        let mut explain = connection.prepare(&format!("EXPLAIN QUERY PLAN {statement}")).unwrap();
+        let steps = explain.raw_query().mapped(|row| row.get::<_, String>(3)).collect::<Result<Vec<_>, _>>();
+        let plan = steps.unwrap().join("; ");
+        let slow = plan.contains("TEMP B-TREE") || plan.contains("SCAN") && !plan.contains("SCAN (subquery");
+        if slow || !plan.contains(wanted) {
+            wrong.push(format!("{statement}\n  wanted {wanted}\n  is     {plan}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
