@@ -1,9 +1,12 @@
-//! Measures reading LDIF: `cargo run --release -p onesync-connectors --example ldif_speed -- FILE`.
+//! Measures reading LDIF: `cargo run --release -p onesync-connectors --example ldif_speed -- [FILE]`; without a file
+//! a made-up company is written to one first.
 //!
 //! Prints the lines alone (parse), and a whole import with the attributes that the built-in schema knows.
 
 use std::error::Error;
 use std::fs::File;
+use std::io::BufWriter;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use onesync_connectors::ldif::{LdifConnector, LdifSettings, Line, Lines};
@@ -12,14 +15,27 @@ use onesync_connectors::{
     ad_schema,
 };
 use onesync_model::Names;
+use onesync_testkit::generate::{Company, CompanyOptions};
 use tokio::sync::mpsc;
 
 /// Entries in a page, as the service asks for.
 const PAGE_SIZE: usize = 1_000;
 
+/// Objects of the made-up company.
+const OBJECTS: usize = 100_000;
+
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let path = std::env::args().nth(1).ok_or("name an LDIF file")?;
+    let folder = tempfile::tempdir()?;
+    let path = match std::env::args_os().nth(1) {
+        Some(path) => PathBuf::from(path),
+        None => {
+            let path = folder.path().join("company.ldif");
+            let options = CompanyOptions { objects: OBJECTS, ..CompanyOptions::default() };
+            Company::new(options).write_ldif(&mut BufWriter::new(File::create(&path)?))?;
+            path
+        }
+    };
     let bytes = std::fs::metadata(&path)?.len() as f64;
 
     let start = Instant::now();
@@ -34,7 +50,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     report("lines", records, bytes, start);
 
-    let settings = LdifSettings { paths: vec![path.into()], ..LdifSettings::default() };
+    let settings = LdifSettings { paths: vec![path], ..LdifSettings::default() };
     let connector = LdifConnector::new(settings)?;
     let request = ImportRequest {
         mode: ImportMode::Full { resume: None },

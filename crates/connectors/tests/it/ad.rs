@@ -1,0 +1,4 @@
+//! The connector to Active Directory.
+
+mod lab;
+mod samba;
