@@ -5,6 +5,7 @@
 //! arguments and tables for people (the command line).
 
 mod clock;
+mod compile;
 mod config;
 mod cycle;
 mod error;

@@ -1,25 +1,20 @@
 //! The service and its runtime: an open home, and a compiled configuration with its connectors.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::{Arc, RwLock};
 
-use onesync_connectors::{
-    Capabilities, Connector, DiscoveredSchema, SelectedAttribute, SelectedType, Selection, TypeRoles,
-};
-use onesync_engine::{ConnectorPolicy, Context, Deprovision, Limits, Policies, TypePolicy};
-use onesync_model::{
-    AttrId, AttributeDef, AttributeType, ConnectorId, Hash128, Names, ObjectTypeDef, RuleId, RunId, Schema,
-    Time, TypeId, Value,
-};
-use onesync_rules::{ConnectorInfo, Direction, FlowSource, RuleSet, Severity, render};
-use onesync_store::{ConfigVersionRow, ConnectorRow, EventRow, RuleRow, ServiceChanges, Store};
+use onesync_connectors::{Capabilities, Connector, Selection};
+use onesync_engine::{Context, Limits, Policies};
+use onesync_model::{AttrId, ConnectorId, Names, RunId, Schema, Time, TypeId};
+use onesync_rules::RuleSet;
+use onesync_store::{ConfigVersionRow, EventRow, ServiceChanges, Store};
 use onesync_vault::Vault;
 
 use crate::clock::Clock;
-use crate::config::{ConfigCheck, Configuration, ConnectorFile, GRACE_SECONDS, OutOfScope};
+use crate::compile::{Compiled, Known, compile};
+use crate::config::{ConfigCheck, Configuration, ConnectorFile};
 use crate::error::ServiceError;
-use crate::{Home, kinds, secrets};
+use crate::{Home, secrets};
 
 /// An open installation.
 pub struct Service {
@@ -82,13 +77,26 @@ impl ConnectorHandle {
     }
 }
 
-/// What compiling gave besides the runtime: rows to write when the configuration is applied.
-pub(crate) struct Compiled {
-    pub(crate) runtime: Runtime,
-    pub(crate) check: ConfigCheck,
-    pub(crate) new_rules: Vec<RuleRow>,
-    pub(crate) new_connectors: Vec<ConnectorRow>,
-    pub(crate) new_names: Vec<(AttrId, String)>,
+impl Runtime {
+    /// A connector by name.
+    ///
+    /// # Errors
+    /// When there is none of that name; the message names those there are.
+    pub fn connector(&self, name: &str) -> Result<&ConnectorHandle, ServiceError> {
+        self.connectors.iter().find(|c| c.file.name.eq_ignore_ascii_case(name)).ok_or_else(|| {
+            let known: Vec<&str> = self.connectors.iter().map(ConnectorHandle::name).collect();
+            ServiceError::usage(
+                format!("there is no connector `{name}`"),
+                format!("connectors are: {}", known.join(", ")),
+            )
+        })
+    }
+
+    /// A connector by id.
+    #[must_use]
+    pub fn connector_by_id(&self, id: ConnectorId) -> Option<&ConnectorHandle> {
+        self.connectors.iter().find(|c| c.id == id)
+    }
 }
 
 impl Service {
@@ -287,320 +295,5 @@ impl Service {
             }
         };
         compile(configuration, version, known, self.home.folder()).await
-    }
-}
-
-/// What the database knows already.
-pub(crate) struct Known {
-    pub(crate) names: Vec<(AttrId, String)>,
-    pub(crate) connectors: Vec<ConnectorRow>,
-    pub(crate) rules: Vec<RuleRow>,
-    pub(crate) secrets: BTreeMap<String, secrecy::SecretString>,
-}
-
-async fn compile(
-    configuration: Configuration,
-    version: u32,
-    known: Known,
-    folder: &Path,
-) -> Result<Compiled, ServiceError> {
-    let mut names = Names::new();
-    for (_, name) in &known.names {
-        names.intern(name);
-    }
-    let mut parts = Vec::new();
-    let mut new_connectors = Vec::new();
-    let mut next_connector = known.connectors.iter().map(|row| row.id.0).max().unwrap_or(0) + 1;
-    for file in &configuration.connectors {
-        let connector = kinds::make(file, folder, &known.secrets, &mut names)?;
-        let discovered =
-            connector.schema().await.map_err(|error| ServiceError::connector(&file.name, error))?;
-        let schema = intern_schema(&discovered, &mut names);
-        let id = match known.connectors.iter().find(|row| row.name == file.name && row.kind == file.kind) {
-            Some(row) => row.id,
-            None => {
-                let id = ConnectorId(next_connector);
-                next_connector += 1;
-                new_connectors.push(ConnectorRow {
-                    id,
-                    name: file.name.clone(),
-                    kind: file.kind.clone(),
-                    removed: false,
-                });
-                id
-            }
-        };
-        parts.push((id, file.clone(), connector, schema));
-    }
-    let metaverse_text = configuration.metaverse.as_deref().unwrap_or(onesync_rules::METAVERSE);
-    let metaverse = onesync_rules::read_metaverse(metaverse_text, &mut names).map_err(|found| {
-        let messages: Vec<String> =
-            found.iter().map(|d| format!("metaverse.toml:{}:{}: {}", d.line, d.column, d.message)).collect();
-        ServiceError::config(messages.join("\n"), "correct metaverse.toml; nothing was changed")
-    })?;
-    let infos: Vec<ConnectorInfo> = parts
-        .iter()
-        .map(|(id, file, _, schema)| ConnectorInfo {
-            id: *id,
-            name: file.name.clone(),
-            kind: file.kind.clone(),
-            rank: file.rank,
-            schema: schema.clone(),
-            parameters: file.parameters.clone(),
-        })
-        .collect();
-    let mut new_rules: Vec<RuleRow> = Vec::new();
-    let mut next_rule = known.rules.iter().map(|row| row.id.0).max().unwrap_or(0) + 1;
-    let compiled =
-        onesync_rules::compile(&configuration.rules, &infos, &metaverse, &mut names, &mut |name, hash| {
-            let hash = Hash128(*hash);
-            if let Some(row) =
-                known.rules.iter().chain(&new_rules).find(|row| row.name == name && row.hash == hash)
-            {
-                return row.id;
-            }
-            let id = RuleId(next_rule);
-            next_rule += 1;
-            new_rules.push(RuleRow { id, connector: ConnectorId(0), name: name.to_owned(), hash });
-            id
-        });
-    let mut check =
-        ConfigCheck { connectors: parts.len(), rules: configuration.rules.len(), ..ConfigCheck::default() };
-    for finding in &compiled.diagnostics {
-        match finding.severity {
-            Severity::Error => check.errors += 1,
-            Severity::Warning => check.warnings += 1,
-            Severity::Note => {}
-        }
-        check.messages.push(render(finding, &configuration.rules));
-    }
-    let rules = compiled.rules.unwrap_or_default();
-    let mut search: Vec<AttrId> =
-        configuration.main.search.iter().filter_map(|name| names.find(name)).collect();
-    search.extend(onesync_rules::read_metaverse_index(metaverse_text, &mut names).unwrap_or_default());
-    search.sort_unstable();
-    search.dedup();
-    let mut connectors = Vec::new();
-    let mut policies = BTreeMap::new();
-    for (id, file, connector, schema) in parts {
-        let (handle, policy) = assemble(id, file, connector, schema, &rules, &mut names, &mut check, folder)?;
-        policies.insert(id, policy);
-        connectors.push(handle);
-    }
-    let new_names = names.iter_from(known.names.len()).map(|(id, name)| (id, name.to_owned())).collect();
-    let policies = Policies::new(policies);
-    let runtime = Runtime { version, configuration, names, rules, policies, metaverse, search, connectors };
-    Ok(Compiled { runtime, check, new_rules, new_connectors, new_names })
-}
-
-fn intern_schema(discovered: &DiscoveredSchema, names: &mut Names) -> Schema {
-    let mut schema = Schema::default();
-    for attribute in &discovered.attributes {
-        let id = names.intern(&attribute.name);
-        let def = AttributeDef {
-            id,
-            name: attribute.name.clone(),
-            kind: attribute.kind,
-            multi: attribute.multi,
-            case_exact: attribute.case_exact,
-            read_only: attribute.read_only,
-            length_max: attribute.length_max,
-        };
-        schema.attributes.insert(id, def);
-    }
-    for kind in &discovered.types {
-        let mut ids = |list: &[String]| list.iter().map(|name| names.intern(name)).collect();
-        let def = ObjectTypeDef {
-            name: kind.name.clone(),
-            attributes: ids(&kind.attributes),
-            required: ids(&kind.required),
-            writable: kind.writable,
-        };
-        schema.types.insert(names.intern_type(&kind.name), def);
-    }
-    schema
-}
-
-#[allow(clippy::too_many_arguments)]
-fn assemble(
-    id: ConnectorId,
-    file: ConnectorFile,
-    connector: Arc<dyn Connector>,
-    schema: Schema,
-    rules: &RuleSet,
-    names: &mut Names,
-    check: &mut ConfigCheck,
-    folder: &Path,
-) -> Result<(ConnectorHandle, ConnectorPolicy), ServiceError> {
-    let capabilities = connector.capabilities();
-    let roles = connector.type_roles();
-    let mut wrong = |message: String| {
-        check.errors += 1;
-        check.messages.push(format!("error: connector `{}`: {message}", file.name));
-    };
-    let search: Vec<AttrId> = file.search.iter().filter_map(|name| names.find(name)).collect();
-    let mut types = BTreeMap::new();
-    let mut limits = BTreeMap::new();
-    for name in file.types.keys() {
-        if !schema.types.values().any(|def| def.name.eq_ignore_ascii_case(name)) {
-            let known: Vec<&str> = schema.types.values().map(|def| def.name.as_str()).collect();
-            wrong(format!("it has no object type `{name}`; it has {}", known.join(", ")));
-        }
-    }
-    for (&type_id, def) in &schema.types {
-        let role = roles
-            .iter()
-            .find(|role| role.object_type.eq_ignore_ascii_case(&def.name))
-            .cloned()
-            .unwrap_or_default();
-        let written = file
-            .types
-            .iter()
-            .find(|(name, _)| name.eq_ignore_ascii_case(&def.name))
-            .map(|(_, t)| t.clone())
-            .unwrap_or_default();
-        let default = if role.account {
-            Deprovision::DisableThenDelete { after_seconds: GRACE_SECONDS }
-        } else {
-            Deprovision::Disconnect
-        };
-        let deprovision = written.deprovision(default).unwrap_or_else(|message| {
-            wrong(format!("type `{}`: {message}", def.name));
-            default
-        });
-        limits.insert(type_id, written.limits());
-        types.insert(type_id, type_policy(&role, def, deprovision, names));
-    }
-    let of_kind = |wanted: fn(&AttributeDef) -> bool| {
-        schema.attributes.values().filter(|def| wanted(def)).map(|def| def.id).collect()
-    };
-    let policy = ConnectorPolicy {
-        name: file.name.clone(),
-        writable: capabilities.export,
-        settle_seconds: capabilities.settle_seconds,
-        links_by_name: capabilities.links_by_name,
-        hierarchical: capabilities.hierarchical,
-        types,
-        read_only: of_kind(|def| def.read_only),
-        case_exact: of_kind(|def| def.case_exact),
-        link_attributes: of_kind(|def| def.kind == AttributeType::Reference),
-        stay_joined_out_of_scope: file.out_of_scope == OutOfScope::Stay,
-        search,
-    };
-    let selection = select(id, &file, &schema, rules, &roles, names);
-    let connector = kinds::with_selection(&file, folder, &selection)?.unwrap_or(connector);
-    // Users before groups: members need their users.
-    let mut write_order: Vec<(bool, TypeId)> = schema
-        .types
-        .iter()
-        .filter(|(_, def)| def.writable)
-        .map(|(&type_id, def)| {
-            (
-                !roles.iter().any(|role| role.account && role.object_type.eq_ignore_ascii_case(&def.name)),
-                type_id,
-            )
-        })
-        .collect();
-    write_order.sort();
-    let write_order = write_order.into_iter().map(|(_, type_id)| type_id).collect();
-    Ok((
-        ConnectorHandle { id, file, connector, capabilities, schema, selection, write_order, limits },
-        policy,
-    ))
-}
-
-fn type_policy(
-    role: &TypeRoles,
-    def: &ObjectTypeDef,
-    deprovision: Deprovision,
-    names: &mut Names,
-) -> TypePolicy {
-    let mut id = |name: &Option<String>| name.as_ref().map(|name| names.intern(name));
-    TypePolicy {
-        unwritable: !def.writable,
-        create_key: id(&role.create_key),
-        required: def.required.clone(),
-        name: id(&role.name),
-        deprovision,
-        disable: id(&role.enabled).map(|attribute| (attribute, Value::Boolean(false))),
-    }
-}
-
-/// What is read: what rules use, what exports are compared with, and what was asked for.
-fn select(
-    id: ConnectorId,
-    file: &ConnectorFile,
-    schema: &Schema,
-    rules: &RuleSet,
-    roles: &[TypeRoles],
-    names: &mut Names,
-) -> Selection {
-    let mut wanted: BTreeMap<TypeId, std::collections::BTreeSet<AttrId>> = BTreeMap::new();
-    for rule in rules.rules().iter().filter(|rule| rule.connector == id) {
-        let attributes = wanted.entry(rule.object).or_default();
-        attributes.extend(rule.join.iter().flat_map(|group| &group.conditions).map(|c| c.connector));
-        match rule.direction {
-            Direction::Inbound => {
-                attributes.extend(rule.scope.attributes().iter().chain(rule.scope.links()));
-                for flow in &rule.flows {
-                    attributes.extend(flow.attributes());
-                    if let FlowSource::Link(link) = &flow.source {
-                        attributes.insert(link.source);
-                    }
-                }
-            }
-            Direction::Outbound => attributes.extend(rule.flows.iter().map(|flow| flow.target)),
-        }
-    }
-    let extra: Vec<AttrId> =
-        file.attributes.iter().chain(&file.search).map(|name| names.intern(name)).collect();
-    let types = wanted
-        .into_iter()
-        .filter_map(|(type_id, mut attributes)| {
-            let def = schema.types.get(&type_id)?;
-            let role = roles.iter().find(|role| role.object_type.eq_ignore_ascii_case(&def.name));
-            attributes.extend(&extra);
-            attributes.extend(
-                role.into_iter()
-                    .flat_map(|r| [&r.create_key, &r.name, &r.enabled])
-                    .flatten()
-                    .filter_map(|n| names.find(n)),
-            );
-            let attributes = attributes
-                .into_iter()
-                .filter_map(|attribute| schema.attribute(attribute))
-                .filter(|def| schema.allows(type_id, def.id))
-                .map(|def| SelectedAttribute {
-                    id: def.id,
-                    name: def.name.clone(),
-                    kind: def.kind,
-                    multi: def.multi,
-                })
-                .collect();
-            Some(SelectedType { id: type_id, name: def.name.clone(), attributes })
-        })
-        .collect();
-    Selection { types }
-}
-
-impl Runtime {
-    /// A connector by name.
-    ///
-    /// # Errors
-    /// When there is none of that name; the message names those there are.
-    pub fn connector(&self, name: &str) -> Result<&ConnectorHandle, ServiceError> {
-        self.connectors.iter().find(|c| c.file.name.eq_ignore_ascii_case(name)).ok_or_else(|| {
-            let known: Vec<&str> = self.connectors.iter().map(ConnectorHandle::name).collect();
-            ServiceError::usage(
-                format!("there is no connector `{name}`"),
-                format!("connectors are: {}", known.join(", ")),
-            )
-        })
-    }
-
-    /// A connector by id.
-    #[must_use]
-    pub fn connector_by_id(&self, id: ConnectorId) -> Option<&ConnectorHandle> {
-        self.connectors.iter().find(|c| c.id == id)
     }
 }
