@@ -2,7 +2,8 @@
 
 use onesync_rules::{LinkType, Rule};
 
-use crate::batch::{Context, CsSource};
+use crate::batch::Context;
+use crate::sources::CsSource;
 use crate::state::{CsFlags, CsRow};
 
 /// The inbound rules in scope of one object.

@@ -22,6 +22,7 @@ mod protect;
 mod reader;
 mod resolve;
 mod settle;
+mod sources;
 mod state;
 mod values;
 

@@ -10,9 +10,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use onesync_model::{AttrId, ConnectorId, CsId, Hash128, MvId, Time};
 use onesync_rules::{FlowSource, Rule};
 
-use crate::batch::{Batch, Context, MvSource};
+use crate::batch::{Batch, Context};
 use crate::changes::Changes;
 use crate::reader::{JoinedIn, ReadError, Reader};
+use crate::sources::MvSource;
 use crate::state::{ChangeState, CsFlags, CsRow, ExportLinkRow, MvRow, MvState, Work};
 
 /// Rows read at once.

@@ -7,8 +7,9 @@ use onesync_expr::Source;
 use onesync_model::{AttrId, Bag, CsId, Image, RuleId, Time, TypeId, Values, ValuesRef};
 use onesync_rules::Rule;
 
-use crate::batch::{Context, CsSource};
+use crate::batch::Context;
 use crate::resolve::{Candidate, Resolved, collect, groups, resolve, seed};
+use crate::sources::CsSource;
 use crate::state::{Cause, CsRow, LinkPick, MvRow, Retained};
 
 /// One joined object, ready for computing.

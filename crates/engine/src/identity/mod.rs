@@ -10,15 +10,15 @@
 //! - An object that loses its link while nothing else keeps its metaverse object makes that object *leaving*; it
 //!   stays joined until the deprovisioning is done, and comes back as it was when the object returns.
 
+mod newcomers;
+
 use std::collections::{BTreeSet, HashMap};
 
-use onesync_model::{
-    AttrId, CsId, Image, MvGuid, MvId, TypeId, Value, ValueRef, ValuesRef, fold_case, hash128, join_key,
-};
-use onesync_rules::{Direction, JoinGroup, LinkType, Rule};
+use onesync_model::{AttrId, CsId, MvId, TypeId, Value, ValueRef, ValuesRef, fold_case, join_key};
+use onesync_rules::{Direction, JoinGroup};
 
 use crate::batch::{Batch, Context};
-use crate::facts::{Facts, holds_link};
+use crate::facts::Facts;
 use crate::reader::{ReadError, Reader};
 use crate::state::{CsFlags, CsRow, HistoryRow, Join, MvRow, MvState, Work};
 use crate::values::{self, Contributor, fits};
@@ -64,19 +64,6 @@ struct Pass<'a, 'r> {
     /// Metaverse objects by join key, as read for this batch.
     mv_by_key: HashMap<i64, Vec<MvId>>,
     affected: BTreeSet<MvId>,
-}
-
-/// Where a newcomer belongs.
-enum Place<'a> {
-    Join(MvId, &'a Rule),
-    Create(&'a Rule),
-    Refused {
-        code: &'static str,
-        message: String,
-    },
-    Nowhere,
-    /// A condition failed: nothing changes.
-    Unclear,
 }
 
 impl<'a, 'r> Pass<'a, 'r> {
@@ -288,213 +275,6 @@ impl<'a, 'r> Pass<'a, 'r> {
         }
     }
 
-    // --- newcomers ---
-
-    fn place_newcomer(&mut self, row: CsRow, unclear: bool) -> Result<(), ReadError> {
-        let place = if unclear || row.flags.has(CsFlags::PROTECTED) {
-            Place::Unclear
-        } else {
-            self.find_place(&row)?
-        };
-        let refused = row.flags.has(CsFlags::REFUSED);
-        match place {
-            Place::Unclear => return Ok(()),
-            Place::Refused { code, message } => {
-                self.batch.error(self.ctx, (row.id, row.connector), "join", code, message, false);
-                if !refused {
-                    let flags = row.flags.with(CsFlags::REFUSED, true);
-                    self.batch.put_cs(CsRow { flags, ..row });
-                }
-                return Ok(());
-            }
-            Place::Nowhere => {
-                self.batch.heal(row.id, |place| place == "join");
-                if refused {
-                    let flags = row.flags.with(CsFlags::REFUSED, false);
-                    self.batch.put_cs(CsRow { flags, ..row });
-                }
-                return Ok(());
-            }
-            Place::Join(mv, rule) => {
-                self.batch.heal(row.id, |place| place == "join");
-                self.join(row, mv, rule)?;
-            }
-            Place::Create(rule) => {
-                self.batch.heal(row.id, |place| place == "join");
-                self.create(row, rule)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn find_place(&mut self, row: &CsRow) -> Result<Place<'a>, ReadError> {
-        let rules: Vec<&'a Rule> =
-            self.facts.get(&row.id).map(|facts| facts.rules.clone()).unwrap_or_default();
-        for rule in rules.iter().filter(|rule| holds_link(rule)) {
-            for group in &rule.join {
-                let rivals = self.rivals(row, rule, group)?;
-                if !rivals.is_empty() {
-                    let names: Vec<String> =
-                        rivals.iter().take(3).map(|r| format!("`{}`", self.label(r))).collect();
-                    let more = if rivals.len() > 3 {
-                        format!(" and {} more", rivals.len() - 3)
-                    } else {
-                        String::new()
-                    };
-                    let message = format!(
-                        "`{}` and {}{more} have the same {} and would join one metaverse object: none of them does; make the values differ, or take one out of the scope of rule `{}`",
-                        self.label(row),
-                        names.join(", "),
-                        self.conditions(group),
-                        rule.name
-                    );
-                    return Ok(Place::Refused { code: "duplicate-join-key", message });
-                }
-                let matches = self.matches(row, rule, group);
-                let [one] = matches.as_slice() else { continue };
-                let holder =
-                    self.batch.joined(*one).into_iter().filter_map(|id| self.batch.cs(id)).find(|other| {
-                        other.connector == row.connector
-                            && other.object_type == row.object_type
-                            && !other.flags.has(CsFlags::GONE)
-                    });
-                if let Some(holder) = holder {
-                    let message = format!(
-                        "`{}` matches the metaverse object of `{}` by {}; that object holds the place and keeps it. Make the values differ, or remove one of the two",
-                        self.label(row),
-                        self.label(holder),
-                        self.conditions(group)
-                    );
-                    return Ok(Place::Refused { code: "place-taken", message });
-                }
-                return Ok(Place::Join(*one, rule));
-            }
-        }
-        let provision =
-            rules.iter().find(|rule| rule.link == LinkType::Provision && rule.metaverse.is_some());
-        let Some(rule) = provision else { return Ok(Place::Nowhere) };
-        // A rule with join conditions provisions only what could have been joined.
-        let image = row.image.as_ref();
-        let joinable = rule.join.is_empty()
-            || rule.join.iter().flat_map(|group| &group.conditions).any(|c| image.get(c.connector).is_some());
-        Ok(if joinable { Place::Create(rule) } else { Place::Nowhere })
-    }
-
-    /// Unjoined objects of the same connector and type, in the scope of the same rule, with the same join values.
-    fn rivals(&mut self, row: &CsRow, rule: &'a Rule, group: &JoinGroup) -> Result<Vec<CsRow>, ReadError> {
-        let Some(first) = group.conditions.first() else { return Ok(Vec::new()) };
-        let mut ids = BTreeSet::new();
-        for value in row.image.as_ref().get(first.connector).into_iter().flat_map(ValuesRef::iter) {
-            ids.extend(self.cs_by_key.get(&join_key(first.connector, value)).into_iter().flatten().copied());
-        }
-        ids.remove(&row.id);
-        let candidates: Vec<CsId> = ids
-            .into_iter()
-            .filter(|&id| {
-                self.batch.cs_before(id).or_else(|| self.batch.cs(id)).is_some_and(|other| {
-                    // Who was unjoined when the batch began is a rival, even if a decision of this batch joined it.
-                    other.join.is_none()
-                        && other.connector == row.connector
-                        && other.object_type == row.object_type
-                        && !other.flags.has(CsFlags::GONE)
-                        && !other.flags.has(CsFlags::CONFLICT)
-                        && group.conditions.iter().all(|c| {
-                            let (a, b) =
-                                (row.image.as_ref().get(c.connector), other.image.as_ref().get(c.connector));
-                            common(a, b, c.case_sensitive)
-                        })
-                })
-            })
-            .collect();
-        self.know_facts(&candidates)?;
-        Ok(candidates
-            .into_iter()
-            .filter(|id| self.facts.get(id).is_some_and(|facts| facts.rules.iter().any(|r| r.id == rule.id)))
-            .filter_map(|id| self.batch.cs_before(id).or_else(|| self.batch.cs(id)).cloned())
-            .collect())
-    }
-
-    /// Metaverse objects that a join group matches.
-    fn matches(&self, row: &CsRow, rule: &Rule, group: &JoinGroup) -> Vec<MvId> {
-        let Some(first) = group.conditions.first() else { return Vec::new() };
-        let mut ids = BTreeSet::new();
-        for value in row.image.as_ref().get(first.connector).into_iter().flat_map(ValuesRef::iter) {
-            let key = join_key(first.metaverse, value);
-            ids.extend(self.mv_by_key.get(&key).into_iter().flatten().copied());
-            ids.extend(self.batch.mv_keys_in_batch(key));
-        }
-        ids.into_iter()
-            .filter(|&id| {
-                self.batch.mv(id).is_some_and(|mv| {
-                    fits(rule, mv.object_type)
-                        && group.conditions.iter().all(|c| {
-                            let (a, b) =
-                                (row.image.as_ref().get(c.connector), mv.values.as_ref().get(c.metaverse));
-                            common(a, b, c.case_sensitive)
-                        })
-                })
-            })
-            .collect()
-    }
-
-    fn join(&mut self, row: CsRow, mv: MvId, rule: &Rule) -> Result<(), ReadError> {
-        self.event(mv, &format!("joined {} by rule `{}`", self.label(&row), rule.name));
-        self.link(row, mv, rule);
-        if let Some(leaving) = self.batch.mv(mv).filter(|mv| mv.state != MvState::Active).cloned()
-            && self.someone_keeps(mv, leaving.object_type)?
-        {
-            self.resume(leaving);
-        }
-        self.refresh_join_values(mv)
-    }
-
-    fn create(&mut self, row: CsRow, rule: &Rule) -> Result<(), ReadError> {
-        let Some(object_type) = rule.metaverse else { return Ok(()) };
-        let id = self.batch.new_mv_id();
-        let anchor = row.anchor.clone().unwrap_or_default();
-        let guid = MvGuid(hash128(&[b"mv", &row.connector.0.to_le_bytes(), &anchor.0]).0);
-        let (values, causes, picks) = (Image::empty(), Vec::new(), Vec::new());
-        self.batch.put_mv(MvRow { id, guid, object_type, values, causes, picks, state: MvState::Active });
-        self.event(id, &format!("created for {} by rule `{}`", self.label(&row), rule.name));
-        self.link(row, id, rule);
-        self.refresh_join_values(id)
-    }
-
-    fn link(&mut self, row: CsRow, mv: MvId, rule: &Rule) {
-        // An object that can be exported to and joins by an inbound rule is adopted: it is ours from now on.
-        let owned = self.ctx.policies.of(row.connector).writable && rule.link == LinkType::Join;
-        let join = Some(Join { mv, rule: rule.id, run: self.ctx.run, owned });
-        let flags = row.flags.with(CsFlags::REFUSED, false);
-        self.affected.insert(mv);
-        self.batch.wake(Work::Target(row.id));
-        self.batch.put_cs(CsRow { join, flags, ..row });
-    }
-
-    /// Makes the values that others may join by visible to the rest of the batch.
-    fn refresh_join_values(&mut self, mv: MvId) -> Result<(), ReadError> {
-        let only = self.ctx.rules.join_attributes_mv();
-        let joined = self.batch.joined(mv);
-        self.know_facts(&joined)?;
-        let Some(row) = self.batch.mv(mv).cloned() else { return Ok(()) };
-        let computed =
-            values::compute(self.ctx, Some(&row), &self.contributors(&joined, row.object_type), Some(only));
-        if computed.raised.is_some() || matches!(row.state, MvState::Leaving { .. }) {
-            return Ok(());
-        }
-        let mut bag = row.values.to_bag();
-        for &attribute in only {
-            bag.set(attribute, computed.values.as_ref().get(attribute).and_then(ValuesRef::to_values));
-        }
-        let mut row = row;
-        // Causes of these values are set with all others at the end of the batch; until then retained facts stay.
-        row.values = Image::from_bag(&bag);
-        for key in crate::batch::mv_keys(self.ctx, &row) {
-            self.batch.add_mv_key(key, mv);
-        }
-        self.batch.put_mv(row);
-        Ok(())
-    }
-
     /// Contributors ordered by anchor (connectors by rank come through the rules' order).
     fn contributors(&self, joined: &[CsId], mv_type: TypeId) -> Vec<Contributor<'_>> {
         let mut list: Vec<Contributor<'_>> = joined
@@ -540,7 +320,7 @@ impl<'a, 'r> Pass<'a, 'r> {
 
     /// Objects that were refused because of this one are judged again.
     fn wake_rivals(&mut self, row: &CsRow) -> Result<(), ReadError> {
-        let keys: Vec<i64> = crate::batch::cs_keys(self.ctx, row).into_iter().collect();
+        let keys: Vec<i64> = crate::sources::cs_keys(self.ctx, row).into_iter().collect();
         self.batch.wake_unjoined(&keys)
     }
 

@@ -1,0 +1,85 @@
+//! Names: containers, and the keys by which links by name find their target.
+
+use onesync_model::{ContainerId, Dn, Hash128, LinkTarget};
+
+use super::Page;
+use crate::reader::ReadError;
+use crate::state::{ContainerRow, CsRow};
+
+/// Container names remembered between pages: enough for every organisational unit of a large directory.
+const CONTAINERS_REMEMBERED_MAX: usize = 100_000;
+
+impl Page<'_, '_, '_> {
+    /// Container, name inside it, and name key where links are by name.
+    pub(super) fn place(
+        &mut self,
+        dn: &str,
+    ) -> Result<(Option<ContainerId>, String, Option<Hash128>), ReadError> {
+        let policy = self.ctx.policies.of(self.stager.connector);
+        if !policy.hierarchical {
+            let key = policy
+                .links_by_name
+                .then(|| CsRow::name_key(self.stager.connector, None, &onesync_model::fold_case(dn)));
+            return Ok((None, dn.to_owned(), key));
+        }
+        let Ok(parsed) = Dn::parse(dn) else { return Ok((None, dn.to_owned(), None)) };
+        let Some((own, parents)) = parsed.rdns().split_first() else {
+            return Ok((None, String::new(), None));
+        };
+        let mut container = None;
+        for rdn in parents.iter().rev() {
+            container = Some(self.container(container, rdn.as_str(), &rdn.normalised())?);
+        }
+        let key = policy
+            .links_by_name
+            .then(|| CsRow::name_key(self.stager.connector, container, &own.normalised()));
+        Ok((container, own.as_str().to_owned(), key))
+    }
+
+    fn container(
+        &mut self,
+        parent: Option<ContainerId>,
+        rdn: &str,
+        normalised: &str,
+    ) -> Result<ContainerId, ReadError> {
+        let key = (parent, normalised.to_owned());
+        if let Some(&id) = self.stager.containers.get(&key) {
+            return Ok(id);
+        }
+        if self.stager.containers.len() >= CONTAINERS_REMEMBERED_MAX {
+            self.stager.containers.clear();
+            // Containers of this very batch are not in the database yet and must be found again.
+            for row in &self.batch.changes.containers {
+                self.stager.containers.insert((row.parent, onesync_model::normalise_rdn(&row.rdn)), row.id);
+            }
+        }
+        let connector = self.stager.connector;
+        let id = match self.batch.reader.container(connector, parent, normalised)? {
+            Some(row) => row.id,
+            None => {
+                let id = self.batch.new_container_id();
+                self.batch.changes.containers.push(ContainerRow {
+                    id,
+                    connector,
+                    parent,
+                    rdn: rdn.to_owned(),
+                });
+                id
+            }
+        };
+        self.stager.containers.insert(key, id);
+        Ok(id)
+    }
+
+    pub(super) fn link_key(&mut self, target: &LinkTarget) -> Result<Hash128, ReadError> {
+        Ok(match target {
+            LinkTarget::Anchor(anchor) => CsRow::anchor_key(self.stager.connector, anchor),
+            LinkTarget::Dn(dn) => match self.place(dn)? {
+                (_, _, Some(key)) => key,
+                (container, name, None) => {
+                    CsRow::name_key(self.stager.connector, container, &onesync_model::fold_case(&name))
+                }
+            },
+        })
+    }
+}

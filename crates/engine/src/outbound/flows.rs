@@ -1,0 +1,176 @@
+//! The values that flow to targets: computed in parallel, planned in order.
+
+use std::collections::BTreeMap;
+
+use onesync_model::{AttrId, RuleId, ValuesRef};
+use onesync_rules::Rule;
+
+use super::plan::{Wanted, plan_update};
+use super::{Outbound, in_scope};
+use crate::batch::Context;
+use crate::facts::holds_link;
+use crate::parallel;
+use crate::reader::ReadError;
+use crate::resolve::{Resolved, collect, groups, resolve, seed};
+use crate::sources::MvSource;
+use crate::state::{ChangeState, CsFlags, CsRow, MvRow, MvState};
+
+impl<'a> Outbound<'a, '_> {
+    /// Computes and plans the attributes of all targets of the batch's objects, the computing in parallel.
+    pub(super) fn flow_all(&mut self) -> Result<(), ReadError> {
+        struct Job<'a> {
+            mv: MvRow,
+            row: CsRow,
+            rules: Vec<&'a Rule>,
+            counts: BTreeMap<AttrId, u64>,
+        }
+        let mut jobs: Vec<Job<'a>> = Vec::new();
+        let mvs: Vec<MvRow> =
+            self.batch.loaded_mvs().into_iter().filter(|mv| mv.state == MvState::Active).collect();
+        let mut targets = Vec::new();
+        for mv in mvs {
+            for id in self.batch.joined(mv.id) {
+                let Some(row) = self.batch.cs(id).cloned() else { continue };
+                let policy = self.ctx.policies.of(row.connector);
+                if !self
+                    .ctx
+                    .rules
+                    .outbound_for(row.connector, mv.object_type)
+                    .any(|rule| rule.object == row.object_type)
+                    || row.flags.has(CsFlags::MASTERED_ELSEWHERE)
+                    || row.flags.has(CsFlags::GONE)
+                    || row.flags.has(CsFlags::CONFLICT)
+                    || !row.join.is_some_and(|join| join.owned || policy.writable)
+                {
+                    continue;
+                }
+                let scoped = in_scope(self.ctx, self.batch.reader, &mv, row.connector)?;
+                if scoped.failed.is_some()
+                    || !scoped.rules.iter().any(|rule| holds_link(rule) && rule.object == row.object_type)
+                {
+                    continue;
+                }
+                let rules = scoped.rules.into_iter().filter(|rule| rule.object == row.object_type).collect();
+                targets.push(row.id);
+                jobs.push(Job { mv: mv.clone(), row, rules, counts: scoped.counts });
+            }
+        }
+        self.batch.load_exports(targets)?;
+        let ctx = self.ctx;
+        let computed =
+            parallel::map(ctx.threads, &jobs, |job| flow(ctx, &job.mv, &job.row, &job.rules, &job.counts));
+        for (job, flows) in jobs.into_iter().zip(computed) {
+            self.settle(job.row, flows);
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self, row: CsRow, flows: Flows) {
+        let (id, connector) = (row.id, row.connector);
+        self.batch.heal(id, |place| place.starts_with("flow:") || place == "object" || place == "required");
+        for (attribute, message) in &flows.failed {
+            let name = self.ctx.attribute(*attribute);
+            let alarm = name.eq_ignore_ascii_case("accountEnabled");
+            let message = format!("`{name}`: {message}; the target keeps what it has");
+            self.batch.error(
+                self.ctx,
+                (id, connector),
+                &format!("flow:{name}"),
+                "flow-failed",
+                message,
+                alarm,
+            );
+        }
+        if let Some((attribute, message)) = &flows.raised {
+            let message = format!(
+                "`{}`: {message}; nothing of this object is exported",
+                self.ctx.attribute(*attribute)
+            );
+            self.batch.error(
+                self.ctx,
+                (id, connector),
+                "object",
+                "sync-rule-error-function-triggered",
+                message,
+                false,
+            );
+            // What was planned before rests on values that are withheld now.
+            match self.batch.export(id).cloned() {
+                Some(mut known) if known.changes.iter().any(|c| c.state == ChangeState::Sent) => {
+                    known.changes.retain(|c| c.state == ChangeState::Sent);
+                    self.batch.put_export(known);
+                }
+                Some(known) if known.state != ChangeState::Sending => self.batch.delete_export(id),
+                _ => {}
+            }
+            return;
+        }
+        let policy = self.ctx.policies.of(connector);
+        let rules = policy.object_type(row.object_type);
+        let failed: Vec<AttrId> = flows.failed.iter().map(|(attribute, _)| *attribute).collect();
+        plan_update(self.ctx, &mut self.batch, &row, policy, &rules, flows.wanted, 0, Some(&failed));
+    }
+}
+
+#[derive(Debug, Default)]
+struct Flows {
+    wanted: BTreeMap<AttrId, Wanted>,
+    failed: Vec<(AttrId, String)>,
+    raised: Option<(AttrId, String)>,
+}
+
+fn flow(
+    ctx: &Context<'_>,
+    mv: &MvRow,
+    row: &CsRow,
+    rules: &[&Rule],
+    counts: &BTreeMap<AttrId, u64>,
+) -> Flows {
+    let provisioned = row.flags.has(CsFlags::PROVISIONED);
+    let target = (!provisioned).then_some(row);
+    let source =
+        MvSource { row: mv, target, link_counts: counts, parameters: ctx.rules.parameters(row.connector) };
+    let policy = ctx.policies.of(row.connector);
+    let mut out = Flows::default();
+    let candidates = collect(&[rules]);
+    let mut valid_until = None;
+    for (attribute, group) in groups(&candidates) {
+        if policy.link_attributes.contains(&attribute) {
+            continue;
+        }
+        let present = |attribute| {
+            target.and_then(|row| row.image.as_ref().get(attribute)).and_then(ValuesRef::to_values)
+        };
+        let resolved = resolve(
+            group,
+            ctx.now,
+            |c| {
+                if c.flow.program().is_some() {
+                    seed(&mv.guid.0, ctx.attribute(attribute), &c.rule.name)
+                } else {
+                    0
+                }
+            },
+            |_| &source,
+            |_| present(attribute),
+            &mut valid_until,
+        );
+        let rule = |index: usize| group.get(index).map_or(RuleId(0), |c| c.rule.id);
+        match resolved {
+            Resolved::Values { values, from, .. } => {
+                let rule = from.first().map_or(RuleId(0), |&index| rule(index));
+                out.wanted.insert(attribute, Wanted { values: Some(values), rule });
+            }
+            Resolved::Absent => {
+                out.wanted.insert(attribute, Wanted { values: None, rule: rule(0) });
+            }
+            Resolved::Keep | Resolved::Links(_) => {}
+            Resolved::Failed { message, .. } => out.failed.push((attribute, message)),
+            Resolved::Raised { message, .. } => {
+                out.raised = Some((attribute, message));
+                break;
+            }
+        }
+    }
+    out
+}

@@ -1,0 +1,104 @@
+//! What becomes of a target object whose metaverse object leaves, or left the scope.
+
+use std::collections::BTreeMap;
+
+use onesync_model::{ConnectorId, Operation, RuleId, Time, Values};
+
+use super::Outbound;
+use super::plan::{Wanted, plan_update};
+use crate::policy::{ConnectorPolicy, Deprovision};
+use crate::state::{ChangeState, CsFlags, CsRow, ExportRow, MvRow, MvState, Work};
+
+impl Outbound<'_, '_> {
+    pub(super) fn deprovision(&mut self, mv: &MvRow, row: CsRow, policy: &ConnectorPolicy) {
+        let rules = policy.object_type(row.object_type);
+        let export = self.batch.export(row.id).cloned();
+        let never_sent = row.flags.has(CsFlags::PROVISIONED)
+            && export.as_ref().is_none_or(|e| {
+                matches!(e.state, ChangeState::Pending | ChangeState::Refused) && e.sent.is_none()
+            });
+        let owned = row.join.is_some_and(|join| join.owned);
+        if never_sent {
+            self.batch.delete_export(row.id);
+            self.batch.wake(Work::MvTarget(mv.id));
+            self.batch.delete_cs(row.id);
+            return;
+        }
+        if !owned
+            || rules.unwritable
+            || !policy.writable
+            || row.flags.has(CsFlags::MASTERED_ELSEWHERE)
+            || row.flags.has(CsFlags::PROTECTED)
+        {
+            self.disconnect(mv, row);
+            return;
+        }
+        if row.flags.has(CsFlags::PROVISIONED) {
+            return; // it is being created: what becomes of it is decided when the answer is here
+        }
+        let (since, deleted) = match mv.state {
+            MvState::Leaving { since, deleted } => (since, deleted),
+            MvState::Active => (row.leaving.unwrap_or(self.ctx.now), false),
+        };
+        let row = CsRow { leaving: Some(since), ..row };
+        self.batch.put_cs(row.clone());
+        let (disable, delete_at) = match rules.deprovision {
+            Deprovision::Disconnect => {
+                self.disconnect(mv, row);
+                return;
+            }
+            Deprovision::Disable => (true, None),
+            Deprovision::DisableThenDelete { after_seconds } => {
+                (true, Some(since.plus_seconds(after_seconds)))
+            }
+            Deprovision::Delete { after_seconds } => (false, Some(since.plus_seconds(after_seconds))),
+        };
+        let kinds = ExportRow::KIND_LEAVER | if deleted { 0 } else { ExportRow::KIND_LEFT_SCOPE };
+        if delete_at.is_some_and(|at| at <= self.ctx.now) {
+            self.plan_delete(row, export, kinds);
+            return;
+        }
+        if let Some(at) = delete_at {
+            self.batch.wake_at(Work::Outbound(mv.id), ConnectorId(0), at);
+        }
+        let mut wanted = BTreeMap::new();
+        if let (true, Some((attribute, value))) = (disable, &rules.disable) {
+            wanted.insert(*attribute, Wanted { values: Some(Values::one(value.clone())), rule: RuleId(0) });
+        }
+        plan_update(self.ctx, &mut self.batch, &row, policy, &rules, wanted, kinds, None);
+    }
+
+    fn plan_delete(&mut self, row: CsRow, export: Option<ExportRow>, kinds: u8) {
+        let kinds = kinds | ExportRow::KIND_DELETE;
+        let planned = match export {
+            Some(known) if known.operation == Operation::Delete => ExportRow { kinds, ..known },
+            other => ExportRow {
+                cs: row.id,
+                connector: row.connector,
+                object_type: row.object_type,
+                operation: Operation::Delete,
+                state: ChangeState::Pending,
+                changes: Vec::new(),
+                create_key: None,
+                not_before: Time::default(),
+                attempts: 0,
+                sent: None,
+                error: None,
+                kinds,
+                held: other.is_some_and(|known| known.held && known.operation == Operation::Delete),
+            },
+        };
+        self.batch.put_export(planned);
+    }
+
+    fn disconnect(&mut self, mv: &MvRow, row: CsRow) {
+        self.event(
+            mv.id,
+            &format!("disconnected from {}: {}", self.ctx.policies.of(row.connector).name, row.name),
+        );
+        self.batch.delete_export(row.id);
+        self.batch.wake(Work::Target(row.id));
+        self.batch.wake(Work::MvTarget(mv.id));
+        self.batch.put_cs(CsRow { join: None, leaving: None, ..row });
+    }
+}

@@ -1,0 +1,198 @@
+//! The pending export: what is wanted, compared with what the target holds or is about to hold.
+
+use std::collections::BTreeMap;
+
+use onesync_model::{AttrId, Bag, Image, Operation, RuleId, Time, Value, Values, ValuesRef};
+
+use crate::batch::{Batch, Context};
+use crate::policy::{ConnectorPolicy, TypePolicy};
+use crate::state::{AttributeChange, ChangeState, CsFlags, CsRow, ExportRow};
+
+/// A target attribute as it should be.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) values: Option<Values>,
+    pub(super) rule: RuleId,
+}
+
+/// Compares what is wanted with what the target holds, or will when everything sent has arrived, and keeps the
+/// difference as the pending export.
+#[allow(clippy::too_many_arguments)]
+pub(super) fn plan_update(
+    ctx: &Context<'_>,
+    batch: &mut Batch<'_>,
+    row: &CsRow,
+    policy: &ConnectorPolicy,
+    rules: &TypePolicy,
+    wanted: BTreeMap<AttrId, Wanted>,
+    kinds: u8,
+    failed: Option<&[AttrId]>,
+) {
+    let known = batch.export(row.id).cloned();
+    let adding = row.flags.has(CsFlags::PROVISIONED);
+    let in_flight = known.as_ref().is_some_and(|k| {
+        k.operation == Operation::Add && k.state != ChangeState::Pending && k.sent.is_some()
+    });
+    let empty = Image::empty();
+    let image = if adding { &empty } else { &row.image };
+    let earlier: BTreeMap<AttrId, &AttributeChange> = known
+        .iter()
+        .filter(|k| k.operation != Operation::Delete)
+        .flat_map(|k| &k.changes)
+        .map(|c| (c.attribute, c))
+        .collect();
+    let mut changes = Vec::new();
+    let mut kinds = kinds;
+    for (&attribute, want) in &wanted {
+        if policy.read_only.contains(&attribute) && Some(attribute) != rules.create_key {
+            continue;
+        }
+        let exact = policy.case_exact.contains(&attribute);
+        let have = image.as_ref().get(attribute).and_then(ValuesRef::to_values);
+        let before = earlier.get(&attribute);
+        let flying = before.filter(|c| matches!(c.state, ChangeState::Sent | ChangeState::Sending));
+        let effective = flying.map_or(have.as_ref(), |c| c.values.as_ref());
+        if equal(want.values.as_ref(), effective, exact) {
+            changes.extend(flying.map(|c| (*c).clone()));
+            continue;
+        }
+        match before {
+            Some(same) if equal(same.values.as_ref(), want.values.as_ref(), true) => {
+                changes.push(AttributeChange { rule: want.rule, ..(*same).clone() });
+            }
+            _ => changes.push(AttributeChange {
+                attribute,
+                values: want.values.clone(),
+                state: ChangeState::Pending,
+                attempts: 0,
+                rule: want.rule,
+                error: None,
+            }),
+        }
+        if !adding && want.values.is_none() {
+            kinds |= ExportRow::KIND_EMPTY;
+        }
+        if !adding
+            && rules.disable.as_ref().is_some_and(|(a, off)| *a == attribute && is(want.values.as_ref(), off))
+        {
+            kinds |= ExportRow::KIND_DISABLE;
+        }
+    }
+    // A failed flow leaves its attribute alone; what is on its way and no longer wanted is still waited for.
+    for (attribute, change) in &earlier {
+        let isolated = failed.is_some_and(|failed| failed.contains(attribute));
+        if !wanted.contains_key(attribute)
+            && (change.state == ChangeState::Sent || change.state == ChangeState::Sending)
+            && !isolated
+        {
+            changes.push((*change).clone());
+        }
+    }
+    changes.sort_by_key(|change| change.attribute);
+    if rules.unwritable || !policy.writable {
+        kinds |= ExportRow::KIND_UNWRITABLE;
+    }
+    let joined_now = batch.cs_before(row.id).is_none_or(|before| before.join.is_none()) && !adding;
+    if joined_now || known.as_ref().is_some_and(|k| k.kinds & ExportRow::KIND_ADOPT != 0) {
+        kinds |= ExportRow::KIND_ADOPT;
+    }
+    if adding && !in_flight {
+        let key = rules.create_key.and_then(|key| wanted.get(&key)).and_then(|w| w.values.as_ref());
+        name_newcomer(batch, row, rules, &wanted, key);
+        // An attribute that a new object needs and whose flow failed makes the object wait.
+        let missing: Vec<&str> = failed
+            .into_iter()
+            .flatten()
+            .filter(|a| rules.required.contains(a))
+            .map(|a| ctx.attribute(*a))
+            .collect();
+        if !missing.is_empty() || (rules.create_key.is_some() && key.is_none() && !rules.unwritable) {
+            let what = if missing.is_empty() {
+                rules.create_key.map_or("", |key| ctx.attribute(key)).to_owned()
+            } else {
+                missing.join("`, `")
+            };
+            let message = format!(
+                "`{what}` is needed to create the object and has no value: the object waits; correct it at the source"
+            );
+            batch.error(ctx, (row.id, row.connector), "required", "missing-required", message, false);
+            batch.delete_export(row.id);
+            return;
+        }
+    }
+    let operation = if adding { Operation::Add } else { Operation::Update };
+    if operation == Operation::Update && changes.is_empty() {
+        batch.delete_export(row.id);
+        return;
+    }
+    let state = changes.iter().map(|c| c.state).min().unwrap_or(ChangeState::Pending);
+    let create_key = rules
+        .create_key
+        .filter(|_| adding)
+        .and_then(|key| wanted.get(&key))
+        .and_then(|w| w.values.as_ref())
+        .map(|values| values.first().to_string());
+    let planned = match known {
+        Some(known) if known.operation == operation => {
+            let state = if operation == Operation::Add { known.state } else { state };
+            let create_key = if in_flight { known.create_key } else { create_key };
+            ExportRow { changes, kinds, create_key, state, ..known }
+        }
+        _ => ExportRow {
+            cs: row.id,
+            connector: row.connector,
+            object_type: row.object_type,
+            operation,
+            state: ChangeState::Pending,
+            changes,
+            create_key,
+            not_before: Time::default(),
+            attempts: 0,
+            sent: None,
+            error: None,
+            kinds,
+            held: false,
+        },
+    };
+    batch.put_export(planned);
+}
+
+/// Gives an object that is to be created its name to show, and the key by which it will be recognised.
+fn name_newcomer(
+    batch: &mut Batch<'_>,
+    row: &CsRow,
+    rules: &TypePolicy,
+    wanted: &BTreeMap<AttrId, Wanted>,
+    key: Option<&Values>,
+) {
+    let name = rules
+        .name
+        .and_then(|name| wanted.get(&name))
+        .and_then(|w| w.values.as_ref())
+        .map(|v| v.first().to_string());
+    let mut image = Bag::new();
+    if let (Some(attribute), Some(values)) = (rules.create_key, key) {
+        image.set(attribute, Some(values.clone()));
+    }
+    let image = Image::from_bag(&image);
+    batch.put_cs(CsRow { name: name.unwrap_or_default(), image, ..row.clone() });
+}
+
+/// Whether two sets of values are the same to a directory that does not tell case apart, unless it does.
+pub(crate) fn equal(a: Option<&Values>, b: Option<&Values>, case_exact: bool) -> bool {
+    match (a, b) {
+        (None, None) => true,
+        (Some(a), Some(b)) if a == b => true,
+        (Some(a), Some(b)) if !case_exact && a.as_slice().len() == b.as_slice().len() => {
+            a.as_slice().iter().zip(b.as_slice()).all(|(a, b)| match (a.as_str(), b.as_str()) {
+                (Some(a), Some(b)) => onesync_model::fold_case(a) == onesync_model::fold_case(b),
+                _ => a == b,
+            })
+        }
+        _ => false,
+    }
+}
+
+fn is(values: Option<&Values>, value: &Value) -> bool {
+    values.is_some_and(|values| values.as_slice() == [value.clone()])
+}

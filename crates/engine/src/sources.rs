@@ -1,0 +1,95 @@
+//! Rows as others see them: the join keys they have, and what expressions can ask of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use onesync_expr::Source;
+use onesync_model::{AttrId, ValuesRef, join_key};
+
+use crate::batch::Context;
+use crate::state::{CsRow, MvRow};
+
+/// The join keys of a connector-space object: of join and search attributes, and of the create key of an object that
+/// is not there yet.
+pub(crate) fn cs_keys(ctx: &Context<'_>, row: &CsRow) -> BTreeSet<i64> {
+    let policy = ctx.policies.of(row.connector);
+    let mut keys = BTreeSet::new();
+    let create_key = policy.types.get(&row.object_type).and_then(|t| t.create_key);
+    let attributes =
+        ctx.rules.join_attributes_cs(row.connector).iter().chain(&policy.search).chain(&create_key);
+    for &attribute in attributes {
+        for value in row.image.as_ref().get(attribute).into_iter().flat_map(ValuesRef::iter) {
+            keys.insert(join_key(attribute, value));
+        }
+    }
+    keys
+}
+
+/// The join keys of a metaverse object.
+pub(crate) fn mv_keys(ctx: &Context<'_>, row: &MvRow) -> BTreeSet<i64> {
+    let mut keys = BTreeSet::new();
+    for &attribute in ctx.rules.join_attributes_mv() {
+        for value in row.values.as_ref().get(attribute).into_iter().flat_map(ValuesRef::iter) {
+            keys.insert(join_key(attribute, value));
+        }
+    }
+    keys
+}
+
+/// A connector-space object as expressions see it.
+pub(crate) struct CsSource<'a> {
+    pub(crate) row: &'a CsRow,
+    pub(crate) dn: &'a str,
+    pub(crate) parameters: &'a BTreeMap<String, String>,
+}
+
+impl Source for CsSource<'_> {
+    fn values(&self, attribute: AttrId) -> Option<ValuesRef<'_>> {
+        self.row.image.as_ref().get(attribute)
+    }
+
+    fn imported(&self, attribute: AttrId) -> Option<ValuesRef<'_>> {
+        self.values(attribute)
+    }
+
+    fn dn(&self) -> Option<&str> {
+        Some(self.dn)
+    }
+
+    fn link_count(&self, attribute: AttrId) -> u64 {
+        self.row.link_count(attribute)
+    }
+
+    fn parameter(&self, name: &str) -> Option<&str> {
+        self.parameters.get(name).map(String::as_str)
+    }
+}
+
+/// A metaverse object as outbound expressions see it.
+pub(crate) struct MvSource<'a> {
+    pub(crate) row: &'a MvRow,
+    pub(crate) target: Option<&'a CsRow>,
+    pub(crate) link_counts: &'a BTreeMap<AttrId, u64>,
+    pub(crate) parameters: &'a BTreeMap<String, String>,
+}
+
+impl Source for MvSource<'_> {
+    fn values(&self, attribute: AttrId) -> Option<ValuesRef<'_>> {
+        self.row.values.as_ref().get(attribute)
+    }
+
+    fn imported(&self, attribute: AttrId) -> Option<ValuesRef<'_>> {
+        self.target.and_then(|target| target.image.as_ref().get(attribute))
+    }
+
+    fn dn(&self) -> Option<&str> {
+        None
+    }
+
+    fn link_count(&self, attribute: AttrId) -> u64 {
+        self.link_counts.get(&attribute).copied().unwrap_or(0)
+    }
+
+    fn parameter(&self, name: &str) -> Option<&str> {
+        self.parameters.get(name).map(String::as_str)
+    }
+}
