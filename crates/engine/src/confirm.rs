@@ -1,12 +1,14 @@
 //! Confirming: what was sent is now seen, is not yet seen, or was never taken.
 
+use std::collections::BTreeMap;
+
 use onesync_model::{AttrId, CsId, Hash128, Operation, ValuesRef};
 
 use crate::batch::{Batch, Context};
 use crate::changes::Changes;
 use crate::outbound::equal;
 use crate::reader::{ReadError, Reader};
-use crate::state::{ChangeState, CsFlags, CsRow, ExportRow, Work};
+use crate::state::{ChangeState, CsFlags, CsRow, ExportLinkRow, ExportRow, Work};
 
 /// How often a change is sent that is never seen afterwards, before it is isolated.
 pub const SENDS_MAX: u8 = 3;
@@ -145,5 +147,53 @@ pub fn overdue(ctx: &Context<'_>, reader: &dyn Reader, ids: &[CsId]) -> Result<C
             }
         }
     }
+    Ok(batch.finish(ctx))
+}
+
+/// The same for link values: `rows` were sent, and no import has shown them.
+///
+/// # Errors
+/// When the reader fails.
+pub fn overdue_links(
+    ctx: &Context<'_>,
+    reader: &dyn Reader,
+    rows: &[ExportLinkRow],
+) -> Result<Changes, ReadError> {
+    let mut batch = Batch::new(reader, ctx.run)?;
+    let mut isolated: BTreeMap<CsId, usize> = BTreeMap::new();
+    let mut late = Vec::new();
+    for row in rows {
+        let settle = i64::from(ctx.policies.of(row.connector).settle_seconds);
+        // A sent link value keeps in `not_before` when it was sent.
+        if row.state != ChangeState::Sent || row.not_before.plus_seconds(settle) > ctx.now {
+            continue;
+        }
+        let mut row = row.clone();
+        row.attempts = row.attempts.saturating_add(1);
+        if row.attempts >= SENDS_MAX {
+            row.state = ChangeState::Refused;
+            row.error = Some(format!("sent {SENDS_MAX} times and never seen afterwards"));
+            *isolated.entry(row.owner).or_default() += 1;
+        } else {
+            row.state = ChangeState::Pending;
+        }
+        late.push(row);
+    }
+    batch.load_cs(isolated.keys().copied())?;
+    for (owner, count) in isolated {
+        let Some(connector) = batch.cs(owner).map(|row| row.connector) else { continue };
+        let message = format!(
+            "{count} link values were sent {SENDS_MAX} times and the directory never showed them; they are sent again when their source changes"
+        );
+        batch.error(
+            ctx,
+            (owner, connector),
+            "export:links",
+            "exported-change-not-reimported",
+            message,
+            false,
+        );
+    }
+    batch.changes.export_links = late;
     Ok(batch.finish(ctx))
 }

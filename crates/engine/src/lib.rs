@@ -29,7 +29,7 @@ mod values;
 pub use batch::Context;
 pub use changes::{Changes, Counters};
 pub use codec::CodecError;
-pub use confirm::{SENDS_MAX, overdue};
+pub use confirm::{SENDS_MAX, overdue, overdue_links};
 pub use export::{Answer, Outcome, Outgoing, OutgoingLink, Refusal, begin, recover, settle};
 pub use identity::{identity, values};
 pub use import::{ImportCounters, Staged, Stager};

@@ -10,7 +10,7 @@ use onesync_engine::{
     Answer, ChangeState, Changes, ExportLinkRow, ExportRow, Guarded, Outcome, Outgoing, Refusal,
 };
 use onesync_model::{AttrId, CsId, Operation, RunId, TypeId};
-use onesync_store::{ExportFilter, ExportedRow, ServiceChanges};
+use onesync_store::{ExportFilter, ExportLinkFilter, ExportedRow, ServiceChanges};
 use serde::Serialize;
 
 use crate::error::{ServiceError, Status};
@@ -372,7 +372,19 @@ impl Service {
                 }
             }
         }
-        Ok(())
+        let filter = ExportLinkFilter { state: Some(ChangeState::Sent), ..ExportLinkFilter::default() };
+        let mut after = None;
+        loop {
+            let reader = self.store().reader()?;
+            let page = reader.export_links_page(connector.id, filter, after, LINKS_PAGE)?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some((last.owner, last.attribute, last.target));
+            let changes = onesync_engine::overdue_links(&ctx, &*reader, &page)?;
+            drop(reader);
+            if changes != (Changes { run, ..Changes::default() }) {
+                self.store().apply(self.epoch(), &changes)?;
+            }
+        }
     }
 }
 
