@@ -1,8 +1,10 @@
 //! A cycle: imports of all connectors, sync of all, export, then confirming import and sync of the connectors
 //! exported to; repeated while work is due now, three rounds at most.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use onesync_engine::{ChangeState, ExportRow};
+use onesync_model::CsId;
 use serde::Serialize;
 
 use crate::error::{ServiceError, Status};
@@ -11,6 +13,10 @@ use crate::runtime::{ConnectorHandle, Runtime, Service};
 
 /// Rounds of export and confirmation in one cycle. A further one would mean that rules alternate.
 const ROUNDS_MAX: usize = 3;
+
+/// Changes looked at, and objects named, when a cycle does not come to rest.
+const RESTLESS_LOOKED_AT: usize = 100;
+const RESTLESS_NAMED: usize = 5;
 
 /// How a cycle begins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -183,6 +189,11 @@ impl Service {
                 report.take(self.step(&runtime, connector, Step::DeltaSync, progress).await?);
             }
         }
+        for connector in runtime.connectors.iter().filter(|c| !failed.contains(&c.id.0)) {
+            if let Some(error) = self.restless(&runtime, connector)? {
+                report.fail(connector, Step::Export, &error);
+            }
+        }
         let errors = self.store().reader()?.error_counts()?;
         report.errors = errors.iter().map(|e| e.count).sum();
         report.seconds = began.elapsed().as_secs_f64();
@@ -224,6 +235,50 @@ impl Service {
             }
         }
         Ok(exported)
+    }
+
+    /// What would still be written to a connector after the last round, though nothing of it was refused: rules that
+    /// alternate, or a directory that changes by itself what is written to it.
+    fn restless(
+        &self,
+        runtime: &Runtime,
+        connector: &ConnectorHandle,
+    ) -> Result<Option<ServiceError>, ServiceError> {
+        if !connector.capabilities.export || self.is_staging(connector)? {
+            return Ok(None);
+        }
+        let reader = self.store().reader()?;
+        let due =
+            reader.due_exports(connector.id, &connector.write_order, self.now(), None, RESTLESS_LOOKED_AT)?;
+        let fresh: Vec<&ExportRow> =
+            due.iter().filter(|row| row.error.is_none() && row.attempts == 0).collect();
+        if fresh.is_empty() {
+            return Ok(None);
+        }
+        let ids: Vec<CsId> = fresh.iter().take(RESTLESS_NAMED).map(|row| row.cs).collect();
+        let names: BTreeMap<CsId, String> =
+            reader.cs_by_id(&ids)?.into_iter().map(|row| (row.id, row.name)).collect();
+        let mut lines = Vec::new();
+        for row in fresh.iter().take(RESTLESS_NAMED) {
+            let changes =
+                row.changes.iter().filter(|change| change.state == ChangeState::Pending).map(|change| {
+                    let rule =
+                        runtime.rules.rule(change.rule).map_or("deprovisioning", |rule| rule.name.as_str());
+                    format!("`{}` by rule `{rule}`", runtime.names.name(change.attribute))
+                });
+            let changes: Vec<String> = changes.collect();
+            lines.push(format!("{}: {}", names.get(&row.cs).map_or("?", String::as_str), changes.join(", ")));
+        }
+        Ok(Some(ServiceError::config(
+            format!(
+                "`{}` does not come to rest: after {ROUNDS_MAX} rounds there are still changes to write that were \
+                 planned by the last confirmation: {}",
+                connector.name(),
+                lines.join("; ")
+            ),
+            "two rules probably alternate, or the directory changes what is written to it; nothing more is written \
+             in this cycle",
+        )))
     }
 
     fn has_due_exports(&self, connector: &ConnectorHandle) -> Result<bool, ServiceError> {

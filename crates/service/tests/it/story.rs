@@ -1,6 +1,6 @@
 //! Convergence, and each change written exactly once and nothing else.
 
-use onesync_service::{CycleKind, Status, Step};
+use onesync_service::{Configuration, CycleKind, Status, Step};
 
 use crate::world::{World, person};
 
@@ -95,4 +95,23 @@ async fn who_leaves_is_disabled_at_once_deleted_after_the_grace_time_and_comes_b
     assert_eq!(world.cloud_users().await, 19);
     let (_, writes) = world.step().await;
     assert_eq!(writes, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_that_never_comes_to_rest_is_named() {
+    let world = World::new(vec![person(1, "Person 1")]).await;
+    let mut files = world.service.runtime().unwrap().configuration.files.clone();
+    let rule = "name = \"See-saw\"\ndirection = \"outbound\"\nconnector = \"entra\"\nobject = \"user\"\n\
+        metaverse = \"person\"\nlink = \"join\"\nprecedence = 1\n[flow]\n\
+        city = \"IIF(ImportedValue(\\\"city\\\") = \\\"Up\\\", \\\"Down\\\", \\\"Up\\\")\"\n";
+    files.insert("rules/see-saw.toml".into(), rule.into());
+    world.service.apply(Configuration::parse(files).unwrap(), "test").await.unwrap();
+    let report = world.cycle(CycleKind::Delta).await;
+    let (_, step, message, hint) = report.failures.first().expect("a failure");
+    assert_eq!(step, Step::Export.as_str());
+    assert!(message.contains("Person 1") || message.contains("u1@"), "{message}");
+    assert!(message.contains("`city`") && message.contains("`See-saw`"), "{message}");
+    assert!(hint.is_some());
+    assert_eq!(report.status, Some(Status::Failed));
+    assert_eq!(report.exported.update, 3, "three rounds and no more");
 }
