@@ -26,6 +26,9 @@ const CHUNK_ROWS: i64 = 32_768;
 /// Row numbers looked at in one go when deletions are decided.
 const GONE_PAGE: usize = 2_000;
 
+/// Entries that could not be taken and are named in the run's report.
+const LEFT_OUT_NAMED: usize = 20;
+
 /// The watermark of the last complete import.
 pub(crate) const WATERMARK: &str = "watermark";
 /// Where an interrupted full import goes on.
@@ -47,6 +50,38 @@ pub struct ImportReport {
 struct Seen {
     chunks: BTreeMap<i64, Vec<u8>>,
     touched: std::collections::BTreeSet<i64>,
+}
+
+/// Entries that could not be taken: all are counted, the first are named to people.
+#[derive(Default)]
+struct LeftOut {
+    named: Vec<String>,
+    count: usize,
+}
+
+impl LeftOut {
+    fn note(&mut self, connector: &str, errors: &[ConnectorError]) {
+        for error in errors {
+            tracing::debug!(connector, code = error.code, "an entry could not be read: {error}");
+            let hint = error.hint.as_deref().map_or_else(String::new, |hint| format!("; {hint}"));
+            self.name(format!("left out: {error}{hint}"));
+        }
+    }
+
+    fn name(&mut self, text: String) {
+        self.count += 1;
+        if self.named.len() < LEFT_OUT_NAMED {
+            self.named.push(text);
+        }
+    }
+
+    fn into_remarks(mut self) -> Vec<String> {
+        let more = self.count - self.named.len();
+        if more > 0 {
+            self.named.push(format!("and {more} more that were left out"));
+        }
+        self.named
+    }
 }
 
 impl Seen {
@@ -189,10 +224,12 @@ impl Service {
         let source = std::sync::Arc::clone(&connector.connector);
         let task = tokio::spawn(async move { source.import(request, sender).await });
         let mut stager = Stager::new(connector.id, full);
+        let mut left_out = LeftOut::default();
         let mut failure = None;
         while let Some(page) = pages.recv().await {
             let staged = tokio::task::block_in_place(|| {
-                self.stage(runtime, connector, run, &mut stager, &mut seen, full, page)
+                left_out.note(connector.name(), &page.errors);
+                self.stage(runtime, connector, run, &mut stager, &mut seen, full, page, &mut left_out)
             });
             if let Err(error) = staged {
                 failure = Some(error);
@@ -209,8 +246,9 @@ impl Service {
         if let Some(error) = failure {
             return Err(error);
         }
-        let end: ImportEnd =
+        let mut end: ImportEnd =
             end.map_err(|error: ConnectorError| ServiceError::connector(connector.name(), error))?;
+        end.remarks.extend(left_out.into_remarks());
         self.finish_import(runtime, connector, run, stager, seen, full, end)
     }
 
@@ -224,22 +262,18 @@ impl Service {
         seen: &mut Seen,
         full: bool,
         page: ImportPage,
+        left_out: &mut LeftOut,
     ) -> Result<(), ServiceError> {
-        for error in &page.errors {
-            stager.counters.errors += 1;
-            tracing::warn!(
-                connector = connector.name(),
-                code = error.code,
-                "an entry could not be read: {error}"
-            );
-        }
+        stager.counters.errors += page.errors.len() as u64;
         let reader = self.store().reader()?;
         let ctx = self.context(runtime, run.id);
         let mut staged = stager.page(&ctx, &*reader, page.entries)?;
         drop(reader);
         for anchor in &staged.unknown {
             stager.counters.errors += 1;
-            tracing::warn!(connector = connector.name(), %anchor, "a change of an unknown object was left out: the next full import reads it");
+            left_out.name(format!(
+                "a change of the unknown object {anchor} was left out: the next full import reads it"
+            ));
         }
         if full {
             for id in &staged.seen {

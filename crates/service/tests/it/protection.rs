@@ -96,3 +96,21 @@ async fn staging_is_left_with_the_hash_of_the_plan_only() {
     world.service.staging_off(&runtime, cloud, &plan.hash).unwrap();
     assert!(!world.service.is_staging(cloud).unwrap());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_that_cannot_be_read_is_named_and_nobody_is_deleted() {
+    let world = World::new((1..=20).map(|n| person(n, &format!("Person {n}"))).collect()).await;
+    let text = std::fs::read_to_string(world.ldif()).unwrap();
+    std::fs::write(world.ldif(), text.replace("objectGUID: guid-00000000007\n", "objectGUID:: %%%\n"))
+        .unwrap();
+    let report = world.cycle(onesync_service::CycleKind::Delta).await;
+    let import = report.steps.iter().find(|step| step.connector == "directory").unwrap();
+    assert_eq!((import.counters.errors, import.counters.delete), (1, 0), "{import:?}");
+    assert!(
+        import.remarks.iter().any(|remark| remark.contains("directory.ldif:")),
+        "file and line: {:?}",
+        import.remarks
+    );
+    assert_eq!(report.status, Some(Status::ObjectErrors));
+    assert_eq!(world.cloud_users().await, 20);
+}
