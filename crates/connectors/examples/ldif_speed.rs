@@ -55,6 +55,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let request = ImportRequest {
         mode: ImportMode::Full { resume: None },
         selection: selection(),
+        known: None,
         page_size: PAGE_SIZE,
     };
     let start = Instant::now();

@@ -6,6 +6,7 @@
 
 pub mod ad;
 pub mod ad_schema;
+pub mod certificate;
 pub mod contract;
 mod files;
 pub mod graph;

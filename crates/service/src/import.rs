@@ -31,6 +31,8 @@ const LEFT_OUT_NAMED: usize = 20;
 
 /// The watermark of the last complete import.
 pub(crate) const WATERMARK: &str = "watermark";
+/// The watermark of the last complete import after an incomplete one: no delta starts from it, but it is known.
+const KNOWN: &str = "known-watermark";
 /// Where an interrupted full import goes on.
 const RESUME: &str = "full-import/resume";
 /// The bitmap of objects that a full import has seen.
@@ -166,7 +168,22 @@ impl Service {
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<RunReport, ServiceError> {
         let resume = self.store().reader()?.state(connector.id, RESUME)?.map(Watermark);
-        self.import_mode(runtime, connector, Step::FullImport, ImportMode::Full { resume }, progress).await
+        let resumed = resume.is_some();
+        let mode = ImportMode::Full { resume };
+        match self.import_mode(runtime, connector, Step::FullImport, mode, progress).await {
+            Err(ServiceError::Connector { source, .. })
+                if resumed && source.class == ErrorClass::Watermark =>
+            {
+                tracing::warn!(connector = connector.name(), reason = %source, "the interrupted full import cannot go on and starts again");
+                let mut seen = Seen::default();
+                seen.load(&*self.store().reader()?, connector.id)?;
+                let states = self.full_import_states(connector, &seen);
+                self.store().apply(self.epoch(), &Changes { states, ..Changes::default() })?;
+                let mode = ImportMode::Full { resume: None };
+                self.import_mode(runtime, connector, Step::FullImport, mode, progress).await
+            }
+            other => other,
+        }
     }
 
     async fn import_mode(
@@ -220,7 +237,9 @@ impl Service {
             seen.load(&*self.store().reader()?, connector.id)?;
         }
         let (sender, mut pages) = mpsc::channel::<ImportPage>(PAGES_IN_FLIGHT);
-        let request = ImportRequest { mode, selection: connector.selection.clone(), page_size: PAGE_SIZE };
+        let known = self.known_watermark(connector)?;
+        let request =
+            ImportRequest { mode, selection: connector.selection.clone(), known, page_size: PAGE_SIZE };
         let source = std::sync::Arc::clone(&connector.connector);
         let task = tokio::spawn(async move { source.import(request, sender).await });
         let mut stager = Stager::new(connector.id, full);
@@ -334,6 +353,9 @@ impl Service {
             states.push((connector.id, WATERMARK.to_owned(), end.watermark.map(|watermark| watermark.0)));
         } else if full {
             // A delta after an incomplete full import would hide what is missing.
+            // What was known before stays: a loss of rights must be seen by the next import, too.
+            let known = self.known_watermark(connector)?.or(end.watermark);
+            states.push((connector.id, KNOWN.to_owned(), known.map(|watermark| watermark.0)));
             states.push((connector.id, WATERMARK.to_owned(), None));
         }
         self.store().apply(self.epoch(), &Changes { states, run: run.id, ..Changes::default() })?;
@@ -341,6 +363,17 @@ impl Service {
             self.overdue_exports(runtime, connector, run.id)?;
         }
         Ok(ImportReport { counters: stager.counters, remarks })
+    }
+
+    /// The watermark of the last complete import, or what an incomplete one knew after it.
+    pub(crate) fn known_watermark(
+        &self,
+        connector: &ConnectorHandle,
+    ) -> Result<Option<Watermark>, ServiceError> {
+        let reader = self.store().reader()?;
+        let last = reader.state(connector.id, WATERMARK)?;
+        let known = if last.is_some() { last } else { reader.state(connector.id, KNOWN)? };
+        Ok(known.map(Watermark))
     }
 
     fn full_import_states(

@@ -13,9 +13,11 @@ use super::server::{Server, check};
 use super::settings::AdSettings;
 use super::watermark::Mark;
 use super::{delta, full, probe};
+use crate::certificate::{expiries_in, not_after};
 use crate::{
-    Anchor, Capabilities, Connector, ConnectorError, CreateKey, DiscoveredSchema, ErrorClass, ExportBatch,
-    ExportResult, ImportEnd, ImportMode, ImportPage, ImportRequest, Marker, TestReport, ad_schema,
+    Anchor, Capabilities, Connector, ConnectorError, CreateKey, DiscoveredSchema, ErrorClass, Expiry,
+    ExportBatch, ExportResult, ImportEnd, ImportMode, ImportPage, ImportRequest, Marker, TestReport,
+    ad_schema,
 };
 
 /// A connector to one domain of Active Directory. It only reads.
@@ -23,7 +25,7 @@ use crate::{
 pub struct AdConnector {
     settings: AdSettings,
     secrets: BTreeMap<String, SecretString>,
-    /// The last watermark seen. A full import is given none, but must find containers that were renamed.
+    /// The last watermark seen, for the test: it must find containers that were renamed.
     known: Mutex<Option<Mark>>,
 }
 
@@ -85,6 +87,10 @@ impl Connector for AdConnector {
         request: ImportRequest,
         pages: mpsc::Sender<ImportPage>,
     ) -> Result<ImportEnd, ConnectorError> {
+        let given = request.known.as_ref().and_then(|mark| Mark::read(mark).ok());
+        if let Some(mark) = given {
+            self.remember(mark);
+        }
         let end = match &request.mode {
             ImportMode::Full { .. } => {
                 let known = self.known();
@@ -120,6 +126,18 @@ impl Connector for AdConnector {
 
     async fn set_marker(&self, _marker: &Marker) -> Result<(), ConnectorError> {
         Err(read_only())
+    }
+
+    async fn expiries(&self) -> Result<Vec<Expiry>, ConnectorError> {
+        let mut server = Server::open(&self.settings, &self.secrets, None).await?;
+        let address = server.address.clone();
+        let of_server = server.main().await?.certificate().and_then(not_after);
+        let mut all: Vec<Expiry> = of_server
+            .map(|at| Expiry { what: format!("certificate of `{address}`"), at })
+            .into_iter()
+            .collect();
+        all.extend(self.settings.ca_file.iter().flat_map(|path| expiries_in(path)));
+        Ok(all)
     }
 }
 

@@ -11,6 +11,9 @@ pub struct ImportRequest {
     pub mode: ImportMode,
     /// Which object types and attributes.
     pub selection: Selection,
+    /// The watermark of the last complete import, also where a full import is asked for: what was found once by name
+    /// (containers) is found again by it.
+    pub known: Option<Watermark>,
     /// Most entries in one page (link values count as a tenth of an entry).
     pub page_size: usize,
 }

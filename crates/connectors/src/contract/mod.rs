@@ -17,7 +17,7 @@ mod export;
 mod import;
 
 use async_trait::async_trait;
-use onesync_model::{AttrId, AttributeType, TypeId};
+use onesync_model::{AttrId, AttributeType, Time, TypeId};
 use tokio::sync::mpsc;
 
 pub use error::{ConnectorError, ErrorClass};
@@ -75,6 +75,30 @@ pub trait Connector: Send + Sync {
     async fn export_obstacle(&self) -> Result<Option<String>, ConnectorError> {
         Ok(None)
     }
+
+    /// What this connector depends on and when it ends: secrets, certificates, authorities, as far as it can be read.
+    async fn expiries(&self) -> Result<Vec<Expiry>, ConnectorError> {
+        Ok(Vec::new())
+    }
+
+    /// Tells which objects, by object type and distinguished name, the settings select, without asking the directory.
+    /// `known` is the watermark of the last complete import. `None` where the settings select nothing by name.
+    fn selector(&self, known: Option<&Watermark>) -> Option<Selector> {
+        let _ = known;
+        None
+    }
+}
+
+/// Whether an object of this type and distinguished name is selected.
+pub type Selector = Box<dyn Fn(&str, &str) -> bool + Send + Sync>;
+
+/// The end of something that a connector depends on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expiry {
+    /// What ends, as people know it: `certificate of dc1.contoso.com:636`.
+    pub what: String,
+    /// When it ends.
+    pub at: Time,
 }
 
 /// What a connector can do.

@@ -12,6 +12,7 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::json;
 
+use crate::certificate::not_after;
 use crate::{ConnectorError, ErrorClass};
 
 /// How long an assertion is valid: it is used at once.
@@ -88,39 +89,6 @@ fn unusable(message: String) -> ConnectorError {
         .hint("store certificate and unencrypted RSA key in PEM with `secret set`")
 }
 
-/// The end of validity in a DER certificate: `Certificate { tbs { [0]?, serial, algorithm, issuer, validity`.
-fn not_after(der: &[u8]) -> Option<Time> {
-    let (_, certificate, _) = element(der)?;
-    let (_, tbs, _) = element(certificate)?;
-    let (tag, _, after_version) = element(tbs)?;
-    let mut rest = if tag == 0xa0 { after_version } else { tbs };
-    for _ in 0..3 {
-        (_, _, rest) = element(rest)?;
-    }
-    let (_, validity, _) = element(rest)?;
-    let (_, _, after_start) = element(validity)?;
-    let (tag, end, _) = element(after_start)?;
-    let text = str::from_utf8(end).ok()?;
-    // UTCTime has two digits of the year: 50 to 99 are of the last century (RFC 5280 4.1.2.5.1).
-    let century = if text < "50" { "20" } else { "19" };
-    Time::parse_generalized(&if tag == 0x17 { format!("{century}{text}") } else { text.to_owned() })
-}
-
-/// One DER element: tag, content, what follows.
-fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (&tag, rest) = der.split_first()?;
-    let (&first, mut rest) = rest.split_first()?;
-    let length = if first < 0x80 {
-        usize::from(first)
-    } else {
-        let (bytes, after) = rest.split_at_checked(usize::from(first & 0x7f))?;
-        rest = after;
-        (bytes.len() <= 4).then(|| bytes.iter().fold(0, |n, b| n << 8 | usize::from(*b)))?
-    };
-    let (content, after) = rest.split_at_checked(length)?;
-    Some((tag, content, after))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,14 +103,5 @@ mod tests {
     #[test]
     fn nonsense_is_no_certificate() {
         assert!(SigningCertificate::from_pem("x", "y").is_err());
-        for der in [
-            &b""[..],
-            b"\x30",
-            b"\x30\x82\xff",
-            b"\x30\x03\x30\x01\x02",
-            b"\x30\x88\xff\xff\xff\xff\xff\xff\xff\xff",
-        ] {
-            assert_eq!(not_after(der), None);
-        }
     }
 }

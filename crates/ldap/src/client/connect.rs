@@ -7,7 +7,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
-use super::connection::{Client, Io};
+use super::connection::Client;
 use super::options::{ConnectOptions, TlsMode};
 use super::tls::encrypt;
 use crate::error::{LdapError, TlsProblem};
@@ -31,15 +31,15 @@ impl Client {
 
 async fn connect(options: &ConnectOptions) -> Result<Client, LdapError> {
     let mut stream = open(options).await?;
-    let io: Box<dyn Io> = match options.tls {
-        TlsMode::None => Box::new(stream),
-        TlsMode::Ldaps => Box::new(encrypt(options, stream).await?),
-        TlsMode::StartTls => {
-            start_tls(options, &mut stream).await?;
-            Box::new(encrypt(options, stream).await?)
-        }
-    };
-    Ok(Client::from_parts(io, Arc::from(options.server()), options))
+    let server = Arc::from(options.server());
+    match options.tls {
+        TlsMode::None => return Ok(Client::from_parts(Box::new(stream), server, options)),
+        TlsMode::Ldaps => {}
+        TlsMode::StartTls => start_tls(options, &mut stream).await?,
+    }
+    let stream = encrypt(options, stream).await?;
+    let shown = stream.get_ref().1.peer_certificates().and_then(|all| Some(all.first()?.to_vec()));
+    Ok(Client::from_parts(Box::new(stream), server, options).with_certificate(shown))
 }
 
 async fn open(options: &ConnectOptions) -> Result<TcpStream, LdapError> {

@@ -41,6 +41,8 @@ pub struct Client {
     abandoned: VecDeque<i32>,
     /// Set when the two sides may no longer agree on where a message begins.
     broken: bool,
+    /// The certificate that the server showed, in DER.
+    certificate: Option<Vec<u8>>,
 }
 
 impl fmt::Debug for Client {
@@ -61,7 +63,18 @@ impl Client {
             in_flight: None,
             abandoned: VecDeque::new(),
             broken: false,
+            certificate: None,
         }
+    }
+
+    pub(super) fn with_certificate(self, certificate: Option<Vec<u8>>) -> Self {
+        Self { certificate, ..self }
+    }
+
+    /// The certificate that the server showed, in DER; `None` on an unencrypted connection.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&[u8]> {
+        self.certificate.as_deref()
     }
 
     /// Uses a stream that is open already, such as one within this process. It counts as unencrypted

@@ -92,7 +92,7 @@ async fn resume(connector: &dyn Connector, driver: &dyn DirectoryDriver) -> Resu
 /// A connector stops when nobody listens, and then proves nothing.
 async fn dropped_receiver(connector: &dyn Connector, driver: &dyn DirectoryDriver) -> Result<(), String> {
     let selection = driver.shape().selection;
-    let request = ImportRequest { mode: FULL, selection, page_size: 1 };
+    let request = ImportRequest { mode: FULL, selection, known: None, page_size: 1 };
     let (sender, mut receiver) = mpsc::channel(1);
     let receive = async {
         let first = receiver.recv().await;

@@ -103,7 +103,7 @@ pub async fn collect(
     mode: ImportMode,
     page_size: usize,
 ) -> (Vec<ImportPage>, Result<ImportEnd, ConnectorError>) {
-    let request = ImportRequest { mode, selection: shape.selection.clone(), page_size };
+    let request = ImportRequest { mode, selection: shape.selection.clone(), known: None, page_size };
     let (sender, mut receiver) = mpsc::channel(PAGES_IN_FLIGHT);
     let receive = async {
         let mut pages = Vec::new();

@@ -216,7 +216,12 @@ impl Lab {
         connector: &AdConnector,
         mode: ImportMode,
     ) -> (Vec<ImportPage>, Result<ImportEnd, ConnectorError>) {
-        let request = ImportRequest { mode, selection: self.selection.clone(), page_size: 100 };
+        let request = ImportRequest {
+            mode,
+            selection: self.selection.clone(),
+            known: self.watermark.clone(),
+            page_size: 100,
+        };
         let (sender, mut receiver) = mpsc::channel(1);
         let receive = async {
             let mut pages = Vec::new();
@@ -227,6 +232,11 @@ impl Lab {
         };
         let (end, pages) = tokio::join!(connector.import(request, sender), receive);
         (pages, end)
+    }
+
+    /// Forgets the last watermark, as an installation does that never made an import.
+    pub fn forget(&mut self) {
+        self.watermark = None;
     }
 
     pub fn watermark(&self) -> Watermark {

@@ -188,10 +188,17 @@ async fn a_renamed_container_stays_selected_and_is_reported() {
     lab.add(&lab.dn("OU=new,OU=people"), "organizationalUnit", &[]).await;
     lab.user("CN=u2,OU=new,OU=people", &[]).await;
     assert_eq!(lab.delta(&reader).await.0, ["add CN=u2"], "new containers below are read, too");
-    // the connector knows it still when a full import is made without a watermark
     lab.delta_equals_full(&reader).await;
 
+    // a new process finds it by the watermark, also for a full import
+    lab.rename(&lab.dn("OU=people"), "OU=folk", None).await;
+    let fresh = connector(own.clone());
+    let end = lab.full(&fresh).await;
+    assert!(end.remarks.iter().any(|r| r.contains("OU=folk") && r.contains("stays selected")), "{end:?}");
+    assert_eq!(lab.objects()["CN=u1"].dn, lab.dn("CN=u1,OU=folk"));
+
     let forgetful = connector(own);
+    lab.forget();
     let (_, end) = lab.import(&forgetful, onesync_connectors::ImportMode::Full { resume: None }).await;
     let error = end.unwrap_err();
     assert_eq!(error.code, "AD-NO-SUCH-CONTAINER");

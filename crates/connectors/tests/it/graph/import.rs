@@ -205,6 +205,7 @@ async fn a_stopped_receiver_stops_the_import() {
     let request = onesync_connectors::ImportRequest {
         mode: ImportMode::Full { resume: None },
         selection: lab.selection().await,
+        known: None,
         page_size: 1,
     };
     let (sender, receiver) = tokio::sync::mpsc::channel(1);

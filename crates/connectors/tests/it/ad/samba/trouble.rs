@@ -228,6 +228,19 @@ async fn starttls_and_preferred_servers() {
     assert!(find(&report, "encryption").message.contains("is encrypted"));
 }
 
+#[tokio::test]
+async fn the_ends_of_certificate_and_authority_can_be_read() {
+    if !super::super::lab::has_peer("expiries") {
+        return;
+    }
+    let ends = connector(settings("")).expiries().await.unwrap();
+    let what: Vec<&str> = ends.iter().map(|end| end.what.as_str()).collect();
+    let own = format!("certificate of `{}:636`", variable("AD_IP"));
+    let authority = format!("certificate 1 of `{}`", variable("AD_CA_FILE"));
+    assert_eq!(what, [own.as_str(), authority.as_str()]);
+    assert!(ends.iter().all(|end| end.at.to_string().as_str() > "2030"), "made for ten years: {ends:?}");
+}
+
 fn find<'r>(report: &'r TestReport, subject: &str) -> &'r onesync_connectors::Finding {
     report
         .findings
