@@ -21,7 +21,7 @@ impl<'a> Facts<'a> {
         if row.flags.has(CsFlags::GONE) || row.flags.has(CsFlags::PROVISIONED) {
             return facts;
         }
-        let source = CsSource { row, dn, parameters: ctx.rules.parameters(row.connector) };
+        let source = CsSource::new(row, dn, ctx.rules.parameters(row.connector));
         for rule in ctx.rules.inbound(row.connector, row.object_type) {
             match rule.scope.holds(&source) {
                 Ok(true) => facts.rules.push(rule),

@@ -1,9 +1,10 @@
 //! Rows as others see them: the join keys they have, and what expressions can ask of them.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use onesync_expr::Source;
-use onesync_model::{AttrId, ValuesRef, join_key};
+use onesync_model::{AttrId, ValuesRef, domain_fqdn, domain_part, join_key};
 
 use crate::batch::Context;
 use crate::state::{CsRow, MvRow};
@@ -37,9 +38,27 @@ pub(crate) fn mv_keys(ctx: &Context<'_>, row: &MvRow) -> BTreeSet<i64> {
 
 /// A connector-space object as expressions see it.
 pub(crate) struct CsSource<'a> {
-    pub(crate) row: &'a CsRow,
-    pub(crate) dn: &'a str,
-    pub(crate) parameters: &'a BTreeMap<String, String>,
+    row: &'a CsRow,
+    dn: &'a str,
+    parameters: &'a BTreeMap<String, String>,
+    /// The DNS name of the domain it lies in, once a rule asked for it.
+    domain: OnceCell<String>,
+}
+
+impl<'a> CsSource<'a> {
+    pub(crate) fn new(row: &'a CsRow, dn: &'a str, parameters: &'a BTreeMap<String, String>) -> Self {
+        Self { row, dn, parameters, domain: OnceCell::new() }
+    }
+
+    /// What the configuration leaves empty about the domain is read off the object's name: right for every domain of
+    /// a forest.
+    fn derived(&self, name: &str) -> Option<&str> {
+        match name {
+            "Domain.FQDN" => Some(self.domain.get_or_init(|| domain_fqdn(self.dn))),
+            "Domain.LDAP" => Some(domain_part(self.dn)),
+            _ => None,
+        }
+    }
 }
 
 impl Source for CsSource<'_> {
@@ -60,7 +79,8 @@ impl Source for CsSource<'_> {
     }
 
     fn parameter(&self, name: &str) -> Option<&str> {
-        self.parameters.get(name).map(String::as_str)
+        let set = self.parameters.get(name).map(String::as_str)?;
+        if set.is_empty() { self.derived(name).or(Some(set)) } else { Some(set) }
     }
 }
 

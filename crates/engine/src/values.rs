@@ -43,7 +43,7 @@ pub(crate) fn compute(
 ) -> Computed {
     let sources: Vec<CsSource<'_>> = contributors
         .iter()
-        .map(|c| CsSource { row: c.row, dn: c.dn, parameters: ctx.rules.parameters(c.row.connector) })
+        .map(|c| CsSource::new(c.row, c.dn, ctx.rules.parameters(c.row.connector)))
         .collect();
     let rules: Vec<&[&Rule]> = contributors.iter().map(|c| c.rules.as_slice()).collect();
     let candidates = collect(&rules);

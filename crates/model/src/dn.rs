@@ -151,6 +151,35 @@ fn rdn(text: &str) -> Result<Rdn, &'static str> {
     }
 }
 
+/// The domain that a name lies in: its `DC=` components, e.g. `DC=contoso,DC=com`; empty where it has none.
+#[must_use]
+pub fn domain_part(dn: &str) -> &str {
+    let is_dc = |text: &str| text.trim_start().get(..3).is_some_and(|head| head.eq_ignore_ascii_case("dc="));
+    let mut start = dn.len();
+    loop {
+        let before = dn.get(..start).unwrap_or_default();
+        let head = before.strip_suffix(',').unwrap_or(before);
+        // A comma behind a backslash belongs to a value.
+        let comma = head.rfind(',').filter(|&at| !head.get(..at).unwrap_or_default().ends_with('\\'));
+        let from = comma.map_or(0, |at| at + 1);
+        if !is_dc(head.get(from..).unwrap_or_default()) {
+            return dn.get(start..).unwrap_or_default().trim_start();
+        }
+        start = from;
+        if start == 0 {
+            return dn;
+        }
+    }
+}
+
+/// The DNS name of the domain that a name lies in, e.g. `contoso.com`; empty where it has no `DC=` components.
+#[must_use]
+pub fn domain_fqdn(dn: &str) -> String {
+    let labels = domain_part(dn).split(',').filter_map(|rdn| rdn.split_once('='));
+    let labels: Vec<&str> = labels.map(|(_, label)| label.trim()).collect();
+    labels.join(".")
+}
+
 /// The form in which RDNs are compared: attribute names and values in lower case, escapes resolved and written
 /// one way, spaces around `=` and `+` dropped, the parts of a multi-valued RDN in order.
 #[must_use]
@@ -234,6 +263,20 @@ mod tests {
 
     fn same(a: &str, b: &str) -> bool {
         Dn::parse(a).unwrap().normalised() == Dn::parse(b).unwrap().normalised()
+    }
+
+    #[test]
+    fn the_domain_is_what_the_name_ends_with() {
+        for (dn, part, fqdn) in [
+            ("CN=Ann,OU=Sales,DC=contoso,DC=com", "DC=contoso,DC=com", "contoso.com"),
+            ("cn=a, ou=b, dc=emea, dc=contoso, dc=test", "dc=emea, dc=contoso, dc=test", "emea.contoso.test"),
+            ("CN=a\\,DC=x,DC=contoso,DC=com", "DC=contoso,DC=com", "contoso.com"),
+            ("DC=com", "DC=com", "com"),
+            ("cn=admin,o=example", "", ""),
+            ("", "", ""),
+        ] {
+            assert_eq!((domain_part(dn), domain_fqdn(dn).as_str()), (part, fqdn), "{dn}");
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ mod time;
 mod value;
 
 pub use change::{Anchor, Entry, EntryChange, EntryFlags, LinkChunk, LinkMode, LinkTarget, Operation};
-pub use dn::{Dn, DnError, Rdn, normalise_rdn};
+pub use dn::{Dn, DnError, Rdn, domain_fqdn, domain_part, normalise_rdn};
 pub use hash::{Hash128, hash64, hash128};
 pub use ids::{AttrId, ConnectorId, ContainerId, CsId, MvGuid, MvId, RuleId, RunId, TypeId};
 pub use image::{Bag, Image, ImageError, ImageRef, ValueIter, ValuesRef};

@@ -45,3 +45,18 @@ async fn newcomers_with_one_join_key_are_all_refused_until_one_of_them_goes() {
     assert_eq!(writes, ["POST /v1.0/users"]);
     assert_eq!(world.errors(), []);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_without_a_sign_in_name_gets_one_in_the_domain_it_lies_in() {
+    let mut world = World::staging((1..=3).map(|n| person(n, &format!("Person {n}"))).collect()).await;
+    let text = std::fs::read_to_string(world.ldif()).unwrap();
+    let without = text.replace("userPrincipalName: u3@contoso.com\n", "");
+    assert_ne!(text, without);
+    std::fs::write(world.ldif(), without).unwrap();
+    world.go_live().await;
+    assert_eq!(world.errors(), []);
+    let runtime = world.service.runtime().unwrap();
+    let cloud = runtime.connector("entra").unwrap();
+    let found = world.service.search_cs(&runtime, cloud, "u3@contoso.com", 10).unwrap();
+    assert_eq!(found.len(), 1, "no domain is configured: it is read off the name");
+}
