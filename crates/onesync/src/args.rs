@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use onesync_service::Step;
 
 /// Keeps directories in step: reads identities, joins them under rules, writes what changed.
 #[derive(Debug, Parser)]
-#[command(version, about, propagate_version = true)]
+#[command(version, about)]
 pub struct Args {
     /// Folder of the installation: database, key set
     #[arg(long, global = true, env = "ONESYNC_HOME")]
@@ -47,13 +48,14 @@ pub enum Command {
         /// Connector
         connector: String,
         /// full-import, delta-import, full-sync, delta-sync or export
-        step: String,
+        #[arg(value_parser = step)]
+        step: Step,
     },
     /// Run a cycle now: import, sync, export, confirm
     Cycle {
-        /// initial (everything) or delta (what changed)
-        #[arg(default_value = "delta")]
-        kind: String,
+        /// Everything, or what changed
+        #[arg(value_enum, default_value_t = CycleKind::Delta)]
+        kind: CycleKind,
     },
     /// Whether exports are on
     #[command(subcommand)]
@@ -97,6 +99,31 @@ pub enum Command {
     Status,
     /// Evaluate an expression over attributes given as JSON
     Eval(EvalArgs),
+}
+
+/// How a cycle begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CycleKind {
+    /// Full imports and full syncs
+    Initial,
+    /// What changed
+    Delta,
+}
+
+impl From<CycleKind> for onesync_service::CycleKind {
+    fn from(kind: CycleKind) -> Self {
+        match kind {
+            CycleKind::Initial => Self::Initial,
+            CycleKind::Delta => Self::Delta,
+        }
+    }
+}
+
+fn step(text: &str) -> Result<Step, String> {
+    Step::parse(text).ok_or_else(|| {
+        let known: Vec<&str> = Step::ALL.iter().map(|step| step.as_str()).collect();
+        format!("write one of {}", known.join(", "))
+    })
 }
 
 /// Options of `demo`.
@@ -297,4 +324,14 @@ pub struct EvalArgs {
     /// inbound or outbound
     #[arg(long, default_value = "inbound")]
     pub kind: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn no_argument_contradicts_another() {
+        super::Args::command().debug_assert();
+    }
 }

@@ -35,10 +35,6 @@ pub async fn run(service: Service, command: Command, out: &Output) -> anyhow::Re
         Command::Secret(command) => secret(&service, &command, out),
         Command::Connector(command) => connector(&service, command, out).await,
         Command::Run { connector, step } => {
-            let step = Step::parse(&step).with_context(|| {
-                let known: Vec<&str> = Step::ALL.iter().map(|step| step.as_str()).collect();
-                format!("`{step}` is no step: write one of {}", known.join(", "))
-            })?;
             let report = service.run_step(&connector, step, &|progress| out.progress(progress)).await?;
             if out.is_json() {
                 out.json(&report)?;
@@ -46,12 +42,7 @@ pub async fn run(service: Service, command: Command, out: &Output) -> anyhow::Re
             Ok(report.status)
         }
         Command::Cycle { kind } => {
-            let kind = match kind.as_str() {
-                "initial" => CycleKind::Initial,
-                "delta" => CycleKind::Delta,
-                other => bail!("`{other}` is no kind of cycle: write initial or delta"),
-            };
-            let report = service.cycle(kind, &|progress| out.progress(progress)).await?;
+            let report = service.cycle(kind.into(), &|progress| out.progress(progress)).await?;
             cycle_report(&report, out)
         }
         Command::Staging(command) => staging(&service, command, out),
