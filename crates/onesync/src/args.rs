@@ -187,6 +187,9 @@ pub struct InitArgs {
 pub struct ApplyArgs {
     /// Folder of the configuration
     pub folder: PathBuf,
+    /// Do not show what would become of objects first (a full sync over a copy of the database)
+    #[arg(long)]
+    pub no_plan: bool,
 }
 
 /// Secrets.

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser as _;
-use onesync_service::{Home, Service, ServiceError, Status, SystemClock};
+use onesync_service::{Configuration, Home, Service, ServiceError, Status, SystemClock, read_folder};
 
 use args::{Args, Command};
 use output::Output;
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
                 Some(error) => (error.status(), error.hint().map(str::to_owned)),
                 None => (Status::Failed, None),
             };
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", told(&error));
             if let Some(hint) = hint {
                 eprintln!("hint: {hint}");
             }
@@ -45,34 +45,78 @@ fn main() -> ExitCode {
     }
 }
 
+/// An error with its causes; what an outer message says already is not said again.
+fn told(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.contains(&cause) {
+            continue;
+        }
+        if !text.is_empty() {
+            text.push_str(": ");
+        }
+        text.push_str(&cause);
+    }
+    text
+}
+
 async fn run(args: Args) -> anyhow::Result<Status> {
     let out = Output::new(args.format);
     let home = Home::new(args.home.clone().unwrap_or_else(default_home));
     match args.command {
         Command::Demo(options) => demo::run(&options, &out).await,
-        Command::Eval(options) => commands::eval(&options, &out),
+        Command::Eval(options) => commands::eval(&options),
         Command::Config(args::ConfigCommand::Init(options)) => commands::config_init(&options),
         Command::Config(args::ConfigCommand::Apply(options)) => {
             if !home.exists() {
-                home.create(&SystemClock)?;
-                eprintln!("made a new installation in {}", home.folder().display());
+                // A configuration with mistakes makes no installation.
+                check_without_home(&home, &options.folder, None).await?;
+                create(&home)?;
             }
-            let service = open(home).await?;
-            commands::config_apply(&service, &options).await
+            commands::config_apply(&open(home).await?, &options, &out).await
         }
         Command::Config(args::ConfigCommand::Check { folder }) if !home.exists() => {
-            let place = tempfile::tempdir()?;
-            let home = Home::new(place.path().join("check"));
-            home.create(&SystemClock)?;
-            let service = open(home).await?;
-            commands::config_check(&service, &folder).await
+            check_without_home(&home, &folder, Some(&out)).await
         }
-        Command::Secret(ref command @ args::SecretCommand::Set { .. }) if !home.exists() => {
-            home.create(&SystemClock)?;
-            eprintln!("made a new installation in {}", home.folder().display());
-            commands::secret(&open(home).await?, command, &out)
+        Command::Secret(args::SecretCommand::Set { name, file }) if !home.exists() => {
+            // Nothing is made for a secret that is not one.
+            let value = commands::read_secret(file.as_deref())?;
+            create(&home)?;
+            open(home).await?.set_secret(&name, &value)?;
+            eprintln!("secret `{name}` is set");
+            Ok(Status::Done)
         }
         command => commands::run(open(home).await?, command, &out).await,
+    }
+}
+
+fn create(home: &Home) -> anyhow::Result<()> {
+    home.create(&SystemClock)?;
+    eprintln!("made a new installation in {}", home.folder().display());
+    Ok(())
+}
+
+/// Checks a configuration where there is no installation yet; with an output, as `config check` does.
+async fn check_without_home(
+    home: &Home,
+    folder: &std::path::Path,
+    out: Option<&Output>,
+) -> anyhow::Result<Status> {
+    let place = tempfile::tempdir()?;
+    let scratch = Home::new(place.path().join("check"));
+    scratch.create(&SystemClock)?;
+    let service = Service::open_from(scratch, home.folder().to_owned(), Arc::new(SystemClock), 1).await?;
+    match out {
+        Some(out) => commands::config_check(&service, folder, out).await,
+        None => {
+            let check = service.check(Configuration::parse(read_folder(folder)?)?).await?;
+            if check.errors > 0 {
+                let message = check.messages.join("\n");
+                let hint = Some("correct the files; nothing was changed".to_owned());
+                return Err(ServiceError::Config { message, hint }.into());
+            }
+            Ok(Status::Done)
+        }
     }
 }
 
@@ -82,10 +126,21 @@ async fn open(home: Home) -> anyhow::Result<Service> {
 }
 
 fn default_home() -> std::path::PathBuf {
-    let root = std::env::var("USER").is_ok_and(|user| user == "root");
     Home::default_folder(
-        root,
+        onesync_service::account::is_root(),
         std::env::var_os("XDG_STATE_HOME").map(Into::into),
         std::env::var_os("HOME").map(Into::into),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context as _;
+
+    #[test]
+    fn nothing_is_said_twice() {
+        let inner: anyhow::Result<()> = Err(anyhow::anyhow!("no such file"));
+        let error = inner.context("/x: no such file").context("connector `a`").unwrap_err();
+        assert_eq!(super::told(&error), "connector `a`: /x: no such file");
+    }
 }

@@ -5,8 +5,9 @@ use std::sync::Mutex;
 
 use comfy_table::{ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
-use onesync_service::{Progress, Step};
+use onesync_service::{Progress, Step, StepCounters};
 use serde::Serialize;
+use serde_json::Value as Json;
 
 use crate::args::Format;
 
@@ -44,6 +45,13 @@ impl Output {
         }
         println!("{}", table(head, items.iter().map(row)));
         Ok(())
+    }
+
+    /// Writes a list whose rows are JSON objects: the keys are the columns.
+    pub fn rows(&self, rows: &[Json], keys: &[&str]) -> anyhow::Result<()> {
+        let head: Vec<String> = keys.iter().map(|key| key.replace('_', " ")).collect();
+        let head: Vec<&str> = head.iter().map(String::as_str).collect();
+        self.list(rows, &head, |row| keys.iter().map(|key| text(&row[*key])).collect())
     }
 
     /// Writes one JSON document.
@@ -109,9 +117,39 @@ fn words(step: Step) -> &'static str {
     }
 }
 
+/// A value as a cell of a table.
+pub fn text(value: &Json) -> String {
+    match value {
+        Json::Null => "-".to_owned(),
+        Json::Bool(true) => "yes".to_owned(),
+        Json::Bool(false) => "no".to_owned(),
+        Json::String(text) => short_time(text),
+        Json::Array(items) => items.iter().map(self::text).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    }
+}
+
+/// A time without its fractions of a second, which only programs want; any other text as it is.
+pub fn short_time(text: &str) -> String {
+    match text.split_once('.') {
+        Some((seconds, fraction))
+            if seconds.len() == "2026-01-31T00:00:00".len()
+                && seconds.as_bytes().get(10) == Some(&b'T')
+                && fraction.strip_suffix('Z').is_some_and(|f| f.bytes().all(|b| b.is_ascii_digit())) =>
+        {
+            format!("{seconds}Z")
+        }
+        _ => text.to_owned(),
+    }
+}
+
 /// The numbers of a step in a line.
 pub fn summary(report: &onesync_service::RunReport) -> String {
-    let c = &report.counters;
+    format!("{} ({:.1} s)", counted(&report.counters).join(", "), report.seconds)
+}
+
+/// The numbers of a step, each with its word.
+pub fn counted(c: &StepCounters) -> Vec<String> {
     let mut parts = Vec::new();
     let mut part = |count: u64, word: &str| {
         if count > 0 {
@@ -130,5 +168,28 @@ pub fn summary(report: &onesync_service::RunReport) -> String {
     if parts.is_empty() {
         parts.push("nothing to do".to_owned());
     }
-    format!("{} ({:.1} s)", parts.join(", "), report.seconds)
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_lose_their_fractions_and_other_text_nothing() {
+        for (given, shown) in [
+            ("2026-11-25T19:53:44.9885532Z", "2026-11-25T19:53:44Z"),
+            ("2026-11-25T19:53:44Z", "2026-11-25T19:53:44Z"),
+            ("contoso.com", "contoso.com"),
+            ("2026-11-25T19:53:44.9 or so Z", "2026-11-25T19:53:44.9 or so Z"),
+        ] {
+            assert_eq!(short_time(given), shown);
+        }
+    }
+
+    #[test]
+    fn cells_are_for_people() {
+        assert_eq!(text(&serde_json::json!(null)), "-");
+        assert_eq!(text(&serde_json::json!([true, 3, "x"])), "yes, 3, x");
+    }
 }

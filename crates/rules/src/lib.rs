@@ -46,3 +46,4 @@ pub use rule::{
 pub use scope::{Clause, Operand, Operator, Scope, ScopeError};
 pub use set::{ConnectorInfo, RuleIter, RuleSet};
 pub use stock::{Topology, stock_rules};
+pub use suggest::nearest;

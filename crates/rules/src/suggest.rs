@@ -6,7 +6,7 @@ use onesync_model::fold_case;
 const CANDIDATES_MAX: usize = 20_000;
 
 /// The candidate nearest to `word`, unless all are too far to be meant.
-pub(crate) fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     let word: Vec<char> = fold_case(word).chars().collect();
     let limit = word.len() / 3 + 1;
     candidates

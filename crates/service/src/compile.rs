@@ -17,8 +17,8 @@ use onesync_store::{ConnectorRow, RuleRow};
 
 use crate::config::{ConfigCheck, Configuration, ConnectorFile, GRACE_SECONDS, OutOfScope};
 use crate::error::ServiceError;
-use crate::kinds;
 use crate::runtime::{ConnectorHandle, Runtime};
+use crate::{kinds, mistakes};
 
 /// What compiling gave besides the runtime: rows to write when the configuration is applied.
 pub(crate) struct Compiled {
@@ -35,6 +35,8 @@ pub(crate) struct Known {
     pub(crate) connectors: Vec<ConnectorRow>,
     pub(crate) rules: Vec<RuleRow>,
     pub(crate) secrets: BTreeMap<String, secrecy::SecretString>,
+    /// Secrets that are stored and cannot be opened.
+    pub(crate) closed: Vec<String>,
 }
 
 pub(crate) async fn compile(
@@ -50,10 +52,22 @@ pub(crate) async fn compile(
     let mut parts = Vec::new();
     let mut new_connectors = Vec::new();
     let mut next_connector = known.connectors.iter().map(|row| row.id.0).max().unwrap_or(0) + 1;
+    let mut mistakes = Vec::new();
     for file in &configuration.connectors {
-        let connector = kinds::make(file, folder, &known.secrets, &mut names)?;
-        let discovered =
-            connector.schema().await.map_err(|error| ServiceError::connector(&file.name, error))?;
+        let made = match kinds::make(file, folder, &known.secrets, &mut names) {
+            Ok(connector) => match connector.schema().await {
+                Ok(discovered) => Ok((connector, discovered)),
+                Err(error) => Err(ServiceError::connector(&file.name, error)),
+            },
+            Err(error) => Err(error),
+        };
+        let (connector, discovered) = match made {
+            Ok(made) => made,
+            Err(error) => {
+                mistakes.push(error);
+                continue;
+            }
+        };
         let schema = intern_schema(&discovered, &mut names);
         let id = match known.connectors.iter().find(|row| row.name == file.name && row.kind == file.kind) {
             Some(row) => row.id,
@@ -70,6 +84,9 @@ pub(crate) async fn compile(
             }
         };
         parts.push((id, file.clone(), connector, schema));
+    }
+    if !mistakes.is_empty() {
+        return Err(mistakes::all(mistakes));
     }
     let metaverse_text = configuration.metaverse.as_deref().unwrap_or(onesync_rules::METAVERSE);
     let metaverse = onesync_rules::read_metaverse(metaverse_text, &mut names).map_err(|found| {
@@ -113,6 +130,7 @@ pub(crate) async fn compile(
         }
         check.messages.push(render(finding, &configuration.rules));
     }
+    about_files(&configuration, &known, &metaverse, &names, &mut check)?;
     let rules = compiled.rules.unwrap_or_default();
     let mut search: Vec<AttrId> =
         configuration.main.search.iter().filter_map(|name| names.find(name)).collect();
@@ -130,6 +148,49 @@ pub(crate) async fn compile(
     let policies = Policies::new(policies);
     let runtime = Runtime { version, configuration, names, rules, policies, metaverse, search, connectors };
     Ok(Compiled { runtime, check, new_rules, new_connectors, new_names })
+}
+
+/// What is worth knowing beside the rules: secrets that are not there yet, names that mean nothing, nothing to do.
+fn about_files(
+    configuration: &Configuration,
+    known: &Known,
+    metaverse: &Schema,
+    names: &Names,
+    check: &mut ConfigCheck,
+) -> Result<(), ServiceError> {
+    let mut warn = |message: String| {
+        check.warnings += 1;
+        check.messages.push(format!("warning: {message}"));
+    };
+    for file in &configuration.connectors {
+        for name in kinds::secret_names(file)? {
+            if !known.secrets.contains_key(&name) && !known.closed.contains(&name) {
+                warn(format!(
+                    "{}: the secret `{name}` is not stored yet: run `onesync secret set {name}`",
+                    file.place_of(&["settings"])
+                ));
+            }
+        }
+    }
+    if configuration.connectors.is_empty() {
+        warn("connectors/ has no file: nothing is read, nothing is written".to_owned());
+    }
+    if configuration.rules.is_empty() {
+        warn("rules/ has no file: nothing is joined, nothing flows".to_owned());
+    }
+    let text = configuration.files.get("onesync.toml").map(|bytes| String::from_utf8_lossy(bytes));
+    for name in &configuration.main.search {
+        if !names.find(name).is_some_and(|id| metaverse.attributes.contains_key(&id)) {
+            let place = mistakes::place_of("onesync.toml", text.as_deref().unwrap_or_default(), &["search"]);
+            warn(format!("{place}: the metaverse has no attribute `{name}`{}", meant(name, metaverse)));
+        }
+    }
+    Ok(())
+}
+
+fn meant(name: &str, schema: &Schema) -> String {
+    let known = schema.attributes.values().map(|def| def.name.as_str());
+    onesync_rules::nearest(name, known).map(|near| format!(": did you mean `{near}`?")).unwrap_or_default()
 }
 
 fn intern_schema(discovered: &DiscoveredSchema, names: &mut Names) -> Schema {
@@ -173,17 +234,30 @@ fn assemble(
 ) -> Result<(ConnectorHandle, ConnectorPolicy), ServiceError> {
     let capabilities = connector.capabilities();
     let roles = connector.type_roles();
-    let mut wrong = |message: String| {
+    let mut wrong = |keys: &[&str], message: String| {
         check.errors += 1;
-        check.messages.push(format!("error: connector `{}`: {message}", file.name));
+        check.messages.push(format!("error: {}: {message}", file.place_of(keys)));
     };
+    // A file of lines may get attributes that no line has yet; where the directory names them, others are mistakes.
+    if file.kind != "jsonl" {
+        for (key, list) in [("attributes", &file.attributes), ("search", &file.search)] {
+            for name in list {
+                if !names.find(name).is_some_and(|id| schema.attributes.contains_key(&id)) {
+                    wrong(&[key], format!("there is no attribute `{name}`{}", meant(name, &schema)));
+                }
+            }
+        }
+    }
     let search: Vec<AttrId> = file.search.iter().filter_map(|name| names.find(name)).collect();
     let mut types = BTreeMap::new();
     let mut limits = BTreeMap::new();
     for name in file.types.keys() {
         if !schema.types.values().any(|def| def.name.eq_ignore_ascii_case(name)) {
             let known: Vec<&str> = schema.types.values().map(|def| def.name.as_str()).collect();
-            wrong(format!("it has no object type `{name}`; it has {}", known.join(", ")));
+            wrong(
+                &["types", name],
+                format!("there is no object type `{name}`: there are {}", known.join(", ")),
+            );
         }
     }
     for (&type_id, def) in &schema.types {
@@ -204,7 +278,8 @@ fn assemble(
             Deprovision::Disconnect
         };
         let deprovision = written.deprovision(default).unwrap_or_else(|message| {
-            wrong(format!("type `{}`: {message}", def.name));
+            let key = if message.contains("duration") { "grace" } else { "deprovision" };
+            wrong(&["types", &def.name, key], message);
             default
         });
         limits.insert(type_id, written.limits());

@@ -3,7 +3,7 @@
 //! `onesync.toml`, `connectors/*.toml`, `rules/*.toml`, optionally `metaverse.toml`. Reading checks the form; whether
 //! the rules fit the connectors is checked when they are compiled. Secrets are never in these files.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use onesync_engine::{Deprovision, Limit, Limits};
@@ -12,6 +12,7 @@ use onesync_rules::RuleFile;
 use serde::Deserialize;
 
 use crate::error::ServiceError;
+use crate::mistakes::{place_of, toml_mistake};
 
 /// No configuration needs more files.
 const FILES_MAX: usize = 2_000;
@@ -64,6 +65,12 @@ pub struct MainFile {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConnectorFile {
+    /// Which file it is, for messages.
+    #[serde(skip)]
+    pub path: String,
+    /// The file as it is, for messages.
+    #[serde(skip)]
+    pub text: String,
     /// Its name.
     pub name: String,
     /// Its kind.
@@ -147,6 +154,13 @@ pub struct LimitFile {
     pub percent: u64,
     /// But always so many.
     pub at_least: u64,
+}
+
+impl ConnectorFile {
+    /// Where a key stands: file, line, column.
+    pub(crate) fn place_of(&self, keys: &[&str]) -> String {
+        place_of(&self.path, &self.text, keys)
+    }
 }
 
 impl From<LimitFile> for Limit {
@@ -291,22 +305,36 @@ impl Configuration {
                 },
                 None => out.metaverse = Some(text),
                 Some(("connectors", _)) => match toml::from_str::<ConnectorFile>(&text) {
-                    Ok(connector) => out.connectors.push(connector),
+                    Ok(connector) => {
+                        out.connectors.push(ConnectorFile { path: path.clone(), text, ..connector });
+                    }
                     Err(error) => mistakes.push(toml_mistake(path, &text, &error)),
                 },
                 Some(_) => out.rules.push(RuleFile { path: path.clone(), text }),
             }
         }
-        let (mut names, mut ranks) = (BTreeSet::new(), BTreeMap::new());
+        let (mut names, mut ranks) = (BTreeMap::new(), BTreeMap::new());
         for connector in &out.connectors {
-            if !names.insert(connector.name.to_lowercase()) {
-                mistakes.push(format!("two connectors have the name `{}`: rename one", connector.name));
+            let mut wrong = |key: &str, message: String| {
+                mistakes.push(format!("{}: {message}", connector.place_of(&[key])));
+            };
+            if let Some(other) = names.insert(connector.name.to_lowercase(), &connector.path) {
+                wrong(
+                    "name",
+                    format!("`{}` is the name of the connector in {other}, too: rename one", connector.name),
+                );
             }
-            if let Some(other) = ranks.insert(connector.rank, connector.name.clone()) {
-                mistakes.push(format!("connectors `{other}` and `{}` both have rank {}: ranks are unique, give one another number", connector.name, connector.rank));
+            if let Some(other) = ranks.insert(connector.rank, &connector.path) {
+                wrong(
+                    "rank",
+                    format!(
+                        "{} is the rank of the connector in {other}, too: ranks are unique, give one another number",
+                        connector.rank
+                    ),
+                );
             }
             if connector.name.trim().is_empty() {
-                mistakes.push("a connector has an empty name".to_owned());
+                wrong("name", "the name is empty".to_owned());
             }
         }
         if !mistakes.is_empty() {
@@ -327,14 +355,6 @@ impl Configuration {
             .iter()
             .fold(Hash128::default(), |sum, (path, bytes)| sum.plus(hash128(&[path.as_bytes(), bytes])))
     }
-}
-
-fn toml_mistake(path: &str, text: &str, error: &toml::de::Error) -> String {
-    let at = error.span().map_or(0, |span| span.start).min(text.len());
-    let before = text.get(..at).unwrap_or_default();
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().map_or(0, |rest| rest.chars().count()) + 1;
-    format!("{path}:{line}:{column}: {}", error.message())
 }
 
 #[cfg(test)]

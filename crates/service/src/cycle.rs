@@ -27,23 +27,13 @@ pub enum CycleKind {
     Delta,
 }
 
-/// One round of a cycle.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Round {
-    /// Its steps.
-    pub steps: Vec<RunReport>,
-}
-
-/// A cycle in the making.
-pub struct Cycle;
-
 /// What a cycle did.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct CycleReport {
     /// Its steps in order.
     pub steps: Vec<RunReport>,
-    /// Steps that could not run: connector, step, why, what to do.
-    pub failures: Vec<(String, String, String, Option<String>)>,
+    /// Steps that could not run.
+    pub failures: Vec<StepFailure>,
     /// What imports brought, without confirmations.
     pub imported: StepCounters,
     /// Sent before, seen now.
@@ -57,6 +47,19 @@ pub struct CycleReport {
     /// The worst exit status of its steps.
     #[serde(skip)]
     pub status: Option<Status>,
+}
+
+/// A step that could not run.
+#[derive(Clone, Debug, Serialize)]
+pub struct StepFailure {
+    /// The connector.
+    pub connector: String,
+    /// The step.
+    pub step: Step,
+    /// Why.
+    pub message: String,
+    /// What to do.
+    pub hint: Option<String>,
 }
 
 impl CycleReport {
@@ -98,12 +101,17 @@ impl CycleReport {
 
     fn fail(&mut self, connector: &ConnectorHandle, step: Step, error: &ServiceError) {
         self.status = self.status.max(Some(error.status()));
-        self.failures.push((
-            connector.name().to_owned(),
-            step.as_str().to_owned(),
-            error.to_string(),
-            error.hint().map(str::to_owned),
-        ));
+        // The connector is named beside the message.
+        let message = match error {
+            ServiceError::Connector { source, .. } => source.to_string(),
+            other => other.to_string(),
+        };
+        self.failures.push(StepFailure {
+            connector: connector.name().to_owned(),
+            step,
+            message,
+            hint: error.hint().map(str::to_owned),
+        });
     }
 }
 
@@ -130,6 +138,9 @@ impl Service {
         step: Step,
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<RunReport, ServiceError> {
+        if !matches!(step, Step::FullSync | Step::DeltaSync) {
+            self.secrets_ready(connector)?;
+        }
         match step {
             Step::FullImport | Step::DeltaImport => self.import(runtime, connector, step, progress).await,
             Step::FullSync | Step::DeltaSync => {

@@ -104,6 +104,12 @@ impl ServiceError {
         match self {
             Self::Connector { source, .. } => source.hint.as_deref(),
             Self::Config { hint, .. } | Self::Usage { hint, .. } | Self::Held { hint, .. } => hint.as_deref(),
+            Self::Store(StoreError::Database { .. }) => Some(
+                "restore the database from a backup; without one, begin anew with another `--home`: accounts are found again by their source anchor",
+            ),
+            Self::File { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
+                Some("run it as the account that owns the place, or name another place")
+            }
             _ => None,
         }
     }

@@ -91,7 +91,10 @@ impl Home {
     /// # Errors
     /// When there is no installation, or the database cannot be opened.
     pub fn open(&self) -> Result<OpenHome, ServiceError> {
-        if !self.exists() {
+        let there = self.database().try_exists();
+        if !there
+            .map_err(|source| ServiceError::File { place: self.database().display().to_string(), source })?
+        {
             return Err(ServiceError::usage(
                 format!("{} holds no installation", self.folder.display()),
                 "apply a configuration first: `onesync config apply FOLDER` makes one, or name another folder with `--home`",

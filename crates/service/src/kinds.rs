@@ -6,17 +6,18 @@ use std::sync::Arc;
 
 use onesync_connectors::{
     Connector, Selection,
-    ad::AdConnector,
-    graph::GraphConnector,
+    ad::{AdConnector, AdSettings},
+    graph::{GraphConnector, GraphSettings},
     jsonl::{JsonlConnector, JsonlSettings},
-    ldif::LdifConnector,
+    ldif::{LdifConnector, LdifSettings},
 };
 use onesync_model::Names;
 use secrecy::SecretString;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::config::ConnectorFile;
 use crate::error::ServiceError;
+use crate::mistakes::{setting_mistake, toml_mistake};
 
 /// The kinds there are.
 pub(crate) const KINDS: [&str; 4] = ["ad", "graph", "jsonl", "ldif"];
@@ -28,22 +29,26 @@ pub(crate) fn make(
     secrets: &BTreeMap<String, SecretString>,
     names: &mut Names,
 ) -> Result<Arc<dyn Connector>, ServiceError> {
-    let failed = |error| ServiceError::connector(&file.name, error);
+    let failed = |error| setting_mistake(file, error);
     Ok(match file.kind.as_str() {
-        "ldif" => Arc::new(
-            LdifConnector::new(settings::<onesync_connectors::ldif::LdifSettings>(file)?.within(folder))
-                .map_err(failed)?,
-        ),
+        "ldif" => {
+            Arc::new(LdifConnector::new(settings::<LdifSettings>(file)?.within(folder)).map_err(failed)?)
+        }
         "jsonl" => Arc::new(JsonlConnector::new(
             settings::<JsonlSettings>(file)?.within(folder),
             Selection::default(),
         )),
-        "graph" => Arc::new(GraphConnector::new(settings(file)?, secrets, names).map_err(failed)?),
-
-        "ad" => Arc::new(AdConnector::new(settings(file)?, secrets).map_err(failed)?),
+        "graph" => {
+            let settings = settings::<GraphSettings>(file)?.within(folder);
+            Arc::new(GraphConnector::new(settings, secrets, names).map_err(failed)?)
+        }
+        "ad" => {
+            let settings = settings::<AdSettings>(file)?.within(folder);
+            Arc::new(AdConnector::new(settings, secrets).map_err(failed)?)
+        }
         other => {
             return Err(ServiceError::config(
-                format!("connector `{}` has the unknown kind `{other}`", file.name),
+                format!("{}: there is no kind `{other}` of connectors", file.place_of(&["kind"])),
                 format!("kinds are {}", KINDS.join(", ")),
             ));
         }
@@ -63,11 +68,27 @@ pub(crate) fn with_selection(
     Ok(Some(Arc::new(connector)))
 }
 
-fn settings<T: DeserializeOwned>(file: &ConnectorFile) -> Result<T, ServiceError> {
-    T::deserialize(toml::Value::Table(file.settings.clone())).map_err(|error| {
-        ServiceError::config(
-            format!("settings of connector `{}`: {}", file.name, error.message()),
-            format!("correct the table `[settings]` in its file; a connector of kind `{}` is described in docs/reference.md", file.kind),
-        )
+/// The names of the secrets that a connector needs.
+pub(crate) fn secret_names(file: &ConnectorFile) -> Result<Vec<String>, ServiceError> {
+    Ok(match file.kind.as_str() {
+        "graph" => settings::<GraphSettings>(file)?.secret_names().into_iter().map(str::to_owned).collect(),
+        "ad" => vec![settings::<AdSettings>(file)?.password],
+        _ => Vec::new(),
     })
+}
+
+/// The file as far as its settings go: read from the text, so that a mistake has its line.
+#[derive(Deserialize)]
+struct Settings<T> {
+    settings: T,
+}
+
+fn settings<T: DeserializeOwned>(file: &ConnectorFile) -> Result<T, ServiceError> {
+    let read = toml::from_str::<Settings<T>>(&file.text).map_err(|error| {
+        ServiceError::config(
+            toml_mistake(&file.path, &file.text, &error),
+            format!("the settings of the kind `{}` are in docs/reference.md", file.kind),
+        )
+    })?;
+    Ok(read.settings)
 }

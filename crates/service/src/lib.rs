@@ -4,9 +4,11 @@
 //! Deliberately absent: decisions about identities (the engine), SQL (the store), protocols (the connectors),
 //! arguments and tables for people (the command line).
 
+pub mod account;
 mod clock;
 mod compile;
 mod config;
+mod connector_view;
 mod cycle;
 mod error;
 mod evaluate;
@@ -16,6 +18,7 @@ mod home;
 mod import;
 mod kinds;
 pub mod look;
+mod mistakes;
 mod plan;
 mod reports;
 mod runs;
@@ -27,7 +30,8 @@ mod sync;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use config::{ConfigCheck, Configuration, ConnectorFile, MainFile, TypeFile, read_folder};
-pub use cycle::{Cycle, CycleKind, CycleReport, Round};
+pub use connector_view::{ConnectorView, TypeView};
+pub use cycle::{CycleKind, CycleReport, StepFailure};
 pub use error::{ServiceError, Status};
 pub use evaluate::eval;
 pub use export::{ExportCounters, HeldGroup};
@@ -35,9 +39,9 @@ pub use held::HeldItem;
 pub use home::Home;
 pub use import::ImportReport;
 pub use look::{ObjectView, PendingView, ValueView};
-pub use plan::ConfigPlan;
+pub use plan::{ConfigPlan, CountChange, FileChange};
 pub use reports::template;
 pub use runs::{Progress, RunReport, Step, StepCounters};
 pub use runtime::{ConnectorHandle, Runtime, Service};
 pub use staging::{FirstContact, StagingPlan};
-pub use status::{ConnectorStatus, StatusReport};
+pub use status::{ConnectorStatus, LimitLine, MetaverseCount, StatusReport, UnwritableCount};

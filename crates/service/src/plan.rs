@@ -1,9 +1,11 @@
 //! What a changed configuration would do: the sync itself, run over a copy of the database.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use onesync_store::SqliteStore;
+use onesync_model::Operation;
+use onesync_store::{ConfigFiles, SqliteStore};
 use serde::Serialize;
 
 use crate::clock::ManualClock;
@@ -18,24 +20,50 @@ use crate::{Home, ServiceError as Error};
 pub struct ConfigPlan {
     /// Findings of the check.
     pub messages: Vec<String>,
-    /// Counts before and after: what, before, after.
-    pub counts: Vec<(String, u64, u64)>,
+    /// Whether no configuration is applied yet.
+    pub first: bool,
+    /// Files that are new, changed or removed.
+    pub files: Vec<FileChange>,
+    /// Numbers of objects and pending changes, before and after.
+    pub counts: Vec<CountChange>,
+}
+
+/// One file of a configuration that differs from the one in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FileChange {
+    /// The file.
+    pub path: String,
+    /// `new`, `changed`, `removed`.
+    pub change: &'static str,
+}
+
+/// A number before and after.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CountChange {
+    /// What is counted.
+    pub what: String,
+    /// Now.
+    pub before: u64,
+    /// With the configuration that was looked at.
+    pub after: u64,
 }
 
 impl fmt::Display for ConfigPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for message in &self.messages {
-            writeln!(f, "{message}")?;
+        for file in &self.files {
+            writeln!(f, "{:<8} {}", file.change, file.path)?;
         }
         let mut same = true;
-        for (what, before, after) in self.counts.iter().filter(|(_, before, after)| before != after) {
+        for CountChange { what, before, after } in self.counts.iter().filter(|c| c.before != c.after) {
             same = false;
             writeln!(f, "{what}: {before} -> {after}")?;
         }
-        if same {
-            writeln!(f, "nothing would change")?;
+        match (self.first, same) {
+            (true, _) => write!(f, "this is the first configuration: nothing is imported yet"),
+            (false, true) if self.files.is_empty() => write!(f, "it is the configuration in force"),
+            (false, true) => write!(f, "no object and no pending change would be different"),
+            (false, false) => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -59,37 +87,72 @@ impl Service {
         result
     }
 
+    /// The files in which a configuration differs from the one in force.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn changed_files(&self, configuration: &Configuration) -> Result<Vec<FileChange>, ServiceError> {
+        let reader = self.store().reader()?;
+        let before = match reader.config_versions()?.last() {
+            Some(latest) => reader.config_files(latest.version)?.unwrap_or_default(),
+            None => ConfigFiles::default(),
+        };
+        let after = &configuration.files;
+        let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+        let change = |path: &String| match (before.get(path), after.get(path)) {
+            (None, _) => Some("new"),
+            (_, None) => Some("removed"),
+            (old, new) => (old != new).then_some("changed"),
+        };
+        Ok(names
+            .into_iter()
+            .filter_map(|path| Some(FileChange { path: path.clone(), change: change(path)? }))
+            .collect())
+    }
+
     async fn plan_in(&self, scratch: Home, configuration: Configuration) -> Result<ConfigPlan, ServiceError> {
+        let files = self.changed_files(&configuration)?;
+        let first = self.store().reader()?.config_versions()?.is_empty();
         SqliteStore::copy(&self.home().database(), &scratch.database())?;
         if self.home().key_set().exists() {
             std::fs::copy(self.home().key_set(), scratch.key_set())
                 .map_err(|source| Error::File { place: scratch.key_set().display().to_string(), source })?;
         }
         let before = self.plan_counts()?;
-        let copy = Box::pin(Self::open(scratch, Arc::new(ManualClock::new(self.now())), 1)).await?;
+        let copy = Box::pin(Self::open_from(
+            scratch,
+            self.paths_from().to_owned(),
+            Arc::new(ManualClock::new(self.now())),
+            1,
+        ))
+        .await?;
         let (_, check) = copy.apply(configuration, "plan").await?;
         let runtime = copy.runtime()?;
         for connector in &runtime.connectors {
             tokio::task::block_in_place(|| copy.sync(&runtime, connector, Step::FullSync, &|_| ()))?;
         }
         let after = copy.plan_counts()?;
-        let names: std::collections::BTreeSet<&String> = before.keys().chain(after.keys()).collect();
-        let count = |map: &std::collections::BTreeMap<String, u64>, name: &String| {
-            map.get(name).copied().unwrap_or(0)
-        };
-        let counts =
-            names.into_iter().map(|name| (name.clone(), count(&before, name), count(&after, name))).collect();
-        Ok(ConfigPlan { messages: check.messages, counts })
+        let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+        let count = |map: &BTreeMap<String, u64>, name: &String| map.get(name).copied().unwrap_or(0);
+        let counts = names
+            .into_iter()
+            .map(|name| CountChange {
+                what: name.clone(),
+                before: count(&before, name),
+                after: count(&after, name),
+            })
+            .collect();
+        Ok(ConfigPlan { messages: check.messages, first, files, counts })
     }
 
-    fn plan_counts(&self) -> Result<std::collections::BTreeMap<String, u64>, ServiceError> {
+    fn plan_counts(&self) -> Result<BTreeMap<String, u64>, ServiceError> {
         let reader = self.store().reader()?;
-        let mut out = std::collections::BTreeMap::new();
+        let mut out = BTreeMap::new();
         let Ok(runtime) = self.runtime() else { return Ok(out) };
         let type_name = |id| runtime.names.type_name(id).to_owned();
         for count in reader.mv_counts()? {
             let what = format!(
-                "metaverse {}{}",
+                "metaverse: {}{}",
                 type_name(count.object_type),
                 if count.leaving { " leaving" } else { "" }
             );
@@ -99,7 +162,7 @@ impl Service {
             let connector =
                 runtime.connector_by_id(count.connector).map(|c| c.name().to_owned()).unwrap_or_default();
             let what = format!(
-                "{connector} {} {}",
+                "{connector}: {} {}",
                 type_name(count.object_type),
                 if count.joined { "joined" } else { "not joined" }
             );
@@ -108,17 +171,20 @@ impl Service {
         for count in reader.export_counts()? {
             let connector =
                 runtime.connector_by_id(count.connector).map(|c| c.name().to_owned()).unwrap_or_default();
-            *out.entry(format!(
-                "{connector} {} pending {:?}",
-                type_name(count.object_type),
-                count.operation
-            ))
-            .or_default() += count.count;
+            let operation = match count.operation {
+                Operation::Add => "to create",
+                Operation::Update => "to update",
+                Operation::Delete => "to delete",
+            };
+            let what = format!("{connector}: {} {operation}", type_name(count.object_type));
+            *out.entry(what).or_default() += count.count;
         }
         for count in reader.export_link_counts()? {
             let word = if count.add { "to add" } else { "to remove" };
-            *out.entry(format!("links of {} {word}", runtime.names.name(count.attribute))).or_default() +=
-                count.count;
+            let connector =
+                runtime.connector_by_id(count.connector).map(|c| c.name().to_owned()).unwrap_or_default();
+            let what = format!("{connector}: values of {} {word}", runtime.names.name(count.attribute));
+            *out.entry(what).or_default() += count.count;
         }
         Ok(out)
     }

@@ -81,6 +81,7 @@ impl Service {
     pub async fn test_connector(&self, name: &str) -> Result<Vec<Json>, ServiceError> {
         let runtime = self.runtime()?;
         let connector = runtime.connector(name)?;
+        self.secrets_ready(connector)?;
         let report =
             connector.connector.test().await.map_err(|error| ServiceError::connector(name, error))?;
         let word = |severity| match severity {
@@ -169,11 +170,18 @@ impl Service {
                     .and_then(|r| r.connector_by_id(row.connector))
                     .map(|c| c.name().to_owned())
                     .unwrap_or_default();
+                let told: Json = serde_json::from_str(&row.counters).unwrap_or_default();
                 json!({
-                    "time": row.started.to_string(),
                     "run": row.id.0,
-                    "what": format!("{connector}: {}", row.step),
-                    "detail": format!("{} {}", row.result.as_deref().unwrap_or("running"), row.counters),
+                    "started": row.started.to_string(),
+                    "ended": row.ended.map(|time| time.to_string()),
+                    "connector": connector,
+                    "step": row.step,
+                    "result": row.result.as_deref().unwrap_or("running"),
+                    "counters": told["counters"],
+                    "remarks": told["remarks"],
+                    "error": told["error"],
+                    "hint": told["hint"],
                 })
             })
             .collect())
@@ -189,31 +197,29 @@ impl Service {
         object: &str,
         limit: usize,
     ) -> Result<Vec<Json>, ServiceError> {
-        let shown = |values: &Option<onesync_model::Values>| {
-            values
-                .as_ref()
-                .map_or_else(|| "nothing".to_owned(), |v| onesync_model::values_to_json(v).to_string())
-        };
+        let shown =
+            |values: &Option<onesync_model::Values>| values.as_ref().map(onesync_model::values_to_json);
         Ok(self
             .history(runtime, object, limit)?
             .into_iter()
             .map(|row| {
-                let changes: Vec<String> = row
+                let changes: Vec<Json> = row
                     .changes
                     .iter()
                     .map(|(attribute, old, new, rule)| {
-                        let by = rule
-                            .and_then(|id| runtime.rules.rule(id))
-                            .map(|rule| format!(" ({})", rule.name))
-                            .unwrap_or_default();
-                        format!("{}: {} -> {}{by}", runtime.names.name(*attribute), shown(old), shown(new))
+                        json!({
+                            "attribute": runtime.names.name(*attribute),
+                            "old": shown(old),
+                            "new": shown(new),
+                            "rule": rule.and_then(|id| runtime.rules.rule(id)).map(|rule| &rule.name),
+                        })
                     })
                     .collect();
                 json!({
                     "time": row.time.to_string(),
                     "run": row.run.0,
-                    "what": row.event.unwrap_or_else(|| "values".to_owned()),
-                    "detail": changes.join("; "),
+                    "event": row.event,
+                    "changes": changes,
                 })
             })
             .collect())

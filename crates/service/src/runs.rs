@@ -2,7 +2,7 @@
 
 use onesync_model::{RunId, Time};
 use onesync_store::{RunRow, ServiceChanges};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{ServiceError, Status};
 use crate::runtime::{ConnectorHandle, Service};
@@ -72,7 +72,8 @@ pub enum Progress {
 }
 
 /// The numbers of one step.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct StepCounters {
     /// New, by imports staged, by exports created.
     pub add: u64,

@@ -1,20 +1,21 @@
 //! The service and its runtime: an open home, and a compiled configuration with its connectors.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
 use onesync_connectors::{Capabilities, Connector, Selection};
 use onesync_engine::{Context, Limits, Policies};
 use onesync_model::{AttrId, ConnectorId, Names, RunId, Schema, Time, TypeId};
 use onesync_rules::RuleSet;
-use onesync_store::{ConfigVersionRow, EventRow, ServiceChanges, Store};
+use onesync_store::{ConfigFiles, ConfigVersionRow, EventRow, ServiceChanges, Store};
 use onesync_vault::Vault;
 
 use crate::clock::Clock;
 use crate::compile::{Compiled, Known, compile};
 use crate::config::{ConfigCheck, Configuration, ConnectorFile};
 use crate::error::ServiceError;
-use crate::{Home, secrets};
+use crate::{Home, account, secrets};
 
 /// An open installation.
 pub struct Service {
@@ -24,8 +25,21 @@ pub struct Service {
     vault: Result<Vault, String>,
     epoch: u64,
     installation: String,
-    runtime: RwLock<Option<Arc<Runtime>>>,
+    runtime: RwLock<Current>,
     threads: usize,
+    /// Where relative paths in configurations begin: the home, also for a copy of it.
+    paths_from: PathBuf,
+}
+
+/// The configuration in force.
+#[derive(Clone)]
+enum Current {
+    /// None is applied.
+    None,
+    /// It is compiled.
+    Ready(Arc<Runtime>),
+    /// It cannot be used as things are: what is wrong, what to do. Secrets can be set, another one can be applied.
+    Unusable { version: u32, message: String, hint: Option<String> },
 }
 
 /// A compiled configuration with its connectors.
@@ -105,6 +119,20 @@ impl Service {
     /// # Errors
     /// When there is none, or the database cannot be opened.
     pub async fn open(home: Home, clock: Arc<dyn Clock>, threads: usize) -> Result<Self, ServiceError> {
+        let paths_from = home.folder().to_owned();
+        Self::open_from(home, paths_from, clock, threads).await
+    }
+
+    /// Opens an installation that stands for another one: relative paths begin in that one's folder.
+    ///
+    /// # Errors
+    /// When there is none, or the database cannot be opened.
+    pub async fn open_from(
+        home: Home,
+        paths_from: PathBuf,
+        clock: Arc<dyn Clock>,
+        threads: usize,
+    ) -> Result<Self, ServiceError> {
         let (store, vault) = home.open()?;
         let installation = store.reader()?.installation()?.ok_or(onesync_store::StoreError::NotInstalled)?;
         let service = Self {
@@ -114,17 +142,35 @@ impl Service {
             vault: vault.map_err(|error| error.to_string()),
             epoch: installation.epoch,
             installation: installation.id,
-            runtime: RwLock::new(None),
+            runtime: RwLock::new(Current::None),
             threads: threads.max(1),
+            paths_from,
         };
         let latest = service.store.reader()?.config_versions()?.last().cloned();
         if let Some(version) = latest {
             let files = service.store.reader()?.config_files(version.version)?.unwrap_or_default();
-            let configuration = Configuration::parse(files)?;
-            let compiled = service.compile(configuration, version.version).await?;
-            service.install(compiled.runtime);
+            match service.usable(files, version.version).await {
+                Ok(runtime) => service.install(runtime),
+                Err(error @ (ServiceError::Store(_) | ServiceError::Read(_))) => return Err(error),
+                Err(error) => service.set_current(Current::Unusable {
+                    version: version.version,
+                    message: error.to_string(),
+                    hint: error.hint().map(str::to_owned),
+                }),
+            }
         }
         Ok(service)
+    }
+
+    /// Compiles a configuration that was applied before. One with errors (another program accepted it) is not used at
+    /// all: half the rules would look like people who leave.
+    async fn usable(&self, files: ConfigFiles, version: u32) -> Result<Runtime, ServiceError> {
+        let compiled = self.compile(Configuration::parse(files)?, version).await?;
+        if compiled.check.errors > 0 {
+            let messages = compiled.check.messages.join("\n");
+            return Err(ServiceError::config(messages, "correct the files and apply them again"));
+        }
+        Ok(compiled.runtime)
     }
 
     pub(crate) fn store(&self) -> &Arc<dyn Store> {
@@ -133,6 +179,10 @@ impl Service {
 
     pub(crate) fn epoch(&self) -> u64 {
         self.epoch
+    }
+
+    pub(crate) fn paths_from(&self) -> &Path {
+        &self.paths_from
     }
 
     pub(crate) fn installation_id(&self) -> &str {
@@ -165,26 +215,37 @@ impl Service {
     }
 
     pub(crate) fn audit(&self, kind: &str, subject: &str, text: &str) -> EventRow {
-        let who = std::env::var("SUDO_USER")
-            .or_else(|_| std::env::var("USER"))
-            .unwrap_or_else(|_| "service".to_owned());
-        let text = serde_json::json!({"who": who, "text": text}).to_string();
+        let text = serde_json::json!({"who": account::who(), "text": text}).to_string();
         EventRow { time: self.now(), kind: kind.to_owned(), subject: subject.to_owned(), text }
     }
 
     /// The compiled configuration.
     ///
     /// # Errors
-    /// When none is applied.
+    /// When none is applied, or it cannot be used as things are.
     pub fn runtime(&self) -> Result<Arc<Runtime>, ServiceError> {
-        let runtime = self.runtime.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-        runtime.ok_or_else(|| {
-            ServiceError::usage("no configuration is applied", "run `onesync config apply FOLDER`")
-        })
+        match self.current() {
+            Current::Ready(runtime) => Ok(runtime),
+            Current::None => {
+                Err(ServiceError::usage("no configuration is applied", "run `onesync config apply FOLDER`"))
+            }
+            Current::Unusable { version, message, hint } => Err(ServiceError::Config {
+                message: format!("configuration {version} cannot be used: {message}"),
+                hint,
+            }),
+        }
+    }
+
+    fn current(&self) -> Current {
+        self.runtime.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    fn set_current(&self, current: Current) {
+        *self.runtime.write().unwrap_or_else(std::sync::PoisonError::into_inner) = current;
     }
 
     fn install(&self, runtime: Runtime) {
-        *self.runtime.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Arc::new(runtime));
+        self.set_current(Current::Ready(Arc::new(runtime)));
     }
 
     /// What the engine's decisions rest on.
@@ -218,7 +279,8 @@ impl Service {
         who: &str,
     ) -> Result<(u32, ConfigCheck), ServiceError> {
         let latest = self.store.reader()?.config_versions()?.last().cloned();
-        if let Some(latest) = latest.as_ref().filter(|latest| latest.hash == configuration.hash()) {
+        let ready = matches!(self.current(), Current::Ready(_));
+        if let Some(latest) = latest.as_ref().filter(|latest| ready && latest.hash == configuration.hash()) {
             return Ok((latest.version, ConfigCheck::default()));
         }
         let version = latest.as_ref().map_or(1, |latest| latest.version + 1);
@@ -286,14 +348,15 @@ impl Service {
     ) -> Result<Compiled, ServiceError> {
         let known = {
             let reader = self.store.reader()?;
-            let secrets = secrets::open_all(&*reader, self.vault.as_ref().ok())?.0;
+            let (secrets, closed) = secrets::open_all(&*reader, self.vault.as_ref().ok())?;
             Known {
                 names: reader.names()?,
                 connectors: reader.connectors()?,
                 rules: reader.rules()?,
                 secrets,
+                closed,
             }
         };
-        compile(configuration, version, known, self.home.folder()).await
+        compile(configuration, version, known, &self.paths_from).await
     }
 }

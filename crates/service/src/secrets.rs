@@ -7,7 +7,8 @@ use onesync_vault::{Place, Vault};
 use secrecy::SecretString;
 
 use crate::error::ServiceError;
-use crate::runtime::Service;
+use crate::kinds;
+use crate::runtime::{ConnectorHandle, Service};
 
 const TABLE: &str = "secret";
 const FIELD: &str = "value";
@@ -32,6 +33,34 @@ pub(crate) fn open_all(
 }
 
 impl Service {
+    /// Whether the secrets that a connector needs are there.
+    ///
+    /// # Errors
+    /// [`crate::Status::Held`] when the key set is missing or is not the one that sealed them; else when one is not
+    /// stored.
+    pub(crate) fn secrets_ready(&self, connector: &ConnectorHandle) -> Result<(), ServiceError> {
+        let reader = self.store().reader()?;
+        for name in kinds::secret_names(&connector.file)? {
+            let Some(row) = reader.secret(&name)? else {
+                return Err(ServiceError::config(
+                    format!(
+                        "connector `{}` needs the secret `{name}`, which is not stored",
+                        connector.name()
+                    ),
+                    format!("run `onesync secret set {name}`"),
+                ));
+            };
+            let place = Place { table: TABLE, row: &name, field: FIELD };
+            self.vault()?.open_sealed(&place, &row.current).map_err(|error| {
+                ServiceError::held(
+                    format!("connector `{}` needs the secret `{name}`: {error}", connector.name()),
+                    format!("restore the key set that belongs to this database, or run `onesync secret set {name}`"),
+                )
+            })?;
+        }
+        Ok(())
+    }
+
     /// Sets a secret; the one before stays until the new one has worked.
     ///
     /// # Errors

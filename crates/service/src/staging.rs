@@ -8,12 +8,15 @@ use onesync_store::{ExportFilter, ServiceChanges};
 use serde::Serialize;
 
 use crate::error::ServiceError;
+use crate::runs::Step;
 use crate::runtime::{ConnectorHandle, Runtime, Service};
 
 /// Present when exports to a connector are on.
 const ACTIVE: &str = "export-active";
 /// Rows read at once.
 const PAGE: usize = 1_000;
+/// Runs that are looked at for an import.
+const RUNS: usize = 1_000;
 /// Samples of each group that a plan shows.
 const SAMPLES: usize = 10;
 
@@ -52,36 +55,74 @@ impl Service {
         Ok(whole || reader.state(connector.id, ACTIVE)?.is_none())
     }
 
+    /// `reads only`, `staging`, `active`.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn mode(&self, connector: &ConnectorHandle) -> Result<&'static str, ServiceError> {
+        Ok(match (connector.capabilities.export, self.is_staging(connector)?) {
+            (false, _) => "reads only",
+            (true, true) => "staging",
+            (true, false) => "active",
+        })
+    }
+
     /// Turns exports to a connector off.
     ///
     /// # Errors
     /// When the database cannot be written.
     pub fn staging_on(&self, connector: &ConnectorHandle) -> Result<(), ServiceError> {
+        can_be_written(connector)?;
         self.set_active(connector.id, None, "staging-on", connector.name())
     }
 
     /// Turns exports to a connector on. Needs the hash of the plan as it is now.
     ///
     /// # Errors
-    /// [`crate::Status::Held`] when the plan is another one by now.
+    /// [`crate::Status::Held`] when the plan is another one by now, or nothing was read from the directory yet.
     pub fn staging_off(
         &self,
         runtime: &Runtime,
         connector: &ConnectorHandle,
         plan: &str,
     ) -> Result<(), ServiceError> {
+        let name = connector.name();
+        can_be_written(connector)?;
+        if !self.was_imported(connector)? {
+            return Err(ServiceError::held(
+                format!("`{name}` was never read: what is there already is not in the plan"),
+                "run `onesync cycle initial`, then look at the plan again",
+            ));
+        }
         let now = self.plan_hash(connector)?;
         if Hash128::parse(plan) != Some(now) {
             let _ = runtime;
-            return Err(ServiceError::held(
+            let message = if plan.is_empty() {
                 format!(
-                    "the plan of `{}` is {now}, not `{plan}`: it has changed since it was shown, or the hash is mistyped",
-                    connector.name()
-                ),
-                format!("look at it again with `onesync staging plan {}`", connector.name()),
-            ));
+                    "leaving staging needs the hash of the plan of `{name}`, which shows that it was read"
+                )
+            } else {
+                format!(
+                    "the plan of `{name}` does not have the hash `{plan}`: it has changed since it was shown, or the hash is mistyped"
+                )
+            };
+            let hint = format!(
+                "look at it with `onesync staging plan {name}`, then name the hash it shows with `--plan`"
+            );
+            return Err(ServiceError::held(message, hint));
         }
         self.set_active(connector.id, Some(vec![1]), "staging-off", connector.name())
+    }
+
+    /// Whether a full import of this directory ever ended well.
+    fn was_imported(&self, connector: &ConnectorHandle) -> Result<bool, ServiceError> {
+        let reader = self.store().reader()?;
+        Ok(reader.state(connector.id, crate::import::WATERMARK)?.is_some()
+            || reader.runs(Some(connector.id), None, RUNS)?.iter().any(|run| {
+                run.step == Step::FullImport.as_str()
+                    && run.ended.is_some()
+                    && run.result.as_deref() != Some("failed")
+            }))
     }
 
     fn set_active(
@@ -122,6 +163,7 @@ impl Service {
         runtime: &Runtime,
         connector: &ConnectorHandle,
     ) -> Result<StagingPlan, ServiceError> {
+        can_be_written(connector)?;
         let reader = self.store().reader()?;
         let mut groups: BTreeMap<(u8, String, String), FirstContact> = BTreeMap::new();
         let mut add = |order: u8, what: &str, object_type: String, sample: Option<String>, count: u64| {
@@ -183,4 +225,14 @@ impl Service {
             groups: groups.into_values().collect(),
         })
     }
+}
+
+fn can_be_written(connector: &ConnectorHandle) -> Result<(), ServiceError> {
+    if connector.capabilities.export {
+        return Ok(());
+    }
+    Err(ServiceError::usage(
+        format!("`{}` is only read: nothing is exported to it, staging or not", connector.name()),
+        "`onesync staging status` shows which connectors can be written",
+    ))
 }

@@ -6,7 +6,7 @@ use onesync_store::HeldState;
 use serde::Serialize;
 
 use crate::error::ServiceError;
-use crate::runtime::Service;
+use crate::runtime::{ConnectorHandle, Runtime, Service};
 
 /// The state of the service.
 #[derive(Clone, Debug, Serialize)]
@@ -23,12 +23,43 @@ pub struct StatusReport {
     pub key_set: String,
     /// Connectors.
     pub connectors: Vec<ConnectorStatus>,
-    /// Metaverse objects by type: staying, leaving.
-    pub metaverse: Vec<(String, u64, u64)>,
+    /// Metaverse objects by type.
+    pub metaverse: Vec<MetaverseCount>,
     /// Work that is due.
     pub agenda_due: u64,
     /// Work that waits for its time.
     pub agenda_later: u64,
+}
+
+/// Metaverse objects of one type.
+#[derive(Clone, Debug, Serialize)]
+pub struct MetaverseCount {
+    /// The object type.
+    pub object_type: String,
+    /// Objects that stay.
+    pub active: u64,
+    /// Objects that leave.
+    pub leaving: u64,
+}
+
+/// Objects of one type that cannot be written through a connector.
+#[derive(Clone, Debug, Serialize)]
+pub struct UnwritableCount {
+    /// The object type.
+    pub object_type: String,
+    /// How many.
+    pub count: u64,
+}
+
+/// The protections of object types that share them.
+#[derive(Clone, Debug, Serialize)]
+pub struct LimitLine {
+    /// The object types.
+    pub object_types: Vec<String>,
+    /// In one run and in 24 hours.
+    pub day: String,
+    /// In 7 days.
+    pub week: String,
 }
 
 /// The state of one connector.
@@ -57,11 +88,11 @@ pub struct ConnectorStatus {
     /// Changes held by protections.
     pub held: u64,
     /// Objects that cannot be written through this connector, by type.
-    pub cannot_be_written: Vec<(String, u64)>,
+    pub cannot_be_written: Vec<UnwritableCount>,
     /// Standing errors.
     pub errors: u64,
-    /// The protections: object type, limit per run and day, limit per week.
-    pub limits: Vec<(String, String, String)>,
+    /// The protections of what can be written.
+    pub limits: Vec<LimitLine>,
 }
 
 impl Service {
@@ -83,7 +114,17 @@ impl Service {
             .filter(|e| e.alarm)
             .map(|e| format!("{} objects: {} ({})", e.count, e.place, e.code))
             .collect();
-        let runtime = self.runtime().ok();
+        let runtime = match self.runtime() {
+            Ok(runtime) => Some(runtime),
+            Err(error @ ServiceError::Config { .. }) => {
+                alarms.push(match error.hint() {
+                    Some(hint) => format!("{error} ({hint})"),
+                    None => error.to_string(),
+                });
+                None
+            }
+            Err(_) => None,
+        };
         let mut connectors = Vec::new();
         for connector in runtime.iter().flat_map(|runtime| &runtime.connectors) {
             let runtime = self.runtime()?;
@@ -120,6 +161,9 @@ impl Service {
                 alarms
                     .push(format!("{held} changes for `{}` are held: `onesync held list`", connector.name()));
             }
+            if let Err(error) = self.secrets_ready(connector) {
+                alarms.push(error.to_string());
+            }
             let last = reader.runs(Some(connector.id), None, 50)?;
             let last_import = last
                 .iter()
@@ -139,15 +183,10 @@ impl Service {
                     run.started
                 ));
             }
-            let mode = match (connector.capabilities.export, self.is_staging(connector)?) {
-                (false, _) => "reads only",
-                (true, true) => "staging",
-                (true, false) => "active",
-            };
             connectors.push(ConnectorStatus {
                 name: connector.name().to_owned(),
                 kind: connector.file.kind.clone(),
-                mode: mode.to_owned(),
+                mode: self.mode(connector)?.to_owned(),
                 last_import,
                 objects: objects(&|_| true),
                 joined: objects(&|c| c.joined),
@@ -159,16 +198,12 @@ impl Service {
                 refused: sum(&|c| c.state == ChangeState::Refused)
                     + sum_links(&|c| c.state == ChangeState::Refused),
                 held,
-                cannot_be_written: unwritable.into_iter().collect(),
-                errors: errors.iter().filter(|e| e.connector == connector.id).map(|e| e.count).sum(),
-                limits: connector
-                    .limits
-                    .iter()
-                    .filter(|_| connector.capabilities.export)
-                    .map(|(id, limits)| {
-                        (runtime.names.type_name(*id).to_owned(), limit(limits.day), limit(limits.week))
-                    })
+                cannot_be_written: unwritable
+                    .into_iter()
+                    .map(|(object_type, count)| UnwritableCount { object_type, count })
                     .collect(),
+                errors: errors.iter().filter(|e| e.connector == connector.id).map(|e| e.count).sum(),
+                limits: limits(&runtime, connector),
             });
         }
         let mut metaverse: std::collections::BTreeMap<String, (u64, u64)> = std::collections::BTreeMap::new();
@@ -197,7 +232,7 @@ impl Service {
             connectors,
             metaverse: metaverse
                 .into_iter()
-                .map(|(name, (active, leaving))| (name, active, leaving))
+                .map(|(object_type, (active, leaving))| MetaverseCount { object_type, active, leaving })
                 .collect(),
             agenda_due: agenda.iter().map(|a| a.due).sum(),
             agenda_later: agenda.iter().map(|a| a.later).sum(),
@@ -205,6 +240,20 @@ impl Service {
     }
 }
 
+fn limits(runtime: &Runtime, connector: &ConnectorHandle) -> Vec<LimitLine> {
+    let mut lines: Vec<LimitLine> = Vec::new();
+    for id in &connector.write_order {
+        let Some(limits) = connector.limits.get(id) else { continue };
+        let (name, day, week) =
+            (runtime.names.type_name(*id).to_owned(), limit(limits.day), limit(limits.week));
+        match lines.iter_mut().find(|line| line.day == day && line.week == week) {
+            Some(line) => line.object_types.push(name),
+            None => lines.push(LimitLine { object_types: vec![name], day, week }),
+        }
+    }
+    lines
+}
+
 fn limit(limit: onesync_engine::Limit) -> String {
-    format!("{} or {} percent, at least {}", limit.count, limit.percent, limit.at_least)
+    format!("{} or {} percent, whichever is smaller, at least {}", limit.count, limit.percent, limit.at_least)
 }

@@ -18,7 +18,9 @@ pub enum StoreError {
         theirs: u64,
     },
     /// The database has the schema, and no installation yet.
-    #[error("the database holds no installation yet: run `setup`")]
+    #[error(
+        "the database holds no installation: it was never finished; remove the file and apply a configuration, or name another place"
+    )]
     NotInstalled,
     /// The database holds an installation already.
     #[error("the database already holds installation {0}: join it, or name an empty database")]

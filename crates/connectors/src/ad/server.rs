@@ -320,9 +320,8 @@ fn candidates(settings: &AdSettings, first: Option<&str>) -> Result<Vec<ConnectO
 /// Checks what can be checked without a connection.
 ///
 /// # Errors
-/// When an address is wrong or the secret is missing.
-pub fn check(settings: &AdSettings, secrets: &BTreeMap<String, SecretString>) -> Result<(), ConnectorError> {
-    credentials(settings, secrets)?;
+/// When an address is wrong. That the secret is not stored shows when it is needed: whoever sets it needs the rest.
+pub fn check(settings: &AdSettings) -> Result<(), ConnectorError> {
     candidates(settings, None).map(|_| ())
 }
 
@@ -342,6 +341,6 @@ mod tests {
         assert_eq!(hosts(Some("DC3")), ["dc3", "dc2", "dc1"]);
         let ldaps = AdSettings { url: "ldaps://dc1".to_owned(), ..settings };
         assert!(candidates(&ldaps, None).unwrap_err().hint.unwrap().contains("starttls"));
-        assert_eq!(check(&ldaps, &BTreeMap::new()).unwrap_err().code, "AD-NO-SECRET");
+        assert_eq!(credentials(&ldaps, &BTreeMap::new()).err().unwrap().code, "AD-NO-SECRET");
     }
 }

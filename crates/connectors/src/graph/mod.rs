@@ -63,35 +63,18 @@ impl GraphConnector {
     /// attributes their ids.
     ///
     /// # Errors
-    /// When a setting cannot be right, a secret is missing, or a certificate or CA file cannot be used.
+    /// When a setting cannot be right, or a CA file cannot be used. A secret that is missing or of no use is told when
+    /// the tenant is asked for something.
     pub fn new(
         settings: GraphSettings,
         secrets: &BTreeMap<String, SecretString>,
         names: &mut Names,
     ) -> Result<Self, ConnectorError> {
         settings.check()?;
-        let secret = |name: &str| {
-            secrets.get(name).ok_or_else(|| {
-                let text = format!("the secret `{name}` is not stored");
-                ConnectorError::new(ErrorClass::Configuration, "GRAPH-SECRET", "settings", text)
-                    .hint(format!("run `secret set {name}`"))
-            })
-        };
-        let credential = match (&settings.secret, &settings.certificate) {
-            (Some(name), _) => Credential::Secret(secret(name)?.clone()),
-            (None, certificate) => {
-                let name = certificate.as_deref().unwrap_or_default();
-                let key = secret(settings.key.as_deref().unwrap_or(name))?;
-                let certificate = secret(name)?;
-                let pair = SigningCertificate::from_pem(certificate.expose_secret(), key.expose_secret())?;
-                Credential::Certificate(Box::new(pair))
-            }
-        };
-        let proxy_password = match settings.proxy.as_ref().and_then(|p| p.password.as_deref()) {
-            Some(name) => Some(secret(name)?),
-            None => None,
-        };
+        let proxy_password = settings.proxy.as_ref().and_then(|p| secrets.get(p.password.as_deref()?));
         let client = tls::client(&settings, proxy_password)?;
+        let credential =
+            credential(&settings, secrets).unwrap_or_else(|error| Credential::Unusable(Box::new(error)));
         let tokens = TokenClient::new(&settings, credential);
         let api = Api::new(client, tokens, &settings.graph_url, settings.client_id.as_bytes());
         let table = Table::new(&settings, names);
@@ -104,6 +87,32 @@ impl GraphConnector {
         self.api.policy = policy;
         self
     }
+}
+
+fn credential(
+    settings: &GraphSettings,
+    secrets: &BTreeMap<String, SecretString>,
+) -> Result<Credential, ConnectorError> {
+    let secret = |name: &str| {
+        secrets.get(name).ok_or_else(|| {
+            let text = format!("the secret `{name}` is not stored");
+            ConnectorError::new(ErrorClass::Configuration, "GRAPH-SECRET", "settings", text)
+                .hint(format!("run `onesync secret set {name}`"))
+        })
+    };
+    if let Some(name) = settings.proxy.as_ref().and_then(|p| p.password.as_deref()) {
+        secret(name)?;
+    }
+    Ok(match (&settings.secret, &settings.certificate) {
+        (Some(name), _) => Credential::Secret(secret(name)?.clone()),
+        (None, certificate) => {
+            let name = certificate.as_deref().unwrap_or_default();
+            let key = secret(settings.key.as_deref().unwrap_or(name))?;
+            let certificate = secret(name)?;
+            let pair = SigningCertificate::from_pem(certificate.expose_secret(), key.expose_secret())?;
+            Credential::Certificate(Box::new(pair))
+        }
+    })
 }
 
 #[async_trait]

@@ -1,7 +1,7 @@
 //! The `[settings]` table of a connector of kind `graph`, read and checked before anything is sent.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -164,6 +164,13 @@ impl GraphSettings {
             .map_err(|e: toml::de::Error| wrong("settings", e.message().to_owned(), "see docs/graph.md"))?;
         settings.check()?;
         Ok(settings)
+    }
+
+    /// Makes relative paths relative to `folder`.
+    #[must_use]
+    pub fn within(mut self, folder: &Path) -> Self {
+        self.ca_file = self.ca_file.map(|path| folder.join(path));
+        self
     }
 
     /// The names of the secrets these settings refer to, which the service resolves.

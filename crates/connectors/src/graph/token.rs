@@ -26,6 +26,8 @@ pub(super) enum Credential {
     Secret(SecretString),
     /// A certificate with its key.
     Certificate(Box<SigningCertificate>),
+    /// A stored secret is missing or of no use: told when a token is needed, since a secret can be set meanwhile.
+    Unusable(Box<ConnectorError>),
 }
 
 /// Gets and keeps the access token of one application.
@@ -94,7 +96,7 @@ impl TokenClient {
     pub(super) fn certificate_end(&self) -> Option<onesync_model::Time> {
         match &self.credential {
             Credential::Certificate(certificate) => certificate.not_after,
-            Credential::Secret(_) => None,
+            Credential::Secret(_) | Credential::Unusable(_) => None,
         }
     }
 
@@ -106,6 +108,7 @@ impl TokenClient {
             ("scope", self.scope.clone()),
         ];
         match &self.credential {
+            Credential::Unusable(error) => return Err((**error).clone()),
             Credential::Secret(secret) => form.push(("client_secret", secret.expose_secret().to_owned())),
             Credential::Certificate(certificate) => {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
@@ -146,11 +149,11 @@ impl TokenClient {
         let (message, hint) = match code {
             Some(7_000_215) => (
                 format!("{app}: the client secret is wrong"),
-                format!("copy the secret's value, not its id, and run `secret set {name}`"),
+                format!("copy the secret's value, not its id, and run `onesync secret set {name}`"),
             ),
             Some(7_000_222) => (
                 format!("{app}: the client secret has expired"),
-                format!("make a new one in the app registration and run `secret set {name}`"),
+                format!("make a new one in the app registration and run `onesync secret set {name}`"),
             ),
             Some(700_016) => (
                 format!("{app} is unknown in {tenant}"),

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer};
 #[serde(deny_unknown_fields)]
 pub struct LdifSettings {
     /// The files, read in this order as one directory. `path` with one file is the same.
-    #[serde(alias = "path", deserialize_with = "one_or_many")]
+    #[serde(rename = "path", alias = "paths", deserialize_with = "one_or_many")]
     pub paths: Vec<PathBuf>,
     /// Only entries at or below this distinguished name.
     #[serde(default)]

@@ -2,6 +2,7 @@
 //! the embedded store in a fresh folder.
 
 mod report;
+mod writes;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,8 +10,8 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use onesync_graphsim::{DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET, DEFAULT_TENANT_ID, GraphSim};
 use onesync_service::{
-    Clock as _, Configuration, Cycle, CycleKind, CycleReport, Home, ManualClock, Service, Status,
-    SystemClock, read_folder, template,
+    Clock as _, Configuration, CycleKind, CycleReport, Home, ManualClock, Service, Status, SystemClock,
+    read_folder, template,
 };
 use onesync_testkit::generate::{Company, CompanyOptions};
 
@@ -36,12 +37,13 @@ pub async fn run(options: &DemoArgs, out: &Output) -> anyhow::Result<Status> {
     if out.is_json() {
         out.json(&report)?;
     } else {
-        report.print(place.path());
+        report.print(place.path(), options.once);
     }
     if !options.once && !out.is_json() {
         eprintln!("\nThe demonstration goes on until you press Ctrl-C. In another terminal:");
         eprintln!("  export ONESYNC_HOME={}", demo.service.home().folder().display());
-        eprintln!("  onesync status | search mv | show NAME | held list | pending {CLOUD} | cycle");
+        eprintln!("  onesync status          onesync held list          onesync history");
+        eprintln!("  onesync search mv {}    onesync pending {CLOUD}    onesync cycle", demo.company.upn(0));
         tokio::signal::ctrl_c().await?;
     }
     drop(demo);
@@ -144,9 +146,10 @@ impl<'a> Demo<'a> {
         self.title("A day at work");
         self.day()?;
         let mark = self.sim.log_mark();
+        self.sim.keep_bodies(true);
         let changes = self.cycle(CycleKind::Delta).await?;
-        self.report.writes =
-            self.sim.writes(mark).iter().map(|write| format!("{} {}", write.method, write.path)).collect();
+        self.sim.keep_bodies(false);
+        self.report.writes = writes::lines(self.sim, mark);
         self.keep("changes", changes);
 
         self.title("Someone deletes a fifth of the company by mistake");
@@ -206,16 +209,11 @@ impl<'a> Demo<'a> {
     }
 
     async fn cycle_now(&mut self, kind: CycleKind) -> anyhow::Result<CycleReport> {
-        let _ = Cycle;
         let out = self.out;
         let report = self.service.cycle(kind, &move |progress| out.progress(progress)).await?;
-        if let Some((connector, step, message, hint)) =
-            report.failures.iter().find(|(_, step, ..)| step != "export")
-        {
-            anyhow::bail!(
-                "{connector}, {step}: {message}{}",
-                hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default()
-            );
+        if let Some(failure) = report.failures.first() {
+            let hint = failure.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
+            anyhow::bail!("{}, {}: {}{hint}", failure.connector, failure.step.as_str(), failure.message);
         }
         Ok(report)
     }

@@ -56,8 +56,10 @@ struct Imported {
 #[derive(Debug, Serialize)]
 struct Exported {
     add: u64,
+    /// Objects changed and link values written.
     update: u64,
     delete: u64,
+    #[serde(skip)]
     links: u64,
 }
 
@@ -95,7 +97,7 @@ impl NamedCycle {
             seconds: (report.seconds * 1_000.0).round() / 1_000.0,
             imported: Imported { add, update, delete, unchanged },
             confirmed: report.confirmed,
-            exported: Exported { add: e.add, update: e.update, delete: e.delete, links: e.links },
+            exported: Exported { add: e.add, update: e.update + e.links, delete: e.delete, links: e.links },
             errors: report.errors,
         }
     }
@@ -114,12 +116,13 @@ impl DemoReport {
     }
 
     /// For people.
-    pub fn print(&self, place: &Path) {
+    pub fn print(&self, place: &Path, once: bool) {
         println!("\n== OneSync: what happened ==");
         println!(
             "A directory of {} people, {} groups and {} contacts, and an empty cloud.\n",
             self.people, self.groups, self.contacts
         );
+        println!("+ created or new, ~ changed, - deleted, = unchanged; links are members and managers\n");
         let head = ["cycle", "seconds", "imported", "exported", "confirmed", "errors"];
         let rows = self.cycles.iter().map(|c| {
             vec![
@@ -131,7 +134,10 @@ impl DemoReport {
                 ),
                 format!(
                     "+{} ~{} -{} links {}",
-                    c.exported.add, c.exported.update, c.exported.delete, c.exported.links
+                    c.exported.add,
+                    c.exported.update - c.exported.links,
+                    c.exported.delete,
+                    c.exported.links
                 ),
                 c.confirmed.to_string(),
                 c.errors.to_string(),
@@ -142,8 +148,11 @@ impl DemoReport {
         for (what, count) in &self.plan {
             println!("  {count:>7}  {what}");
         }
-        println!("\nThe quiet cycle wrote {} times.", self.quiet_writes);
-        println!("\nThe day's changes, and exactly what they wrote:");
+        match self.quiet_writes {
+            0 => println!("\nThe quiet cycle wrote nothing."),
+            some => println!("\nThe quiet cycle wrote {some} times, and should not have."),
+        }
+        println!("\nThe day's changes, and everything that they wrote:");
         for line in &self.day {
             println!("  {line}");
         }
@@ -153,9 +162,11 @@ impl DemoReport {
         if self.writes.len() > WRITES_SHOWN {
             println!("    -> and {} more", self.writes.len() - WRITES_SHOWN);
         }
-        println!("\nHeld back, nothing of it was written:");
+        println!(
+            "\nA fifth of the people vanished at once. Held back, until somebody releases it by its hash:"
+        );
         for held in &self.held {
-            println!("  {} {} at {}: {}", held.deletes, held.object_type, held.connector, held.reason);
+            println!("  {} ({}): {}", held.connector, held.object_type, held.reason);
         }
         println!("\nWhy is it so?");
         for e in &self.explained {
@@ -164,6 +175,7 @@ impl DemoReport {
                 e.object, e.attribute, e.value, e.rule, e.source
             );
         }
-        println!("\n(everything lay in {}, and is gone when this ends)", place.display());
+        let tense = if once { "lay" } else { "lies" };
+        println!("\n(everything {tense} in {}, and is gone when this ends)", place.display());
     }
 }

@@ -14,9 +14,10 @@ async fn an_empty_import_is_suspect_and_deletes_nothing() {
     let report = world.cycle(onesync_service::CycleKind::Delta).await;
     assert_eq!(report.status, Some(Status::Held));
     assert!(
-        report.failures.iter().any(|(connector, _, message, hint)| connector == "directory"
-            && message.contains("suspect")
-            && hint.is_some()),
+        report
+            .failures
+            .iter()
+            .any(|f| f.connector == "directory" && f.message.contains("suspect") && f.hint.is_some()),
         "{:?}",
         report.failures
     );

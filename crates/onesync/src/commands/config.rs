@@ -1,0 +1,132 @@
+//! `config`: configuration as code.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use onesync_service::{Configuration, Service, ServiceError, Status, account, read_folder};
+use serde_json::json;
+
+use crate::args::{ApplyArgs, InitArgs};
+use crate::output::Output;
+
+fn load(folder: &Path) -> anyhow::Result<Configuration> {
+    Ok(Configuration::parse(read_folder(folder)?)?)
+}
+
+/// `config init`.
+pub fn init(options: &InitArgs) -> anyhow::Result<Status> {
+    let files = onesync_service::template(&options.topology, &options.source)?;
+    let folder = options.folder.display();
+    if options.folder.is_dir() && std::fs::read_dir(&options.folder)?.next().is_some() {
+        return Err(usage(format!("{folder} is not empty"), "name a new folder"));
+    }
+    write(&options.folder, files.iter().map(|(path, text)| (path.as_str(), text.as_bytes())))?;
+    eprintln!(
+        "{} files written to {folder}; edit {folder}/connectors/*.toml, then run `onesync config check {folder}`",
+        files.len()
+    );
+    Ok(Status::Done)
+}
+
+/// `config check`.
+pub async fn check(service: &Service, folder: &Path, out: &Output) -> anyhow::Result<Status> {
+    let check = service.check(load(folder)?).await?;
+    if out.is_json() {
+        out.json(&json!({
+            "connectors": check.connectors, "rules": check.rules,
+            "errors": check.errors, "warnings": check.warnings, "messages": check.messages,
+        }))?;
+    } else {
+        for message in &check.messages {
+            eprintln!("{}\n", message.trim_end());
+        }
+        println!(
+            "{} connectors, {} rules: {} errors, {} warnings",
+            check.connectors, check.rules, check.errors, check.warnings
+        );
+    }
+    Ok(if check.errors > 0 { Status::Failed } else { Status::Done })
+}
+
+/// `config plan`.
+pub async fn plan(service: &Service, folder: &Path, out: &Output) -> anyhow::Result<Status> {
+    let plan = service.config_plan(load(folder)?).await?;
+    if out.is_json() {
+        out.json(&plan)?;
+    } else {
+        warnings(&plan.messages);
+        println!("{plan}");
+    }
+    Ok(Status::Done)
+}
+
+/// `config apply`.
+pub async fn apply(service: &Service, options: &ApplyArgs, out: &Output) -> anyhow::Result<Status> {
+    let configuration = load(&options.folder)?;
+    let files = service.changed_files(&configuration)?;
+    // The same plan as `config plan` gives; not for the first configuration, which has nothing to compare with.
+    let compare = !options.no_plan && !files.is_empty() && !service.config_history()?.is_empty();
+    let plan = if compare { Some(service.config_plan(configuration.clone()).await?) } else { None };
+    let (version, check) = service.apply(configuration, &account::who()).await?;
+    if out.is_json() {
+        let counts = plan.map(|plan| plan.counts);
+        out.json(&json!({"version": version, "files": files, "counts": counts, "messages": check.messages}))?;
+        return Ok(Status::Done);
+    }
+    warnings(&check.messages);
+    match &plan {
+        Some(plan) => println!("{}", plan.to_string().trim_end()),
+        None => {
+            for file in &files {
+                println!("{:<8} {}", file.change, file.path);
+            }
+        }
+    }
+    let unchanged = if files.is_empty() { ", as before" } else { "" };
+    eprintln!("configuration {version} is in force{unchanged}");
+    Ok(Status::Done)
+}
+
+/// Notes belong to `config check`: here they would hide what changes.
+fn warnings(messages: &[String]) {
+    for message in messages.iter().filter(|message| !message.starts_with("note")) {
+        eprintln!("{}\n", message.trim_end());
+    }
+}
+
+/// `config export`.
+pub fn export(service: &Service, folder: &Path, version: Option<u32>) -> anyhow::Result<Status> {
+    let files = service.config_files(version)?;
+    if folder.exists() {
+        return Err(usage(format!("{} exists already", folder.display()), "name a new folder"));
+    }
+    write(folder, files.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice())))?;
+    eprintln!("{} files written to {}", files.len(), folder.display());
+    Ok(Status::Done)
+}
+
+/// `config history`.
+pub fn history(service: &Service, out: &Output) -> anyhow::Result<Status> {
+    let rows: Vec<_> = service
+        .config_history()?
+        .into_iter()
+        .map(|row| json!({"version": row.version, "created": row.created.to_string(), "who": row.who, "hash": row.hash.to_string()}))
+        .collect();
+    out.rows(&rows, &["version", "created", "who", "hash"])?;
+    Ok(Status::Done)
+}
+
+fn write<'a>(folder: &Path, files: impl Iterator<Item = (&'a str, &'a [u8])>) -> anyhow::Result<()> {
+    for (path, bytes) in files {
+        let place = folder.join(path);
+        if let Some(parent) = place.parent() {
+            std::fs::create_dir_all(parent).with_context(|| format!("{}", parent.display()))?;
+        }
+        std::fs::write(&place, bytes).with_context(|| format!("{}", place.display()))?;
+    }
+    Ok(())
+}
+
+fn usage(message: String, hint: &str) -> anyhow::Error {
+    ServiceError::Usage { message, hint: Some(hint.to_owned()) }.into()
+}

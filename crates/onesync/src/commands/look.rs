@@ -1,0 +1,158 @@
+//! Looking: `search`, `show`, `pending`, `errors`, `history`, `eval`.
+
+use anyhow::Context as _;
+use onesync_service::{Service, Status, StepCounters};
+use serde_json::{Value as Json, json};
+
+use crate::args::{EvalArgs, SearchCommand};
+use crate::output::{Output, counted, short_time, text};
+
+/// `search`.
+pub fn search(service: &Service, command: SearchCommand, out: &Output) -> anyhow::Result<Status> {
+    let runtime = service.runtime()?;
+    let rows = match command {
+        SearchCommand::Cs { connector, text, limit } => {
+            service.search_cs(&runtime, runtime.connector(&connector)?, &text, limit)?
+        }
+        SearchCommand::Mv { text, limit } => service.search_mv(&runtime, &text, limit)?,
+    };
+    out.list(&rows, &["id", "type", "name", "state"], |row| {
+        vec![row.id.clone(), row.object_type.clone(), row.name.clone(), row.state.clone()]
+    })?;
+    Ok(Status::Done)
+}
+
+/// `show`.
+pub fn show(service: &Service, object: &str, out: &Output) -> anyhow::Result<Status> {
+    let view = service.show(&*service.runtime()?, object)?;
+    if out.is_json() {
+        out.json(&view)?;
+        return Ok(Status::Done);
+    }
+    let at = if view.connector.is_empty() { String::new() } else { format!(" at {}", view.connector) };
+    println!("{} {} {}{at} [{}]\n", view.object_type, view.id, view.name, view.state);
+    for (name, value) in &view.attributes {
+        let by = match (&value.rule, &value.source) {
+            (Some(rule), Some(source)) => format!("   <- {rule}, {source}"),
+            _ => String::new(),
+        };
+        println!("  {name:<32} {}{by}", value.value);
+    }
+    for (name, (count, some)) in &view.links {
+        let shown = if some.is_empty() { String::new() } else { format!(": {}", some.join(", ")) };
+        println!("  {name:<32} {count} links{shown}");
+    }
+    for join in &view.joined {
+        println!("  joined: {join}");
+    }
+    Ok(Status::Done)
+}
+
+/// `pending`.
+pub fn pending(service: &Service, connector: &str, limit: usize, out: &Output) -> anyhow::Result<Status> {
+    let runtime = service.runtime()?;
+    let rows = service.pending(&runtime, runtime.connector(connector)?, limit)?;
+    out.list(&rows, &["object", "type", "operation", "state", "change"], |row| {
+        let change = row.error.clone().unwrap_or_else(|| row.change.clone());
+        vec![row.object.clone(), row.object_type.clone(), row.operation.clone(), row.state.clone(), change]
+    })?;
+    if rows.len() >= limit {
+        eprintln!("there may be more: `--limit` shows them");
+    }
+    Ok(Status::Done)
+}
+
+/// `errors`.
+pub fn errors(
+    service: &Service,
+    connector: Option<&str>,
+    limit: usize,
+    out: &Output,
+) -> anyhow::Result<Status> {
+    let runtime = service.runtime()?;
+    let connector = connector.map(|name| runtime.connector(name).cloned()).transpose()?;
+    let rows: Vec<_> = service
+        .errors(connector.as_ref(), limit)?
+        .into_iter()
+        .map(|(name, row)| {
+            json!({
+                "object": name, "id": format!("cs:{}", row.cs), "place": row.place, "code": row.code,
+                "message": row.message, "since": row.first_seen.to_string(), "alarm": row.alarm,
+            })
+        })
+        .collect();
+    out.rows(&rows, &["object", "id", "place", "code", "message", "since"])?;
+    Ok(if rows.is_empty() { Status::Done } else { Status::ObjectErrors })
+}
+
+/// `history`.
+pub fn history(
+    service: &Service,
+    object: Option<&str>,
+    limit: usize,
+    out: &Output,
+) -> anyhow::Result<Status> {
+    let Some(object) = object else {
+        out.list(
+            &service.run_list(limit)?,
+            &["run", "started", "connector", "step", "result", "what"],
+            |row| {
+                let mut cells: Vec<String> = ["run", "started", "connector", "step", "result"]
+                    .iter()
+                    .map(|key| text(&row[*key]))
+                    .collect();
+                cells.push(what_a_run_did(row));
+                cells
+            },
+        )?;
+        return Ok(Status::Done);
+    };
+    let rows = service.history_list(&*service.runtime()?, object, limit)?;
+    if out.is_json() {
+        out.json(&rows)?;
+        return Ok(Status::Done);
+    }
+    for row in &rows {
+        let event = row["event"].as_str().unwrap_or("changed");
+        println!("{}  run {}  {event}", short_time(row["time"].as_str().unwrap_or_default()), row["run"]);
+        for change in row["changes"].as_array().into_iter().flatten() {
+            let shown = |key: &str| match &change[key] {
+                Json::Null => "nothing".to_owned(),
+                value => value.to_string(),
+            };
+            let by = change["rule"].as_str().map(|rule| format!("   <- {rule}")).unwrap_or_default();
+            println!("    {}: {} -> {}{by}", text(&change["attribute"]), shown("old"), shown("new"));
+        }
+    }
+    if rows.is_empty() {
+        eprintln!("nothing");
+    }
+    Ok(Status::Done)
+}
+
+fn what_a_run_did(row: &Json) -> String {
+    if let Some(error) = row["error"].as_str() {
+        return error.to_owned();
+    }
+    let counters: StepCounters = serde_json::from_value(row["counters"].clone()).unwrap_or_default();
+    let mut parts = counted(&counters);
+    parts.extend(row["remarks"].as_array().into_iter().flatten().map(text));
+    parts.join(", ")
+}
+
+/// `eval`.
+pub fn eval(options: &EvalArgs) -> anyhow::Result<Status> {
+    let attributes = match options.attributes.strip_prefix('@') {
+        Some(file) => std::fs::read_to_string(file).with_context(|| file.to_owned())?,
+        None if options.attributes == "-" => std::io::read_to_string(std::io::stdin())?,
+        None => options.attributes.clone(),
+    };
+    let now = match &options.now {
+        Some(text) => text.clone(),
+        None => jiff::Timestamp::now().to_string(),
+    };
+    let result =
+        onesync_service::eval(&options.expression, &attributes, &options.parameters, &now, &options.kind)?;
+    println!("{result}");
+    Ok(if result.get("$error").is_some() { Status::ObjectErrors } else { Status::Done })
+}

@@ -1,0 +1,94 @@
+//! The commands other than `demo`: what is asked of the service, and how its answers look to people.
+
+mod config;
+mod connector;
+mod look;
+mod secret;
+mod staging;
+mod status;
+
+pub use config::{apply as config_apply, check as config_check, init as config_init};
+pub use look::eval;
+pub use secret::{read as read_secret, secret};
+
+use onesync_service::{CycleReport, Service, Status};
+
+use crate::args::{Command, ConfigCommand};
+use crate::output::Output;
+
+/// Runs a command on an open installation.
+pub async fn run(service: Service, command: Command, out: &Output) -> anyhow::Result<Status> {
+    match command {
+        Command::Demo(_)
+        | Command::Eval(_)
+        | Command::Config(ConfigCommand::Init(_) | ConfigCommand::Apply(_)) => {
+            anyhow::bail!("this command needs no installation")
+        }
+        Command::Config(ConfigCommand::Check { folder }) => config::check(&service, &folder, out).await,
+        Command::Config(ConfigCommand::Plan { folder }) => config::plan(&service, &folder, out).await,
+        Command::Config(ConfigCommand::Export { folder, version }) => {
+            config::export(&service, &folder, version)
+        }
+        Command::Config(ConfigCommand::History) => config::history(&service, out),
+        Command::Secret(command) => secret(&service, &command, out),
+        Command::Connector(command) => connector::connector(&service, command, out).await,
+        Command::Run { connector, step } => {
+            let report = service.run_step(&connector, step, &|progress| out.progress(progress)).await?;
+            if out.is_json() {
+                out.json(&report)?;
+            }
+            Ok(report.status)
+        }
+        Command::Cycle { kind } => {
+            let report = service.cycle(kind.into(), &|progress| out.progress(progress)).await?;
+            cycle_report(&report, out)?;
+            staging::remind(&service)?;
+            let errors = if report.errors > 0 { Status::ObjectErrors } else { Status::Done };
+            Ok(report.status.unwrap_or(Status::Done).max(errors))
+        }
+        Command::Staging(command) => staging::staging(&service, command, out),
+        Command::Held(command) => staging::held(&service, command, out),
+        Command::Search(command) => look::search(&service, command, out),
+        Command::Show { object } => look::show(&service, &object, out),
+        Command::Pending { connector, limit } => look::pending(&service, &connector, limit, out),
+        Command::Errors { connector, limit } => look::errors(&service, connector.as_deref(), limit, out),
+        Command::History { object, limit } => look::history(&service, object.as_deref(), limit, out),
+        Command::Status => status::status(&service, out),
+    }
+}
+
+/// Shows how a cycle ended.
+fn cycle_report(report: &CycleReport, out: &Output) -> anyhow::Result<()> {
+    for failure in &report.failures {
+        eprintln!("error: {}, {}: {}", failure.connector, failure.step.as_str(), failure.message);
+        if let Some(hint) = &failure.hint {
+            eprintln!("hint: {hint}");
+        }
+    }
+    if report.errors > 0 {
+        eprintln!("{} objects have errors: `onesync errors` lists them", report.errors);
+    }
+    if report.exported.held > 0 {
+        eprintln!("{} changes are held by protections: `onesync held list`", report.exported.held);
+    }
+    if out.is_json() {
+        return out.json(report);
+    }
+    let (i, e) = (&report.imported, &report.exported);
+    println!(
+        "imported {} added, {} updated, {} deleted, {} unchanged; exported {} created, {} updated, {} deleted, {} links; {} confirmed, {} held, {} errors ({:.1} s)",
+        i.add,
+        i.update,
+        i.delete,
+        i.unchanged,
+        e.add,
+        e.update,
+        e.delete,
+        e.links,
+        report.confirmed,
+        e.held,
+        report.errors,
+        report.seconds
+    );
+    Ok(())
+}

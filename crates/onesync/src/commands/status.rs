@@ -1,0 +1,72 @@
+//! `status`: health in one look.
+
+use onesync_service::{ConnectorStatus, Service, Status, StatusReport};
+
+use crate::output::{Output, short_time};
+
+/// `status`.
+pub fn status(service: &Service, out: &Output) -> anyhow::Result<Status> {
+    let report = service.status()?;
+    if out.is_json() {
+        out.json(&report)?;
+    } else {
+        print(&report);
+    }
+    Ok(match (report.key_set.as_str(), report.alarms.is_empty()) {
+        ("present", true) => Status::Done,
+        ("present", false) => Status::ObjectErrors,
+        _ => Status::Held,
+    })
+}
+
+fn print(report: &StatusReport) {
+    let configuration = match report.configuration {
+        0 => "none".to_owned(),
+        version => version.to_string(),
+    };
+    println!(
+        "installation {} (epoch {}), configuration {configuration}, key set {}",
+        report.installation,
+        report.epoch,
+        if report.key_set == "present" { "present" } else { "MISSING" }
+    );
+    let counts: Vec<String> = report
+        .metaverse
+        .iter()
+        .map(|count| match count.leaving {
+            0 => format!("{} {}", count.active, count.object_type),
+            leaving => format!("{} {} ({leaving} leaving)", count.active, count.object_type),
+        })
+        .collect();
+    println!("metaverse: {}", if counts.is_empty() { "empty".to_owned() } else { counts.join(", ") });
+    println!("agenda: {} due, {} later", report.agenda_due, report.agenda_later);
+    for connector in &report.connectors {
+        print_connector(connector);
+    }
+    for alarm in &report.alarms {
+        println!("\nALARM: {alarm}");
+    }
+}
+
+fn print_connector(c: &ConnectorStatus) {
+    let last = c.last_import.as_deref().map_or_else(|| "never".to_owned(), short_time);
+    println!("\n{} ({}, {}), last import {last}", c.name, c.kind, c.mode);
+    println!("  {} objects, {} joined, {} errors", c.objects, c.joined, c.errors);
+    if c.mode != "reads only" {
+        println!(
+            "  {} pending, {} sent and not yet seen, {} refused, {} held",
+            c.pending, c.unconfirmed, c.refused, c.held
+        );
+    }
+    if c.mastered_elsewhere > 0 {
+        println!("  {} mastered elsewhere: compared, never written", c.mastered_elsewhere);
+    }
+    for count in &c.cannot_be_written {
+        println!("  {} {} cannot be written through this connector", count.count, count.object_type);
+    }
+    for line in &c.limits {
+        println!("  limits for {}", line.object_types.join(", "));
+        println!("    {} in a run and in 24 hours", line.day);
+        println!("    {} in 7 days", line.week);
+    }
+}
