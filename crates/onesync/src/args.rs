@@ -337,4 +337,24 @@ mod tests {
     fn no_argument_contradicts_another() {
         super::Args::command().debug_assert();
     }
+
+    /// Every command and every option has its place in the reference.
+    #[test]
+    fn the_reference_has_every_command_and_option() {
+        let reference = include_str!("../../../docs/reference.md");
+        let mut open = vec![(String::new(), super::Args::command())];
+        while let Some((path, command)) = open.pop() {
+            for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+                open.push((format!("{path} {}", sub.get_name()).trim().to_owned(), sub.clone()));
+            }
+            if !command.has_subcommands() {
+                let named = [format!("`{path}`"), format!("`{path} ")];
+                assert!(named.iter().any(|name| reference.contains(name)), "`{path}` is missing");
+            }
+            for option in command.get_arguments().filter_map(|argument| argument.get_long()) {
+                let named = reference.contains(&format!("--{option}"));
+                assert!(named || matches!(option, "help" | "version"), "`--{option}` of `{path}` is missing");
+            }
+        }
+    }
 }

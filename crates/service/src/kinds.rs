@@ -92,3 +92,63 @@ fn settings<T: DeserializeOwned>(file: &ConnectorFile) -> Result<T, ServiceError
     })?;
     Ok(read.settings)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{MainFile, TypeFile};
+
+    /// The keys that a table may have: the reader names them when it meets another one.
+    fn keys<T: DeserializeOwned>(given: &str) -> Vec<String> {
+        let wrong =
+            toml::from_str::<T>(&format!("{given}\nno_such_key = 1")).err().unwrap().message().to_owned();
+        assert!(wrong.starts_with("unknown field `no_such_key`"), "{wrong}");
+        wrong.split('`').skip(1).step_by(2).skip(1).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_reference_has_every_setting() {
+        let reference = include_str!("../../../docs/reference.md");
+        let graph = include_str!("../../../docs/graph.md");
+        for (text, what, keys) in [
+            (reference, "onesync.toml", keys::<MainFile>("")),
+            (reference, "a connector", keys::<ConnectorFile>("")),
+            (reference, "a type", keys::<TypeFile>("")),
+            (reference, "ad", keys::<AdSettings>("")),
+            (reference, "ldif", keys::<LdifSettings>("")),
+            (reference, "jsonl", keys::<JsonlSettings>("")),
+            (graph, "graph", keys::<GraphSettings>("")),
+        ] {
+            assert!(keys.len() > 1, "{what}: {keys:?}");
+            for key in keys {
+                let named = [format!("`{key}`"), format!(".{key}]"), format!("[{key}]"), format!("`{key}.")];
+                assert!(named.iter().any(|name| text.contains(name)), "`{key}` of {what} is missing");
+            }
+        }
+    }
+
+    fn file(text: &str) -> ConnectorFile {
+        let file: ConnectorFile = toml::from_str(text).unwrap();
+        ConnectorFile { path: "connectors/a.toml".to_owned(), text: text.to_owned(), ..file }
+    }
+
+    #[test]
+    fn mistakes_in_settings_name_their_line() {
+        let start = "name = \"a\"\nkind = \"graph\"\nrank = 1\n[settings]\n";
+        let made = |rest: &str| {
+            let file = file(&format!("{start}{rest}"));
+            make(&file, Path::new("/"), &BTreeMap::new(), &mut Names::new()).err().map(|e| e.to_string())
+        };
+        let good = "tenant = \"t\"\nclient_id = \"5b0f4c7e-2f3a-4c55-9a57-6d2d8f0e1a22\"\nsecret = \"s\"\n";
+        assert_eq!(made(good), None, "a secret that is not stored is no mistake in the file");
+        let wrong = made(&good.replace("tenant", "tennant")).unwrap();
+        assert_eq!(wrong, "connectors/a.toml:5:1: unknown key `tennant`: did you mean `tenant`?");
+        let wrong = made(&format!("{good}graph_url = \"http://graph.example\"\n")).unwrap();
+        assert_eq!(wrong, "connectors/a.toml:8:1: `http://graph.example` is not https");
+        let wrong = made("").unwrap();
+        assert!(
+            wrong.starts_with("connectors/a.toml:4:") && wrong.contains("`tenant` is missing"),
+            "{wrong}"
+        );
+    }
+}

@@ -107,8 +107,9 @@ async fn a_rule_that_never_comes_to_rest_is_named() {
     files.insert("rules/see-saw.toml".into(), rule.into());
     world.service.apply(Configuration::parse(files).unwrap(), "test").await.unwrap();
     let report = world.cycle(CycleKind::Delta).await;
-    let (_, step, message, hint) = report.failures.first().expect("a failure");
-    assert_eq!(step, Step::Export.as_str());
+    let onesync_service::StepFailure { step, message, hint, .. } =
+        report.failures.first().expect("a failure");
+    assert_eq!(*step, Step::Export);
     assert!(message.contains("Person 1") || message.contains("u1@"), "{message}");
     assert!(message.contains("`city`") && message.contains("`See-saw`"), "{message}");
     assert!(hint.is_some());
