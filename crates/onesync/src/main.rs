@@ -11,6 +11,7 @@ mod output;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use clap::Parser as _;
 use onesync_service::{Configuration, Home, Service, ServiceError, Status, SystemClock, read_folder};
 
@@ -91,7 +92,8 @@ async fn run(args: Args) -> anyhow::Result<Status> {
 }
 
 fn create(home: &Home) -> anyhow::Result<()> {
-    home.create(&SystemClock)?;
+    home.create(&SystemClock)
+        .with_context(|| format!("no installation can be made in {}", home.folder().display()))?;
     eprintln!("made a new installation in {}", home.folder().display());
     Ok(())
 }
@@ -110,12 +112,7 @@ async fn check_without_home(
         Some(out) => commands::config_check(&service, folder, out).await,
         None => {
             let check = service.check(Configuration::parse(read_folder(folder)?)?).await?;
-            if check.errors > 0 {
-                let message = check.messages.join("\n");
-                let hint = Some("correct the files; nothing was changed".to_owned());
-                return Err(ServiceError::Config { message, hint }.into());
-            }
-            Ok(Status::Done)
+            check.error().map_or(Ok(Status::Done), |error| Err(error.into()))
         }
     }
 }

@@ -1,15 +1,33 @@
 //! Tables and JSON on stdout, progress on stderr.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::sync::Mutex;
 
 use comfy_table::{ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
-use onesync_service::{Progress, Step, StepCounters};
+use onesync_service::{Progress, Status, Step, StepCounters};
 use serde::Serialize;
 use serde_json::Value as Json;
 
 use crate::args::Format;
+
+/// Writes a line of data to stdout. Whoever reads it may stop early (`| head`): then this program is done, too.
+macro_rules! say {
+    ($($argument:tt)*) => { $crate::output::line(format_args!($($argument)*)) };
+}
+pub(crate) use say;
+
+/// See [`say!`].
+pub fn line(text: std::fmt::Arguments<'_>) {
+    let mut out = std::io::stdout().lock();
+    if let Err(error) = writeln!(out, "{text}") {
+        if error.kind() == std::io::ErrorKind::BrokenPipe {
+            std::process::exit(Status::Done as i32);
+        }
+        eprintln!("error: standard output cannot be written: {error}");
+        std::process::exit(Status::Failed as i32);
+    }
+}
 
 /// Where data goes.
 pub struct Output {
@@ -43,7 +61,7 @@ impl Output {
             eprintln!("nothing");
             return Ok(());
         }
-        println!("{}", table(head, items.iter().map(row)));
+        say!("{}", table(head, items.iter().map(row)));
         Ok(())
     }
 
@@ -56,7 +74,7 @@ impl Output {
 
     /// Writes one JSON document.
     pub fn json<T: Serialize>(&self, value: &T) -> anyhow::Result<()> {
-        println!("{}", serde_json::to_string_pretty(value)?);
+        say!("{}", serde_json::to_string_pretty(value)?);
         Ok(())
     }
 

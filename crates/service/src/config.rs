@@ -49,6 +49,26 @@ pub struct ConfigCheck {
     pub rules: usize,
 }
 
+impl ConfigCheck {
+    /// What stands in the way, as an error; notes and warnings are for `config check`.
+    #[must_use]
+    pub fn error(&self) -> Option<ServiceError> {
+        let errors: Vec<&str> = self
+            .messages
+            .iter()
+            .map(|message| message.trim_end())
+            .filter(|m| m.starts_with("error"))
+            .collect();
+        let text = errors.join("\n\n");
+        (self.errors > 0).then(|| {
+            ServiceError::config(
+                text.strip_prefix("error: ").unwrap_or(&text),
+                "correct the files; nothing was changed",
+            )
+        })
+    }
+}
+
 /// `onesync.toml`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]

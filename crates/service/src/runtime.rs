@@ -166,9 +166,8 @@ impl Service {
     /// all: half the rules would look like people who leave.
     async fn usable(&self, files: ConfigFiles, version: u32) -> Result<Runtime, ServiceError> {
         let compiled = self.compile(Configuration::parse(files)?, version).await?;
-        if compiled.check.errors > 0 {
-            let messages = compiled.check.messages.join("\n");
-            return Err(ServiceError::config(messages, "correct the files and apply them again"));
+        if let Some(error) = compiled.check.error() {
+            return Err(error);
         }
         Ok(compiled.runtime)
     }
@@ -285,11 +284,8 @@ impl Service {
         }
         let version = latest.as_ref().map_or(1, |latest| latest.version + 1);
         let compiled = self.compile(configuration, version).await?;
-        if compiled.check.errors > 0 {
-            return Err(ServiceError::config(
-                compiled.check.messages.join("\n"),
-                "correct the files; nothing was changed",
-            ));
+        if let Some(error) = compiled.check.error() {
+            return Err(error);
         }
         let runtime = compiled.runtime;
         let row = ConfigVersionRow {

@@ -176,11 +176,13 @@ impl Service {
                 .map(|t: Time| t.to_string());
             let failing = last.first().filter(|run| run.result.as_deref() == Some("failed"));
             if let Some(run) = failing {
+                let told: serde_json::Value = serde_json::from_str(&run.counters).unwrap_or_default();
                 alarms.push(format!(
-                    "the last step of `{}` ({}) failed at {}",
+                    "the last step of `{}`, {} at {}, failed: {}",
                     connector.name(),
                     run.step,
-                    run.started
+                    run.started,
+                    told["error"].as_str().unwrap_or("see `onesync history`")
                 ));
             }
             connectors.push(ConnectorStatus {

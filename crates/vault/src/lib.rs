@@ -31,7 +31,7 @@ const KEY_LEN: usize = 32;
 pub enum VaultError {
     /// There is no key set.
     #[error(
-        "key set {} is missing: the secrets in the database cannot be read without it; restore this file, or import an exported key set with `activate`",
+        "key set {} is missing: the secrets in the database cannot be read without it; restore this file from a backup",
         path.display()
     )]
     Missing {
@@ -70,7 +70,7 @@ pub enum VaultError {
     },
     /// A value was sealed by a key that this key set does not have.
     #[error(
-        "the value was sealed by key {id}, which this key set does not have: import the key set that has it, or enter the secret again"
+        "the value was sealed by key {id}, which this key set does not have: restore the key set that has it, or enter the secret again"
     )]
     UnknownKey {
         /// The key's id.

@@ -7,7 +7,7 @@ use onesync_service::{Configuration, Service, ServiceError, Status, account, rea
 use serde_json::json;
 
 use crate::args::{ApplyArgs, InitArgs};
-use crate::output::Output;
+use crate::output::{Output, say};
 
 fn load(folder: &Path) -> anyhow::Result<Configuration> {
     Ok(Configuration::parse(read_folder(folder)?)?)
@@ -40,10 +40,8 @@ pub async fn check(service: &Service, folder: &Path, out: &Output) -> anyhow::Re
         for message in &check.messages {
             eprintln!("{}\n", message.trim_end());
         }
-        println!(
-            "{} connectors, {} rules: {} errors, {} warnings",
-            check.connectors, check.rules, check.errors, check.warnings
-        );
+        let (errors, warnings) = (several(check.errors, "error"), several(check.warnings, "warning"));
+        say!("{} connectors, {} rules: {errors}, {warnings}", check.connectors, check.rules);
     }
     Ok(if check.errors > 0 { Status::Failed } else { Status::Done })
 }
@@ -55,7 +53,7 @@ pub async fn plan(service: &Service, folder: &Path, out: &Output) -> anyhow::Res
         out.json(&plan)?;
     } else {
         warnings(&plan.messages);
-        println!("{plan}");
+        say!("{plan}");
     }
     Ok(Status::Done)
 }
@@ -75,10 +73,10 @@ pub async fn apply(service: &Service, options: &ApplyArgs, out: &Output) -> anyh
     }
     warnings(&check.messages);
     match &plan {
-        Some(plan) => println!("{}", plan.to_string().trim_end()),
+        Some(plan) => say!("{}", plan.to_string().trim_end()),
         None => {
             for file in &files {
-                println!("{:<8} {}", file.change, file.path);
+                say!("{:<8} {}", file.change, file.path);
             }
         }
     }
@@ -125,6 +123,10 @@ fn write<'a>(folder: &Path, files: impl Iterator<Item = (&'a str, &'a [u8])>) ->
         std::fs::write(&place, bytes).with_context(|| format!("{}", place.display()))?;
     }
     Ok(())
+}
+
+fn several(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 fn usage(message: String, hint: &str) -> anyhow::Error {

@@ -4,7 +4,7 @@ use onesync_service::{ConnectorView, Service, Status};
 use serde_json::json;
 
 use crate::args::ConnectorCommand;
-use crate::output::Output;
+use crate::output::{Output, say};
 
 /// `connector`.
 pub async fn connector(service: &Service, command: ConnectorCommand, out: &Output) -> anyhow::Result<Status> {
@@ -56,16 +56,14 @@ pub async fn connector(service: &Service, command: ConnectorCommand, out: &Outpu
 }
 
 fn print(view: &ConnectorView) {
-    println!("{} ({}, rank {}, {})", view.name, view.kind, view.rank, view.mode);
-    println!(
-        "  delta import: {}",
-        if view.delta_import { "yes" } else { "no, every import reads everything" }
-    );
-    println!(
+    say!("{} ({}, rank {}, {})", view.name, view.kind, view.rank, view.mode);
+    say!("  delta import: {}", if view.delta_import { "yes" } else { "no, every import reads everything" });
+    say!(
         "  a full import is suspect when {} percent or more are missing, and at least {}",
-        view.suspect_percent, view.suspect_at_least
+        view.suspect_percent,
+        view.suspect_at_least
     );
-    println!(
+    say!(
         "  an object that leaves the scope: its join is {}",
         match view.out_of_scope {
             "stay" => "kept, nothing flows",
@@ -73,18 +71,18 @@ fn print(view: &ConnectorView) {
         }
     );
     for (name, value) in &view.parameters {
-        println!("  parameter {name} = {value:?}");
+        say!("  parameter {name} = {value:?}");
     }
-    println!("\nsettings");
+    say!("\nsettings");
     for line in view.settings.to_string().lines() {
-        println!("  {line}");
+        say!("  {line}");
     }
     for kind in &view.types {
         let written = if kind.writable { "read and written" } else { "read" };
-        println!("\n{} ({written}), {} attributes", kind.name, kind.attributes.len());
+        say!("\n{} ({written}), {} attributes", kind.name, kind.attributes.len());
         if let Some(deprovision) = &kind.deprovision {
-            println!("  who leaves is {deprovision}");
+            say!("  who leaves is {deprovision}");
         }
-        println!("  {}", kind.attributes.join(", "));
+        say!("  {}", kind.attributes.join(", "));
     }
 }

@@ -5,7 +5,7 @@ use onesync_service::{Service, Status, StepCounters};
 use serde_json::{Value as Json, json};
 
 use crate::args::{EvalArgs, SearchCommand};
-use crate::output::{Output, counted, short_time, text};
+use crate::output::{Output, counted, say, short_time, text};
 
 /// `search`.
 pub fn search(service: &Service, command: SearchCommand, out: &Output) -> anyhow::Result<Status> {
@@ -30,20 +30,20 @@ pub fn show(service: &Service, object: &str, out: &Output) -> anyhow::Result<Sta
         return Ok(Status::Done);
     }
     let at = if view.connector.is_empty() { String::new() } else { format!(" at {}", view.connector) };
-    println!("{} {} {}{at} [{}]\n", view.object_type, view.id, view.name, view.state);
+    say!("{} {} {}{at} [{}]\n", view.object_type, view.id, view.name, view.state);
     for (name, value) in &view.attributes {
         let by = match (&value.rule, &value.source) {
             (Some(rule), Some(source)) => format!("   <- {rule}, {source}"),
             _ => String::new(),
         };
-        println!("  {name:<32} {}{by}", value.value);
+        say!("  {name:<32} {}{by}", value.value);
     }
     for (name, (count, some)) in &view.links {
         let shown = if some.is_empty() { String::new() } else { format!(": {}", some.join(", ")) };
-        println!("  {name:<32} {count} links{shown}");
+        say!("  {name:<32} {count} links{shown}");
     }
     for join in &view.joined {
-        println!("  joined: {join}");
+        say!("  joined: {join}");
     }
     Ok(Status::Done)
 }
@@ -114,14 +114,14 @@ pub fn history(
     }
     for row in &rows {
         let event = row["event"].as_str().unwrap_or("changed");
-        println!("{}  run {}  {event}", short_time(row["time"].as_str().unwrap_or_default()), row["run"]);
+        say!("{}  run {}  {event}", short_time(row["time"].as_str().unwrap_or_default()), row["run"]);
         for change in row["changes"].as_array().into_iter().flatten() {
             let shown = |key: &str| match &change[key] {
                 Json::Null => "nothing".to_owned(),
                 value => value.to_string(),
             };
             let by = change["rule"].as_str().map(|rule| format!("   <- {rule}")).unwrap_or_default();
-            println!("    {}: {} -> {}{by}", text(&change["attribute"]), shown("old"), shown("new"));
+            say!("    {}: {} -> {}{by}", text(&change["attribute"]), shown("old"), shown("new"));
         }
     }
     if rows.is_empty() {
@@ -153,6 +153,6 @@ pub fn eval(options: &EvalArgs) -> anyhow::Result<Status> {
     };
     let result =
         onesync_service::eval(&options.expression, &attributes, &options.parameters, &now, &options.kind)?;
-    println!("{result}");
+    say!("{result}");
     Ok(if result.get("$error").is_some() { Status::ObjectErrors } else { Status::Done })
 }

@@ -14,7 +14,7 @@ pub use secret::{read as read_secret, secret};
 use onesync_service::{CycleReport, Service, Status};
 
 use crate::args::{Command, ConfigCommand};
-use crate::output::Output;
+use crate::output::{Output, say};
 
 /// Runs a command on an open installation.
 pub async fn run(service: Service, command: Command, out: &Output) -> anyhow::Result<Status> {
@@ -75,7 +75,7 @@ fn cycle_report(report: &CycleReport, out: &Output) -> anyhow::Result<()> {
         return out.json(report);
     }
     let (i, e) = (&report.imported, &report.exported);
-    println!(
+    say!(
         "imported {} added, {} updated, {} deleted, {} unchanged; exported {} created, {} updated, {} deleted, {} links; {} confirmed, {} held, {} errors ({:.1} s)",
         i.add,
         i.update,

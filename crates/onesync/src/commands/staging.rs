@@ -5,7 +5,7 @@ use onesync_service::{Service, Status, account};
 use serde_json::json;
 
 use crate::args::{HeldCommand, StagingCommand};
-use crate::output::Output;
+use crate::output::{Output, say};
 
 /// `staging`.
 pub fn staging(service: &Service, command: StagingCommand, out: &Output) -> anyhow::Result<Status> {
@@ -28,19 +28,19 @@ pub fn staging(service: &Service, command: StagingCommand, out: &Output) -> anyh
                 return Ok(Status::Done);
             }
             if plan.groups.is_empty() {
-                println!("nothing is pending for `{}`", plan.connector);
+                say!("nothing is pending for `{}`", plan.connector);
             }
             for group in &plan.groups {
-                println!("{:>8}  {} {}", group.count, group.what, group.object_type);
+                say!("{:>8}  {} {}", group.count, group.what, group.object_type);
                 for sample in &group.samples {
-                    println!("            {sample}");
+                    say!("            {sample}");
                 }
                 let more = group.count - (group.samples.len() as u64).min(group.count);
                 if more > 0 && !group.samples.is_empty() {
-                    println!("            and {more} more: `onesync pending {}`", plan.connector);
+                    say!("            and {more} more: `onesync pending {}`", plan.connector);
                 }
             }
-            println!("plan {}", plan.hash);
+            say!("plan {}", plan.hash);
         }
         StagingCommand::Status => {
             let mut rows = Vec::new();

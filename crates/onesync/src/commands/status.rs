@@ -2,7 +2,7 @@
 
 use onesync_service::{ConnectorStatus, Service, Status, StatusReport};
 
-use crate::output::{Output, short_time};
+use crate::output::{Output, say, short_time};
 
 /// `status`.
 pub fn status(service: &Service, out: &Output) -> anyhow::Result<Status> {
@@ -24,7 +24,7 @@ fn print(report: &StatusReport) {
         0 => "none".to_owned(),
         version => version.to_string(),
     };
-    println!(
+    say!(
         "installation {} (epoch {}), configuration {configuration}, key set {}",
         report.installation,
         report.epoch,
@@ -38,35 +38,38 @@ fn print(report: &StatusReport) {
             leaving => format!("{} {} ({leaving} leaving)", count.active, count.object_type),
         })
         .collect();
-    println!("metaverse: {}", if counts.is_empty() { "empty".to_owned() } else { counts.join(", ") });
-    println!("agenda: {} due, {} later", report.agenda_due, report.agenda_later);
+    say!("metaverse: {}", if counts.is_empty() { "empty".to_owned() } else { counts.join(", ") });
+    say!("agenda: {} due, {} later", report.agenda_due, report.agenda_later);
     for connector in &report.connectors {
         print_connector(connector);
     }
     for alarm in &report.alarms {
-        println!("\nALARM: {alarm}");
+        say!("\nALARM: {alarm}");
     }
 }
 
 fn print_connector(c: &ConnectorStatus) {
     let last = c.last_import.as_deref().map_or_else(|| "never".to_owned(), short_time);
-    println!("\n{} ({}, {}), last import {last}", c.name, c.kind, c.mode);
-    println!("  {} objects, {} joined, {} errors", c.objects, c.joined, c.errors);
+    say!("\n{} ({}, {}), last import {last}", c.name, c.kind, c.mode);
+    say!("  {} objects, {} joined, {} errors", c.objects, c.joined, c.errors);
     if c.mode != "reads only" {
-        println!(
+        say!(
             "  {} pending, {} sent and not yet seen, {} refused, {} held",
-            c.pending, c.unconfirmed, c.refused, c.held
+            c.pending,
+            c.unconfirmed,
+            c.refused,
+            c.held
         );
     }
     if c.mastered_elsewhere > 0 {
-        println!("  {} mastered elsewhere: compared, never written", c.mastered_elsewhere);
+        say!("  {} mastered elsewhere: compared, never written", c.mastered_elsewhere);
     }
     for count in &c.cannot_be_written {
-        println!("  {} {} cannot be written through this connector", count.count, count.object_type);
+        say!("  {} {} cannot be written through this connector", count.count, count.object_type);
     }
     for line in &c.limits {
-        println!("  limits for {}", line.object_types.join(", "));
-        println!("    {} in a run and in 24 hours", line.day);
-        println!("    {} in 7 days", line.week);
+        say!("  limits for {}", line.object_types.join(", "));
+        say!("    {} in a run and in 24 hours", line.day);
+        say!("    {} in 7 days", line.week);
     }
 }

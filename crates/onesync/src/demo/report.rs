@@ -6,6 +6,8 @@ use onesync_service::{CycleReport, StepCounters};
 use serde::Serialize;
 use serde_json::Value as Json;
 
+use crate::output::say;
+
 /// Written requests that are shown one by one.
 const WRITES_SHOWN: usize = 40;
 
@@ -117,12 +119,14 @@ impl DemoReport {
 
     /// For people.
     pub fn print(&self, place: &Path, once: bool) {
-        println!("\n== OneSync: what happened ==");
-        println!(
+        say!("\n== OneSync: what happened ==");
+        say!(
             "A directory of {} people, {} groups and {} contacts, and an empty cloud.\n",
-            self.people, self.groups, self.contacts
+            self.people,
+            self.groups,
+            self.contacts
         );
-        println!("+ created or new, ~ changed, - deleted, = unchanged; links are members and managers\n");
+        say!("+ created or new, ~ changed, - deleted, = unchanged; links are members and managers\n");
         let head = ["cycle", "seconds", "imported", "exported", "confirmed", "errors"];
         let rows = self.cycles.iter().map(|c| {
             vec![
@@ -143,39 +147,41 @@ impl DemoReport {
                 c.errors.to_string(),
             ]
         });
-        println!("{}", crate::output::table(&head, rows));
-        println!("\nThe plan that was shown before the first write:");
+        say!("{}", crate::output::table(&head, rows));
+        say!("\nThe plan that was shown before the first write:");
         for (what, count) in &self.plan {
-            println!("  {count:>7}  {what}");
+            say!("  {count:>7}  {what}");
         }
         match self.quiet_writes {
-            0 => println!("\nThe quiet cycle wrote nothing."),
-            some => println!("\nThe quiet cycle wrote {some} times, and should not have."),
+            0 => say!("\nThe quiet cycle wrote nothing."),
+            some => say!("\nThe quiet cycle wrote {some} times, and should not have."),
         }
-        println!("\nThe day's changes, and everything that they wrote:");
+        say!("\nThe day's changes, and everything that they wrote:");
         for line in &self.day {
-            println!("  {line}");
+            say!("  {line}");
         }
         for write in self.writes.iter().take(WRITES_SHOWN) {
-            println!("    -> {write}");
+            say!("    -> {write}");
         }
         if self.writes.len() > WRITES_SHOWN {
-            println!("    -> and {} more", self.writes.len() - WRITES_SHOWN);
+            say!("    -> and {} more", self.writes.len() - WRITES_SHOWN);
         }
-        println!(
-            "\nA fifth of the people vanished at once. Held back, until somebody releases it by its hash:"
-        );
+        say!("\nA fifth of the people vanished at once. Held back, until somebody releases it by its hash:");
         for held in &self.held {
-            println!("  {} ({}): {}", held.connector, held.object_type, held.reason);
+            say!("  {} ({}): {}", held.connector, held.object_type, held.reason);
         }
-        println!("\nWhy is it so?");
+        say!("\nWhy is it so?");
         for e in &self.explained {
-            println!(
+            say!(
                 "  {}: {} = {}\n      by rule `{}` from {}",
-                e.object, e.attribute, e.value, e.rule, e.source
+                e.object,
+                e.attribute,
+                e.value,
+                e.rule,
+                e.source
             );
         }
         let tense = if once { "lay" } else { "lies" };
-        println!("\n(everything {tense} in {}, and is gone when this ends)", place.display());
+        say!("\n(everything {tense} in {}, and is gone when this ends)", place.display());
     }
 }

@@ -5,4 +5,5 @@ mod crash;
 mod identity;
 mod protection;
 mod story;
+mod trouble;
 mod world;

@@ -81,6 +81,11 @@ impl World {
         self.cycle(CycleKind::Delta).await;
     }
 
+    /// The installation opened again, as the next command does it.
+    pub async fn reopen(&self) -> Service {
+        Service::open(self.service.home().clone(), self.clock.clone(), 2).await.unwrap()
+    }
+
     pub fn ldif(&self) -> PathBuf {
         self.folder.path().join("directory.ldif")
     }
