@@ -185,3 +185,31 @@ impl DemoReport {
         say!("\n(everything {tense} in {}, and is gone when this ends)", place.display());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(value: &Json) -> Vec<&str> {
+        value.as_object().unwrap().keys().map(String::as_str).collect()
+    }
+
+    /// Programs read this document: its keys are a promise.
+    #[test]
+    fn the_document_has_exactly_the_promised_keys() {
+        let mut report = DemoReport::default();
+        let mut cycle = CycleReport::default();
+        (cycle.exported.update, cycle.exported.links) = (2, 3);
+        report.cycles.push(NamedCycle::new("initial", &cycle));
+        report
+            .hold(&serde_json::json!({"connector": "entra", "type": "user", "reason": "many", "changes": 7}));
+        let document = serde_json::to_value(&report).unwrap();
+        assert_eq!(keys(&document), ["cycles", "explained", "held"]);
+        let cycle = &document["cycles"][0];
+        assert_eq!(keys(cycle), ["confirmed", "errors", "exported", "imported", "name", "seconds"]);
+        assert_eq!(keys(&cycle["imported"]), ["add", "delete", "unchanged", "update"]);
+        assert_eq!(cycle["exported"], serde_json::json!({"add": 0, "update": 5, "delete": 0}));
+        let held = serde_json::json!([{"connector": "entra", "object_type": "user", "reason": "many", "deletes": 7}]);
+        assert_eq!(document["held"], held);
+    }
+}

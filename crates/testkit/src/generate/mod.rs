@@ -173,6 +173,12 @@ impl Company {
         self.people.get(person).is_some_and(|person| !person.left)
     }
 
+    /// Whether a person is there now and may sign in.
+    #[must_use]
+    pub fn is_enabled(&self, person: usize) -> bool {
+        self.people.get(person).is_some_and(|person| !person.left && !person.disabled)
+    }
+
     /// How many groups there are.
     #[must_use]
     pub fn groups(&self) -> usize {
