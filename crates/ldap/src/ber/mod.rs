@@ -8,7 +8,7 @@ mod reader;
 mod writer;
 
 pub use reader::{Header, Reader, header};
-pub(crate) use reader::{boolean, integer, text};
+pub(crate) use reader::{boolean, integer, natural, text};
 pub use writer::Writer;
 
 /// How deep elements may be nested: LDAP needs about 10, a filter a few more, a hostile peer 100,000.

@@ -156,6 +156,14 @@ impl<'a> Reader<'a> {
         i32::try_from(self.integer(what)?).map_err(|_| CodecError::Integer(what))
     }
 
+    /// Reads an INTEGER from zero to the largest that the protocol knows; `what` names it in the error.
+    ///
+    /// # Errors
+    /// When the next element is none, or out of range.
+    pub fn natural(&mut self, what: &'static str) -> Result<i32, CodecError> {
+        natural(self.integer(what)?, what)
+    }
+
     /// Reads an ENUMERATED; `what` names it in the error.
     ///
     /// # Errors
@@ -183,6 +191,10 @@ pub(crate) const fn boolean(content: &[u8]) -> Result<bool, CodecError> {
 }
 
 /// Reads the content of an INTEGER or ENUMERATED.
+pub(crate) fn natural(number: i64, what: &'static str) -> Result<i32, CodecError> {
+    i32::try_from(number).ok().filter(|number| *number >= 0).ok_or(CodecError::Integer(what))
+}
+
 pub(crate) fn integer(content: &[u8], what: &'static str) -> Result<i64, CodecError> {
     let Some(&first) = content.first() else { return Err(CodecError::Integer(what)) };
     if content.len() > 8 {
@@ -237,6 +249,8 @@ mod tests {
             assert_eq!(integer(content, "n"), Ok(number));
         }
         assert!(integer(&[], "n").is_err());
+        assert_eq!((natural(0, "n"), natural(i64::from(i32::MAX), "n")), (Ok(0), Ok(i32::MAX)));
+        assert!(natural(-1, "n").is_err() && natural(1 << 31, "n").is_err());
         assert!(integer(&[0; 9], "n").is_err());
     }
 

@@ -7,7 +7,8 @@ use super::{
     Message, ModifyDnRequest, ModifyRequest, Op, Scope, SearchRequest, tag,
 };
 use crate::ber::{
-    CodecError, ENUMERATED, OCTETS, Reader, SEQUENCE, SET, context, context_constructed, integer, text,
+    CodecError, ENUMERATED, OCTETS, Reader, SEQUENCE, SET, context, context_constructed, integer, natural,
+    text,
 };
 use crate::control::Control;
 use crate::entry::Entry;
@@ -25,10 +26,7 @@ impl Message {
         if !outer.is_empty() {
             return Err(CodecError::Trailing);
         }
-        let id = inside.integer_i32("the number of a message")?;
-        if id < 0 {
-            return Err(CodecError::Integer("the number of a message"));
-        }
+        let id = inside.natural("the number of a message")?;
         let (op_tag, content) = inside.element()?;
         let mut op = read_op(frame, op_tag, content, inside.inside(content)?)?;
         let mut controls = Vec::new();
@@ -82,11 +80,10 @@ fn read_op(frame: &Bytes, op: u8, content: &[u8], mut inside: Reader<'_>) -> Res
             Op::CompareRequest(dn, attribute, frame.slice_ref(assertion.octets()?))
         }
         tag::COMPARE_RESPONSE => Op::CompareResponse(read_result(&mut inside)?),
-        tag::ABANDON_REQUEST => {
-            let id = integer(content, "the number of a message")?;
-            let id = i32::try_from(id).map_err(|_| CodecError::Integer("the number of a message"))?;
-            Op::AbandonRequest(id)
-        }
+        tag::ABANDON_REQUEST => Op::AbandonRequest(natural(
+            integer(content, "the number of a message")?,
+            "the number of a message",
+        )?),
         tag::EXTENDED_REQUEST => Op::ExtendedRequest(ExtendedRequest {
             name: text(inside.expect(context(0))?, "the name of an operation")?.to_owned(),
             value: inside.optional(context(1))?.map(|value| frame.slice_ref(value)),
@@ -130,7 +127,7 @@ fn optional_text(inside: &mut Reader<'_>, tag: u8) -> Result<Option<String>, Cod
 }
 
 fn read_bind(frame: &Bytes, inside: &mut Reader<'_>) -> Result<BindRequest, CodecError> {
-    let version = inside.integer_i32("the version of the protocol")?;
+    let version = inside.natural("the version of the protocol")?;
     let name = inside.text("the name of a bind")?.to_owned();
     let (tag, content) = inside.element()?;
     let auth = match tag {
@@ -161,8 +158,8 @@ fn read_search(frame: &Bytes, inside: &mut Reader<'_>) -> Result<SearchRequest, 
         3 => DerefAliases::Always,
         _ => return Err(CodecError::Undefined("the use of aliases")),
     };
-    let size_limit = inside.integer_i32("the size limit")?;
-    let time_limit = inside.integer_i32("the time limit")?;
+    let size_limit = inside.natural("the size limit")?;
+    let time_limit = inside.natural("the time limit")?;
     let types_only = crate::ber::boolean(inside.expect(crate::ber::BOOLEAN)?)?;
     let filter = Filter::decode(frame, inside)?;
     let attributes = read_texts(inside.enter(SEQUENCE)?, "the name of an attribute")?;

@@ -267,3 +267,16 @@ async fn nobody_listens() {
     assert!(matches!(error, LdapError::Resolve { .. }), "{error}");
     assert!(error.to_string().contains("no-such-host.invalid"), "{error}");
 }
+
+/// Found by fuzzing: the number of the operation to abandon was not checked.
+#[test]
+fn negative_numbers_are_refused() {
+    for bytes in [
+        // AbandonRequest -1
+        &b"\x30\x06\x02\x01\x01\x50\x01\xff"[..],
+        // number -1 of the message itself
+        b"\x30\x05\x02\x01\xff\x42\x00",
+    ] {
+        assert!(onesync_ldap::Message::decode(&bytes::Bytes::from_static(bytes)).is_err(), "{bytes:x?}");
+    }
+}
