@@ -31,7 +31,6 @@ impl<'a> Outbound<'a, '_> {
         for mv in mvs {
             for id in self.batch.joined(mv.id) {
                 let Some(row) = self.batch.cs(id).cloned() else { continue };
-                let policy = self.ctx.policies.of(row.connector);
                 if !self
                     .ctx
                     .rules
@@ -40,14 +39,14 @@ impl<'a> Outbound<'a, '_> {
                     || row.flags.has(CsFlags::MASTERED_ELSEWHERE)
                     || row.flags.has(CsFlags::GONE)
                     || row.flags.has(CsFlags::CONFLICT)
-                    || !row.join.is_some_and(|join| join.owned || policy.writable)
                 {
                     continue;
                 }
                 let scoped = in_scope(self.ctx, self.batch.reader, &mv, row.connector)?;
-                if scoped.failed.is_some()
-                    || !scoped.rules.iter().any(|rule| holds_link(rule) && rule.object == row.object_type)
-                {
+                // Where nothing can be written, the source's own join holds: what would flow there is shown all the same.
+                let held = !self.ctx.policies.of(row.connector).writable
+                    || scoped.rules.iter().any(|rule| holds_link(rule) && rule.object == row.object_type);
+                if scoped.failed.is_some() || !held {
                     continue;
                 }
                 let rules = scoped.rules.into_iter().filter(|rule| rule.object == row.object_type).collect();

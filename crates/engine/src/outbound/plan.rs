@@ -44,7 +44,8 @@ pub(super) fn plan_update(
     let mut changes = Vec::new();
     let mut kinds = kinds;
     for (&attribute, want) in &wanted {
-        if policy.read_only.contains(&attribute) && Some(attribute) != rules.create_key {
+        // Of a directory where nothing can be written, everything is shown: none of it is sent.
+        if policy.writable && policy.read_only.contains(&attribute) && Some(attribute) != rules.create_key {
             continue;
         }
         let exact = policy.case_exact.contains(&attribute);

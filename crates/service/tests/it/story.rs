@@ -116,3 +116,42 @@ async fn a_rule_that_never_comes_to_rest_is_named() {
     assert_eq!(report.status, Some(Status::Failed));
     assert_eq!(report.exported.update, 3, "three rounds and no more");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_flows_to_a_directory_that_is_only_read_is_computed_counted_and_never_written() {
+    let world = World::new((1..=3).map(|n| person(n, &format!("Person {n}"))).collect()).await;
+    let mut files = world.service.config_files(None).unwrap();
+    let rule = "name = \"Out to AD\"\ndirection = \"outbound\"\nconnector = \"directory\"\nobject = \"user\"\n\
+                metaverse = \"person\"\nlink = \"join\"\nprecedence = 500\n[flow]\ninfo = '\"seen by OneSync\"'\n";
+    files.insert("rules/out-to-ad.toml".into(), rule.as_bytes().to_vec());
+    world.service.apply(Configuration::parse(files).unwrap(), "test").await.unwrap();
+    let before = std::fs::read(world.ldif()).unwrap();
+    for connector in ["directory", "entra"] {
+        world.service.run_step(connector, Step::FullSync, &|_| ()).await.unwrap();
+    }
+    let status = world.service.status().unwrap();
+    let directory = status.connectors.iter().find(|c| c.name == "directory").unwrap();
+    let counts: Vec<(&str, u64)> =
+        directory.cannot_be_written.iter().map(|c| (c.object_type.as_str(), c.count)).collect();
+    assert_eq!(counts, [("user", 3)]);
+    let runtime = world.service.runtime().unwrap();
+    let pending = world.service.pending(&runtime, runtime.connector("directory").unwrap(), 100).unwrap();
+    assert!(pending.len() == 3 && pending.iter().all(|p| p.state == "cannot be written"), "{pending:?}");
+    let (_, writes) = world.step().await;
+    assert_eq!(writes, Vec::<String>::new());
+    assert_eq!(std::fs::read(world.ldif()).unwrap(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_shipped_configurations_fit_the_schemas_of_their_connectors() {
+    let world = World::staging(vec![person(1, "Person 1")]).await;
+    for name in ["ad-password", "graph-secret"] {
+        world.service.set_secret(name, b"secret").unwrap();
+    }
+    for topology in ["single-forest", "multi-forest-mail", "account-resource"] {
+        let files = onesync_service::template(topology, "ad").unwrap();
+        let files = files.into_iter().map(|(path, text)| (path, text.into_bytes())).collect();
+        let check = world.service.check(Configuration::parse(files).unwrap()).await.unwrap();
+        assert_eq!(check.errors, 0, "{topology}: {}", check.messages.join("\n"));
+    }
+}
