@@ -68,6 +68,12 @@ impl Pager {
         self.page.resume = after;
     }
 
+    /// Ends the page: behind everything so far the import can go on from `after`.
+    pub fn end_page(&mut self, after: Watermark) {
+        self.page.resume = Some(after);
+        self.close();
+    }
+
     /// Takes a page that is full.
     pub fn take_full(&mut self) -> Option<ImportPage> {
         self.ready.pop_front()
@@ -224,6 +230,17 @@ mod tests {
         assert_eq!(pages[0].entries[0].links.len(), 1);
         assert_eq!(pages[1].entries[0].links[0].attribute, AttrId(8));
         assert_eq!(pages[1].entries[0].links[0].mode, LinkMode::Replace { first: true, last: true });
+    }
+
+    #[test]
+    fn a_page_can_be_ended_where_the_import_may_go_on() {
+        let mut pager = Pager::new(10);
+        pager.push(entry("a", 0), None);
+        pager.end_page(Watermark(vec![1]));
+        pager.end_page(Watermark(vec![2]));
+        pager.push(entry("b", 0), None);
+        let resumes: Vec<_> = pages(&mut pager).into_iter().map(|page| page.resume).collect();
+        assert_eq!(resumes, [Some(Watermark(vec![1])), None]);
     }
 
     #[test]

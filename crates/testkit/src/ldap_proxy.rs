@@ -24,6 +24,12 @@ use tokio::task::{AbortHandle, JoinSet};
 pub struct Behaviour {
     /// The most values of `member` in one answer, as Windows limits them to 1,500.
     pub members_max: Option<u32>,
+    /// Whether the range with the last values never comes: the search for it is answered with nothing.
+    pub lose_last_range: bool,
+    /// Objects with this text in their names are shown to nobody, as if the account had lost the right to see them.
+    pub hidden: Option<String>,
+    /// What the clock of the server seems to show, as generalised time.
+    pub current_time: Option<String>,
     /// The most entries in one page, and in a search without pages.
     pub page_max: Option<i32>,
     /// Pages until the connection is cut in the middle of one: 1 cuts the first.
@@ -217,6 +223,9 @@ impl Connection {
         match &mut message.op {
             Op::SearchEntry(entry) => {
                 let Some(running) = all.get_mut(&message.id) else { return Verdict::Forward(message) };
+                if behaviour.hidden.as_ref().is_some_and(|text| entry.dn().contains(text.as_str())) {
+                    return Verdict::Drop;
+                }
                 running.entries += 1;
                 if running.cut_after.is_some_and(|after| running.entries > after) {
                     return Verdict::Cut;
@@ -265,6 +274,14 @@ fn rewrite(entry: &Entry, behaviour: &Behaviour) -> Entry {
             }
             ("highestcommittedusn", _, Behaviour { usn: Some(usn), .. }) => {
                 values = vec![usn.to_string().into()]
+            }
+            ("currenttime", _, Behaviour { current_time: Some(time), .. }) => {
+                values = vec![time.clone().into()];
+            }
+            ("member", Some(range), Behaviour { lose_last_range: true, members_max: Some(max), .. })
+                if is_open(Some(range)) && values.len() <= *max as usize =>
+            {
+                continue;
             }
             ("member", range, Behaviour { members_max: Some(max), .. })
                 if is_open(range) && values.len() > *max as usize =>
@@ -323,17 +340,19 @@ mod tests {
     #[test]
     fn members_come_in_ranges_as_from_windows() {
         let members: Vec<String> = (0..5).map(|n| format!("CN={n}")).collect();
-        let behaviour = Behaviour { members_max: Some(2), ..Behaviour::default() };
+        let mut behaviour = Behaviour { members_max: Some(2), ..Behaviour::default() };
+        let of = behaviour.clone();
         let names = |name: &str| -> Vec<(String, usize)> {
             let entry = Entry::build("CN=g", [(name, &members)]);
-            rewrite(&entry, &behaviour)
-                .attributes()
-                .map(|a| (a.name().to_owned(), a.values().count()))
-                .collect()
+            rewrite(&entry, &of).attributes().map(|a| (a.name().to_owned(), a.values().count())).collect()
         };
         assert_eq!(names("member"), [("member".to_owned(), 0), ("member;range=0-1".to_owned(), 2)]);
         assert_eq!(names("member;range=2-*"), [("member;range=2-3".to_owned(), 2)]);
         assert_eq!(names("member;range=1-1"), [("member;range=1-1".to_owned(), 5)]);
         assert_eq!(names("other"), [("other".to_owned(), 5)]);
+        assert_eq!(names("member;range=4-*").len(), 1);
+        behaviour.lose_last_range = true;
+        let entry = Entry::build("CN=g", [("member;range=4-*", &members[4..])]);
+        assert_eq!(rewrite(&entry, &behaviour).attributes().count(), 0);
     }
 }

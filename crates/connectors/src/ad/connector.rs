@@ -4,20 +4,21 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
-use onesync_model::AttributeType;
+use onesync_model::{AttributeType, Dn};
 use secrecy::SecretString;
 use tokio::sync::mpsc;
 
+use super::containers::Chosen;
 use super::layout::is_in_deltas;
 use super::server::{Server, check};
 use super::settings::AdSettings;
 use super::watermark::Mark;
-use super::{delta, full, probe};
+use super::{delta, full, missing, probe};
 use crate::certificate::{expiries_in, not_after};
 use crate::{
     Anchor, Capabilities, Connector, ConnectorError, CreateKey, DiscoveredSchema, ErrorClass, Expiry,
-    ExportBatch, ExportResult, ImportEnd, ImportMode, ImportPage, ImportRequest, Marker, TestReport,
-    ad_schema,
+    ExportBatch, ExportResult, ImportEnd, ImportMode, ImportPage, ImportRequest, Marker, Selector,
+    TestReport, Watermark, ad_schema,
 };
 
 /// A connector to one domain of Active Directory. It only reads.
@@ -92,11 +93,12 @@ impl Connector for AdConnector {
             self.remember(mark);
         }
         let end = match &request.mode {
-            ImportMode::Full { .. } => {
+            ImportMode::Full { resume } => {
                 let known = self.known();
-                let first = known.as_ref().map(|mark| mark.server.as_str());
-                let mut server = Server::open(&self.settings, &self.secrets, first).await?;
-                full::import(&mut server, &self.settings, known.as_ref(), &request, pages).await?
+                let resume = resume.as_ref().map(Mark::read).transpose()?;
+                let first = resume.as_ref().or(known.as_ref()).map(|mark| mark.server.clone());
+                let mut server = Server::open(&self.settings, &self.secrets, first.as_deref()).await?;
+                full::import(&mut server, &self.settings, known.as_ref(), resume, &request, pages).await?
             }
             ImportMode::Delta { since } => {
                 let mark = Mark::read(since)?;
@@ -126,6 +128,29 @@ impl Connector for AdConnector {
 
     async fn set_marker(&self, _marker: &Marker) -> Result<(), ConnectorError> {
         Err(read_only())
+    }
+
+    async fn out_of_sight(
+        &self,
+        known: Option<&Watermark>,
+        anchors: &[Anchor],
+    ) -> Result<Vec<Anchor>, ConnectorError> {
+        let Some(mark) = known.and_then(|mark| Mark::read(mark).ok()) else { return Ok(Vec::new()) };
+        // at the server that was read, which may be another one than that of the mark
+        let first = self.known().map(|mark| mark.server);
+        let mut server = Server::open(&self.settings, &self.secrets, first.as_deref()).await?;
+        missing::out_of_sight(&mut server, &self.settings, &mark, anchors).await
+    }
+
+    fn selector(&self, known: Option<&Watermark>) -> Option<Selector> {
+        let known = known.and_then(|mark| Mark::read(mark).ok()).map(|mark| mark.containers);
+        let chosen = Chosen::named(&self.settings, &known.unwrap_or_default())?;
+        let types = self.settings.object_types.clone();
+        Some(Box::new(move |object_type, dn| {
+            let of_type = types.is_empty() || types.iter().any(|own| own.eq_ignore_ascii_case(object_type));
+            of_type
+                && Dn::parse(dn).ok().and_then(|dn| dn.parent()).is_some_and(|parent| chosen.decide(&parent))
+        }))
     }
 
     async fn expiries(&self) -> Result<Vec<Expiry>, ConnectorError> {

@@ -19,9 +19,7 @@ const PARENTS_REMEMBERED_MAX: usize = 100_000;
 pub struct Containers {
     /// The domain.
     pub base: String,
-    include: Vec<Container>,
-    exclude: Vec<Container>,
-    below: bool,
+    chosen: Chosen,
     by_parent: HashMap<String, bool>,
     /// As they are remembered.
     pub remembered: BTreeMap<String, Remembered>,
@@ -29,7 +27,15 @@ pub struct Containers {
     pub remarks: Vec<String>,
 }
 
-#[derive(Debug)]
+/// Included and excluded containers by their names.
+#[derive(Clone, Debug, Default)]
+pub struct Chosen {
+    include: Vec<Container>,
+    exclude: Vec<Container>,
+    below: bool,
+}
+
+#[derive(Clone, Debug)]
 struct Container {
     dn: Dn,
     text: String,
@@ -48,9 +54,7 @@ impl Containers {
         let base = base(server, settings)?;
         let mut containers = Self {
             base,
-            include: Vec::new(),
-            exclude: Vec::new(),
-            below: settings.include_below,
+            chosen: Chosen { below: settings.include_below, ..Chosen::default() },
             by_parent: HashMap::new(),
             remembered: BTreeMap::new(),
             remarks: Vec::new(),
@@ -60,13 +64,13 @@ impl Containers {
         for (setting, names) in [("include", &settings.include), ("exclude", &settings.exclude)] {
             for name in names {
                 let container = containers.one(server, setting, name, known, &root).await?;
-                if setting == "include" { &mut containers.include } else { &mut containers.exclude }
-                    .push(container);
+                let chosen = &mut containers.chosen;
+                if setting == "include" { &mut chosen.include } else { &mut chosen.exclude }.push(container);
             }
         }
-        if containers.include.is_empty() {
+        if containers.chosen.include.is_empty() {
             let text = containers.base.clone();
-            containers.include.push(Container { dn: root, text });
+            containers.chosen.include.push(Container { dn: root, text });
         }
         Ok(containers)
     }
@@ -130,11 +134,12 @@ impl Containers {
     /// Where to search so that all selected containers are seen, none of them twice.
     #[must_use]
     pub fn search_bases(&self) -> Vec<&str> {
+        let include = &self.chosen.include;
         let outermost = |container: &&Container| {
-            !self.include.iter().any(|other| other.dn != container.dn && container.dn.is_within(&other.dn))
+            !include.iter().any(|other| other.dn != container.dn && container.dn.is_within(&other.dn))
         };
         let mut bases: Vec<&str> =
-            self.include.iter().filter(outermost).map(|found| found.text.as_str()).collect();
+            include.iter().filter(outermost).map(|found| found.text.as_str()).collect();
         bases.sort_unstable();
         bases.dedup();
         bases
@@ -149,24 +154,12 @@ impl Containers {
         if let Some(&known) = self.by_parent.get(&key) {
             return known;
         }
-        let selected = self.decide(&parent);
+        let selected = self.chosen.decide(&parent);
         if self.by_parent.len() >= PARENTS_REMEMBERED_MAX {
             self.by_parent.clear();
         }
         self.by_parent.insert(key, selected);
         selected
-    }
-
-    /// The nearest of the containers above decides; an excluded one wins over an included one of the same name.
-    fn decide(&self, parent: &Dn) -> bool {
-        let nearest = |containers: &[Container]| {
-            containers.iter().filter(|c| parent.is_within(&c.dn)).map(|c| c.dn.rdns().len()).max()
-        };
-        let Some(included) = nearest(&self.include) else { return false };
-        if nearest(&self.exclude).is_some_and(|excluded| excluded >= included) {
-            return false;
-        }
-        self.below || included == parent.rdns().len()
     }
 
     /// Whether a container was renamed, moved or deleted since they were found.
@@ -185,11 +178,51 @@ impl Containers {
     /// Whether a name from a referral lies in a container that was selected by name: then it hides a part of it.
     #[must_use]
     pub fn hides(&self, name: &Dn) -> bool {
-        self.include.iter().any(|container| container.text != self.base && name.is_within(&container.dn))
+        self.chosen
+            .include
+            .iter()
+            .any(|container| container.text != self.base && name.is_within(&container.dn))
     }
 }
 
-fn base(server: &Server, settings: &AdSettings) -> Result<String, ConnectorError> {
+impl Chosen {
+    /// The containers of the settings as they were last seen, else as they are named. `None` when one of them cannot
+    /// be told without asking the directory.
+    pub fn named(settings: &AdSettings, known: &BTreeMap<String, Remembered>) -> Option<Self> {
+        let one = |name: &String| {
+            let text = known.get(name).map_or(name, |found| &found.dn);
+            let dn = Dn::parse(text).ok().filter(|_| !text.starts_with('<'))?;
+            Some(Container { dn, text: text.clone() })
+        };
+        let all = |names: &[String]| names.iter().map(one).collect::<Option<Vec<_>>>();
+        let mut include = all(&settings.include)?;
+        if include.is_empty() {
+            let text = settings.base.clone().unwrap_or_default();
+            include.push(Container { dn: Dn::parse(&text).ok()?, text });
+        }
+        Some(Self { include, exclude: all(&settings.exclude)?, below: settings.include_below })
+    }
+
+    /// Whether what lies directly in `parent` is selected. The nearest of the containers above decides; an excluded
+    /// one wins over an included one of the same name.
+    #[must_use]
+    pub fn decide(&self, parent: &Dn) -> bool {
+        let nearest = |containers: &[Container]| {
+            containers.iter().filter(|c| parent.is_within(&c.dn)).map(|c| c.dn.rdns().len()).max()
+        };
+        let Some(included) = nearest(&self.include) else { return false };
+        if nearest(&self.exclude).is_some_and(|excluded| excluded >= included) {
+            return false;
+        }
+        self.below || included == parent.rdns().len()
+    }
+}
+
+/// The domain that is read.
+///
+/// # Errors
+/// When the server does not hold it.
+pub fn base(server: &Server, settings: &AdSettings) -> Result<String, ConnectorError> {
     let root = &server.root;
     let Some(base) = &settings.base else {
         if root.domain.is_empty() {
@@ -231,13 +264,32 @@ mod tests {
         };
         Containers {
             base: "DC=x".to_owned(),
-            include: of(include),
-            exclude: of(exclude),
-            below,
+            chosen: Chosen { include: of(include), exclude: of(exclude), below },
             by_parent: HashMap::new(),
             remembered: BTreeMap::new(),
             remarks: Vec::new(),
         }
+    }
+
+    #[test]
+    fn containers_are_told_by_name_without_asking_the_directory() {
+        let settings = |more: &str| -> AdSettings {
+            toml::from_str(&format!("url = \"ldap://dc1\"\nbind = \"b\"\npassword = \"p\"\n{more}")).unwrap()
+        };
+        let at = |name| Dn::parse(name).unwrap();
+        let nothing = BTreeMap::new();
+        assert!(Chosen::named(&settings(""), &nothing).unwrap().decide(&at("OU=a,DC=x")));
+        let some = settings("include = [\"OU=a,DC=x\"]\nexclude = [\"OU=b,OU=a,DC=x\"]");
+        let chosen = Chosen::named(&some, &nothing).unwrap();
+        let decide = |name| chosen.decide(&at(name));
+        assert_eq!(
+            (decide("OU=a,DC=x"), decide("OU=b,OU=a,DC=x"), decide("OU=c,DC=x")),
+            (true, false, false)
+        );
+        let renamed = Remembered { guid: String::new(), dn: "OU=c,DC=x".to_owned() };
+        let known = BTreeMap::from([("OU=a,DC=x".to_owned(), renamed)]);
+        assert!(Chosen::named(&some, &known).unwrap().decide(&at("OU=c,DC=x")), "as it is called now");
+        assert!(Chosen::named(&settings("include = [\"<GUID=00>\"]"), &nothing).is_none());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use onesync_ldap::control::DirSync;
 use onesync_ldap::{
-    Entry as LdapEntry, ErrorClass as LdapClass, Filter, LdapError, ResultCode, Scope, SearchItem,
+    Control, Entry as LdapEntry, ErrorClass as LdapClass, Filter, LdapError, ResultCode, Scope, SearchItem,
     SearchRequest, TypedControl,
 };
 use tokio::sync::mpsc;
@@ -16,11 +16,11 @@ use super::links::Output;
 use super::reader;
 use super::server::{DIR_SYNC_BYTES_MAX, Server, Side, extended_names, guid, guid_name};
 use super::settings::AdSettings;
-use super::watermark::{Guid, Mark, hex, unhex, unusable};
+use super::watermark::{Guid, Mark, unhex, unusable};
 use crate::{ConnectorError, ErrorClass, ImportEnd, ImportPage, ImportRequest, Proof};
 
 /// Changed objects looked up with one search: a filter of this many parts is still small for a server.
-const LOOK_UP_MAX: usize = 200;
+pub const LOOK_UP_MAX: usize = 200;
 
 /// Reads what changed.
 ///
@@ -34,22 +34,8 @@ pub async fn import(
     pages: mpsc::Sender<ImportPage>,
 ) -> Result<ImportEnd, ConnectorError> {
     let layout = Layout::new(&request.selection, settings)?;
-    if layout.hash(settings) != since.selection {
-        return Err(unusable("the selection of types, attributes or containers has changed".to_owned()));
-    }
     let invocation = server.invocation().await?;
-    if hex(&invocation) != since.invocation {
-        return Err(unusable(format!(
-            "it was made by another domain controller or copy of it (`{}`), and now `{}` answers",
-            since.server, server.address
-        )));
-    }
-    if server.root.usn < since.usn {
-        return Err(unusable(format!(
-            "`{}` was set back to an earlier state: its update sequence number was {} and is {}",
-            server.address, since.usn, server.root.usn
-        )));
-    }
+    since.check(&invocation, &server.root, &server.address, &layout.hash(settings))?;
     let containers = Containers::find(server, settings, &since.containers).await?;
     let usn = server.root.usn;
     let host = server.host.clone();
@@ -80,6 +66,7 @@ pub async fn import(
     delta.output.finish().await?;
     let mut mark = Mark::new(&cookie, &host, invocation, usn);
     mark.replicates = since.replicates;
+    mark.made = server.root.now;
     mark.selection.clone_from(&since.selection);
     mark.containers = delta.containers.remembered;
     mark.reread = delta.output.reread;
@@ -167,6 +154,7 @@ impl Delta<'_> {
             &self.containers.base,
             &guids,
             vec!["objectGUID".to_owned(), "objectClass".to_owned()],
+            vec![extended_names()],
             side,
         )
         .await?;
@@ -193,7 +181,15 @@ impl Delta<'_> {
         let guids: Vec<Guid> = guids.iter().copied().collect();
         for some in guids.chunks(LOOK_UP_MAX) {
             let some = some.iter().copied().collect();
-            for entry in search_guids(&self.containers.base, &some, self.layout.attributes(), side).await? {
+            for entry in search_guids(
+                &self.containers.base,
+                &some,
+                self.layout.attributes(),
+                vec![extended_names()],
+                side,
+            )
+            .await?
+            {
                 self.send_whole(&entry, side).await?;
             }
         }
@@ -278,10 +274,14 @@ fn is_container(entry: &LdapEntry) -> bool {
 }
 
 /// Finds objects by their GUIDs.
-async fn search_guids(
+///
+/// # Errors
+/// When the connection fails or the server refuses.
+pub async fn search_guids(
     base: &str,
     guids: &BTreeSet<Guid>,
     attributes: Vec<String>,
+    controls: Vec<Control>,
     side: &mut Side<'_>,
 ) -> Result<Vec<LdapEntry>, ConnectorError> {
     if guids.is_empty() {
@@ -290,9 +290,8 @@ async fn search_guids(
     let address = side.address().to_owned();
     let failed = |error: LdapError| convert(&error, &address);
     let parts = guids.iter().map(|guid| Filter::equal("objectGUID", guid.to_vec())).collect();
-    let request = SearchRequest::new(base, Scope::Subtree, Filter::Or(parts))
-        .attributes(attributes)
-        .control(extended_names());
+    let request = SearchRequest::new(base, Scope::Subtree, Filter::Or(parts)).attributes(attributes);
+    let request = controls.into_iter().fold(request, SearchRequest::control);
     let mut found = Vec::new();
     let mut search = side.client().await?.search(request).await.map_err(failed)?;
     while let Some(item) = search.next().await.map_err(failed)? {

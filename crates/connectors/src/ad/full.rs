@@ -1,4 +1,8 @@
 //! The full import: a cookie first, then the selected containers in pages.
+//!
+//! A paged search cannot go on over another connection, so an interrupted import goes on behind the last container
+//! that was read to its end. What changed meanwhile in those is told by the first delta import, since its cookie is
+//! older than all of them.
 
 use onesync_ldap::control::DirSync;
 use onesync_ldap::{ErrorClass as LdapClass, LdapError, Scope, SearchItem, SearchRequest, TypedControl};
@@ -13,7 +17,7 @@ use super::links::Output;
 use super::reader;
 use super::server::{DIR_SYNC_BYTES_MAX, Server, extended_names};
 use super::settings::AdSettings;
-use super::watermark::{DELTA_FLAGS, Mark};
+use super::watermark::{DELTA_FLAGS, Mark, unusable};
 use crate::{ConnectorError, ImportEnd, ImportPage, ImportRequest, Proof};
 
 /// Reads everything that is selected.
@@ -24,21 +28,47 @@ pub async fn import(
     server: &mut Server,
     settings: &AdSettings,
     known: Option<&Mark>,
+    resume: Option<Mark>,
     request: &ImportRequest,
     pages: mpsc::Sender<ImportPage>,
 ) -> Result<ImportEnd, ConnectorError> {
     let layout = Layout::new(&request.selection, settings)?;
-    let remembered = known.map(|mark| mark.containers.clone()).unwrap_or_default();
+    let selection = layout.hash(settings);
+    let remembered = resume.as_ref().or(known).map(|mark| mark.containers.clone()).unwrap_or_default();
     let mut containers = Containers::find(server, settings, &remembered).await?;
     let mut remarks = containers.remarks.clone();
-    let mut mark = begin(server, &containers.base, &mut remarks).await?;
     let mut output = Output::new(request.page_size, pages);
+    let mut mark = match resume {
+        Some(mark) => {
+            mark.check(&server.invocation().await?, &server.root, &server.address, &selection)?;
+            if mark.containers != containers.remembered {
+                return Err(unusable("a selected container was renamed or moved since".to_owned()));
+            }
+            remarks.push(format!("went on after {} containers that were read before", mark.done.len()));
+            output.reread.clone_from(&mark.reread);
+            Some(mark)
+        }
+        None => begin(server, &containers.base, &mut remarks).await?,
+    };
+    if let Some(mark) = &mut mark {
+        mark.selection = selection;
+        mark.containers.clone_from(&containers.remembered);
+    }
     let mut hidden = Vec::new();
     let bases: Vec<String> = containers.search_bases().into_iter().map(str::to_owned).collect();
     let several = bases.len() > 1;
     for base in bases {
+        if mark.as_ref().is_some_and(|mark| mark.done.contains(&base)) {
+            continue;
+        }
         let query = Query { base: &base, page_size: i32::from(settings.page_size.max(1)) };
         query.run(server, &layout, &mut containers, &mut output, &mut hidden).await?;
+        // what was hidden is not written down: such an import begins again
+        if let (Some(mark), true) = (&mut mark, hidden.is_empty()) {
+            mark.done.push(base);
+            mark.reread.clone_from(&output.reread);
+            output.end_page(mark.write()).await?;
+        }
     }
     output.finish().await?;
     let moved = containers.have_moved(server, settings).await?;
@@ -48,9 +78,8 @@ pub async fn import(
         _ => 0,
     };
     if let Some(mark) = &mut mark {
-        mark.selection = layout.hash(settings);
-        mark.containers = containers.remembered;
         mark.reread = output.reread;
+        mark.done.clear();
     }
     let mut proof = if hidden.is_empty() {
         Proof::Complete
@@ -99,6 +128,7 @@ async fn begin(
     };
     let mut mark = Mark::new(&cookie, &server.host, invocation, server.root.usn);
     mark.replicates = replicates;
+    mark.made = server.root.now;
     Ok(Some(mark))
 }
 

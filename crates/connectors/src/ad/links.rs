@@ -11,7 +11,9 @@ use super::reader::{Read, anchor, target};
 use super::server::{Side, extended_names, guid, guid_name};
 use super::watermark::{Guid, hex};
 use crate::pages::{Pager, more_links};
-use crate::{Anchor, ConnectorError, Entry, ErrorClass, ImportPage, LinkChunk, LinkMode, LinkTarget};
+use crate::{
+    Anchor, ConnectorError, Entry, ErrorClass, ImportPage, LinkChunk, LinkMode, LinkTarget, Watermark,
+};
 
 /// Targets by name that are remembered within one import.
 const NAMES_REMEMBERED_MAX: usize = 10_000;
@@ -122,6 +124,15 @@ impl Output {
             LinkMode::Unknown
         };
         self.push(more_links(anchor.clone(), chunk(end, Vec::new()))).await
+    }
+
+    /// Ends the page at a point from which the import can go on.
+    ///
+    /// # Errors
+    /// When the importer went away.
+    pub async fn end_page(&mut self, after: Watermark) -> Result<(), ConnectorError> {
+        self.pager.end_page(after);
+        self.send_full().await
     }
 
     /// Sends what is left.

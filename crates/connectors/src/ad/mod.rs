@@ -10,6 +10,8 @@
 //!   new, renamed, moved or restored is read whole, since DirSync sends only what changed, and nobody here remembers
 //!   whether it was in the selection before. Below a renamed or moved container everything is read whole.
 //! - **Containers** are remembered by `objectGUID` in the watermark: a renamed one stays selected.
+//! - What a full import did not show is **looked up again** by its GUID before it counts as gone: an object without a
+//!   tombstone is only out of sight (a right was lost, another domain controller lags behind).
 //! - A cookie is used with the domain controller that made it (by its `invocationId`) and no other; whatever is in
 //!   doubt asks for a full import.
 //!
@@ -22,6 +24,7 @@ mod errors;
 mod full;
 mod layout;
 mod links;
+mod missing;
 mod probe;
 mod reader;
 mod server;

@@ -8,7 +8,8 @@ use secrecy::SecretString;
 
 use super::containers::Containers;
 use super::errors::convert;
-use super::server::{Server, show_deleted};
+use super::missing::sees_deleted;
+use super::server::Server;
 use super::settings::AdSettings;
 use super::watermark::{DELTA_FLAGS, Mark};
 use crate::{ConnectorError, Finding, Severity, TestReport};
@@ -179,12 +180,7 @@ impl Probe {
             );
             return Ok(());
         }
-        let request = SearchRequest::entry(format!("CN=Deleted Objects,{base}"))
-            .attributes(["objectGUID"])
-            .control(show_deleted());
-        let seen =
-            matches!(server.look(request).await?, Ok(Some(entry)) if entry.first("objectGUID").is_some());
-        if seen {
+        if sees_deleted(server, base).await? {
             self.say(Severity::Ok, SUBJECT, "sees deleted objects");
         } else {
             self.say(

@@ -10,6 +10,7 @@ use onesync_ldap::{
     Client, ConnectOptions, Control, Credentials, Entry, ErrorClass as LdapClass, Filter, LdapError,
     SearchRequest, Session, TlsMode, TypedControl,
 };
+use onesync_model::Time;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::errors::{configuration, convert};
@@ -53,6 +54,8 @@ pub struct RootDse {
     pub domain_level: Option<String>,
     /// Object identifiers of the controls it knows.
     pub controls: Vec<String>,
+    /// What its clock shows, in seconds since 1970.
+    pub now: Option<i64>,
 }
 
 impl Server {
@@ -100,6 +103,7 @@ impl Server {
             "highestCommittedUSN",
             "domainFunctionality",
             "supportedControl",
+            "currentTime",
         ]);
         let root = client.search_one(request).await?.map(|entry| RootDse::read(&entry)).unwrap_or_default();
         Ok(Self { main, side: Session::new(options, credentials), address, host, root })
@@ -226,6 +230,7 @@ impl RootDse {
             usn: text("highestCommittedUSN").parse().unwrap_or(0),
             domain_level: entry.first_text("domainFunctionality").map(str::to_owned),
             controls: texts("supportedControl"),
+            now: entry.first_text("currentTime").and_then(Time::parse_generalized).map(Time::seconds),
         }
     }
 }

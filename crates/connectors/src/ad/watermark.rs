@@ -7,10 +7,17 @@ use base64::engine::general_purpose::STANDARD;
 use onesync_ldap::control::DirSync;
 use serde::{Deserialize, Serialize};
 
+use super::server::RootDse;
 use crate::{ConnectorError, ErrorClass, Watermark};
 
 /// The format written by this program.
 const VERSION: u32 = 1;
+
+/// Days after which a watermark is not trusted: Active Directory forgets deleted objects after 60 days where nobody
+/// has set it otherwise, and a full import finds them all the same.
+const MARK_DAYS_MAX: i64 = 50;
+
+const SECONDS_PER_DAY: i64 = 86_400;
 
 /// Link changes one by one.
 pub const DELTA_FLAGS: i32 = DirSync::INCREMENTAL_VALUES;
@@ -38,6 +45,12 @@ pub struct Mark {
     /// Objects whose links changed while they were read, in hexadecimal digits: the next delta reads them again.
     #[serde(default)]
     pub reread: Vec<String>,
+    /// When the server made it, by its own clock.
+    #[serde(default)]
+    pub made: Option<i64>,
+    /// Containers that an interrupted full import has read to their ends: this is where it goes on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub done: Vec<String>,
 }
 
 /// A container that was found once.
@@ -63,6 +76,56 @@ impl Mark {
             selection: String::new(),
             containers: BTreeMap::new(),
             reread: Vec::new(),
+            made: None,
+            done: Vec::new(),
+        }
+    }
+
+    /// Says why a mark is of no use at this server and with this selection.
+    ///
+    /// # Errors
+    /// When it was made by another replica of the directory, is too old, or the selection has changed since.
+    pub fn check(
+        &self,
+        invocation: &Guid,
+        root: &RootDse,
+        address: &str,
+        selection: &str,
+    ) -> Result<(), ConnectorError> {
+        if self.selection != selection {
+            return Err(unusable("the selection of types, attributes or containers has changed".to_owned()));
+        }
+        if hex(invocation) != self.invocation {
+            return Err(unusable(format!(
+                "it was made by another domain controller or copy of it (`{}`), and now `{address}` answers",
+                self.server
+            )));
+        }
+        if root.usn < self.usn {
+            return Err(unusable(format!(
+                "`{address}` was set back to an earlier state: its update sequence number was {} and is {}",
+                self.usn, root.usn
+            )));
+        }
+        if self.is_old(root) {
+            return Err(unusable(format!(
+                "it is {} days old, and `{address}` may have forgotten what was deleted since",
+                self.days(root)
+            )));
+        }
+        Ok(())
+    }
+
+    /// Whether a server may have forgotten what was deleted since the mark was made.
+    #[must_use]
+    pub fn is_old(&self, root: &RootDse) -> bool {
+        self.days(root) > MARK_DAYS_MAX
+    }
+
+    fn days(&self, root: &RootDse) -> i64 {
+        match (self.made, root.now) {
+            (Some(made), Some(now)) => now.saturating_sub(made) / SECONDS_PER_DAY,
+            _ => 0,
         }
     }
 
@@ -156,6 +219,27 @@ mod tests {
         }
         let newer = String::from_utf8(mark.write().0).unwrap().replace("\"version\":1", "\"version\":2");
         assert_eq!(Mark::read(&Watermark(newer.into_bytes())).unwrap_err().class, ErrorClass::Watermark);
+    }
+
+    #[test]
+    fn a_mark_is_checked_against_server_and_selection() {
+        let mut mark = Mark::new(b"MSDS", "dc1", [1; 16], 7);
+        (mark.made, mark.selection) = (Some(1_000), "s".to_owned());
+        let root =
+            |usn, day: i64| RootDse { usn, now: Some(1_000 + day * SECONDS_PER_DAY), ..RootDse::default() };
+        let why = |invocation: u8, root: RootDse, selection: &str| {
+            mark.check(&[invocation; 16], &root, "dc1:636", selection).map_err(|error| error.message)
+        };
+        assert_eq!(why(1, root(7, 50), "s"), Ok(()));
+        assert_eq!(why(1, RootDse { usn: 8, ..RootDse::default() }, "s"), Ok(()), "a server without a clock");
+        for (outcome, part) in [
+            (why(2, root(7, 0), "s"), "another domain controller"),
+            (why(1, root(6, 0), "s"), "set back"),
+            (why(1, root(7, 51), "s"), "51 days old"),
+            (why(1, root(7, 0), "t"), "selection"),
+        ] {
+            assert!(outcome.unwrap_err().contains(part), "{part}");
+        }
     }
 
     #[test]

@@ -76,6 +76,18 @@ pub trait Connector: Send + Sync {
         Ok(None)
     }
 
+    /// Looks again for objects that a full import did not show, and gives those of which the directory says neither
+    /// that they are deleted nor that they lie elsewhere: they may only be out of sight. `known` is the watermark of
+    /// the import before. Gives nothing where the directory cannot tell.
+    async fn out_of_sight(
+        &self,
+        known: Option<&Watermark>,
+        anchors: &[Anchor],
+    ) -> Result<Vec<Anchor>, ConnectorError> {
+        let _ = (known, anchors);
+        Ok(Vec::new())
+    }
+
     /// What this connector depends on and when it ends: secrets, certificates, authorities, as far as it can be read.
     async fn expiries(&self) -> Result<Vec<Expiry>, ConnectorError> {
         Ok(Vec::new())

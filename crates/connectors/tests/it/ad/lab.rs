@@ -188,10 +188,15 @@ impl Lab {
         let (pages, end) = self.import(connector, ImportMode::Full { resume: None }).await;
         let end = end.unwrap();
         assert_eq!(end.proof, onesync_connectors::Proof::Complete);
+        self.believe(pages, &end);
+        end
+    }
+
+    /// Takes the pages of a full import as the image.
+    pub fn believe(&mut self, pages: Vec<ImportPage>, end: &ImportEnd) {
         self.image.clear();
         self.take(pages);
         self.watermark.clone_from(&end.watermark);
-        end
     }
 
     /// A delta import; gives what it changed in the image, as text.

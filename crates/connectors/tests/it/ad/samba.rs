@@ -1,5 +1,6 @@
 //! Imports from a real domain controller (Samba): what was written is what is read.
 
+mod conformance;
 mod trouble;
 
 use onesync_connectors::Connector;
@@ -197,6 +198,9 @@ async fn a_renamed_container_stays_selected_and_is_reported() {
     assert!(end.remarks.iter().any(|r| r.contains("OU=folk") && r.contains("stays selected")), "{end:?}");
     assert_eq!(lab.objects()["CN=u1"].dn, lab.dn("CN=u1,OU=folk"));
 
+    let selected = reader.selector(Some(&lab.watermark())).unwrap();
+    let (folk, other) = (lab.dn("CN=x,OU=folk"), lab.dn("CN=x"));
+    assert!(selected("user", &folk) && !selected("user", &other));
     let forgetful = connector(own);
     lab.forget();
     let (_, end) = lab.import(&forgetful, onesync_connectors::ImportMode::Full { resume: None }).await;

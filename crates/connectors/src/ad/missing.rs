@@ -1,0 +1,56 @@
+//! Objects that a full import did not show: deleted, left the selection, or only out of sight?
+
+use std::collections::BTreeSet;
+
+use onesync_ldap::Control;
+use onesync_ldap::SearchRequest;
+use onesync_ldap::control::SHOW_RECYCLED;
+
+use super::containers::base;
+use super::delta::{LOOK_UP_MAX, search_guids};
+use super::server::{Server, guid, show_deleted};
+use super::settings::AdSettings;
+use super::watermark::{Guid, Mark, hex};
+use crate::{Anchor, ConnectorError};
+
+/// Gives those of the objects of which the directory shows neither the object nor its tombstone.
+///
+/// A tombstone is kept for longer than a watermark is trusted. Where none is found, the account may no longer see the
+/// object, or this domain controller has not heard of it yet. Without sight of deleted objects nothing can be told at
+/// the domain controller of the watermark; at another one the object is given, since that one may lag behind.
+pub async fn out_of_sight(
+    server: &mut Server,
+    settings: &AdSettings,
+    known: &Mark,
+    anchors: &[Anchor],
+) -> Result<Vec<Anchor>, ConnectorError> {
+    let base = base(server, settings)?;
+    let same = hex(&server.invocation().await?) == known.invocation;
+    let tombstones = settings.deleted_objects && sees_deleted(server, &base).await?;
+    if known.is_old(&server.root) || (same && !tombstones) {
+        return Ok(Vec::new());
+    }
+    let (_, mut side) = server.both().await?;
+    let mut missing = Vec::new();
+    for some in anchors.chunks(LOOK_UP_MAX) {
+        let guids: BTreeSet<Guid> =
+            some.iter().filter_map(|anchor| <Guid>::try_from(anchor.0.as_ref()).ok()).collect();
+        let controls =
+            if tombstones { vec![show_deleted(), Control::flag(SHOW_RECYCLED)] } else { Vec::new() };
+        let found = search_guids(&base, &guids, vec!["objectGUID".to_owned()], controls, &mut side).await?;
+        let found: BTreeSet<Guid> = found.iter().filter_map(|entry| guid(entry, "objectGUID")).collect();
+        let hidden = some
+            .iter()
+            .filter(|anchor| <Guid>::try_from(anchor.0.as_ref()).is_ok_and(|guid| !found.contains(&guid)));
+        missing.extend(hidden.cloned());
+    }
+    Ok(missing)
+}
+
+/// Whether the account sees deleted objects.
+pub async fn sees_deleted(server: &mut Server, base: &str) -> Result<bool, ConnectorError> {
+    let request = SearchRequest::entry(format!("CN=Deleted Objects,{base}"))
+        .attributes(["objectGUID"])
+        .control(show_deleted());
+    Ok(matches!(server.look(request).await?, Ok(Some(entry)) if entry.first("objectGUID").is_some()))
+}
