@@ -23,11 +23,9 @@ use crate::runtime::{ConnectorHandle, Runtime, Service};
 const PAGE_SIZE: usize = 1_000;
 /// Row numbers in one chunk of the bitmap of seen objects: 4 KB.
 const CHUNK_ROWS: i64 = 32_768;
-/// Row numbers looked at in one go when deletions are decided.
-const GONE_PAGE: usize = 2_000;
 
 /// Entries that could not be taken and are named in the run's report.
-const LEFT_OUT_NAMED: usize = 20;
+pub(crate) const LEFT_OUT_NAMED: usize = 20;
 
 /// The watermark of the last complete import.
 pub(crate) const WATERMARK: &str = "watermark";
@@ -49,7 +47,7 @@ pub struct ImportReport {
 
 /// Objects that a full import has seen: bits by row number, in chunks.
 #[derive(Default)]
-struct Seen {
+pub(crate) struct Seen {
     chunks: BTreeMap<i64, Vec<u8>>,
     touched: std::collections::BTreeSet<i64>,
 }
@@ -96,7 +94,7 @@ impl Seen {
         }
     }
 
-    fn contains(&self, id: CsId) -> bool {
+    pub(crate) fn contains(&self, id: CsId) -> bool {
         let (chunk, bit) = (id.0.div_euclid(CHUNK_ROWS), id.0.rem_euclid(CHUNK_ROWS) as usize);
         self.chunks
             .get(&chunk)
@@ -268,7 +266,7 @@ impl Service {
         let mut end: ImportEnd =
             end.map_err(|error: ConnectorError| ServiceError::connector(connector.name(), error))?;
         end.remarks.extend(left_out.into_remarks());
-        self.finish_import(runtime, connector, run, stager, seen, full, end)
+        self.finish_import(runtime, connector, run, stager, seen, full, end).await
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -307,7 +305,7 @@ impl Service {
     }
 
     #[allow(clippy::too_many_arguments)]
-    fn finish_import(
+    async fn finish_import(
         &self,
         runtime: &Runtime,
         connector: &ConnectorHandle,
@@ -346,7 +344,7 @@ impl Service {
                     ),
                 ));
             }
-            self.delete_gone(runtime, connector, run, &mut stager, &seen)?;
+            remarks.extend(self.delete_gone(runtime, connector, run, &mut stager, &seen).await?);
         }
         let mut states = self.full_import_states(connector, &seen);
         if complete {
@@ -384,41 +382,5 @@ impl Service {
         let mut states = seen.clear_states(connector.id);
         states.push((connector.id, RESUME.to_owned(), None));
         states
-    }
-
-    fn count_gone(&self, connector: &ConnectorHandle, seen: &Seen) -> Result<(u64, u64), ServiceError> {
-        let reader = self.store().reader()?;
-        let (mut known, mut gone, mut after) = (0, 0, CsId(i64::MIN));
-        loop {
-            let page = reader.live_ids(connector.id, after, GONE_PAGE)?;
-            let Some(&last) = page.last() else { return Ok((known, gone)) };
-            after = last;
-            known += page.len() as u64;
-            gone += page.iter().filter(|id| !seen.contains(**id)).count() as u64;
-        }
-    }
-
-    fn delete_gone(
-        &self,
-        runtime: &Runtime,
-        connector: &ConnectorHandle,
-        run: &OpenRun,
-        stager: &mut Stager,
-        seen: &Seen,
-    ) -> Result<(), ServiceError> {
-        let mut after = CsId(i64::MIN);
-        loop {
-            let reader = self.store().reader()?;
-            let page = reader.live_ids(connector.id, after, GONE_PAGE)?;
-            let Some(&last) = page.last() else { return Ok(()) };
-            after = last;
-            let gone: Vec<CsId> = page.into_iter().filter(|id| !seen.contains(*id)).collect();
-            if gone.is_empty() {
-                continue;
-            }
-            let changes = stager.gone(&self.context(runtime, run.id), &*reader, &gone)?;
-            drop(reader);
-            self.store().apply(self.epoch(), &changes)?;
-        }
     }
 }

@@ -26,6 +26,8 @@ pub struct ConfigPlan {
     pub files: Vec<FileChange>,
     /// Numbers of objects and pending changes, before and after.
     pub counts: Vec<CountChange>,
+    /// What a narrower selection of a connector leaves outside.
+    pub outside: Vec<String>,
 }
 
 /// One file of a configuration that differs from the one in force.
@@ -58,7 +60,10 @@ impl fmt::Display for ConfigPlan {
             same = false;
             writeln!(f, "{what}: {before} -> {after}")?;
         }
-        match (self.first, same) {
+        for line in &self.outside {
+            writeln!(f, "{line}")?;
+        }
+        match (self.first, same && self.outside.is_empty()) {
             (true, _) => write!(f, "this is the first configuration: nothing is imported yet"),
             (false, true) if self.files.is_empty() => write!(f, "it is the configuration in force"),
             (false, true) => write!(f, "no object and no pending change would be different"),
@@ -68,7 +73,8 @@ impl fmt::Display for ConfigPlan {
 }
 
 impl Service {
-    /// Runs a full sync of all connectors under a configuration over a copy of the database, and compares.
+    /// Runs a full sync of all connectors under a configuration over a copy of the database, and compares. Objects
+    /// that a narrower selection leaves outside are counted and leave the copy before.
     /// Nothing is imported, nothing is exported, nothing of the installation is touched.
     ///
     /// # Errors
@@ -128,6 +134,10 @@ impl Service {
         .await?;
         let (_, check) = copy.apply(configuration, "plan").await?;
         let runtime = copy.runtime()?;
+        let mut outside = Vec::new();
+        for connector in &runtime.connectors {
+            outside.extend(tokio::task::block_in_place(|| copy.leave_outside(&runtime, connector))?);
+        }
         for connector in &runtime.connectors {
             tokio::task::block_in_place(|| copy.sync(&runtime, connector, Step::FullSync, &|_| ()))?;
         }
@@ -142,7 +152,7 @@ impl Service {
                 after: count(&after, name),
             })
             .collect();
-        Ok(ConfigPlan { messages: check.messages, first, files, counts })
+        Ok(ConfigPlan { messages: check.messages, first, files, counts, outside })
     }
 
     fn plan_counts(&self) -> Result<BTreeMap<String, u64>, ServiceError> {

@@ -4,6 +4,7 @@
 mod crash;
 mod identity;
 mod protection;
+mod samba;
 mod story;
 mod trouble;
 mod world;
