@@ -126,11 +126,19 @@ fn step(text: &str) -> Result<Step, String> {
     })
 }
 
+/// A company needs somebody to be hired, renamed, moved and to leave.
+const COMPANY_MIN: usize = 10;
+
+fn company_size(text: &str) -> Result<usize, String> {
+    let wrong = || format!("write a whole number, at least {COMPANY_MIN}");
+    text.parse().ok().filter(|size| *size >= COMPANY_MIN).ok_or_else(wrong)
+}
+
 /// Options of `demo`.
 #[derive(Clone, Debug, ClapArgs)]
 pub struct DemoArgs {
     /// People, groups and contacts in all
-    #[arg(long, default_value_t = 2_000)]
+    #[arg(long, default_value_t = 2_000, value_parser = company_size)]
     pub objects: usize,
     /// End after the report
     #[arg(long)]

@@ -181,11 +181,12 @@ impl<'a> Demo<'a> {
         let (disabled, leaver) = (enabled(people / 4), enabled(people / 3));
         told.push(self.company.disable(disabled));
         told.push(self.company.leave(leaver));
-        told.push(self.company.add_member(SECURITY_GROUP, people / 2));
-        let left = (people / 6..people)
-            .map(|person| self.company.remove_member(SECURITY_GROUP, person))
-            .find(|told| !told.ends_with("nothing changed"));
-        told.extend(left);
+        let changed = |told: &String| !told.ends_with("nothing changed");
+        let mut rest = people / 2..people;
+        told.extend(
+            rest.by_ref().map(|person| self.company.add_member(SECURITY_GROUP, person)).find(changed),
+        );
+        told.extend(rest.map(|person| self.company.remove_member(SECURITY_GROUP, person)).find(changed));
         for line in &told {
             self.say(&format!("  {line}"));
         }
