@@ -118,3 +118,23 @@ async fn a_configuration_with_errors_is_refused_with_its_errors_alone() {
     assert!(text.contains("rules/in-from-ad-user-common.toml:") && !text.contains("note:"), "{text}");
     assert_eq!((error.status(), world.service.config_history().unwrap().len()), (Status::Failed, 1));
 }
+
+/// What `config init` writes can be applied as it is, but for the secrets.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_shipped_configurations_have_no_errors() {
+    let world = small().await;
+    // The templates name files in the home.
+    let home = world.service.home().folder();
+    std::fs::copy(world.ldif(), home.join("directory.ldif")).unwrap();
+    std::fs::write(home.join("directory.jsonl"), "").unwrap();
+    for topology in ["single-forest", "multi-forest-mail", "account-resource"] {
+        for source in ["ad", "ldif", "jsonl"] {
+            let files = onesync_service::template(topology, source).unwrap();
+            let files = files.into_iter().map(|(path, text)| (path, text.into_bytes())).collect();
+            let configuration = onesync_service::Configuration::parse(files).unwrap();
+            let check = world.service.check(configuration).await.unwrap();
+            let found: Vec<_> = check.messages.iter().filter(|m| !m.starts_with("note")).collect();
+            assert!(found.iter().all(|m| m.contains("is not stored yet")), "{topology}, {source}: {found:?}");
+        }
+    }
+}
