@@ -128,6 +128,7 @@ impl Service {
     ) -> Result<RunReport, ServiceError> {
         let runtime = self.runtime()?;
         let connector = runtime.connector(connector)?;
+        let _lock = self.begin_work(step.as_str())?;
         self.step(&runtime, connector, step, progress).await
     }
 
@@ -141,6 +142,7 @@ impl Service {
         if !matches!(step, Step::FullSync | Step::DeltaSync) {
             self.secrets_ready(connector)?;
         }
+        self.check_stop()?;
         match step {
             Step::FullImport | Step::DeltaImport => self.import(runtime, connector, step, progress).await,
             Step::FullSync | Step::DeltaSync => {
@@ -160,6 +162,7 @@ impl Service {
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<CycleReport, ServiceError> {
         let began = std::time::Instant::now();
+        let _lock = self.begin_work("cycle")?;
         let runtime = self.runtime()?;
         let mut report = CycleReport::default();
         let import = if kind == CycleKind::Initial { Step::FullImport } else { Step::DeltaImport };
@@ -168,9 +171,7 @@ impl Service {
         for connector in &runtime.connectors {
             match self.step(&runtime, connector, import, progress).await {
                 Ok(run) => report.take(run),
-                Err(error @ (ServiceError::Store(_) | ServiceError::Read(_) | ServiceError::Internal(_))) => {
-                    return Err(error);
-                }
+                Err(error) if error.ends_everything() => return Err(error),
                 Err(error) => {
                     failed.insert(connector.id.0);
                     report.fail(connector, import, &error);
@@ -188,9 +189,7 @@ impl Service {
             for connector in runtime.connectors.iter().filter(|c| exported.contains(&c.id.0)) {
                 match self.step(&runtime, connector, Step::DeltaImport, progress).await {
                     Ok(run) => report.take(run),
-                    Err(
-                        error @ (ServiceError::Store(_) | ServiceError::Read(_) | ServiceError::Internal(_)),
-                    ) => return Err(error),
+                    Err(error) if error.ends_everything() => return Err(error),
                     Err(error) => {
                         failed.insert(connector.id.0);
                         report.fail(connector, Step::DeltaImport, &error);
@@ -236,9 +235,7 @@ impl Service {
                     }
                     report.take(run);
                 }
-                Err(error @ (ServiceError::Store(_) | ServiceError::Read(_) | ServiceError::Internal(_))) => {
-                    return Err(error);
-                }
+                Err(error) if error.ends_everything() => return Err(error),
                 Err(error) => {
                     failed.insert(connector.id.0);
                     report.fail(connector, Step::Export, &error);

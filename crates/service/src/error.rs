@@ -72,6 +72,12 @@ pub enum ServiceError {
         /// What happened.
         source: std::io::Error,
     },
+    /// Somebody asked the work to stop.
+    #[error("stopped: {why}")]
+    Stopped {
+        /// Who or what asked.
+        why: String,
+    },
     /// A bug: a thread of ours ended early.
     #[error("internal error: {0}; please report it")]
     Internal(String),
@@ -110,6 +116,7 @@ impl ServiceError {
             Self::File { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
                 Some("run it as the account that owns the place, or name another place")
             }
+            Self::Stopped { .. } => Some("nothing is lost: the next cycle goes on from here"),
             _ => None,
         }
     }
@@ -122,6 +129,11 @@ impl ServiceError {
             Self::Held { .. } | Self::Store(StoreError::Fenced { .. }) | Self::Vault(_) => Status::Held,
             _ => Status::Failed,
         }
+    }
+
+    /// Whether nothing else can be done either: the database, a bug, or a wish to stop.
+    pub(crate) fn ends_everything(&self) -> bool {
+        matches!(self, Self::Store(_) | Self::Read(_) | Self::Internal(_) | Self::Stopped { .. })
     }
 
     /// Whether trying again later may help without anybody doing anything.

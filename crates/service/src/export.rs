@@ -194,6 +194,7 @@ impl Service {
         counters: &mut StepCounters,
         failed: &mut u32,
     ) -> Result<(), ServiceError> {
+        self.check_stop()?;
         self.claim(connector).await?;
         let ctx = self.context(runtime, run.id);
         let (changes, outgoing) = {

@@ -42,6 +42,7 @@ impl Service {
         let known = self.known_watermark(connector)?;
         let (mut hidden, mut count, mut after) = (Vec::new(), 0, CsId(i64::MIN));
         loop {
+            self.check_stop()?;
             let (page, mut gone) = self.not_seen(connector, seen, after)?;
             let Some(last) = page else { break };
             after = last;

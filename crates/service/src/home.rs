@@ -8,6 +8,10 @@ use onesync_vault::{Vault, VaultError};
 
 use crate::clock::Clock;
 use crate::error::ServiceError;
+use crate::work::WorkLock;
+
+/// The database while it is being made.
+const UNFINISHED: &str = "onesync.db.new";
 
 /// The database, and the key set or why it is not there.
 pub type OpenHome = (Arc<dyn Store>, Result<Vault, VaultError>);
@@ -74,16 +78,32 @@ impl Home {
         }
         std::fs::create_dir_all(&self.folder).map_err(|e| file_error(&self.folder, e))?;
         restrict(&self.folder).map_err(|e| file_error(&self.folder, e))?;
+        let _lock = WorkLock::take(&self.folder, "making the installation", clock.now())?;
         if !self.key_set().exists() {
             Vault::create(&self.key_set())?;
         }
-        let store = SqliteStore::open(&self.database())?;
+        // The database appears under its name when it is whole: whoever is killed before leaves no installation.
+        let unfinished = self.folder.join(UNFINISHED);
+        for suffix in ["", "-wal", "-shm"] {
+            let leftover = self.folder.join(format!("{UNFINISHED}{suffix}"));
+            match std::fs::remove_file(&leftover) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(file_error(&leftover, error));
+                }
+                _ => {}
+            }
+        }
+        let store = SqliteStore::open(&unfinished)?;
         let mut id = [0u8; 16];
         aws_lc_rs::rand::fill(&mut id).map_err(|_| VaultError::Random)?;
         let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
         store.install(&InstallationRow { id, epoch: 1, staging: false, created: clock.now() })?;
-        restrict_file(&self.database()).map_err(|e| file_error(&self.database(), e))?;
-        Ok(())
+        drop(store); // the log is brought over and removed
+        restrict_file(&unfinished).map_err(|e| file_error(&unfinished, e))?;
+        let folder = std::fs::File::open(&self.folder);
+        std::fs::rename(&unfinished, self.database())
+            .and_then(|()| folder?.sync_all()) // the name must survive a power failure too
+            .map_err(|e| file_error(&self.database(), e))
     }
 
     /// Opens the database and, where it is there, the key set.

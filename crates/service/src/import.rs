@@ -243,7 +243,17 @@ impl Service {
         let mut stager = Stager::new(connector.id, full);
         let mut left_out = LeftOut::default();
         let mut failure = None;
-        while let Some(page) = pages.recv().await {
+        loop {
+            let page = tokio::select! {
+                page = pages.recv() => page,
+                stopped = self.stopped() => {
+                    // A directory that does not answer is not waited for.
+                    task.abort();
+                    failure = Some(stopped);
+                    None
+                }
+            };
+            let Some(page) = page else { break };
             let staged = tokio::task::block_in_place(|| {
                 left_out.note(connector.name(), &page.errors);
                 self.stage(runtime, connector, run, &mut stager, &mut seen, full, page, &mut left_out)
@@ -259,10 +269,11 @@ impl Service {
             });
         }
         drop(pages);
-        let end = task.await.map_err(|error| ServiceError::Internal(error.to_string()))?;
+        let end = task.await;
         if let Some(error) = failure {
             return Err(error);
         }
+        let end = end.map_err(|error| ServiceError::Internal(error.to_string()))?;
         let mut end: ImportEnd =
             end.map_err(|error: ConnectorError| ServiceError::connector(connector.name(), error))?;
         end.remarks.extend(left_out.into_remarks());

@@ -29,6 +29,7 @@ mod secrets;
 mod staging;
 mod status;
 mod sync;
+mod work;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use config::{ConfigCheck, Configuration, ConnectorFile, MainFile, TypeFile, read_folder};
@@ -47,3 +48,4 @@ pub use runs::{Progress, RunReport, Step, StepCounters};
 pub use runtime::{ConnectorHandle, Runtime, Service};
 pub use staging::{FirstContact, StagingPlan};
 pub use status::{ConnectorStatus, LimitLine, MetaverseCount, StatusReport, UnwritableCount};
+pub use work::Stopper;

@@ -174,8 +174,9 @@ impl Service {
     /// Ends a run that failed: the error is kept in its row and passed on.
     pub(crate) fn fail_run<T>(&self, run: OpenRun, error: ServiceError) -> Result<T, ServiceError> {
         let json = serde_json::json!({"error": error.to_string(), "hint": error.hint()}).to_string();
+        let result = if matches!(error, ServiceError::Stopped { .. }) { "stopped" } else { "failed" };
         let row =
-            RunRow { ended: Some(self.now()), result: Some("failed".to_owned()), counters: json, ..run.row };
+            RunRow { ended: Some(self.now()), result: Some(result.to_owned()), counters: json, ..run.row };
         // The step's own error matters more than one in writing it down.
         if let Err(second) = self.record(&ServiceChanges { runs: vec![row], ..ServiceChanges::default() }) {
             tracing::error!(%second, "the failed run could not be recorded");

@@ -27,6 +27,7 @@ pub struct Service {
     installation: String,
     runtime: RwLock<Current>,
     threads: usize,
+    stop: tokio::sync::watch::Sender<Option<String>>,
     /// Where relative paths in configurations begin: the home, also for a copy of it.
     paths_from: PathBuf,
 }
@@ -144,6 +145,7 @@ impl Service {
             installation: installation.id,
             runtime: RwLock::new(Current::None),
             threads: threads.max(1),
+            stop: tokio::sync::watch::Sender::new(None),
             paths_from,
         };
         let latest = service.store.reader()?.config_versions()?.last().cloned();
@@ -174,6 +176,10 @@ impl Service {
 
     pub(crate) fn store(&self) -> &Arc<dyn Store> {
         &self.store
+    }
+
+    pub(crate) fn stop_asked(&self) -> &tokio::sync::watch::Sender<Option<String>> {
+        &self.stop
     }
 
     pub(crate) fn epoch(&self) -> u64 {
@@ -277,6 +283,8 @@ impl Service {
         configuration: Configuration,
         who: &str,
     ) -> Result<(u32, ConfigCheck), ServiceError> {
+        // A cycle that began under other rules must not take the mark below for its own.
+        let _lock = self.begin_work("config apply")?;
         let latest = self.store.reader()?.config_versions()?.last().cloned();
         let ready = matches!(self.current(), Current::Ready(_));
         if let Some(latest) = latest.as_ref().filter(|latest| ready && latest.hash == configuration.hash()) {

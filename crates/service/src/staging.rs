@@ -94,6 +94,7 @@ impl Service {
                 "run `onesync cycle initial`, then look at the plan again",
             ));
         }
+        let _lock = self.begin_work("staging off")?; // the plan stays what it is while it is compared
         let now = self.plan_hash(connector)?;
         if Hash128::parse(plan) != Some(now) {
             let _ = runtime;

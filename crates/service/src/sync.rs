@@ -99,6 +99,7 @@ impl Service {
     ) -> Result<u64, ServiceError> {
         let (mut after, mut processed) = (CsId(i64::MIN), 0);
         loop {
+            self.check_stop()?;
             let reader = self.store().reader()?;
             let rows = reader.cs_page(connector.id, after, BATCH)?;
             let Some(last) = rows.last() else { break };
@@ -147,6 +148,7 @@ impl Service {
     ) -> Result<u64, ServiceError> {
         let mut done = 0;
         loop {
+            self.check_stop()?;
             let reader = self.store().reader()?;
             let limit = if pass >= 3 { LINK_BATCH } else { BATCH };
             let of = (pass == 0).then_some(connector.id);

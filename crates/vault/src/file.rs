@@ -48,8 +48,19 @@ impl KeySetFile {
         };
         let text = toml::to_string(self).map_err(|_| damaged(path, "it cannot be written"))?;
         let text = Zeroizing::new(text);
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(io)?;
-        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(io)?;
+        if path.exists() {
+            return Err(VaultError::Exists { path: path.to_owned() });
+        }
+        // It appears under its name when it is whole: whoever is killed before leaves no damaged key set.
+        let unfinished = path.with_extension("toml.new");
+        let _leftover = std::fs::remove_file(&unfinished);
+        let mut file =
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished).map_err(io)?;
+        file.write_all(text.as_bytes())
+            .and_then(|()| file.sync_all())
+            .and_then(|()| std::fs::hard_link(&unfinished, path)) // unlike a rename, it replaces nothing
+            .and_then(|()| std::fs::remove_file(&unfinished))
+            .map_err(io)?;
         // The name must survive a power failure too.
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)?;

@@ -12,6 +12,7 @@ pub use look::eval;
 pub use secret::{read as read_secret, secret};
 
 use onesync_service::{CycleReport, Service, Status};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{Command, ConfigCommand};
 use crate::output::{Output, say};
@@ -33,6 +34,7 @@ pub async fn run(service: Service, command: Command, out: &Output) -> anyhow::Re
         Command::Secret(command) => secret(&service, &command, out),
         Command::Connector(command) => connector::connector(&service, command, out).await,
         Command::Run { connector, step } => {
+            end_politely(&service)?;
             let report = service.run_step(&connector, step, &|progress| out.progress(progress)).await?;
             if out.is_json() {
                 out.json(&report)?;
@@ -40,6 +42,7 @@ pub async fn run(service: Service, command: Command, out: &Output) -> anyhow::Re
             Ok(report.status)
         }
         Command::Cycle { kind } => {
+            end_politely(&service)?;
             let report = service.cycle(kind.into(), &|progress| out.progress(progress)).await?;
             cycle_report(&report, out)?;
             staging::remind(&service)?;
@@ -55,6 +58,33 @@ pub async fn run(service: Service, command: Command, out: &Output) -> anyhow::Re
         Command::History { object, limit } => look::history(&service, object.as_deref(), limit, out),
         Command::Status => status::status(&service, out),
     }
+}
+
+/// From here on, a wish of the system, the terminal or a person that this process end is carried out by the work under
+/// way: after its next transaction. Asked a second time, the process ends at once.
+fn end_politely(service: &Service) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let stopper = service.stopper();
+    // A task of its own: a sync keeps its thread busy.
+    tokio::spawn(async move {
+        let mut asked = false;
+        loop {
+            let name = tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
+                _ = hangup.recv() => "SIGHUP",
+            };
+            if asked {
+                eprintln!("error: ended at once ({name})");
+                std::process::exit(Status::Failed as i32);
+            }
+            asked = true;
+            stopper.stop(&format!("this process was asked to end ({name})"));
+        }
+    });
+    Ok(())
 }
 
 /// Shows how a cycle ended.

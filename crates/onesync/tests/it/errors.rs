@@ -1,0 +1,239 @@
+//! What a person can do wrong: one message with place and remedy, and the documented exit status.
+
+use std::net::TcpListener;
+
+use onesync_graphsim::{FaultAction, FaultRule, GraphSim, TlsConfig};
+
+use crate::program::{CLOUD_SECRET, Ended, Setup, cloud, cloud_at};
+
+const SOURCE: &str =
+    "name = \"directory\"\nkind = \"ldif\"\nrank = 1\n[settings]\npath = \"../directory.ldif\"\n";
+const LDIF: &str = "dn: DC=contoso,DC=com\nobjectClass: domain\ndc: contoso\n\n\
+    dn: CN=Ada,DC=contoso,DC=com\nobjectClass: user\nobjectGUID: guid-00000000001\nobjectSid:: AQUAAAAAAAUVAAAAAQAAAAIAAAADAAAABAAAAA==\ncn: Ada\n\
+    displayName: Ada\nmail: ada@contoso.com\nsAMAccountName: ada\nuserPrincipalName: ada@contoso.com\nuserAccountControl: 512\n\n";
+
+/// An installation that could work, before its first apply.
+async fn prepared(cloud: &str) -> Setup {
+    let setup = Setup::new("ldif", SOURCE, cloud).await;
+    std::fs::write(setup.path().join("directory.ldif"), LDIF).unwrap();
+    setup.secret("graph", CLOUD_SECRET).await;
+    setup
+}
+
+async fn applied(cloud: &str) -> Setup {
+    let setup = prepared(cloud).await;
+    setup.apply().await.ends_with(0);
+    setup
+}
+
+/// One message with all of this, and it is said once.
+fn says(ended: &Ended, parts: &[&str]) {
+    for part in parts {
+        assert!(ended.err.contains(part), "`{part}` is missing in:\n{}", ended.err);
+    }
+    for text in ended.err.lines().filter_map(|line| line.strip_prefix("error: ")) {
+        let twice = (0..text.len()).filter(|at| text.is_char_boundary(*at)).any(|at| {
+            let (before, after) = text.split_at(at);
+            after.strip_prefix(": ").is_some_and(|after| after.len() > 10 && before.ends_with(after))
+        });
+        assert!(!twice, "said twice: {text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn typos_in_a_configuration_name_file_and_line() {
+    let sim = GraphSim::builder().start().await.unwrap();
+    let setup = prepared(&cloud(&sim)).await;
+    let folder = setup.configuration();
+    let check = ["config", "check", folder.to_str().unwrap()];
+
+    setup.write("connectors/source.toml", &SOURCE.replace("rank", "rnak"));
+    says(
+        &setup.run(&check).await.ends_with(1),
+        &["connectors/source.toml:3:1: unknown field `rnak`", "hint: "],
+    );
+    setup.write("connectors/source.toml", &SOURCE.replace("path =", "pfad ="));
+    says(&setup.run(&check).await.ends_with(1), &["connector `directory`", "`pfad`", "`path`", "hint: "]);
+    setup.write("connectors/source.toml", &SOURCE.replace("\"ldif\"", "\"ldfi\""));
+    says(&setup.run(&check).await.ends_with(1), &["`ldfi`", "ldif", "hint: "]);
+    setup.write("connectors/source.toml", &SOURCE.replace("rank = 1", "rank = "));
+    says(&setup.run(&check).await.ends_with(1), &["connectors/source.toml:3:", "hint: "]);
+    setup.write("connectors/source.toml", SOURCE);
+
+    let rule = std::fs::read_dir(folder.join("rules")).unwrap().next().unwrap().unwrap().file_name();
+    let rule = format!("rules/{}", rule.to_str().unwrap());
+    let text = std::fs::read_to_string(folder.join(&rule)).unwrap();
+    let line = text.lines().position(|line| line.starts_with("[flow]")).unwrap() + 2;
+    setup.write(&rule, &text.replacen("[flow]\n", "[flow]\nmiddleNme = \"Trimm([cn])\"\n", 1));
+    let ended = setup.run(&check).await;
+    assert_eq!(ended.code, Some(1), "{}", ended.err);
+    assert!(ended.err.contains(&format!("{rule}:{line}:")), "place: {}", ended.err);
+    setup.write(&rule, &text);
+    setup.run(&check).await.ends_with(0);
+
+    let nowhere = setup.path().join("nowhere");
+    says(
+        &setup.run(&["config", "check", nowhere.to_str().unwrap()]).await.ends_with(1),
+        &["nowhere", "hint: "],
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_words_on_the_command_line_are_wrong_usage() {
+    let sim = GraphSim::builder().start().await.unwrap();
+    let setup = prepared(&cloud(&sim)).await;
+    says(&setup.run(&["cycle"]).await.ends_with(2), &["no configuration is applied", "config apply"]);
+    setup.apply().await.ends_with(0);
+    says(&setup.run(&["nonsense"]).await.ends_with(2), &["nonsense"]);
+    says(&setup.run(&["run", "nobody", "export"]).await.ends_with(2), &["nobody", "directory, entra"]);
+    says(&setup.run(&["run", "directory", "sideways"]).await.ends_with(2), &["sideways", "full-import"]);
+    says(&setup.run(&["cycle", "sideways"]).await.ends_with(2), &["sideways", "initial"]);
+    says(&setup.run(&["run", "directory", "export"]).await.ends_with(2), &["only reads", "hint: "]);
+    let elsewhere = setup.path().join("elsewhere");
+    let ended = crate::program::run(&elsewhere, &["status"]).await.ends_with(2);
+    says(&ended, &["elsewhere", "config apply"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn staging_and_a_plan_that_changed_hold_back() {
+    let sim = GraphSim::builder().start().await.unwrap();
+    let setup = applied(&cloud(&sim)).await;
+    setup.run(&["cycle", "initial"]).await.ends_with(0);
+    says(
+        &setup.run(&["run", "entra", "export"]).await.ends_with(4),
+        &["`entra` is in staging", "staging off"],
+    );
+    let ended = setup.run(&["staging", "off", "entra", "--plan", "abc"]).await.ends_with(4);
+    says(&ended, &["the plan of `entra`", "`abc`", "staging plan entra"]);
+    assert_eq!(sim.writes(0).len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_that_are_missing_or_wrong() {
+    let sim = GraphSim::builder().start().await.unwrap();
+    let setup = Setup::new("ldif", SOURCE, &cloud(&sim)).await;
+    std::fs::write(setup.path().join("directory.ldif"), LDIF).unwrap();
+    says(&setup.apply().await.ends_with(1), &["connector `entra`", "secret `graph`", "secret set graph"]);
+
+    setup.secret("graph", "wrong").await;
+    setup.apply().await.ends_with(0);
+    let ended = setup.run(&["cycle"]).await.ends_with(1);
+    says(&ended, &["failed: entra", "the client secret is wrong", "hint: ", "secret set graph"]);
+    let tested = setup.run(&["connector", "test", "entra"]).await.ends_with(1);
+    assert!(tested.out.contains("the client secret is wrong"), "{}", tested.out);
+
+    // A secret that was removed can be set again, and meanwhile the rest can be looked at.
+    setup.run(&["secret", "remove", "graph"]).await.ends_with(0);
+    says(&setup.run(&["cycle"]).await.ends_with(1), &["secret `graph`", "secret set graph"]);
+    let status = setup.run(&["status"]).await.ends_with(3);
+    assert!(status.out.contains("secret `graph`"), "{}", status.out);
+    setup.secret("graph", CLOUD_SECRET).await;
+    setup.run(&["cycle", "initial"]).await.ends_with(0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_set_that_is_missing_or_open_to_others_holds_back() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let sim = GraphSim::builder().start().await.unwrap();
+    let setup = applied(&cloud(&sim)).await;
+    let (keys, away) = (setup.home().join("keyset.toml"), setup.path().join("away"));
+    std::fs::rename(&keys, &away).unwrap();
+    says(&setup.run(&["cycle"]).await.ends_with(4), &["keyset.toml", "hint: "]);
+    let file = setup.path().join("secret");
+    let set = ["secret", "set", "graph", "--file", file.to_str().unwrap()];
+    says(&setup.run(&set).await.ends_with(4), &["keyset.toml", "hint: "]);
+    let status = setup.run(&["status"]).await.ends_with(3);
+    assert!(status.out.contains("secrets that cannot be opened: graph"), "{}", status.out);
+    assert!(!keys.exists(), "no new key set is made beside sealed secrets");
+
+    std::fs::rename(&away, &keys).unwrap();
+    std::fs::set_permissions(&keys, std::fs::Permissions::from_mode(0o644)).unwrap();
+    says(&setup.run(&["cycle"]).await.ends_with(4), &["keyset.toml", "644"]);
+    std::fs::set_permissions(&keys, std::fs::Permissions::from_mode(0o600)).unwrap();
+    setup.run(&["cycle", "initial"]).await.ends_with(0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_nobody_reaches() {
+    // A port that was free a moment ago.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let setup = applied(&cloud_at(&format!("http://127.0.0.1:{port}"))).await;
+    let ended = setup.run(&["cycle"]).await.ends_with(1);
+    says(&ended, &["failed: entra", &format!("127.0.0.1:{port}"), "refused", "hint: "]);
+    let tested = setup.run(&["connector", "test", "entra"]).await.ends_with(1);
+    assert!(tested.out.contains("refused"), "{}", tested.out);
+    // What does not depend on it goes on.
+    assert!(ended.err.contains("directory") && ended.err.contains("delta-sync"), "{}", ended.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_is_not_trusted() {
+    let sim = GraphSim::builder().tls(TlsConfig::Generate).start().await.unwrap();
+    let setup = applied(&cloud(&sim)).await;
+    let ended = setup.run(&["cycle"]).await.ends_with(1);
+    says(&ended, &[&sim.base_url(), "authority that is not trusted", "hint: ", "ca_file"]);
+    let file = setup.path().join("ca.pem");
+    std::fs::write(&file, sim.ca_pem().unwrap()).unwrap();
+    setup.write("connectors/entra.toml", &format!("{}ca_file = {file:?}\n", cloud(&sim)));
+    setup.apply().await.ends_with(0);
+    setup.run(&["cycle", "initial"]).await.ends_with(0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_permission_that_is_missing() {
+    let sim = GraphSim::builder().start().await.unwrap();
+    sim.change_tenant(|tenant| {
+        tenant.applications[0]
+            .roles
+            .retain(|role| !role.starts_with("Group") && !role.starts_with("Directory"));
+    });
+    let setup = applied(&cloud(&sim)).await;
+    let tested = setup.run(&["connector", "test", "entra"]).await.ends_with(1);
+    assert!(tested.out.contains("Group.Read"), "{}", tested.out);
+    let ended = setup.run(&["cycle", "initial"]).await.ends_with(1);
+    says(&ended, &["failed: entra", "Insufficient privileges", "hint: grant"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_missing_or_broken() {
+    let sim = GraphSim::builder().start().await.unwrap();
+    let setup = applied(&cloud(&sim)).await;
+    setup.run(&["cycle", "initial"]).await.ends_with(0);
+    let file = setup.path().join("directory.ldif");
+    std::fs::write(&file, LDIF.replace("cn: Ada", "cn Ada")).unwrap();
+    let ended = setup.run(&["cycle"]).await;
+    assert!(matches!(ended.code, Some(1 | 3)), "{ended:?}");
+    assert!(ended.err.contains("directory.ldif"), "{}", ended.err);
+    std::fs::remove_file(&file).unwrap();
+    let ended = setup.run(&["cycle"]).await.ends_with(1);
+    says(&ended, &["directory.ldif", "hint: "]);
+    std::fs::write(&file, LDIF).unwrap();
+    setup.run(&["cycle"]).await.ends_with(0);
+    // Nothing was deleted for it.
+    let people = setup.run(&["search", "mv", "--format", "json"]).await.ends_with(0).json();
+    assert_eq!(people.as_array().unwrap().len(), 1, "{people}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_is_refused_ends_with_object_errors() {
+    let sim = GraphSim::builder().start().await.unwrap();
+    let setup = applied(&cloud(&sim)).await;
+    setup.run(&["cycle", "initial"]).await.ends_with(0);
+    crate::program::leave_staging(&setup.home()).await;
+    sim.fault(FaultRule {
+        method: Some("POST".to_owned()),
+        path: Some("/v1.0/users".to_owned()),
+        action: FaultAction::Status {
+            status: 400,
+            code: Some("Request_BadRequest".to_owned()),
+            message: Some("The name is not to our taste.".to_owned()),
+            retry_after: None,
+            sticky: false,
+        },
+        times: 0,
+        ..FaultRule::default()
+    });
+    setup.run(&["cycle"]).await.ends_with(3);
+    let errors = setup.run(&["errors"]).await.ends_with(3);
+    assert!(errors.out.contains("not to our taste"), "{}", errors.out);
+}

@@ -1,0 +1,6 @@
+//! The command line from outside: the program as a process, a simulated cloud in this one.
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+mod errors;
+mod kill;
+mod program;

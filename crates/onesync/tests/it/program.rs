@@ -1,0 +1,120 @@
+//! The program as people run it: a process of its own, a home and a configuration below a temporary folder.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use onesync_graphsim::{DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET, DEFAULT_TENANT_ID, GraphSim};
+use serde_json::Value;
+use tokio::process::Command;
+
+/// How a run of the program ended.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// The exit status; none when it was killed.
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+impl Ended {
+    /// What it wrote, as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// Checks the exit status.
+    pub fn ends_with(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{}\n{}", self.out, self.err);
+        self
+    }
+}
+
+/// The program on a home, ready to start.
+pub fn onesync(home: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_onesync"));
+    command.arg("--home").arg(home).args(arguments).kill_on_drop(true);
+    command.env_remove("ONESYNC_HOME").env_remove("ONESYNC_LOG");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Runs the program to its end.
+pub async fn run(home: &Path, arguments: &[&str]) -> Ended {
+    let output = onesync(home, arguments).output().await.unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    Ended { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+}
+
+/// A folder with a configuration that can be changed before it is applied, and a home beside it.
+pub struct Setup {
+    folder: tempfile::TempDir,
+}
+
+impl Setup {
+    /// The shipped rules, this source's connector file, and a connector `entra` for the simulator.
+    pub async fn new(kind: &str, source: &str, cloud: &str) -> Self {
+        let setup = Self { folder: tempfile::tempdir().unwrap() };
+        let folder = setup.configuration();
+        run(&setup.home(), &["config", "init", folder.to_str().unwrap(), "--source", kind])
+            .await
+            .ends_with(0);
+        setup.write("connectors/source.toml", source);
+        setup.write("connectors/entra.toml", cloud);
+        setup
+    }
+
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn home(&self) -> PathBuf {
+        self.folder.path().join("home")
+    }
+
+    pub fn configuration(&self) -> PathBuf {
+        self.folder.path().join("configuration")
+    }
+
+    /// Writes a file of the configuration.
+    pub fn write(&self, path: &str, text: &str) {
+        std::fs::write(self.configuration().join(path), text).unwrap();
+    }
+
+    pub async fn run(&self, arguments: &[&str]) -> Ended {
+        run(&self.home(), arguments).await
+    }
+
+    /// Sets a secret.
+    pub async fn secret(&self, name: &str, value: &str) {
+        let file = self.path().join("secret");
+        std::fs::write(&file, value).unwrap();
+        self.run(&["secret", "set", name, "--file", file.to_str().unwrap()]).await.ends_with(0);
+    }
+
+    /// Applies the configuration.
+    pub async fn apply(&self) -> Ended {
+        self.run(&["config", "apply", self.configuration().to_str().unwrap()]).await
+    }
+}
+
+/// The connector file of the simulated cloud.
+pub fn cloud(sim: &GraphSim) -> String {
+    cloud_at(&sim.base_url())
+}
+
+/// The same for a cloud at this address.
+pub fn cloud_at(url: &str) -> String {
+    format!(
+        "name = \"entra\"\nkind = \"graph\"\nrank = 100\n[settings]\ntenant = \"{DEFAULT_TENANT_ID}\"\nclient_id = \"{DEFAULT_CLIENT_ID}\"\nsecret = \"graph\"\ngraph_url = \"{url}\"\nlogin_url = \"{url}\"\n"
+    )
+}
+
+/// The secret that the simulator takes.
+pub const CLOUD_SECRET: &str = DEFAULT_CLIENT_SECRET;
+
+/// Takes the cloud out of staging, with the plan's hash.
+pub async fn leave_staging(home: &Path) {
+    let plan = run(home, &["staging", "plan", "entra", "--format", "json"]).await.ends_with(0).json();
+    let hash = plan["hash"].as_str().unwrap();
+    run(home, &["staging", "off", "entra", "--plan", hash]).await.ends_with(0);
+}

@@ -1,0 +1,120 @@
+//! Work on an installation: one at a time, and it can be asked to stop.
+//!
+//! The lock is a file in the home that the system locks for the process that works, and releases when that process
+//! ends, however it ends: nothing has to be cleared up after a crash. What is written in the file only tells people
+//! who it is.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read as _, Seek as _, Write as _};
+use std::path::Path;
+
+use onesync_model::Time;
+use onesync_store::ServiceChanges;
+use tokio::sync::watch;
+
+use crate::error::ServiceError;
+use crate::runtime::Service;
+
+/// The lock's file in the home.
+const FILE: &str = "work.lock";
+/// Longest line about the holder that is shown.
+const HOLDER_MAX: u64 = 200;
+/// How many of the last runs are looked at for one that did not end: a process has one open at a time.
+const RUNS_LOOKED_AT: usize = 10;
+/// The result of a run whose process ended before it did.
+const INTERRUPTED: &str = "interrupted";
+
+/// Held while work is done; released when dropped, or when the process ends.
+#[derive(Debug)]
+pub(crate) struct WorkLock {
+    _file: File,
+}
+
+impl WorkLock {
+    /// Takes the lock of a home, or says who has it.
+    pub(crate) fn take(folder: &Path, what: &str, now: Time) -> Result<Self, ServiceError> {
+        let path = folder.join(FILE);
+        let failed = |source| ServiceError::File { place: path.display().to_string(), source };
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                // Who it is only helps; the lock counts.
+                if file.take(HOLDER_MAX).read_to_string(&mut holder).is_err() || holder.trim().is_empty() {
+                    holder = "another process".to_owned();
+                }
+                return Err(ServiceError::held(
+                    format!("{} is being worked on by {}", folder.display(), holder.trim()),
+                    "one at a time: wait until it has ended, or end that process (nothing is lost by it)",
+                ));
+            }
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
+        let holder = format!("process {} ({what}), since {now}\n", std::process::id());
+        file.set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| file.write_all(holder.as_bytes()))
+            .map_err(failed)?;
+        Ok(Self { _file: file })
+    }
+}
+
+/// Asks work to stop.
+#[derive(Clone, Debug)]
+pub struct Stopper(watch::Sender<Option<String>>);
+
+impl Stopper {
+    /// Asks: the work stops after the transaction or the export batch it is in; the next cycle goes on from there.
+    pub fn stop(&self, why: &str) {
+        self.0.send_replace(Some(why.to_owned()));
+    }
+}
+
+impl Service {
+    /// Takes the lock for work that must not happen twice at once. Runs that are still open belong to a process that
+    /// was killed: they are marked.
+    pub(crate) fn begin_work(&self, what: &str) -> Result<WorkLock, ServiceError> {
+        let lock = WorkLock::take(self.home().folder(), what, self.now())?;
+        let mut open = self.store().reader()?.runs(None, None, RUNS_LOOKED_AT)?;
+        open.retain(|run| run.ended.is_none());
+        if !open.is_empty() {
+            for run in &mut open {
+                run.ended = Some(self.now());
+                run.result = Some(INTERRUPTED.to_owned());
+            }
+            self.record(&ServiceChanges { runs: open, ..ServiceChanges::default() })?;
+        }
+        Ok(lock)
+    }
+
+    /// What asks the work under way to stop.
+    #[must_use]
+    pub fn stopper(&self) -> Stopper {
+        Stopper(self.stop_asked().clone())
+    }
+
+    /// An error when the work was asked to stop.
+    pub(crate) fn check_stop(&self) -> Result<(), ServiceError> {
+        match &*self.stop_asked().borrow() {
+            Some(why) => Err(ServiceError::Stopped { why: why.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until the work is asked to stop.
+    pub(crate) async fn stopped(&self) -> ServiceError {
+        // The sender lives as long as the service: waiting cannot fail before it is asked.
+        let why = match self.stop_asked().subscribe().wait_for(Option::is_some).await {
+            Ok(why) => why.clone().unwrap_or_default(),
+            Err(_) => String::new(),
+        };
+        ServiceError::Stopped { why }
+    }
+}
