@@ -50,12 +50,12 @@ async fn typos_in_a_configuration_name_file_and_line() {
     setup.write("connectors/source.toml", &SOURCE.replace("rank", "rnak"));
     says(
         &setup.run(&check).await.ends_with(1),
-        &["connectors/source.toml:3:1: unknown field `rnak`", "hint: "],
+        &["connectors/source.toml:3:1: unknown key `rnak`", "hint: "],
     );
     setup.write("connectors/source.toml", &SOURCE.replace("path =", "pfad ="));
-    says(&setup.run(&check).await.ends_with(1), &["connector `directory`", "`pfad`", "`path`", "hint: "]);
+    says(&setup.run(&check).await.ends_with(1), &["connectors/source.toml:5:1:", "`pfad`", "path", "hint: "]);
     setup.write("connectors/source.toml", &SOURCE.replace("\"ldif\"", "\"ldfi\""));
-    says(&setup.run(&check).await.ends_with(1), &["`ldfi`", "ldif", "hint: "]);
+    says(&setup.run(&check).await.ends_with(1), &["connectors/source.toml:2:1:", "`ldfi`", "ldif", "hint: "]);
     setup.write("connectors/source.toml", &SOURCE.replace("rank = 1", "rank = "));
     says(&setup.run(&check).await.ends_with(1), &["connectors/source.toml:3:", "hint: "]);
     setup.write("connectors/source.toml", SOURCE);
@@ -113,12 +113,19 @@ async fn secrets_that_are_missing_or_wrong() {
     let sim = GraphSim::builder().start().await.unwrap();
     let setup = Setup::new("ldif", SOURCE, &cloud(&sim)).await;
     std::fs::write(setup.path().join("directory.ldif"), LDIF).unwrap();
-    says(&setup.apply().await.ends_with(1), &["connector `entra`", "secret `graph`", "secret set graph"]);
+    setup.secret("another", "secret").await;
+    says(
+        &setup.apply().await.ends_with(0),
+        &["connectors/entra.toml:", "secret `graph`", "secret set graph"],
+    );
+    says(
+        &setup.run(&["cycle"]).await.ends_with(1),
+        &["error: entra, ", "secret `graph`", "secret set graph"],
+    );
 
     setup.secret("graph", "wrong").await;
-    setup.apply().await.ends_with(0);
     let ended = setup.run(&["cycle"]).await.ends_with(1);
-    says(&ended, &["failed: entra", "the client secret is wrong", "hint: ", "secret set graph"]);
+    says(&ended, &["error: entra, ", "the client secret is wrong", "hint: ", "secret set graph"]);
     let tested = setup.run(&["connector", "test", "entra"]).await.ends_with(1);
     assert!(tested.out.contains("the client secret is wrong"), "{}", tested.out);
 
@@ -142,7 +149,7 @@ async fn a_key_set_that_is_missing_or_open_to_others_holds_back() {
     let file = setup.path().join("secret");
     let set = ["secret", "set", "graph", "--file", file.to_str().unwrap()];
     says(&setup.run(&set).await.ends_with(4), &["keyset.toml", "hint: "]);
-    let status = setup.run(&["status"]).await.ends_with(3);
+    let status = setup.run(&["status"]).await.ends_with(4);
     assert!(status.out.contains("secrets that cannot be opened: graph"), "{}", status.out);
     assert!(!keys.exists(), "no new key set is made beside sealed secrets");
 
@@ -159,7 +166,7 @@ async fn a_server_that_nobody_reaches() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let setup = applied(&cloud_at(&format!("http://127.0.0.1:{port}"))).await;
     let ended = setup.run(&["cycle"]).await.ends_with(1);
-    says(&ended, &["failed: entra", &format!("127.0.0.1:{port}"), "refused", "hint: "]);
+    says(&ended, &["error: entra, ", &format!("127.0.0.1:{port}"), "refused", "hint: "]);
     let tested = setup.run(&["connector", "test", "entra"]).await.ends_with(1);
     assert!(tested.out.contains("refused"), "{}", tested.out);
     // What does not depend on it goes on.
@@ -191,7 +198,7 @@ async fn a_permission_that_is_missing() {
     let tested = setup.run(&["connector", "test", "entra"]).await.ends_with(1);
     assert!(tested.out.contains("Group.Read"), "{}", tested.out);
     let ended = setup.run(&["cycle", "initial"]).await.ends_with(1);
-    says(&ended, &["failed: entra", "Insufficient privileges", "hint: grant"]);
+    says(&ended, &["error: entra, ", "Insufficient privileges", "hint: grant"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
