@@ -41,8 +41,28 @@ impl Context<'_> {
 /// A row that was read, and what became of it.
 struct Slot<T> {
     before: Option<T>,
-    now: Option<T>,
-    touched: bool,
+    /// What is to be there instead; `None` when nothing was decided.
+    after: Option<Option<T>>,
+}
+
+impl<T: PartialEq> Slot<T> {
+    fn read(row: Option<T>) -> Self {
+        Self { before: row, after: None }
+    }
+
+    fn now(&self) -> Option<&T> {
+        self.after.as_ref().map_or(self.before.as_ref(), Option::as_ref)
+    }
+
+    fn touched(&self) -> bool {
+        self.after.is_some()
+    }
+
+    /// What was there and what is to be there, when that is different.
+    fn change(self) -> Option<(Option<T>, Option<T>)> {
+        let after = self.after?;
+        (self.before != after).then_some((self.before, after))
+    }
 }
 
 /// One batch in the making.
@@ -98,7 +118,7 @@ impl<'r> Batch<'r> {
         }
         let rows = self.reader.cs_by_id(&missing)?;
         for id in &missing {
-            self.cs.insert(*id, Slot { before: None, now: None, touched: false });
+            self.cs.insert(*id, Slot::read(None));
         }
         self.keep_cs(rows)
     }
@@ -108,12 +128,9 @@ impl<'r> Batch<'r> {
         let ids: Vec<CsId> = rows.iter().map(|row| row.id).collect();
         for row in rows {
             match self.cs.get(&row.id) {
-                Some(slot) if slot.before.is_some() || slot.touched => {}
+                Some(slot) if slot.before.is_some() || slot.touched() => {}
                 _ => {
-                    let slot = Slot { before: Some(row.clone()), now: Some(row), touched: false };
-                    if let Some(row) = &slot.now {
-                        self.cs.insert(row.id, slot);
-                    }
+                    self.cs.insert(row.id, Slot::read(Some(row)));
                 }
             }
         }
@@ -133,21 +150,20 @@ impl<'r> Batch<'r> {
         }
         let rows = self.reader.mv_by_id(&missing)?;
         for id in &missing {
-            self.mv.insert(*id, Slot { before: None, now: None, touched: false });
+            self.mv.insert(*id, Slot::read(None));
             self.joined.entry(*id).or_default();
         }
         for row in rows {
-            self.mv.insert(row.id, Slot { before: Some(row.clone()), now: Some(row), touched: false });
+            self.mv.insert(row.id, Slot::read(Some(row)));
         }
-        let joined = self.reader.cs_of_mv(&missing)?;
-        for row in &joined {
+        let joined = self.reader.joined_to(&missing)?;
+        for (mv, id) in &joined {
             // A row that this batch has already unjoined stays unjoined.
-            let still = self.cs.get(&row.id).is_none_or(|slot| !slot.touched);
-            if let (true, Some(join)) = (still, row.join) {
-                self.joined.entry(join.mv).or_default().insert(row.id);
+            if self.cs.get(id).is_none_or(|slot| !slot.touched()) {
+                self.joined.entry(*mv).or_default().insert(*id);
             }
         }
-        self.keep_cs(joined)
+        self.load_cs(joined.into_iter().map(|(_, id)| id))
     }
 
     /// Reads pending exports.
@@ -157,16 +173,16 @@ impl<'r> Batch<'r> {
         missing.dedup();
         let rows = if missing.is_empty() { Vec::new() } else { self.reader.exports(&missing)? };
         for id in missing {
-            self.exports.insert(id, Slot { before: None, now: None, touched: false });
+            self.exports.insert(id, Slot::read(None));
         }
         for row in rows {
-            self.exports.insert(row.cs, Slot { before: Some(row.clone()), now: Some(row), touched: false });
+            self.exports.insert(row.cs, Slot::read(Some(row)));
         }
         Ok(())
     }
 
     pub(crate) fn cs(&self, id: CsId) -> Option<&CsRow> {
-        self.cs.get(&id).and_then(|slot| slot.now.as_ref())
+        self.cs.get(&id).and_then(Slot::now)
     }
 
     /// The row as it was before this batch.
@@ -176,11 +192,11 @@ impl<'r> Batch<'r> {
 
     /// All metaverse objects of the batch, ascending.
     pub(crate) fn loaded_mvs(&self) -> Vec<MvRow> {
-        self.mv.values().filter_map(|slot| slot.now.clone()).collect()
+        self.mv.values().filter_map(|slot| slot.now().cloned()).collect()
     }
 
     pub(crate) fn mv(&self, id: MvId) -> Option<&MvRow> {
-        self.mv.get(&id).and_then(|slot| slot.now.as_ref())
+        self.mv.get(&id).and_then(Slot::now)
     }
 
     /// The row as it was before this batch.
@@ -189,7 +205,7 @@ impl<'r> Batch<'r> {
     }
 
     pub(crate) fn export(&self, id: CsId) -> Option<&ExportRow> {
-        self.exports.get(&id).and_then(|slot| slot.now.as_ref())
+        self.exports.get(&id).and_then(Slot::now)
     }
 
     /// What is joined to a loaded metaverse object, ascending.
@@ -234,43 +250,37 @@ impl<'r> Batch<'r> {
                 self.joined.entry(mv).or_default().insert(id);
             }
         }
-        let slot = self.cs.entry(id).or_insert(Slot { before: None, now: None, touched: true });
-        slot.now = Some(row);
-        slot.touched = true;
+        let slot = self.cs.entry(id).or_insert_with(|| Slot::read(None));
+        slot.after = Some(Some(row));
     }
 
     pub(crate) fn delete_cs(&mut self, id: CsId) {
         if let Some(mv) = self.cs(id).and_then(|row| row.join).map(|join| join.mv) {
             self.joined.entry(mv).or_default().remove(&id);
         }
-        let slot = self.cs.entry(id).or_insert(Slot { before: None, now: None, touched: true });
-        slot.now = None;
-        slot.touched = true;
+        let slot = self.cs.entry(id).or_insert_with(|| Slot::read(None));
+        slot.after = Some(None);
     }
 
     pub(crate) fn put_mv(&mut self, row: MvRow) {
-        let slot = self.mv.entry(row.id).or_insert(Slot { before: None, now: None, touched: true });
+        let slot = self.mv.entry(row.id).or_insert_with(|| Slot::read(None));
         self.joined.entry(row.id).or_default();
-        slot.now = Some(row);
-        slot.touched = true;
+        slot.after = Some(Some(row));
     }
 
     pub(crate) fn delete_mv(&mut self, id: MvId) {
-        let slot = self.mv.entry(id).or_insert(Slot { before: None, now: None, touched: true });
-        slot.now = None;
-        slot.touched = true;
+        let slot = self.mv.entry(id).or_insert_with(|| Slot::read(None));
+        slot.after = Some(None);
     }
 
     pub(crate) fn put_export(&mut self, row: ExportRow) {
-        let slot = self.exports.entry(row.cs).or_insert(Slot { before: None, now: None, touched: true });
-        slot.now = Some(row);
-        slot.touched = true;
+        let slot = self.exports.entry(row.cs).or_insert_with(|| Slot::read(None));
+        slot.after = Some(Some(row));
     }
 
     pub(crate) fn delete_export(&mut self, id: CsId) {
-        let slot = self.exports.entry(id).or_insert(Slot { before: None, now: None, touched: true });
-        slot.now = None;
-        slot.touched = true;
+        let slot = self.exports.entry(id).or_insert_with(|| Slot::read(None));
+        slot.after = Some(None);
     }
 
     pub(crate) fn add_mv_key(&mut self, key: i64, mv: MvId) {
@@ -422,18 +432,16 @@ impl<'r> Batch<'r> {
     pub(crate) fn finish(mut self, ctx: &Context<'_>) -> Changes {
         let mut changes = std::mem::take(&mut self.changes);
         for (id, slot) in std::mem::take(&mut self.cs) {
-            if !slot.touched || slot.before == slot.now {
-                continue;
-            }
-            let old = slot.before.as_ref().map(|row| cs_keys(ctx, row)).unwrap_or_default();
-            let new = slot.now.as_ref().map(|row| cs_keys(ctx, row)).unwrap_or_default();
+            let Some((before, now)) = slot.change() else { continue };
+            let old = before.as_ref().map(|row| cs_keys(ctx, row)).unwrap_or_default();
+            let new = now.as_ref().map(|row| cs_keys(ctx, row)).unwrap_or_default();
             changes.cs_keys_added.extend(new.difference(&old).map(|&key| (key, id)));
-            match slot.now {
+            match now {
                 Some(row) => {
                     changes.cs_keys_removed.extend(old.difference(&new).map(|&key| (key, id)));
                     changes.cs.push(row);
                 }
-                None if slot.before.is_some() => {
+                None if before.is_some() => {
                     changes.cs_keys_removed.extend(old.into_iter().map(|key| (key, id)));
                     changes.cs_deleted.push(id);
                 }
@@ -441,26 +449,22 @@ impl<'r> Batch<'r> {
             }
         }
         for (id, slot) in std::mem::take(&mut self.mv) {
-            if !slot.touched || slot.before == slot.now {
-                continue;
-            }
-            let old = slot.before.as_ref().map(|row| mv_keys(ctx, row)).unwrap_or_default();
-            let new = slot.now.as_ref().map(|row| mv_keys(ctx, row)).unwrap_or_default();
+            let Some((before, now)) = slot.change() else { continue };
+            let old = before.as_ref().map(|row| mv_keys(ctx, row)).unwrap_or_default();
+            let new = now.as_ref().map(|row| mv_keys(ctx, row)).unwrap_or_default();
             changes.mv_keys_added.extend(new.difference(&old).map(|&key| (key, id)));
             changes.mv_keys_removed.extend(old.difference(&new).map(|&key| (key, id)));
-            match slot.now {
+            match now {
                 Some(row) => changes.mv.push(row),
-                None if slot.before.is_some() => changes.mv_deleted.push(id),
+                None if before.is_some() => changes.mv_deleted.push(id),
                 None => {}
             }
         }
         for (id, slot) in std::mem::take(&mut self.exports) {
-            if !slot.touched || slot.before == slot.now {
-                continue;
-            }
-            match slot.now {
+            let Some((before, now)) = slot.change() else { continue };
+            match now {
                 Some(row) => changes.exports.push(row),
-                None if slot.before.is_some() => changes.exports_deleted.push(id),
+                None if before.is_some() => changes.exports_deleted.push(id),
                 None => {}
             }
         }

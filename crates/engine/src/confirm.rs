@@ -67,6 +67,9 @@ pub(crate) fn links_seen(
     removed: &[Hash128],
 ) -> Result<usize, ReadError> {
     let mut confirmed = 0;
+    if batch.cs_before(owner).is_none() {
+        return Ok(confirmed); // to an object that was not known nothing was sent
+    }
     for (keys, add) in [(added, true), (removed, false)] {
         if keys.is_empty() {
             continue;

@@ -218,12 +218,8 @@ impl Links<'_, '_> {
         if open && row.state == MvState::Active {
             let object_type = owner.as_ref().map(|owner| owner.object_type);
             let scoped = crate::outbound::in_scope(self.ctx, self.reader, &row, connector)?;
-            let source = MvSource {
-                row: &row,
-                target: owner.as_ref(),
-                link_counts: &scoped.counts,
-                parameters: self.ctx.rules.parameters(connector),
-            };
+            let parameters = self.ctx.rules.parameters(connector);
+            let source = MvSource::new(&row, owner.as_ref(), &scoped.counts, parameters);
             for rule in scoped.rules.iter().filter(|rule| Some(rule.object) == object_type) {
                 self.collect_flows(rule, &source, &row, &mut flows);
             }
@@ -420,28 +416,32 @@ impl Links<'_, '_> {
     fn whole_attribute(&mut self, owner: MvId, attribute: AttrId) -> Result<(), ReadError> {
         self.batch.load_mv([owner])?;
         let Some(row) = self.batch.mv(owner).cloned() else { return Ok(()) };
-        let mut wanted: BTreeSet<MvId> = BTreeSet::new();
+        let known = self.all_mv_links(owner, attribute)?;
+        let mut wanted: Vec<MvId> = Vec::new();
         if row.state == MvState::Active {
             for pick in row.picks.iter().filter(|pick| pick.attribute == attribute) {
                 let mut after = None;
                 loop {
-                    let page = self.reader.links(pick.source, pick.source_attribute, after, PAGE)?;
-                    let Some(&last) = page.last() else { break };
-                    after = Some(last);
-                    wanted.extend(self.reader.link_targets(&page)?.into_iter().filter_map(|(_, _, mv)| mv));
+                    let (targets, last) =
+                        self.reader.linked(pick.source, pick.source_attribute, after, PAGE)?;
+                    wanted.extend(targets);
+                    after = last;
+                    if last.is_none() {
+                        break;
+                    }
                 }
             }
+            wanted.sort_unstable();
+            wanted.dedup();
         } else {
-            wanted.extend(self.all_mv_links(owner, attribute)?); // a leaving object keeps what it has
+            wanted.extend(&known); // a leaving object keeps what it has
         }
-        let known: HashSet<MvId> = self.all_mv_links(owner, attribute)?.into_iter().collect();
-        let added =
-            wanted.iter().filter(|target| !known.contains(target)).map(|&target| (owner, attribute, target));
-        self.batch.changes.mv_links_added.extend(added);
-        let mut removed: Vec<_> =
-            known.iter().filter(|t| !wanted.contains(t)).map(|&t| (owner, attribute, t)).collect();
-        removed.sort_unstable();
-        self.batch.changes.mv_links_removed.extend(removed);
+        let missing = |of: &[MvId], all: &[MvId]| -> Vec<(MvId, AttrId, MvId)> {
+            let lost = all.iter().filter(|target| of.binary_search(target).is_err());
+            lost.map(|&target| (owner, attribute, target)).collect()
+        };
+        self.batch.changes.mv_links_added.extend(missing(&known, &wanted));
+        self.batch.changes.mv_links_removed.extend(missing(&wanted, &known));
         for &connector in self.ctx.rules.connector_order() {
             let flows = self.out_flows(owner, connector)?;
             let Some(owner_cs) = self.target_of(owner, connector) else { continue };
@@ -461,10 +461,11 @@ impl Links<'_, '_> {
                 out.last().copied().unwrap_or(MvId(i64::MIN)),
                 PAGE,
             )?;
-            if page.is_empty() {
+            let last = page.len() < PAGE;
+            out.extend(page);
+            if last {
                 return Ok(out);
             }
-            out.extend(page);
         }
     }
 
@@ -473,25 +474,30 @@ impl Links<'_, '_> {
         connector: ConnectorId,
         owner: CsId,
         attribute: AttrId,
-        wanted: &BTreeSet<MvId>,
+        wanted: &[MvId],
     ) -> Result<(), ReadError> {
         let mut held: HashSet<Hash128> = HashSet::new();
         let mut after = None;
         loop {
             let page = self.reader.links(owner, attribute, after, PAGE)?;
-            let Some(&last) = page.last() else { break };
-            after = Some(last);
+            let last = page.len() < PAGE;
+            after = page.last().copied();
             held.extend(page);
+            if last {
+                break;
+            }
         }
         let mut known: BTreeMap<CsId, ExportLinkRow> = BTreeMap::new();
         let mut after = CsId(i64::MIN);
         loop {
             let page = self.reader.export_links(owner, attribute, after, PAGE)?;
-            let Some(last) = page.last() else { break };
-            after = last.target;
+            let last = page.len() < PAGE;
+            after = page.last().map_or(after, |row| row.target);
             known.extend(page.into_iter().map(|row| (row.target, row)));
+            if last {
+                break;
+            }
         }
-        let wanted: Vec<MvId> = wanted.iter().copied().collect();
         for chunk in wanted.chunks(PAGE) {
             for joined in self.reader.joined_in(connector, chunk)? {
                 let holds = [joined.key, joined.name_key]

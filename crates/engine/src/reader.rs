@@ -40,6 +40,11 @@ pub trait Reader {
     fn cs_by_name(&self, keys: &[Hash128]) -> Result<Vec<CsRow>, ReadError>;
     /// Connector-space objects joined to metaverse objects, ascending by row number.
     fn cs_of_mv(&self, mvs: &[MvId]) -> Result<Vec<CsRow>, ReadError>;
+    /// Which connector-space objects are joined to metaverse objects, without reading them, in no order.
+    fn joined_to(&self, mvs: &[MvId]) -> Result<Vec<(MvId, CsId)>, ReadError> {
+        let rows = self.cs_of_mv(mvs)?;
+        Ok(rows.into_iter().filter_map(|row| Some((row.join?.mv, row.id))).collect())
+    }
     /// The objects of one connector joined to metaverse objects, without their images: for links. Ascending by
     /// metaverse object, then row number.
     fn joined_in(&self, connector: ConnectorId, mvs: &[MvId]) -> Result<Vec<JoinedIn>, ReadError>;
@@ -70,6 +75,20 @@ pub trait Reader {
         after: Option<Hash128>,
         limit: usize,
     ) -> Result<Vec<Hash128>, ReadError>;
+    /// The metaverse objects at which a page of the links of one attribute of one object points, resolved as by
+    /// [`Reader::link_targets`], in no order; and the last link of the page, `None` when there are no more.
+    fn linked(
+        &self,
+        owner: CsId,
+        attribute: AttrId,
+        after: Option<Hash128>,
+        limit: usize,
+    ) -> Result<(Vec<MvId>, Option<Hash128>), ReadError> {
+        let page = self.links(owner, attribute, after, limit)?;
+        let targets = self.link_targets(&page)?;
+        let last = page.last().copied().filter(|_| page.len() == limit);
+        Ok((targets.into_iter().filter_map(|(_, _, mv)| mv).collect(), last))
+    }
     /// Which of these link rows exist, in the order asked.
     fn has_links(&self, rows: &[(CsId, AttrId, Hash128)]) -> Result<Vec<bool>, ReadError>;
     /// A page of the link rows that point at a key, ascending by owner and attribute, above `after`.

@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use onesync_expr::Source;
-use onesync_model::{AttrId, ValuesRef, domain_fqdn, domain_part, join_key};
+use onesync_model::{AttrId, ImageIndex, ValuesRef, domain_fqdn, domain_part, join_key};
 
 use crate::batch::Context;
 use crate::state::{CsRow, MvRow};
@@ -41,13 +41,14 @@ pub(crate) struct CsSource<'a> {
     row: &'a CsRow,
     dn: &'a str,
     parameters: &'a BTreeMap<String, String>,
+    values: ImageIndex<'a>,
     /// The DNS name of the domain it lies in, once a rule asked for it.
     domain: OnceCell<String>,
 }
 
 impl<'a> CsSource<'a> {
     pub(crate) fn new(row: &'a CsRow, dn: &'a str, parameters: &'a BTreeMap<String, String>) -> Self {
-        Self { row, dn, parameters, domain: OnceCell::new() }
+        Self { row, dn, parameters, values: row.image.as_ref().index(), domain: OnceCell::new() }
     }
 
     /// What the configuration leaves empty about the domain is read off the object's name: right for every domain of
@@ -63,7 +64,7 @@ impl<'a> CsSource<'a> {
 
 impl Source for CsSource<'_> {
     fn values(&self, attribute: AttrId) -> Option<ValuesRef<'_>> {
-        self.row.image.as_ref().get(attribute)
+        self.values.get(attribute)
     }
 
     fn imported(&self, attribute: AttrId) -> Option<ValuesRef<'_>> {
@@ -86,15 +87,26 @@ impl Source for CsSource<'_> {
 
 /// A metaverse object as outbound expressions see it.
 pub(crate) struct MvSource<'a> {
-    pub(crate) row: &'a MvRow,
-    pub(crate) target: Option<&'a CsRow>,
-    pub(crate) link_counts: &'a BTreeMap<AttrId, u64>,
-    pub(crate) parameters: &'a BTreeMap<String, String>,
+    target: Option<&'a CsRow>,
+    link_counts: &'a BTreeMap<AttrId, u64>,
+    parameters: &'a BTreeMap<String, String>,
+    values: ImageIndex<'a>,
+}
+
+impl<'a> MvSource<'a> {
+    pub(crate) fn new(
+        row: &'a MvRow,
+        target: Option<&'a CsRow>,
+        link_counts: &'a BTreeMap<AttrId, u64>,
+        parameters: &'a BTreeMap<String, String>,
+    ) -> Self {
+        Self { target, link_counts, parameters, values: row.values.as_ref().index() }
+    }
 }
 
 impl Source for MvSource<'_> {
     fn values(&self, attribute: AttrId) -> Option<ValuesRef<'_>> {
-        self.row.values.as_ref().get(attribute)
+        self.values.get(attribute)
     }
 
     fn imported(&self, attribute: AttrId) -> Option<ValuesRef<'_>> {

@@ -1,10 +1,10 @@
 //! The values of a metaverse object: a pure function of the images of its joined objects, the rules, its retained
 //! facts and the time.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 
 use onesync_expr::Source;
-use onesync_model::{AttrId, Bag, CsId, Image, RuleId, Time, TypeId, Values, ValuesRef};
+use onesync_model::{AttrId, Bag, CsId, Image, ImageIndex, RuleId, Time, TypeId, Values, ValuesRef};
 use onesync_rules::Rule;
 
 use crate::batch::Context;
@@ -130,24 +130,28 @@ fn seed_for(ctx: &Context<'_>, contributors: &[Contributor<'_>], candidate: &Can
 /// What was there before, and why.
 struct Old<'a> {
     row: Option<&'a MvRow>,
-    causes: BTreeMap<AttrId, Vec<Cause>>,
+    values: ImageIndex<'a>,
+    /// Ascending by attribute.
+    causes: Cow<'a, [Cause]>,
 }
 
 impl<'a> Old<'a> {
     fn new(row: Option<&'a MvRow>) -> Self {
-        let mut causes: BTreeMap<AttrId, Vec<Cause>> = BTreeMap::new();
-        for cause in row.map(|row| row.causes.as_slice()).unwrap_or_default() {
-            causes.entry(cause.attribute).or_default().push(*cause);
+        let mut causes = Cow::Borrowed(row.map(|row| row.causes.as_slice()).unwrap_or_default());
+        if !causes.is_sorted_by_key(|cause| cause.attribute) {
+            causes.to_mut().sort_by_key(|cause| cause.attribute);
         }
-        Self { row, causes }
+        Self { row, values: row.map(|row| row.values.as_ref().index()).unwrap_or_default(), causes }
     }
 
     fn values(&self, attribute: AttrId) -> Option<Values> {
-        self.row?.values.as_ref().get(attribute).and_then(ValuesRef::to_values)
+        self.values.get(attribute).and_then(ValuesRef::to_values)
     }
 
     fn causes(&self, attribute: AttrId) -> &[Cause] {
-        self.causes.get(&attribute).map_or(&[], Vec::as_slice)
+        let from = self.causes.partition_point(|cause| cause.attribute < attribute);
+        let rest = self.causes.get(from..).unwrap_or_default();
+        rest.get(..rest.partition_point(|cause| cause.attribute == attribute)).unwrap_or_default()
     }
 
     /// The value that was applied once. Any rule's counts: a better rule that comes later must not change it either.
@@ -168,7 +172,7 @@ impl<'a> Old<'a> {
     ) -> Cause {
         let known = self.causes(attribute).iter().find(|cause| cause.rule == rule && cause.source == source);
         let run = match known {
-            Some(known) if self.values(attribute).as_ref() == Some(values) => known.run,
+            Some(known) if self.values.get(attribute).is_some_and(|old| old.equals(values)) => known.run,
             _ => ctx.run,
         };
         Cause { attribute, rule, source, run, retained }

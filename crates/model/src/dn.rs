@@ -72,6 +72,19 @@ impl Dn {
         Ok(Self(rdns))
     }
 
+    /// The object's own component, and the text of all others, of what may be a DN; `None` where there is only one.
+    /// For names of which many lie in one container: whether the rest is a DN is not looked at.
+    #[must_use]
+    pub fn split_first(text: &str) -> Option<(Rdn, &str)> {
+        let mut escaped = false;
+        let at = text.bytes().position(|byte| {
+            let ends = !escaped && matches!(byte, b',' | b';');
+            escaped = !escaped && byte == b'\\';
+            ends
+        })?;
+        Some((rdn(text.get(..at)?).ok()?, text.get(at + 1..)?))
+    }
+
     /// The components, the object's own first.
     #[must_use]
     pub fn rdns(&self) -> &[Rdn] {
@@ -184,6 +197,9 @@ pub fn domain_fqdn(dn: &str) -> String {
 /// one way, spaces around `=` and `+` dropped, the parts of a multi-valued RDN in order.
 #[must_use]
 pub fn normalise_rdn(text: &str) -> String {
+    if is_plain(text.as_bytes()) {
+        return text.to_ascii_lowercase();
+    }
     let mut parts: Vec<String> = split_unescaped(text, '+')
         .into_iter()
         .map(|part| {
@@ -202,6 +218,24 @@ pub fn normalise_rdn(text: &str) -> String {
         .collect();
     parts.sort();
     parts.join("+")
+}
+
+/// Whether nothing but case can differ from the form for comparing: most names are so.
+fn is_plain(text: &[u8]) -> bool {
+    let mut values = 0;
+    let mut before = b' ';
+    for &byte in text {
+        match byte {
+            b'=' if before == b' ' => return false,
+            b'=' => values += 1,
+            b' ' if before == b'=' => return false,
+            b',' | b'+' | b'"' | b'\\' | b'<' | b'>' | b';' => return false,
+            _ if byte.is_ascii_graphic() || byte == b' ' => {}
+            _ => return false,
+        }
+        before = byte;
+    }
+    values == 1 && before != b' ' && !text.starts_with(b" ")
 }
 
 fn split_unescaped(text: &str, separator: char) -> Vec<&str> {
@@ -277,6 +311,29 @@ mod tests {
         ] {
             assert_eq!((domain_part(dn), domain_fqdn(dn).as_str()), (part, fqdn), "{dn}");
         }
+    }
+
+    #[test]
+    fn the_short_way_to_the_compared_form_gives_the_same() {
+        for plain in ["CN=Anna Maria", "OU=x", "cn=#1", "DC=de", "CN=a:b/c"] {
+            assert!(is_plain(plain.as_bytes()), "{plain}");
+            // A part more, which is taken off again, leads through the long way.
+            let long = normalise_rdn(&format!("{plain}+ZZ=1"));
+            assert_eq!(Some(normalise_rdn(plain).as_str()), long.strip_suffix("+zz=1"));
+        }
+        for other in ["CN= a", "CN =a", " CN=a", "CN=a ", "CN=a\\,b", "CN=a=b", "CN=\u{e4}", "CN", "CN=a+B=c"]
+        {
+            assert!(!is_plain(other.as_bytes()), "{other}");
+        }
+    }
+
+    #[test]
+    fn the_first_component_is_split_off() {
+        let split = |text| Dn::split_first(text).map(|(own, rest)| (own.as_str().to_owned(), rest));
+        assert_eq!(split("CN=a\\,b,OU=x,DC=y"), Some(("CN=a\\,b".to_owned(), "OU=x,DC=y")));
+        assert_eq!(split("CN=a\\\\;OU=x"), Some(("CN=a\\\\".to_owned(), "OU=x")));
+        assert_eq!(split("CN=a"), None);
+        assert_eq!(split("a,OU=x"), None);
     }
 
     #[test]

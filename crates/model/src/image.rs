@@ -6,6 +6,7 @@
 //! a newer version of the format gets a new version byte.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use thiserror::Error;
 
@@ -91,15 +92,15 @@ pub enum ImageError {
     Damaged(usize),
 }
 
-/// An owned image: checked bytes.
+/// An owned image: checked bytes, shared by its clones.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Image(Box<[u8]>);
+pub struct Image(Arc<[u8]>);
 
 impl Image {
     /// An image without attributes.
     #[must_use]
     pub fn empty() -> Self {
-        Self(Box::new([VERSION]))
+        Self(Arc::new([VERSION]))
     }
 
     /// Encodes a bag.
@@ -118,7 +119,7 @@ impl Image {
     }
 
     /// Takes bytes from storage and checks all of them once, so that later scans cannot fail.
-    pub fn from_bytes(bytes: impl Into<Box<[u8]>>) -> Result<Self, ImageError> {
+    pub fn from_bytes(bytes: impl Into<Arc<[u8]>>) -> Result<Self, ImageError> {
         let bytes = bytes.into();
         check(&bytes)?;
         Ok(Self(bytes))
@@ -166,6 +167,12 @@ impl<'a> ImageRef<'a> {
         AttributeIter { rest: self.0.get(1..).unwrap_or_default() }
     }
 
+    /// Where each attribute is: for an object of which many are asked.
+    #[must_use]
+    pub fn index(self) -> ImageIndex<'a> {
+        ImageIndex(self.iter().collect())
+    }
+
     /// The values of one attribute.
     #[must_use]
     pub fn get(self, attribute: AttrId) -> Option<ValuesRef<'a>> {
@@ -173,6 +180,19 @@ impl<'a> ImageRef<'a> {
             .take_while(|(id, _)| *id <= attribute)
             .find(|(id, _)| *id == attribute)
             .map(|(_, values)| values)
+    }
+}
+
+/// The attributes of an image, found by bisection.
+#[derive(Clone, Debug, Default)]
+pub struct ImageIndex<'a>(Vec<(AttrId, ValuesRef<'a>)>);
+
+impl<'a> ImageIndex<'a> {
+    /// The values of one attribute.
+    #[must_use]
+    pub fn get(&self, attribute: AttrId) -> Option<ValuesRef<'a>> {
+        let at = self.0.binary_search_by_key(&attribute, |(id, _)| *id).ok()?;
+        self.0.get(at).map(|(_, values)| *values)
     }
 }
 
@@ -190,7 +210,7 @@ impl<'a> Iterator for AttributeIter<'a> {
         let count = take_number(&mut self.rest)?;
         let start = self.rest;
         for _ in 0..count {
-            take_value(&mut self.rest)?;
+            take_bytes(&mut self.rest)?;
         }
         let bytes = start.get(..start.len() - self.rest.len())?;
         Some((AttrId(id as u32), ValuesRef { count: count as usize, bytes }))
@@ -227,6 +247,13 @@ impl<'a> ValuesRef<'a> {
     #[must_use]
     pub fn to_values(self) -> Option<Values> {
         Values::new(self.iter().map(ValueRef::to_owned).collect())
+    }
+
+    /// Whether these are the same values.
+    #[must_use]
+    pub fn equals(self, values: &Values) -> bool {
+        self.count == values.as_slice().len()
+            && self.iter().zip(values.as_slice()).all(|(a, b)| a == b.as_ref())
     }
 
     /// Whether the stored bytes, and so the values, are equal.
@@ -287,12 +314,18 @@ fn take_number(rest: &mut &[u8]) -> Option<u64> {
     None
 }
 
-fn take_value<'a>(rest: &mut &'a [u8]) -> Option<ValueRef<'a>> {
+/// Tag and bytes of a value, without a look at what they say.
+fn take_bytes<'a>(rest: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
     let (&tag, tail) = rest.split_first()?;
     *rest = tail;
     let length = usize::try_from(take_number(rest)?).ok()?;
     let (bytes, tail) = rest.split_at_checked(length)?;
     *rest = tail;
+    Some((tag, bytes))
+}
+
+fn take_value<'a>(rest: &mut &'a [u8]) -> Option<ValueRef<'a>> {
+    let (tag, bytes) = take_bytes(rest)?;
     Some(match tag {
         TAG_STRING => ValueRef::String(str::from_utf8(bytes).ok()?),
         TAG_INTEGER => ValueRef::Integer(i64::from_le_bytes(bytes.try_into().ok()?)),
@@ -357,6 +390,12 @@ mod tests {
             for (id, values) in bag.iter() {
                 let read = image.as_ref().get(id).and_then(ValuesRef::to_values);
                 prop_assert_eq!(read.as_ref(), Some(values));
+                let found = image.as_ref().index().get(id).and_then(ValuesRef::to_values);
+                prop_assert_eq!(found.as_ref(), Some(values));
+                for (other, others) in bag.iter() {
+                    let equal = image.as_ref().get(other).unwrap().equals(values);
+                    prop_assert_eq!(equal, others == values);
+                }
             }
         }
 

@@ -17,7 +17,7 @@ pub use change::{Anchor, Entry, EntryChange, EntryFlags, LinkChunk, LinkMode, Li
 pub use dn::{Dn, DnError, Rdn, domain_fqdn, domain_part, normalise_rdn};
 pub use hash::{Hash128, hash64, hash128};
 pub use ids::{AttrId, ConnectorId, ContainerId, CsId, MvGuid, MvId, RuleId, RunId, TypeId};
-pub use image::{Bag, Image, ImageError, ImageRef, ValueIter, ValuesRef};
+pub use image::{Bag, Image, ImageError, ImageIndex, ImageRef, ValueIter, ValuesRef};
 pub use json::{JsonError, bag_from_json, value_from_json, value_to_json, values_from_json, values_to_json};
 pub use names::Names;
 pub use schema::{AttributeDef, AttributeType, ObjectTypeDef, Schema};

@@ -220,15 +220,25 @@ pub fn fold_case(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// Binary values as they are shown.
+fn hex(bytes: &[u8]) -> String {
+    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or_default();
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
 /// The key under which a value is found in the join index of an attribute.
 ///
 /// Text is folded, so that one index serves comparisons with and without case; and values of different types
 /// that read the same (an integer and its digits) meet. Every hit is verified against the values themselves.
 #[must_use]
 pub fn join_key(attribute: AttrId, value: ValueRef<'_>) -> i64 {
-    let text;
+    let text: String;
     let folded = match value {
         ValueRef::String(s) | ValueRef::Reference(s) => fold_case(s),
+        ValueRef::Binary(bytes) => {
+            text = hex(bytes);
+            text.as_str().into()
+        }
         other => {
             text = other.to_string();
             fold_case(&text)
@@ -253,6 +263,7 @@ mod tests {
 
     #[test]
     fn join_keys_ignore_case_and_type_but_not_the_attribute() {
+        assert_eq!(hex(&[0, 0x9a, 0xff]), ValueRef::Binary(&[0, 0x9a, 0xff]).to_string());
         let key = |attribute, value: &Value| join_key(AttrId(attribute), value.as_ref());
         assert_eq!(key(1, &"Anna@Contoso.com".into()), key(1, &"anna@contoso.COM".into()));
         assert_eq!(key(1, &"42".into()), key(1, &42.into()));

@@ -16,10 +16,12 @@ mod tally;
 pub use error::StoreError;
 pub use memory::MemoryStore;
 pub use rows::{
-    AgendaCount, ConfigFiles, ConfigVersionRow, ConnectorRow, CsCount, ErrorCount, EventRow, ExportCount,
-    ExportFilter, ExportLinkCount, ExportLinkFilter, ExportLinkKey, ExportLinkOwner, ExportedRow,
-    HeldPlanRow, HeldState, InstallationRow, MvCount, Retention, RuleRow, RunRow, SecretRow, ServiceChanges,
-    export_hash, export_link_hash, operation_code, operation_from_code,
+    AgendaCount, ConfigFiles, ConfigVersionRow, ConnectorRow, CsCount, CsHead, ErrorCount, EventRow,
+    ExportCount, ExportFilter, ExportLinkCount, ExportLinkFilter, ExportLinkKey, ExportLinkOwner,
+    ExportedRow, HeldPlanRow, HeldState, InstallationRow, MvCount, Retention, RuleRow, RunRow, SecretRow,
+    ServiceChanges, export_hash, export_link_hash, operation_code, operation_from_code,
 };
 pub use sqlite::SqliteStore;
+#[cfg(feature = "limit")]
+pub use sqlite::limit;
 pub use store::{Store, StoreReader};

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use onesync_engine::{ChangeState, ExportLinkRow, ExportRow};
-use onesync_model::{AttrId, ConnectorId, CsId, Hash128, Operation, RuleId, RunId, Time, TypeId};
+use onesync_engine::{ChangeState, ExportLinkRow, ExportRow, LinkSum};
+use onesync_model::{AttrId, ConnectorId, CsId, Hash128, MvId, Operation, RuleId, RunId, Time, TypeId};
 
 /// The one row that says whose database this is, and who may write.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -16,6 +16,17 @@ pub struct InstallationRow {
     pub staging: bool,
     /// When it was set up.
     pub created: Time,
+}
+
+/// A connector-space object as a full sync goes over it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CsHead {
+    /// Its row number.
+    pub id: CsId,
+    /// The metaverse object to which it is joined.
+    pub mv: Option<MvId>,
+    /// Counts and sums of its link values.
+    pub links: Vec<LinkSum>,
 }
 
 /// One execution of one step of one connector.

@@ -12,9 +12,10 @@ use onesync_model::{AttrId, ConnectorId, CsId, Hash128, MvGuid, MvId, Operation,
 
 use crate::error::StoreError;
 use crate::rows::{
-    AgendaCount, ConfigFiles, ConfigVersionRow, ConnectorRow, CsCount, ErrorCount, EventRow, ExportCount,
-    ExportFilter, ExportLinkCount, ExportLinkFilter, ExportLinkKey, ExportLinkOwner, ExportedRow,
-    HeldPlanRow, HeldState, InstallationRow, MvCount, Retention, RuleRow, RunRow, SecretRow, ServiceChanges,
+    AgendaCount, ConfigFiles, ConfigVersionRow, ConnectorRow, CsCount, CsHead, ErrorCount, EventRow,
+    ExportCount, ExportFilter, ExportLinkCount, ExportLinkFilter, ExportLinkKey, ExportLinkOwner,
+    ExportedRow, HeldPlanRow, HeldState, InstallationRow, MvCount, Retention, RuleRow, RunRow, SecretRow,
+    ServiceChanges,
 };
 
 /// A database of one installation.
@@ -146,6 +147,8 @@ pub trait StoreReader: Reader + Send {
     fn agenda_counts(&self, now: Time) -> Result<Vec<AgendaCount>, ReadError>;
     /// The earliest time of the agenda; `None` when it is empty. A few index seeks.
     fn agenda_next(&self) -> Result<Option<Time>, ReadError>;
+    /// A page of all objects of a connector, without their images.
+    fn cs_heads(&self, connector: ConnectorId, after: CsId, limit: usize) -> Result<Vec<CsHead>, ReadError>;
     /// A page of the live objects of a connector: row numbers of those neither `GONE` nor `PROVISIONED`. A full import
     /// compares them with what it has seen.
     fn live_ids(&self, connector: ConnectorId, after: CsId, limit: usize) -> Result<Vec<CsId>, ReadError>;

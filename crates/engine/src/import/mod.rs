@@ -43,6 +43,8 @@ pub struct Stager {
     full: bool,
     open: Option<OpenLinks>,
     containers: HashMap<(Option<ContainerId>, String), ContainerId>,
+    /// Containers by their names as written.
+    parents: HashMap<String, ContainerId>,
     /// What has been done so far.
     pub counters: ImportCounters,
 }
@@ -78,7 +80,14 @@ impl Stager {
     /// Begins an import; `full` says that every object is going to be seen.
     #[must_use]
     pub fn new(connector: ConnectorId, full: bool) -> Self {
-        Self { connector, full, open: None, containers: HashMap::new(), counters: ImportCounters::default() }
+        Self {
+            connector,
+            full,
+            open: None,
+            containers: HashMap::new(),
+            parents: HashMap::new(),
+            counters: ImportCounters::default(),
+        }
     }
 
     /// Stages one page.

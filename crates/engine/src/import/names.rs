@@ -22,6 +22,15 @@ impl Page<'_, '_, '_> {
                 .then(|| CsRow::name_key(self.stager.connector, None, &onesync_model::fold_case(dn)));
             return Ok((None, dn.to_owned(), key));
         }
+        // Most names lie in a container of which others were seen before.
+        let known = Dn::split_first(dn)
+            .and_then(|(own, parents)| self.stager.parents.get(parents).map(|&container| (own, container)));
+        if let Some((own, container)) = known {
+            let key = policy
+                .links_by_name
+                .then(|| CsRow::name_key(self.stager.connector, Some(container), &own.normalised()));
+            return Ok((Some(container), own.as_str().to_owned(), key));
+        }
         let Ok(parsed) = Dn::parse(dn) else { return Ok((None, dn.to_owned(), None)) };
         let Some((own, parents)) = parsed.rdns().split_first() else {
             return Ok((None, String::new(), None));
@@ -29,6 +38,12 @@ impl Page<'_, '_, '_> {
         let mut container = None;
         for rdn in parents.iter().rev() {
             container = Some(self.container(container, rdn.as_str(), &rdn.normalised())?);
+        }
+        if let (Some(container), Some((_, parents))) = (container, Dn::split_first(dn)) {
+            if self.stager.parents.len() >= CONTAINERS_REMEMBERED_MAX {
+                self.stager.parents.clear();
+            }
+            self.stager.parents.insert(parents.to_owned(), container);
         }
         let key = policy
             .links_by_name

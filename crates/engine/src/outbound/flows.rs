@@ -127,8 +127,7 @@ fn flow(
 ) -> Flows {
     let provisioned = row.flags.has(CsFlags::PROVISIONED);
     let target = (!provisioned).then_some(row);
-    let source =
-        MvSource { row: mv, target, link_counts: counts, parameters: ctx.rules.parameters(row.connector) };
+    let source = MvSource::new(mv, target, counts, ctx.rules.parameters(row.connector));
     let policy = ctx.policies.of(row.connector);
     let mut out = Flows::default();
     let candidates = collect(&[rules]);

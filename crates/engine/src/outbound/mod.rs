@@ -365,7 +365,7 @@ pub(crate) fn in_scope<'a>(
         }
     }
     let parameters = ctx.rules.parameters(connector);
-    let source = MvSource { row: mv, target: None, link_counts: &counts, parameters };
+    let source = MvSource::new(mv, None, &counts, parameters);
     let (mut rules, mut failed) = (Vec::new(), None);
     for rule in ctx.rules.outbound_for(connector, mv.object_type) {
         match rule.scope.holds(&source) {

@@ -35,6 +35,7 @@ pub(super) fn plan_update(
     });
     let empty = Image::empty();
     let image = if adding { &empty } else { &row.image };
+    let held = image.as_ref().index();
     let earlier: BTreeMap<AttrId, &AttributeChange> = known
         .iter()
         .filter(|k| k.operation != Operation::Delete)
@@ -49,7 +50,7 @@ pub(super) fn plan_update(
             continue;
         }
         let exact = policy.case_exact.contains(&attribute);
-        let have = image.as_ref().get(attribute).and_then(ValuesRef::to_values);
+        let have = held.get(attribute).and_then(ValuesRef::to_values);
         let before = earlier.get(&attribute);
         let flying = before.filter(|c| matches!(c.state, ChangeState::Sent | ChangeState::Sending));
         let effective = flying.map_or(have.as_ref(), |c| c.values.as_ref());

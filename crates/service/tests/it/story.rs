@@ -155,3 +155,23 @@ async fn the_shipped_configurations_fit_the_schemas_of_their_connectors() {
         assert_eq!(check.errors, 0, "{topology}: {}", check.messages.join("\n"));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_full_sync_ends_where_a_delta_sync_ends() {
+    let mut ends = Vec::new();
+    for sync in [Step::DeltaSync, Step::FullSync] {
+        let mut world = World::staging((1..=700).map(|n| person(n, &format!("Person {n}"))).collect()).await;
+        world.groups.push(("Few".into(), vec![1, 2, 699]));
+        world.groups.push(("Nobody".into(), vec![]));
+        world.write();
+        for (connector, step) in
+            [("directory", Step::FullImport), ("entra", Step::FullImport), ("directory", sync)]
+        {
+            world.service.run_step(connector, step, &|_| ()).await.unwrap();
+        }
+        ends.push(world.service.dump().unwrap());
+    }
+    let differences: Vec<(&str, &str)> =
+        ends[0].lines().zip(ends[1].lines()).filter(|(a, b)| a != b).collect();
+    assert!(differences.is_empty() && ends[0].lines().count() == ends[1].lines().count(), "{differences:#?}");
+}

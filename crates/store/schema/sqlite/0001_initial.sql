@@ -37,7 +37,8 @@ CREATE TABLE cs_object (
   image BLOB NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX cs_by_anchor ON cs_object (anchor_key) WHERE anchor_key IS NOT NULL;
-CREATE INDEX cs_by_name ON cs_object (name_key) WHERE name_key IS NOT NULL;
+-- The join stands in the index, so that resolving link values by name reads no objects.
+CREATE INDEX cs_by_name ON cs_object (name_key, mv) WHERE name_key IS NOT NULL;
 CREATE INDEX cs_by_mv ON cs_object (mv) WHERE mv IS NOT NULL;
 CREATE INDEX cs_by_container ON cs_object (container) WHERE container IS NOT NULL;
 -- The flags stand in the index, so that the search for deletions reads no objects.

@@ -184,6 +184,12 @@ pub(super) fn paged(store: &dyn Store) {
     let from = |after: Option<CsId>| after.unwrap_or(CsId(0));
     let page = all_pages(|after, size| r.cs_page(A, from(after), size).unwrap(), |row| row.id);
     assert_eq!(ids(&page), [1, 2, 4, 5, 7, 8]);
+    let heads = all_pages(|after, size| r.cs_heads(A, from(after), size).unwrap(), |head| head.id);
+    let head = |row: &CsRow| (row.id, row.join.map(|join| join.mv), row.links.clone());
+    assert_eq!(
+        heads.into_iter().map(|h| (h.id, h.mv, h.links)).collect::<Vec<_>>(),
+        page.iter().map(head).collect::<Vec<_>>()
+    );
     let live = all_pages(|after, size| r.live_ids(A, from(after), size).unwrap(), |id| *id);
     assert_eq!(live, [1, 5, 7, 8].map(CsId));
     let inside =
@@ -205,6 +211,30 @@ pub(super) fn links(store: &dyn Store) {
     let r = store.reader().unwrap();
     let page = all_pages(|after, size| r.links(CsId(1), MEMBER, after, size).unwrap(), |key| *key);
     assert_eq!(page, [40, 120, 160, 200, 240].map(key));
+    let targets = [(10, 8), (11, 9), (12, 9)].map(|(id, mv)| joined(cs(id, A, &format!("{id}")), mv));
+    let by_anchor = targets[1].key().unwrap();
+    let links = [key(42), key(33), by_anchor, key(34), key(250)].map(|key| (CsId(3), MEMBER, key));
+    let changes = Changes {
+        cs: targets.to_vec(),
+        cs_names: vec![(CsId(10), None, Some(key(42))), (CsId(12), None, Some(key(41)))],
+        links_added: links.to_vec(),
+        ..Changes::default()
+    };
+    apply(store, &changes);
+    let r = store.reader().unwrap();
+    for limit in [1, 2, 4, 5, 6] {
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let (targets, last) = r.linked(CsId(3), MEMBER, after, limit).unwrap();
+            found.extend(targets);
+            after = last;
+            if last.is_none() {
+                break;
+            }
+        }
+        found.sort_unstable();
+        assert_eq!(found, [MvId(8), MvId(9)], "one by anchor, one by name, pages of {limit}");
+    }
     let asked = [(CsId(1), MEMBER, key(80)), (CsId(1), MEMBER, key(240)), (CsId(1), OWNER, key(40))];
     assert_eq!(r.has_links(&asked).unwrap(), [false, true, true], "in the order asked");
     let back = all_pages(|after, size| r.referrers(key(40), after, size).unwrap(), |row| *row);

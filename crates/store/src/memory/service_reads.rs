@@ -11,9 +11,9 @@ use onesync_model::{AttrId, ConnectorId, CsId, Hash128, MvGuid, MvId, Operation,
 use super::MemoryReader;
 use crate::dump::Dump;
 use crate::rows::{
-    AgendaCount, ConfigFiles, ConfigVersionRow, ConnectorRow, CsCount, ErrorCount, EventRow, ExportCount,
-    ExportFilter, ExportLinkCount, ExportLinkFilter, ExportLinkKey, ExportLinkOwner, ExportedRow,
-    HeldPlanRow, HeldState, InstallationRow, MvCount, RuleRow, RunRow, SecretRow, export_hash,
+    AgendaCount, ConfigFiles, ConfigVersionRow, ConnectorRow, CsCount, CsHead, ErrorCount, EventRow,
+    ExportCount, ExportFilter, ExportLinkCount, ExportLinkFilter, ExportLinkKey, ExportLinkOwner,
+    ExportedRow, HeldPlanRow, HeldState, InstallationRow, MvCount, RuleRow, RunRow, SecretRow, export_hash,
     export_link_hash,
 };
 use crate::store::StoreReader;
@@ -196,6 +196,14 @@ impl StoreReader for MemoryReader {
 
     fn agenda_next(&self) -> Read<Option<Time>> {
         Ok(self.0.agenda.values().map(|row| row.not_before).min())
+    }
+
+    fn cs_heads(&self, connector: ConnectorId, after: CsId, limit: usize) -> Read<Vec<CsHead>> {
+        let above = self.0.cs.range((Excluded(after), Unbounded)).map(|(_, row)| row);
+        let rows = above.filter(|row| row.connector == connector).take(limit);
+        let heads =
+            rows.map(|row| CsHead { id: row.id, mv: row.join.map(|join| join.mv), links: row.links.clone() });
+        Ok(heads.collect())
     }
 
     fn live_ids(&self, connector: ConnectorId, after: CsId, limit: usize) -> Read<Vec<CsId>> {

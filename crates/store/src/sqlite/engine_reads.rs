@@ -129,6 +129,12 @@ impl Reader for SqliteReader<'_> {
         self.cs_sorted(sql::CS_OF_MV, sorted(mvs).iter().map(|mv| [mv.0]))
     }
 
+    fn joined_to(&self, mvs: &[MvId]) -> Read<Vec<(MvId, CsId)>> {
+        self.each(sql::CS_JOINED_TO, "cs_object", sorted(mvs).iter().map(|mv| [mv.0]), |cells| {
+            Ok((MvId(cells.get(0)?), CsId(cells.get(1)?)))
+        })
+    }
+
     fn joined_in(&self, connector: ConnectorId, mvs: &[MvId]) -> Read<Vec<JoinedIn>> {
         let keys = sorted(mvs);
         self.each(sql::CS_JOINED_IN, "cs_object", keys.iter().map(|mv| (mv.0, connector.0)), |cells| {
@@ -164,11 +170,14 @@ impl Reader for SqliteReader<'_> {
             let doing = failed("reading");
             let mut statement = self.connection()?.prepare_cached(sql).map_err(&doing)?;
             for &key in &keys {
+                let from = out.len();
                 let mut rows = statement.query([&key.0[..]]).map_err(&doing)?;
                 while let Some(row) = rows.next().map_err(&doing)? {
                     let cells = Cells { table: "cs_object", row };
                     out.push((key, CsId(cells.get(0)?), cells.get::<Option<i64>>(1)?.map(MvId)));
                 }
+                // Several of one name are few, and come in no order.
+                out.get_mut(from..).unwrap_or_default().sort_unstable();
             }
         }
         out.sort_by_key(|(key, ..)| *key); // stable: those found by anchor first
@@ -205,6 +214,26 @@ impl Reader for SqliteReader<'_> {
         let after = after.as_ref().map_or(&[][..], |key| &key.0[..]);
         let values: [&dyn ToSql; 4] = [&owner.0, &attribute.0, &after, &limit_of(limit)];
         self.all(sql::LINKS, "cs_link", &values, |cells| cells.hash(0))
+    }
+
+    fn linked(
+        &self,
+        owner: CsId,
+        attribute: AttrId,
+        after: Option<Hash128>,
+        limit: usize,
+    ) -> Read<(Vec<MvId>, Option<Hash128>)> {
+        let from = after.as_ref().map_or(&[][..], |key| &key.0[..]);
+        let values: [&dyn ToSql; 4] = [&owner.0, &attribute.0, &from, &limit_of(limit)];
+        // The last key of a whole page; none when there are fewer.
+        let skip = limit_of(limit.saturating_sub(1));
+        let place: [&dyn ToSql; 4] = [&owner.0, &attribute.0, &from, &skip];
+        let last = self.one(sql::LINK_AT, "cs_link", &place, |cells| cells.hash(0))?;
+        let mut out = Vec::with_capacity(limit.min(4_096));
+        for sql in [sql::LINKED_BY_KEY, sql::LINKED_BY_NAME] {
+            out.extend(self.all(sql, "cs_object", &values, row::id(MvId))?);
+        }
+        Ok((out, last))
     }
 
     fn has_links(&self, rows: &[(CsId, AttrId, Hash128)]) -> Read<Vec<bool>> {

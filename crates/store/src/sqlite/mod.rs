@@ -3,6 +3,8 @@
 //! Deliberately absent: the system's SQLite library (too old, with a known corruption bug): it is bundled.
 
 mod engine_reads;
+#[cfg(feature = "limit")]
+pub mod limit;
 mod open;
 #[cfg(test)]
 mod plans;

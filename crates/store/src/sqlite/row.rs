@@ -74,7 +74,11 @@ impl<'a> Cells<'a> {
         u64::try_from(self.get::<i64>(column)?).map_err(|_| self.damaged("a count is negative"))
     }
 
-    fn list<T>(&self, column: usize, decode: fn(&[u8]) -> Result<Vec<T>, CodecError>) -> Checked<Vec<T>> {
+    pub(super) fn list<T>(
+        &self,
+        column: usize,
+        decode: fn(&[u8]) -> Result<Vec<T>, CodecError>,
+    ) -> Checked<Vec<T>> {
         decode(self.blob(column)?).map_err(|error| self.damaged(error))
     }
 

@@ -1,6 +1,6 @@
 //! Reads for the service and for people.
 
-use onesync_engine::{ChangeState, ErrorRow, ExportLinkRow, ExportRow, HistoryRow, ReadError};
+use onesync_engine::{ChangeState, ErrorRow, ExportLinkRow, ExportRow, HistoryRow, LinkSum, ReadError};
 use onesync_model::{AttrId, ConnectorId, CsId, Hash128, MvGuid, MvId, Operation, RunId, Time, TypeId};
 use rusqlite::ToSql;
 
@@ -8,9 +8,10 @@ use super::row::{self, Cells};
 use super::{SqliteReader, limit_of, sql};
 use crate::dump::Dump;
 use crate::rows::{
-    AgendaCount, ConfigFiles, ConfigVersionRow, ConnectorRow, CsCount, ErrorCount, EventRow, ExportCount,
-    ExportFilter, ExportLinkCount, ExportLinkFilter, ExportLinkKey, ExportLinkOwner, ExportedRow,
-    HeldPlanRow, HeldState, InstallationRow, MvCount, RuleRow, RunRow, SecretRow, operation_code,
+    AgendaCount, ConfigFiles, ConfigVersionRow, ConnectorRow, CsCount, CsHead, ErrorCount, EventRow,
+    ExportCount, ExportFilter, ExportLinkCount, ExportLinkFilter, ExportLinkKey, ExportLinkOwner,
+    ExportedRow, HeldPlanRow, HeldState, InstallationRow, MvCount, RuleRow, RunRow, SecretRow,
+    operation_code,
 };
 use crate::store::{PASSES, StoreReader};
 
@@ -176,6 +177,17 @@ impl StoreReader for SqliteReader<'_> {
             }
         }
         Ok(next)
+    }
+
+    fn cs_heads(&self, connector: ConnectorId, after: CsId, limit: usize) -> Read<Vec<CsHead>> {
+        let values: [&dyn ToSql; 3] = [&connector.0, &after.0, &limit_of(limit)];
+        self.all(sql::CS_HEADS, "cs_object", &values, |cells| {
+            Ok(CsHead {
+                id: CsId(cells.get(0)?),
+                mv: cells.get::<Option<i64>>(1)?.map(MvId),
+                links: cells.list(2, LinkSum::decode)?,
+            })
+        })
     }
 
     fn live_ids(&self, connector: ConnectorId, after: CsId, limit: usize) -> Read<Vec<CsId>> {

@@ -97,10 +97,13 @@ pub(super) const COUNTERS_PUT: &str = "UPDATE counter SET next_cs = ?1, next_mv 
 pub(super) const CS_BY_ID: &str = cs!("WHERE id = ?1");
 pub(super) const CS_BY_KEY: &str = cs!("WHERE anchor_key = ?1");
 pub(super) const CS_BY_NAME: &str = cs!("WHERE name_key = ?1");
+pub(super) const CS_JOINED_TO: &str = "SELECT mv, id FROM cs_object WHERE mv = ?1";
 pub(super) const CS_OF_MV: &str = cs!("WHERE mv = ?1");
 pub(super) const CS_ALL: &str = cs!("ORDER BY id");
 pub(super) const CS_PAGE: &str =
     cs!("INDEXED BY cs_by_connector WHERE connector = ?1 AND id > ?2 ORDER BY id LIMIT ?3");
+pub(super) const CS_HEADS: &str = "SELECT id, mv, links FROM cs_object INDEXED BY cs_by_connector
+  WHERE connector = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
 pub(super) const CS_LIVE: &str = "SELECT id FROM cs_object INDEXED BY cs_by_connector
   WHERE connector = ?1 AND id > ?2 AND flags & 17 = 0 ORDER BY id LIMIT ?3";
 pub(super) const CS_IN_CONTAINER: &str =
@@ -111,7 +114,7 @@ pub(super) const CS_JOIN_OF: &str = "SELECT id, mv FROM cs_object WHERE id = ?1 
 pub(super) const CS_NAME_KEY: &str =
     "SELECT id, name_key FROM cs_object WHERE id = ?1 AND name_key IS NOT NULL";
 pub(super) const CS_TARGET_BY_KEY: &str = "SELECT id, mv FROM cs_object WHERE anchor_key = ?1";
-pub(super) const CS_TARGET_BY_NAME: &str = "SELECT id, mv FROM cs_object WHERE name_key = ?1 ORDER BY id";
+pub(super) const CS_TARGET_BY_NAME: &str = "SELECT id, mv FROM cs_object WHERE name_key = ?1";
 pub(super) const CS_LAST: &str = "SELECT coalesce(max(id), 0) FROM cs_object";
 pub(super) const CS_OLD: &str =
     "SELECT connector, object_type, flags, mv, container, anchor_key FROM cs_object WHERE id = ?1";
@@ -138,6 +141,14 @@ pub(super) const CS_JOIN_DELETE: &str = "DELETE FROM cs_join WHERE join_key = ?1
 
 pub(super) const LINKS: &str = "SELECT link_key FROM cs_link
   WHERE owner = ?1 AND attribute = ?2 AND link_key > ?3 ORDER BY link_key LIMIT ?4";
+pub(super) const LINK_AT: &str = "SELECT link_key FROM cs_link
+  WHERE owner = ?1 AND attribute = ?2 AND link_key > ?3 ORDER BY link_key LIMIT 1 OFFSET ?4";
+pub(super) const LINKED_BY_KEY: &str = "SELECT o.mv FROM (SELECT link_key FROM cs_link
+  WHERE owner = ?1 AND attribute = ?2 AND link_key > ?3 ORDER BY link_key LIMIT ?4) AS l
+  CROSS JOIN cs_object AS o INDEXED BY cs_by_anchor ON o.anchor_key = l.link_key WHERE o.mv IS NOT NULL";
+pub(super) const LINKED_BY_NAME: &str = "SELECT o.mv FROM (SELECT link_key FROM cs_link
+  WHERE owner = ?1 AND attribute = ?2 AND link_key > ?3 ORDER BY link_key LIMIT ?4) AS l
+  CROSS JOIN cs_object AS o INDEXED BY cs_by_name ON o.name_key = l.link_key WHERE o.mv IS NOT NULL";
 pub(super) const LINK_HAS: &str =
     "SELECT 1 FROM cs_link WHERE owner = ?1 AND attribute = ?2 AND link_key = ?3";
 pub(super) const LINK_REFERRERS: &str = "SELECT owner, attribute FROM cs_link
@@ -386,3 +397,57 @@ pub(super) const EVENT_TRIM: &str = "DELETE FROM event
   WHERE seq IN (SELECT seq FROM (SELECT seq, time FROM event ORDER BY seq LIMIT ?2) WHERE time < ?1)";
 pub(super) const EXPORTED_TRIM: &str = "DELETE FROM exported WHERE (connector, object_type, kind, hour) IN
   (SELECT connector, object_type, kind, hour FROM exported WHERE hour < ?1 LIMIT ?2)";
+
+// --- the limit beside the store (benchmarks) ---
+
+#[cfg(feature = "limit")]
+pub(super) use limit::*;
+
+#[cfg(feature = "limit")]
+mod limit {
+    // An entry weighs 10, a link value 1.
+    pub(in super::super) const LIMIT_IMPORT: &str = "SELECT id, 10 + (SELECT count(*) FROM cs_link WHERE owner = id) FROM cs_object WHERE id > ?1 ORDER BY id";
+    pub(in super::super) const LIMIT_TARGETS: &str = "SELECT id, 1 FROM cs_object WHERE id > ?1 ORDER BY id";
+    pub(in super::super) const LIMIT_MV: &str = "SELECT id, 1 FROM mv_object WHERE ?1 >= 0 ORDER BY id";
+    pub(in super::super) const LIMIT_LINKS: &str =
+        "SELECT owner, count(*) FROM mv_link WHERE ?1 >= 0 GROUP BY owner ORDER BY owner";
+
+    pub(in super::super) const LIMIT_CS: &str =
+        "SELECT * FROM cs_object WHERE id BETWEEN ?1 AND ?2 ORDER BY id";
+    pub(in super::super) const LIMIT_CS_PUT: &str =
+        "INSERT INTO cs_object VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17)";
+    pub(in super::super) const LIMIT_CS_JOIN: &str =
+        "SELECT * FROM cs_join WHERE id BETWEEN ?1 AND ?2 ORDER BY join_key, id";
+    pub(in super::super) const LIMIT_CS_JOIN_PUT: &str = "INSERT INTO cs_join VALUES (?1,?2)";
+    pub(in super::super) const LIMIT_CS_LINK: &str =
+        "SELECT * FROM cs_link WHERE owner BETWEEN ?1 AND ?2 ORDER BY owner, attribute, link_key";
+    pub(in super::super) const LIMIT_CS_LINK_PUT: &str = "INSERT INTO cs_link VALUES (?1,?2,?3)";
+    pub(in super::super) const LIMIT_AGENDA: &str =
+        "SELECT * FROM agenda WHERE pass IN (0, 5) AND a BETWEEN ?1 AND ?2 ORDER BY pass, connector, a, b, c";
+    pub(in super::super) const LIMIT_AGENDA_PUT: &str = "INSERT INTO agenda VALUES (?1,?2,?3,?4,?5,?6)";
+    pub(in super::super) const LIMIT_CS_JOINED: &str =
+        "SELECT id, mv, join_rule, join_run, owned, flags FROM cs_object
+      WHERE mv BETWEEN ?1 AND ?2 AND id <= ?3 ORDER BY id";
+    pub(in super::super) const LIMIT_CS_JOINED_PUT: &str =
+        "UPDATE cs_object SET mv = ?2, join_rule = ?3, join_run = ?4, owned = ?5, flags = ?6 WHERE id = ?1";
+    pub(in super::super) const LIMIT_MV_ROWS: &str =
+        "SELECT * FROM mv_object WHERE id BETWEEN ?1 AND ?2 ORDER BY id";
+    pub(in super::super) const LIMIT_MV_PUT: &str = "INSERT INTO mv_object VALUES (?1,?2,?3,?4,?5,?6,?7,?8)";
+    pub(in super::super) const LIMIT_MV_JOIN: &str =
+        "SELECT * FROM mv_join WHERE id BETWEEN ?1 AND ?2 ORDER BY join_key, id";
+    pub(in super::super) const LIMIT_MV_JOIN_PUT: &str = "INSERT INTO mv_join VALUES (?1,?2)";
+    pub(in super::super) const LIMIT_HISTORY: &str =
+        "SELECT mv, run, time, event, changes FROM history WHERE mv BETWEEN ?1 AND ?2 ORDER BY seq";
+    pub(in super::super) const LIMIT_HISTORY_PUT: &str = super::HISTORY_PUT;
+    pub(in super::super) const LIMIT_EXPORT: &str =
+        "SELECT * FROM export_object WHERE cs BETWEEN ?1 AND ?2 ORDER BY cs";
+    pub(in super::super) const LIMIT_EXPORT_PUT: &str =
+        "INSERT INTO export_object VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)";
+    pub(in super::super) const LIMIT_MV_LINK: &str =
+        "SELECT * FROM mv_link WHERE owner BETWEEN ?1 AND ?2 ORDER BY owner, attribute, target";
+    pub(in super::super) const LIMIT_MV_LINK_PUT: &str = "INSERT INTO mv_link VALUES (?1,?2,?3)";
+    pub(in super::super) const LIMIT_EXPORT_LINK: &str = "SELECT * FROM export_link WHERE owner IN
+      (SELECT id FROM cs_object WHERE mv BETWEEN ?1 AND ?2) ORDER BY owner, attribute, target";
+    pub(in super::super) const LIMIT_EXPORT_LINK_PUT: &str =
+        "INSERT INTO export_link VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)";
+}

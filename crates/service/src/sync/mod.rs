@@ -1,7 +1,9 @@
 //! The sync step: works off the agenda, pass by pass, batch by batch.
 
-use onesync_engine::{AgendaRow, Changes, Context, ReadError, Reader, Work};
-use onesync_model::{ConnectorId, CsId, MvId};
+mod full;
+
+use onesync_engine::{Changes, Context, ReadError, Reader, Work};
+use onesync_model::{CsId, MvId};
 use onesync_store::StoreReader;
 
 use crate::error::{ServiceError, Status};
@@ -88,53 +90,6 @@ impl Service {
             format!("the sync of `{}` does not come to rest after {ROUNDS_MAX} rounds", connector.name()),
             "two rules probably change each other's input for ever; `onesync history` of an object on the agenda shows which",
         ))
-    }
-
-    /// Looks at every object again: identity, values, what it means for targets, and its links.
-    fn full(
-        &self,
-        ctx: &Context<'_>,
-        connector: &ConnectorHandle,
-        progress: &(dyn Fn(Progress) + Sync),
-    ) -> Result<u64, ServiceError> {
-        let (mut after, mut processed) = (CsId(i64::MIN), 0);
-        loop {
-            self.check_stop()?;
-            let reader = self.store().reader()?;
-            let rows = reader.cs_page(connector.id, after, BATCH)?;
-            let Some(last) = rows.last() else { break };
-            after = last.id;
-            let ids: Vec<CsId> = rows.iter().map(|row| row.id).collect();
-            processed += ids.len() as u64;
-            let mut changes = onesync_engine::identity(ctx, &*reader, &ids)?;
-            drop(reader);
-            let reader_after = |changes: &Changes| -> Result<(), ServiceError> {
-                Ok(self.store().apply(self.epoch(), changes)?)
-            };
-            // What an object means for its targets and its links is looked at again even if its values stayed.
-            let joined: std::collections::BTreeSet<MvId> = {
-                let left: std::collections::BTreeSet<CsId> =
-                    changes.cs.iter().filter(|r| r.join.is_none()).map(|r| r.id).collect();
-                let before = rows.iter().filter(|r| !left.contains(&r.id)).filter_map(|r| r.join);
-                before.chain(changes.cs.iter().filter_map(|r| r.join)).map(|join| join.mv).collect()
-            };
-            let deleted: std::collections::BTreeSet<MvId> = changes.mv_deleted.iter().copied().collect();
-            let mut wanted: Vec<Work> =
-                joined.iter().filter(|mv| !deleted.contains(mv)).map(|&mv| Work::Outbound(mv)).collect();
-            wanted.extend(
-                rows.iter().flat_map(|row| row.links.iter().map(|sum| Work::CsLinks(row.id, sum.attribute))),
-            );
-            let known: std::collections::BTreeSet<Work> = changes.agenda.iter().map(|row| row.work).collect();
-            changes.agenda_done.retain(|work| !wanted.contains(work));
-            changes.agenda.extend(wanted.into_iter().filter(|work| !known.contains(work)).map(|work| {
-                AgendaRow { connector: ConnectorId(0), work, not_before: onesync_model::Time::default() }
-            }));
-            reader_after(&changes)?;
-            progress(Progress::At { done: processed, of: None });
-        }
-        let states = vec![(connector.id, FULL_SYNC_NEEDED.to_owned(), None)];
-        self.store().apply(self.epoch(), &Changes { states, run: ctx.run, ..Changes::default() })?;
-        Ok(processed)
     }
 
     /// Works off what is due of one pass.

@@ -1,0 +1,254 @@
+//! A full sync: every object of a connector is looked at again.
+//!
+//! Three rounds over the objects: identities and values, what they mean for targets, links as a whole. What is as it
+//! should be costs no write. What an earlier round would put on the agenda for a later one is left out
+//! ([`Covered`]); a durable mark makes the next sync a full one when this one is cut short.
+
+use std::collections::{HashSet, VecDeque};
+use std::thread::ScopedJoinHandle;
+
+use onesync_engine::{Changes, Context, Covered, ReadError, Reader, Work};
+use onesync_model::{AttrId, ConnectorId, CsId, MvId, Time};
+use onesync_store::CsHead;
+
+use super::{BATCH, FULL_SYNC_NEEDED};
+use crate::error::ServiceError;
+use crate::runs::Progress;
+use crate::runtime::{ConnectorHandle, Service};
+
+/// Link values in one batch of links; the links of one object are never divided.
+const LINKS_IN_BATCH: u64 = 20_000;
+/// Objects with links in one batch of links.
+const OWNERS_IN_BATCH: usize = 2_000;
+
+/// Pages that a thread gets at once while nothing changes.
+const PAGES_PER_THREAD: usize = 1;
+
+impl Service {
+    /// Looks at every object again: identity, values, what it means for targets, and its links.
+    pub(super) fn full(
+        &self,
+        ctx: &Context<'_>,
+        connector: &ConnectorHandle,
+        progress: &(dyn Fn(Progress) + Sync),
+    ) -> Result<u64, ServiceError> {
+        self.mark_full(ctx, connector.id, true)?;
+        let covered = Covered::by(ctx, connector.id);
+        let processed = self.identities(ctx, connector, covered, progress)?;
+        // What new join values wake is decided before targets are looked at.
+        for pass in 0..=1 {
+            self.pass(ctx, connector, pass, processed, progress)?;
+        }
+        self.targets(ctx, connector, covered)?;
+        self.all_links(ctx, connector, covered)?;
+        self.mark_full(ctx, connector.id, false)?;
+        Ok(processed)
+    }
+
+    fn mark_full(&self, ctx: &Context<'_>, connector: ConnectorId, begun: bool) -> Result<(), ServiceError> {
+        let states = vec![(connector, FULL_SYNC_NEEDED.to_owned(), begun.then(|| vec![1]))];
+        Ok(self.store().apply(self.epoch(), &Changes { states, run: ctx.run, ..Changes::default() })?)
+    }
+
+    fn identities(
+        &self,
+        ctx: &Context<'_>,
+        connector: &ConnectorHandle,
+        covered: Covered,
+        progress: &(dyn Fn(Progress) + Sync),
+    ) -> Result<u64, ServiceError> {
+        let waiting = self.waits(0)?;
+        let batch = |ctx: &Context<'_>, reader: &dyn Reader, heads: &[CsHead]| {
+            let ids: Vec<CsId> = heads.iter().map(|head| head.id).collect();
+            let mut changes = onesync_engine::identity(ctx, reader, &ids)?;
+            let written: HashSet<CsId> = changes.cs.iter().map(|row| row.id).collect();
+            let kept = heads.iter().filter(|head| !written.contains(&head.id)).filter_map(|head| head.mv);
+            covered.after_identity(&mut changes, kept);
+            Ok(written_if(changes, waiting))
+        };
+        self.over_heads(ctx, connector.id, &batch, progress)
+    }
+
+    fn targets(
+        &self,
+        ctx: &Context<'_>,
+        connector: &ConnectorHandle,
+        covered: Covered,
+    ) -> Result<(), ServiceError> {
+        let waiting = self.waits(2)?;
+        let batch = |ctx: &Context<'_>, reader: &dyn Reader, heads: &[CsHead]| {
+            let mut mvs: Vec<MvId> = heads.iter().filter_map(|head| head.mv).collect();
+            mvs.sort_unstable();
+            mvs.dedup();
+            let mut changes = onesync_engine::outbound(ctx, reader, &mvs)?;
+            covered.after_outbound(&mut changes);
+            Ok(written_if(changes, waiting))
+        };
+        self.over_heads(ctx, connector.id, &batch, &|_| ()).map(|_| ())
+    }
+
+    /// Links of one owner do not depend on those of another: batches are computed beside each other, and beside the
+    /// writing of those before.
+    fn all_links(
+        &self,
+        ctx: &Context<'_>,
+        connector: &ConnectorHandle,
+        covered: Covered,
+    ) -> Result<(), ServiceError> {
+        // An import puts each new object on the agenda as a possible target of links.
+        let targets_wait = covered.all_links() && self.waits(Work::Target(CsId(0)).pass())?;
+        let waiting = self.waits(Work::CsLinks(CsId(0), AttrId(0)).pass())?;
+        let mut owners = Owners {
+            service: self,
+            connector: connector.id,
+            after: CsId(i64::MIN),
+            rest: VecDeque::new(),
+            targets: targets_wait,
+        };
+        let compute = |work: Vec<Work>| -> Result<Option<Changes>, ServiceError> {
+            // What only comes off the agenda needs no thought.
+            if let Some(Work::Target(_)) = work.first() {
+                return Ok(Some(Changes { agenda_done: work, run: ctx.run, ..Changes::default() }));
+            }
+            let reader = self.store().reader()?;
+            Ok(written_if(onesync_engine::links(ctx, &*reader, &work)?, waiting))
+        };
+        std::thread::scope(|scope| {
+            let mut running = VecDeque::new();
+            loop {
+                self.check_stop()?;
+                while running.len() < ctx.threads.max(1) {
+                    let Some(work) = owners.next_batch()? else { break };
+                    running.push_back(scope.spawn(|| compute(work)));
+                }
+                let Some(first) = running.pop_front() else { return Ok(()) };
+                self.write_some(joined(first)?)?;
+            }
+        })
+    }
+
+    /// Whether anything of a pass is on the agenda, due or not.
+    fn waits(&self, pass: u8) -> Result<bool, ServiceError> {
+        Ok(!self.store().reader()?.agenda(pass, None, Time::from_ticks(i64::MAX), None, 1)?.is_empty())
+    }
+
+    /// Goes over all objects of a connector, one batch a transaction; gives how many there were.
+    ///
+    /// Batches see what those before them wrote. Where these wrote nothing, as is the rule when nothing has changed,
+    /// the next ones have been computed beside them already; what was computed on a state that changed is thrown away.
+    fn over_heads(
+        &self,
+        ctx: &Context<'_>,
+        connector: ConnectorId,
+        batch: &HeadsBatch<'_>,
+        progress: &(dyn Fn(Progress) + Sync),
+    ) -> Result<u64, ServiceError> {
+        let (mut after, mut processed) = (CsId(i64::MIN), 0);
+        let mut ahead = 1;
+        loop {
+            self.check_stop()?;
+            let reader = self.store().reader()?;
+            let mut pages: Vec<Vec<CsHead>> = Vec::new();
+            let mut from = after;
+            while pages.len() < ahead {
+                let page = reader.cs_heads(connector, from, BATCH)?;
+                let Some(last) = page.last() else { break };
+                from = last.id;
+                pages.push(page);
+            }
+            if pages.is_empty() {
+                return Ok(processed);
+            }
+            drop(reader);
+            let results = if let [page] = pages.as_slice() {
+                vec![batch(ctx, &*self.store().reader()?, page)]
+            } else {
+                let alone = Context { threads: 1, ..*ctx };
+                std::thread::scope(|scope| {
+                    let compute = |page: &[CsHead]| match self.store().reader() {
+                        Ok(reader) => batch(&alone, &*reader, page),
+                        Err(error) => Err(ReadError(error.to_string())),
+                    };
+                    let running: Vec<_> =
+                        pages.iter().map(|page| scope.spawn(move || compute(page))).collect();
+                    running.into_iter().map(joined).collect::<Vec<_>>()
+                })
+            };
+            for (page, result) in pages.iter().zip(results) {
+                let changes = result?;
+                let quiet = changes.is_none();
+                self.write_some(changes)?;
+                after = page.last().map_or(after, |head| head.id);
+                processed += page.len() as u64;
+                progress(Progress::At { done: processed, of: None });
+                ahead = if quiet { (ctx.threads * PAGES_PER_THREAD).max(1) } else { 1 };
+                if !quiet {
+                    break;
+                }
+            }
+        }
+    }
+
+    fn write_some(&self, changes: Option<Changes>) -> Result<(), ServiceError> {
+        match changes {
+            Some(changes) => Ok(self.store().apply(self.epoch(), &changes)?),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Computes what a batch of objects changes; `None` when nothing is to be written.
+type HeadsBatch<'b> =
+    dyn Fn(&Context<'_>, &dyn Reader, &[CsHead]) -> Result<Option<Changes>, ReadError> + Sync + 'b;
+
+/// The result of a thread; its panic goes on here.
+fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// The objects of a connector that have links, in batches of about as many links.
+struct Owners<'s> {
+    service: &'s Service,
+    connector: ConnectorId,
+    after: CsId,
+    rest: VecDeque<CsHead>,
+    /// Whether objects are to be taken off the agenda as targets of links.
+    targets: bool,
+}
+
+impl Owners<'_> {
+    fn next_batch(&mut self) -> Result<Option<Vec<Work>>, ServiceError> {
+        let (mut work, mut weight) = (Vec::new(), 0);
+        loop {
+            while let Some(head) = self.rest.front() {
+                let more: u64 = head.links.iter().map(|sum| sum.count).sum();
+                if !work.is_empty() && weight + more > LINKS_IN_BATCH {
+                    return Ok(Some(work));
+                }
+                weight += more;
+                work.extend(head.links.iter().map(|sum| Work::CsLinks(head.id, sum.attribute)));
+                self.rest.pop_front();
+            }
+            if !work.is_empty() && self.targets {
+                return Ok(Some(work)); // targets of the next page are a batch of their own
+            }
+            let reader = self.service.store().reader()?;
+            self.rest = reader.cs_heads(self.connector, self.after, OWNERS_IN_BATCH)?.into();
+            let Some(last) = self.rest.back() else { return Ok((!work.is_empty()).then_some(work)) };
+            self.after = last.id;
+            if self.targets {
+                return Ok(Some(self.rest.iter().map(|head| Work::Target(head.id)).collect()));
+            }
+        }
+    }
+}
+
+/// The changes, unless they only take work off an agenda that has none.
+fn written_if(changes: Changes, waiting: bool) -> Option<Changes> {
+    if waiting {
+        return Some(changes);
+    }
+    let rest = Changes { agenda_done: Vec::new(), ..changes };
+    let nothing = Changes { run: rest.run, ..Changes::default() };
+    (rest != nothing).then_some(rest)
+}
