@@ -1,9 +1,11 @@
 //! Tasks of the house, started with `cargo xtask TASK`.
 //!
-//! One task so far, the gate: `ci` runs everything that has to hold before a change lands, the same here and in CI.
+//! `ci` is the gate: it runs everything that has to hold before a change lands, the same here and in CI. `bench`
+//! measures.
 //! Deliberately absent: anything that installs software or starts servers (`./test` does), and any dependency on
 //! the crates it checks, so that the gate still runs when they do not compile.
 
+mod bench;
 mod checks;
 mod ci;
 mod files;
@@ -17,10 +19,19 @@ use anyhow::{Result, bail};
 
 const USAGE: &str = "\
 usage: cargo xtask ci [--timings] [PHASE...]
+       cargo xtask bench [--objects N] [--json FILE] [--samba] [--no-export] [--keep FOLDER]
 
 Runs all phases of the gate, or only the named ones, each even if one before it failed.
 
   --timings   print how long each phase took
+
+Measures as a release what docs/performance.md lists, and the limits beside it.
+
+  --objects N     people in the made-up directory (default 100000)
+  --json FILE     write the report as JSON, too
+  --samba         import from a Samba domain controller with 10,000 users, too (needs root)
+  --no-export     leave out the export and what follows it
+  --keep FOLDER   keep the databases in FOLDER, which must not exist
 ";
 
 fn main() -> ExitCode {
@@ -45,6 +56,7 @@ fn run(args: &[String]) -> Result<bool> {
             let options = ci::Options::parse(rest)?;
             ci::run(&options)
         }
+        "bench" => bench::run(rest),
         "help" | "--help" | "-h" => {
             print!("{}", usage());
             Ok(true)

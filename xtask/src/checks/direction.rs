@@ -53,6 +53,19 @@ const TABLE: &[Row] = &[
             "onesync-graphsim",
         ],
     },
+    // measures the real thing, and its limit
+    Row {
+        name: "onesync-bench",
+        may_use: &[
+            "onesync-model",
+            "onesync-engine",
+            "onesync-store",
+            "onesync-connectors",
+            "onesync-service",
+            "onesync-graphsim",
+            "onesync-testkit",
+        ],
+    },
     // the gate has to run when the house does not compile
     Row { name: "xtask", may_use: &[] },
 ];

@@ -32,6 +32,9 @@ pub struct CompanyOptions {
     pub domain: String,
     /// The DN of the domain.
     pub base: String,
+    /// Whether the group of all staff is a plain security group, which can be written to the cloud; else it is
+    /// mail-enabled, as such groups are.
+    pub staff_is_security: bool,
 }
 
 impl Default for CompanyOptions {
@@ -42,6 +45,7 @@ impl Default for CompanyOptions {
             memberships: 10,
             domain: "contoso.com".to_owned(),
             base: "DC=contoso,DC=com".to_owned(),
+            staff_is_security: false,
         }
     }
 }
@@ -339,6 +343,7 @@ impl Company {
 
     fn group_kind(&self, group: usize) -> GroupKind {
         match self.random.below(Purpose::GroupKind, group, 100) {
+            _ if group == ALL_STAFF && self.options.staff_is_security => GroupKind::Security,
             _ if group == ALL_STAFF => GroupKind::MailEnabled,
             0..10 => GroupKind::Distribution,
             10..25 => GroupKind::MailEnabled,
