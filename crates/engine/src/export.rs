@@ -124,7 +124,12 @@ pub fn begin(
         else {
             continue;
         };
-        if owner.flags.has(CsFlags::MASTERED_ELSEWHERE) || owner.anchor.is_none() {
+        let outside = batch.cs(link.target).is_none_or(|row| row.flags.has(CsFlags::OUTSIDE));
+        if outside
+            || owner.flags.has(CsFlags::MASTERED_ELSEWHERE)
+            || owner.flags.has(CsFlags::OUTSIDE)
+            || owner.anchor.is_none()
+        {
             continue;
         }
         let index = *at.entry(link.owner).or_insert_with(|| {
@@ -169,7 +174,7 @@ fn begin_one(
         batch.error(ctx, (row.id, row.connector), "export", "protected", message, false);
         return None;
     }
-    if export.kinds & ExportRow::KIND_UNWRITABLE != 0 {
+    if export.kinds & ExportRow::KINDS_NOT_SENT != 0 || row.flags.has(CsFlags::OUTSIDE) {
         return None;
     }
     for change in export.changes.iter_mut().filter(|change| change.state == ChangeState::Pending) {

@@ -12,6 +12,7 @@ use onesync_rules::{FlowSource, Rule};
 
 use crate::batch::{Batch, Context};
 use crate::changes::Changes;
+use crate::pilot::Pilot;
 use crate::reader::{JoinedIn, ReadError, Reader};
 use crate::sources::MvSource;
 use crate::state::{ChangeState, CsFlags, CsRow, ExportLinkRow, MvRow, MvState, Work};
@@ -43,6 +44,7 @@ pub fn links(ctx: &Context<'_>, reader: &dyn Reader, work: &[Work]) -> Result<Ch
     }
     pass.probe_units()?;
     pass.check_values()?;
+    pass.wake_pilots()?;
     Ok(pass.batch.finish(ctx))
 }
 
@@ -315,6 +317,32 @@ impl Links<'_, '_> {
             .find(|&id| self.batch.cs(id).is_some_and(|row| row.connector == connector))
     }
 
+    /// Reads the ends of link values where a pilot says that not everybody is written.
+    fn load_ends(&mut self, connector: ConnectorId, ends: &[CsId]) -> Result<(), ReadError> {
+        match self.ctx.policies.of(connector).pilot {
+            Some(_) => self.batch.load_cs(ends.iter().copied()),
+            None => Ok(()),
+        }
+    }
+
+    /// Whoever joined or left the group of a pilot is judged again.
+    fn wake_pilots(&mut self) -> Result<(), ReadError> {
+        let changes = &self.batch.changes;
+        let changed: Vec<(MvId, AttrId, MvId)> =
+            changes.mv_links_added.iter().chain(&changes.mv_links_removed).copied().collect();
+        let pilots: Vec<&Pilot> = self.ctx.policies.pilots().collect();
+        for (owner, attribute, target) in changed {
+            if !pilots.iter().any(|pilot| pilot.member == attribute) {
+                continue;
+            }
+            self.batch.load_mv([owner])?;
+            if self.batch.mv(owner).is_some_and(|row| pilots.iter().any(|pilot| pilot.is_group(row))) {
+                self.batch.wake(Work::Outbound(target));
+            }
+        }
+        Ok(())
+    }
+
     /// Compares one link value of a target object with what it should be.
     fn owe(
         &mut self,
@@ -328,6 +356,7 @@ impl Links<'_, '_> {
             target.key.into_iter().chain(target.name_key).map(|key| (owner, attribute, key)).collect();
         let held = self.reader.has_links(&keys)?.into_iter().any(|hit| hit);
         let known = self.reader.export_links_by_key(&[(owner, attribute, target.cs)])?.into_iter().next();
+        self.load_ends(connector, &[owner, target.cs])?;
         self.settle(connector, (owner, attribute, target.cs), held, wanted, known);
         Ok(())
     }
@@ -340,6 +369,9 @@ impl Links<'_, '_> {
         wanted: bool,
         known: Option<ExportLinkRow>,
     ) {
+        // What is outside the pilot stays as it is: neither given links nor taken out of any.
+        let outside = |id| self.batch.cs(id).is_some_and(|row| row.flags.has(CsFlags::OUTSIDE));
+        let wanted = if outside(key.0) || outside(key.2) { held } else { wanted };
         let flying = known
             .as_ref()
             .filter(|k| matches!(k.state, ChangeState::Sent | ChangeState::Sending))
@@ -499,7 +531,11 @@ impl Links<'_, '_> {
             }
         }
         for chunk in wanted.chunks(PAGE) {
-            for joined in self.reader.joined_in(connector, chunk)? {
+            let targets = self.reader.joined_in(connector, chunk)?;
+            let mut ends: Vec<CsId> = targets.iter().map(|joined| joined.cs).collect();
+            ends.push(owner);
+            self.load_ends(connector, &ends)?;
+            for joined in targets {
                 let holds = [joined.key, joined.name_key]
                     .into_iter()
                     .flatten()
@@ -512,7 +548,10 @@ impl Links<'_, '_> {
         let mut extra: Vec<Hash128> = held.into_iter().collect();
         extra.sort_unstable();
         for chunk in extra.chunks(PAGE) {
-            for (_, target, _) in self.reader.link_targets(chunk)? {
+            let targets = self.reader.link_targets(chunk)?;
+            let ends: Vec<CsId> = targets.iter().map(|(_, target, _)| *target).chain([owner]).collect();
+            self.load_ends(connector, &ends)?;
+            for (_, target, _) in targets {
                 let planned = known.remove(&target);
                 self.settle(connector, (owner, attribute, target), true, false, planned);
             }

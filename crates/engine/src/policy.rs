@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 
 use onesync_model::{AttrId, ConnectorId, TypeId, Value};
+use onesync_rules::JoinGroup;
+
+use crate::pilot::Pilot;
 
 /// The decisions for all connectors.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +23,8 @@ pub struct ConnectorPolicy {
     pub writable: bool,
     /// Seconds within which a change that was sent may not be visible yet.
     pub settle_seconds: u32,
+    /// Whether an object that is told twice in one import is the same one, and not two with one anchor.
+    pub repeats: bool,
     /// Whether link values are named by distinguished names (else by anchors).
     pub links_by_name: bool,
     /// Whether objects have distinguished names in a hierarchy of containers.
@@ -37,6 +42,8 @@ pub struct ConnectorPolicy {
     pub stay_joined_out_of_scope: bool,
     /// Attributes by which people search; indexed like join attributes.
     pub search: Vec<AttrId>,
+    /// Who may be written there; `None` lets everybody be.
+    pub pilot: Option<Pilot>,
 }
 
 /// The decisions for one object type of one connector.
@@ -54,6 +61,31 @@ pub struct TypePolicy {
     pub deprovision: Deprovision,
     /// How an account is disabled: attribute and value.
     pub disable: Option<(AttrId, Value)>,
+    /// Attributes other than the create key by which an existing object may be found, in this order.
+    pub by_name: Vec<NameMatch>,
+}
+
+impl TypePolicy {
+    /// Whether an existing object may be joined by these conditions: by the source anchor always, by anything else
+    /// only where that is switched on, and not while it is unknown who is protected.
+    pub(crate) fn may_join(&self, group: &JoinGroup, anchor_only: bool) -> bool {
+        if self.by_name.is_empty() || group.conditions.iter().any(|c| Some(c.connector) == self.create_key) {
+            return true;
+        }
+        let adopts = |attribute| self.by_name.iter().any(|by| by.connector == attribute && by.adopt);
+        !anchor_only && group.conditions.iter().any(|c| adopts(c.connector))
+    }
+}
+
+/// Finding an existing object by a name instead of its source anchor.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NameMatch {
+    /// The attribute there; indexed like a join attribute.
+    pub connector: AttrId,
+    /// The metaverse attribute it is compared with.
+    pub metaverse: AttrId,
+    /// Whether an object is adopted by it. Where not, one that has the same name stands in the way of a new one.
+    pub adopt: bool,
 }
 
 /// What happens to an object at the target when its metaverse object leaves.
@@ -81,6 +113,11 @@ impl Policies {
     #[must_use]
     pub fn new(connectors: BTreeMap<ConnectorId, ConnectorPolicy>) -> Self {
         Self { connectors, none: ConnectorPolicy::default() }
+    }
+
+    /// The pilots there are.
+    pub(crate) fn pilots(&self) -> impl Iterator<Item = &Pilot> {
+        self.connectors.values().filter_map(|policy| policy.pilot.as_ref())
     }
 
     /// The decisions for a connector; those of an unknown one forbid everything.

@@ -5,11 +5,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use onesync_model::{AttrId, ConnectorId, MvId, RuleId, ValuesRef};
 
 use crate::batch::{Batch, Context};
+use crate::reader::ReadError;
 use crate::state::{HistoryRow, MvRow, ValueChange, Work};
 use crate::values::Computed;
 
+/// Members read at once.
+const PAGE: usize = 2_000;
+
 /// Takes computed values into the batch.
-pub(crate) fn settle_values(ctx: &Context<'_>, batch: &mut Batch<'_>, mv: MvRow, computed: Computed) {
+pub(crate) fn settle_values(
+    ctx: &Context<'_>,
+    batch: &mut Batch<'_>,
+    mv: MvRow,
+    computed: Computed,
+) -> Result<(), ReadError> {
     let id = mv.id;
     let before = batch.mv_before(id).cloned();
     let joined = batch.joined(id);
@@ -36,7 +45,7 @@ pub(crate) fn settle_values(ctx: &Context<'_>, batch: &mut Batch<'_>, mv: MvRow,
                 false,
             );
         }
-        return;
+        return Ok(());
     }
     if let Some(until) = computed.valid_until {
         batch.wake_at(Work::Values(id), ConnectorId(0), until);
@@ -56,10 +65,36 @@ pub(crate) fn settle_values(ctx: &Context<'_>, batch: &mut Batch<'_>, mv: MvRow,
         batch.wake(Work::Outbound(id));
     }
     if !changes.is_empty() {
+        wake_pilot(ctx, batch, before.as_ref(), &mv, &computed)?;
         batch.join_values_changed(ctx, &changes);
         batch.history(HistoryRow { mv: id, run: ctx.run, time: ctx.now, event: None, changes });
     }
     batch.put_mv(MvRow { values: computed.values, causes: computed.causes, picks: computed.picks, ..mv });
+    Ok(())
+}
+
+/// An object that becomes the group of a pilot, or ceases to be it by its name, takes its members with it.
+fn wake_pilot(
+    ctx: &Context<'_>,
+    batch: &mut Batch<'_>,
+    before: Option<&MvRow>,
+    mv: &MvRow,
+    computed: &Computed,
+) -> Result<(), ReadError> {
+    let after = MvRow { values: computed.values.clone(), ..mv.clone() };
+    for pilot in ctx.policies.pilots() {
+        if before.is_none_or(|before| pilot.is_group(before) == pilot.is_group(&after)) {
+            continue;
+        }
+        let mut last = MvId(i64::MIN);
+        loop {
+            let page = batch.reader.mv_links(mv.id, pilot.member, last, PAGE)?;
+            let Some(&end) = page.last() else { break };
+            last = end;
+            page.into_iter().for_each(|member| batch.wake(Work::Outbound(member)));
+        }
+    }
+    Ok(())
 }
 
 fn differences(before: Option<&MvRow>, computed: &Computed) -> Vec<ValueChange> {

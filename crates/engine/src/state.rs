@@ -89,6 +89,8 @@ impl CsFlags {
     pub const PROVISIONED: Self = Self(16);
     /// It wants to join and may not: a rival holds the place, or wants it too.
     pub const REFUSED: Self = Self(32);
+    /// It is outside the pilot of its connector: computed, never written.
+    pub const OUTSIDE: Self = Self(64);
 
     /// Whether all bits of `other` are set.
     #[must_use]
@@ -248,6 +250,10 @@ impl ExportRow {
     pub const KIND_UNWRITABLE: u8 = 32;
     /// It disables or deletes because the person leaves.
     pub const KIND_LEAVER: u8 = 64;
+    /// Its object is outside the pilot: computed, shown, counted, never sent.
+    pub const KIND_OUTSIDE: u8 = 128;
+    /// What is never sent.
+    pub const KINDS_NOT_SENT: u8 = Self::KIND_UNWRITABLE | Self::KIND_OUTSIDE;
 }
 
 /// One attribute of an export.

@@ -356,6 +356,7 @@ const APPLICATION: &[PropDef] = &[
     def(p("displayName", Str, 256)),
     def(p("identifierUris", Strs, 0)),
     def(p("notes", Str, 1024)),
+    def(ro(p("passwordCredentials", Objs, 0))),
     def(p("signInAudience", Str, 0)),
     def(p("tags", Strs, 0)),
     once(p("uniqueName", Str, 0)),

@@ -127,7 +127,10 @@ impl World {
         let apps: Vec<AppConfig> = self.tenant.applications.clone();
         for app in apps {
             for kind in [Kind::Application, Kind::ServicePrincipal] {
-                if self.state.holder(kind, "appId", &app.client_id).is_some() {
+                if let Some(ix) = self.state.holder(kind, "appId", &app.client_id) {
+                    if kind == Kind::Application {
+                        self.state.set(ix, vec![("passwordCredentials", shown_secrets(&app))], now);
+                    }
                     continue;
                 }
                 let ix = self.state.create(kind, self.ids.uuid(), now);
@@ -135,7 +138,9 @@ impl World {
                     ("appId", Value::from(app.client_id.as_str())),
                     ("displayName", Value::from(app.display_name.as_str())),
                 ];
-                if kind == Kind::ServicePrincipal {
+                if kind == Kind::Application {
+                    values.push(("passwordCredentials", shown_secrets(&app)));
+                } else {
                     values.push(("accountEnabled", Value::Bool(true)));
                     values.push(("servicePrincipalType", Value::from("Application")));
                     values.push(("appDisplayName", Value::from(app.display_name.as_str())));
@@ -231,3 +236,12 @@ impl World {
 
 /// Deleted items are kept for 30 days.
 const SOFT_DELETED_MS: i64 = 30 * 24 * 3600 * 1000;
+
+/// Client secrets as an application shows them: never more than the first characters.
+fn shown_secrets(app: &AppConfig) -> Value {
+    let shown = |secret: &crate::config::SecretConfig| {
+        let hint: String = secret.value.chars().take(3).collect();
+        serde_json::json!({"hint": hint, "endDateTime": secret.expires_ms.map(crate::clock::iso)})
+    };
+    app.secrets.iter().map(shown).collect()
+}

@@ -4,6 +4,7 @@
 
 mod change;
 mod dn;
+mod domains;
 mod hash;
 mod ids;
 mod image;
@@ -15,6 +16,7 @@ mod value;
 
 pub use change::{Anchor, Entry, EntryChange, EntryFlags, LinkChunk, LinkMode, LinkTarget, Operation};
 pub use dn::{Dn, DnError, Rdn, domain_fqdn, domain_part, normalise_rdn};
+pub use domains::{NameDomains, NameVerdict};
 pub use hash::{Hash128, hash64, hash128};
 pub use ids::{AttrId, ConnectorId, ContainerId, CsId, MvGuid, MvId, RuleId, RunId, TypeId};
 pub use image::{Bag, Image, ImageError, ImageIndex, ImageRef, ValueIter, ValuesRef};

@@ -262,6 +262,9 @@ pub enum StagingCommand {
     Plan {
         /// Connector
         connector: String,
+        /// Most objects of each group that are named
+        #[arg(long, default_value_t = 10)]
+        limit: usize,
     },
     /// Which connectors are in staging
     Status,

@@ -19,13 +19,14 @@ pub const RULE_FILES_MAX: usize = 5_000;
 
 /// Parameters that every connector has, empty where the configuration gives no value: so that the shipped rules run
 /// over sources without domains, and may ask for a default country that nobody set.
-const PARAMETERS_EMPTY: [&str; 7] = [
+const PARAMETERS_EMPTY: [&str; 8] = [
     "Domain.FQDN",
     "Domain.LDAP",
     "Domain.Netbios",
     "Forest.FQDN",
     "Forest.LDAP",
     "Forest.Netbios",
+    "SourceAnchor",
     "UsageLocation.Default",
 ];
 

@@ -15,10 +15,11 @@ use onesync_model::{
 use onesync_rules::{ConnectorInfo, Direction, FlowSource, RuleSet, Severity, render};
 use onesync_store::{ConnectorRow, RuleRow};
 
-use crate::config::{ConfigCheck, Configuration, ConnectorFile, GRACE_SECONDS, OutOfScope};
+use crate::anchor::ANCHOR_PARAMETER;
+use crate::config::{ConfigCheck, Configuration, ConnectorFile, GRACE_SECONDS, OutOfScope, SourceAnchor};
 use crate::error::ServiceError;
 use crate::runtime::{ConnectorHandle, Runtime};
-use crate::{kinds, mistakes};
+use crate::{kinds, mistakes, scope};
 
 /// What compiling gave besides the runtime: rows to write when the configuration is applied.
 pub(crate) struct Compiled {
@@ -37,6 +38,15 @@ pub(crate) struct Known {
     pub(crate) secrets: BTreeMap<String, secrecy::SecretString>,
     /// Secrets that are stored and cannot be opened.
     pub(crate) closed: Vec<String>,
+    /// The definition of the source anchor in force.
+    pub(crate) source_anchor: SourceAnchor,
+}
+
+/// The parameters of a connector: its own, and the definition of the source anchor.
+fn parameters(file: &ConnectorFile, anchor: SourceAnchor) -> BTreeMap<String, String> {
+    let mut parameters = file.parameters.clone();
+    parameters.entry(ANCHOR_PARAMETER.to_owned()).or_insert_with(|| anchor.as_str().to_owned());
+    parameters
 }
 
 pub(crate) async fn compile(
@@ -102,7 +112,7 @@ pub(crate) async fn compile(
             kind: file.kind.clone(),
             rank: file.rank,
             schema: schema.clone(),
-            parameters: file.parameters.clone(),
+            parameters: parameters(file, known.source_anchor),
         })
         .collect();
     let mut new_rules: Vec<RuleRow> = Vec::new();
@@ -140,7 +150,9 @@ pub(crate) async fn compile(
     let mut connectors = Vec::new();
     let mut policies = BTreeMap::new();
     for (id, file, connector, schema) in parts {
-        let (handle, policy) = assemble(id, file, connector, schema, &rules, &mut names, &mut check, folder)?;
+        let (handle, mut policy) =
+            assemble(id, file, connector, schema, &rules, &mut names, &mut check, folder)?;
+        scope::contact(&handle, &mut policy, &metaverse, &names, &mut check);
         policies.insert(id, policy);
         connectors.push(handle);
     }
@@ -292,6 +304,7 @@ fn assemble(
         name: file.name.clone(),
         writable: capabilities.export,
         settle_seconds: capabilities.settle_seconds,
+        repeats: capabilities.repeats,
         links_by_name: capabilities.links_by_name,
         hierarchical: capabilities.hierarchical,
         types,
@@ -300,6 +313,7 @@ fn assemble(
         link_attributes: of_kind(|def| def.kind == AttributeType::Reference),
         stay_joined_out_of_scope: file.out_of_scope == OutOfScope::Stay,
         search,
+        pilot: None,
     };
     let selection = select(id, &file, &schema, rules, &roles, names);
     let connector = kinds::with_selection(&file, folder, &selection)?.unwrap_or(connector);
@@ -337,6 +351,7 @@ fn type_policy(
         name: id(&role.name),
         deprovision,
         disable: id(&role.enabled).map(|attribute| (attribute, Value::Boolean(false))),
+        by_name: Vec::new(),
     }
 }
 
@@ -366,8 +381,13 @@ fn select(
             Direction::Outbound => attributes.extend(rule.flows.iter().map(|flow| flow.target)),
         }
     }
-    let extra: Vec<AttrId> =
-        file.attributes.iter().chain(&file.search).map(|name| names.intern(name)).collect();
+    let extra: Vec<AttrId> = file
+        .attributes
+        .iter()
+        .chain(&file.search)
+        .chain(&file.adopt_by)
+        .map(|name| names.intern(name))
+        .collect();
     let types = wanted
         .into_iter()
         .filter_map(|(type_id, mut attributes)| {

@@ -79,6 +79,34 @@ pub struct MainFile {
     /// Attributes by which people search in the metaverse, beside those that rules join on.
     #[serde(default)]
     pub search: Vec<String>,
+    /// What ties a cloud object to its source object for ever.
+    #[serde(default)]
+    pub source_anchor: SourceAnchor,
+}
+
+/// The definition of the source anchor: `%SourceAnchor%` in rules.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum SourceAnchor {
+    /// `mS-DS-ConsistencyGuid` where it is present, else `objectGUID`.
+    #[default]
+    ConsistencyGuid,
+    /// `objectGUID`.
+    ObjectGuid,
+    /// The one that the tenant's immutable ids were made with: found out at the first synchronisation.
+    Tenant,
+}
+
+impl SourceAnchor {
+    /// The word in configuration files.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ConsistencyGuid => "consistency-guid",
+            Self::ObjectGuid => "object-guid",
+            Self::Tenant => "tenant",
+        }
+    }
 }
 
 /// One file below `connectors/`.
@@ -112,6 +140,11 @@ pub struct ConnectorFile {
     /// Decisions by object type.
     #[serde(default)]
     pub types: BTreeMap<String, TypeFile>,
+    /// Who may be written there; everybody else is computed and shown.
+    pub pilot: Option<PilotFile>,
+    /// Attributes other than the source anchor by which existing accounts are adopted.
+    #[serde(default)]
+    pub adopt_by: Vec<String>,
     /// What the kind needs.
     #[serde(default)]
     pub settings: toml::Table,
@@ -129,6 +162,17 @@ fn default_suspect_percent() -> u64 {
 
 fn default_suspect_at_least() -> u64 {
     20
+}
+
+/// A pilot as written: a group or a list of people.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct PilotFile {
+    /// The group: its members and itself.
+    pub group: Option<String>,
+    /// People (or other objects), by name.
+    #[serde(default)]
+    pub people: Vec<String>,
 }
 
 /// What becomes of the join of an object that leaves the scope of all rules.

@@ -126,9 +126,14 @@ impl Service {
         step: Step,
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<RunReport, ServiceError> {
+        self.runtime()?.connector(connector)?;
+        let _lock = self.begin_work(step.as_str())?;
+        self.try_new_secrets().await?;
+        if matches!(step, Step::FullSync | Step::DeltaSync) && self.find_source_anchor(&*self.runtime()?)? {
+            self.reload().await?;
+        }
         let runtime = self.runtime()?;
         let connector = runtime.connector(connector)?;
-        let _lock = self.begin_work(step.as_str())?;
         self.step(&runtime, connector, step, progress).await
     }
 
@@ -144,7 +149,11 @@ impl Service {
         }
         self.check_stop()?;
         match step {
-            Step::FullImport | Step::DeltaImport => self.import(runtime, connector, step, progress).await,
+            Step::FullImport | Step::DeltaImport => {
+                let report = self.import(runtime, connector, step, progress).await?;
+                self.learn(runtime, connector).await?;
+                Ok(report)
+            }
             Step::FullSync | Step::DeltaSync => {
                 tokio::task::block_in_place(|| self.sync(runtime, connector, step, progress))
             }
@@ -163,7 +172,8 @@ impl Service {
     ) -> Result<CycleReport, ServiceError> {
         let began = std::time::Instant::now();
         let _lock = self.begin_work("cycle")?;
-        let runtime = self.runtime()?;
+        self.try_new_secrets().await?;
+        let mut runtime = self.runtime()?;
         let mut report = CycleReport::default();
         let import = if kind == CycleKind::Initial { Step::FullImport } else { Step::DeltaImport };
         let sync = if kind == CycleKind::Initial { Step::FullSync } else { Step::DeltaSync };
@@ -177,6 +187,16 @@ impl Service {
                     report.fail(connector, import, &error);
                 }
             }
+        }
+        match self.find_source_anchor(&runtime) {
+            Ok(false) => {}
+            Ok(true) => {
+                self.reload().await?;
+                runtime = self.runtime()?;
+            }
+            // The tenant could not be read, and the report says why.
+            Err(ServiceError::Held { .. }) if !failed.is_empty() => return Ok(report),
+            Err(error) => return Err(error),
         }
         for connector in runtime.connectors.iter().filter(|c| !failed.contains(&c.id.0)) {
             report.take(self.step(&runtime, connector, sync, progress).await?);

@@ -13,6 +13,7 @@ use onesync_model::{AttrId, CsId, Operation, RunId, TypeId};
 use onesync_store::{ExportFilter, ExportLinkFilter, ExportedRow, ServiceChanges};
 use serde::Serialize;
 
+use crate::anchor::EXPORTED;
 use crate::error::{ServiceError, Status};
 use crate::runs::{OpenRun, Progress, RunReport, Step, StepCounters};
 use crate::runtime::{ConnectorHandle, Runtime, Service};
@@ -201,6 +202,10 @@ impl Service {
             let reader = self.store().reader()?;
             onesync_engine::begin(&ctx, &*reader, ids, links)?
         };
+        let mut changes = changes;
+        if !outgoing.is_empty() {
+            changes.states.push((connector.id, EXPORTED.to_owned(), Some(vec![1])));
+        }
         self.store().apply(self.epoch(), &changes)?; // durable before the first byte leaves
         if outgoing.is_empty() {
             return Ok(());
@@ -254,7 +259,6 @@ impl Service {
             let reader = self.store().reader()?;
             onesync_engine::settle(&ctx, &*reader, answers)?
         };
-        let hour = self.now().seconds().div_euclid(3_600);
         let mut exported: BTreeMap<(TypeId, u8), u64> = BTreeMap::new();
         for (item, answer) in answers {
             match &answer.outcome {
@@ -281,22 +285,56 @@ impl Service {
                 Outcome::Failed { .. } | Outcome::Unknown => counters.errors += 1,
             }
         }
-        let exported = exported
-            .into_iter()
-            .map(|((object_type, kind), count)| ExportedRow {
-                connector: connector.id,
-                object_type,
-                kind,
-                hour,
-                count,
-            })
-            .collect();
+        let exported = self.exported_rows(connector, exported);
         self.store().write(
             self.epoch(),
             &changes,
             &ServiceChanges { exported, ..ServiceChanges::default() },
         )?;
         Ok(())
+    }
+
+    fn exported_rows(
+        &self,
+        connector: &ConnectorHandle,
+        counts: BTreeMap<(TypeId, u8), u64>,
+    ) -> Vec<ExportedRow> {
+        let hour = self.now().seconds().div_euclid(3_600);
+        let row = |((object_type, kind), count)| ExportedRow {
+            connector: connector.id,
+            object_type,
+            kind,
+            hour,
+            count,
+        };
+        counts.into_iter().map(row).collect()
+    }
+
+    /// What was perhaps written when the server stopped counts as written: a protection errs to the safe side.
+    fn perhaps_exported(
+        &self,
+        connector: &ConnectorHandle,
+        exports: &[ExportRow],
+        links: &[ExportLinkRow],
+    ) -> Result<Vec<ExportedRow>, ServiceError> {
+        let mut counts: BTreeMap<(TypeId, u8), u64> = BTreeMap::new();
+        for guarded in [Guarded::Delete, Guarded::Disable, Guarded::Empty] {
+            for row in exports.iter().filter(|row| row.kinds & guarded.bit() != 0) {
+                *counts.entry((row.object_type, guarded.code())).or_default() += 1;
+            }
+        }
+        let removed: Vec<CsId> = links.iter().filter(|link| !link.add).map(|link| link.owner).collect();
+        let types: BTreeMap<CsId, TypeId> = self
+            .store()
+            .reader()?
+            .cs_by_id(&removed)?
+            .into_iter()
+            .map(|row| (row.id, row.object_type))
+            .collect();
+        for object_type in removed.iter().filter_map(|owner| types.get(owner)) {
+            *counts.entry((*object_type, Guarded::Shrink.code())).or_default() += 1;
+        }
+        Ok(self.exported_rows(connector, counts))
     }
 
     /// Decides about what was being sent when the server stopped.
@@ -312,6 +350,7 @@ impl Service {
         if sending.is_empty() && links.is_empty() {
             return Ok(());
         }
+        let exported = self.perhaps_exported(connector, &sending, &links)?;
         let asked: Vec<(usize, CreateKey)> = sending
             .iter()
             .enumerate()
@@ -346,7 +385,8 @@ impl Service {
             links = links.len(),
             "what was being sent when the server stopped was looked up"
         );
-        Ok(self.store().apply(self.epoch(), &changes)?)
+        let service = ServiceChanges { exported, ..ServiceChanges::default() };
+        Ok(self.store().write(self.epoch(), &changes, &service)?)
     }
 
     /// What was sent longer ago than the settling time and never seen is sent again, or isolated.

@@ -5,6 +5,7 @@
 //! arguments and tables for people (the command line).
 
 pub mod account;
+mod anchor;
 mod clock;
 mod compile;
 mod config;
@@ -13,6 +14,7 @@ mod cycle;
 mod error;
 mod evaluate;
 mod export;
+mod facts;
 mod gone;
 mod held;
 mod home;
@@ -22,15 +24,18 @@ pub mod look;
 mod mistakes;
 mod narrowed;
 mod plan;
+mod protect;
 mod reports;
 mod runs;
 mod runtime;
+mod scope;
 mod secrets;
 mod staging;
 mod status;
 mod sync;
 mod work;
 
+pub use anchor::AnchorHits;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use config::{ConfigCheck, Configuration, ConnectorFile, MainFile, TypeFile, read_folder};
 pub use connector_view::{ConnectorView, TypeView};
@@ -43,9 +48,10 @@ pub use home::Home;
 pub use import::ImportReport;
 pub use look::{ObjectView, PendingView, ValueView};
 pub use plan::{ConfigPlan, CountChange, FileChange};
+pub use protect::WindowUse;
 pub use reports::template;
 pub use runs::{Progress, RunReport, Step, StepCounters};
 pub use runtime::{ConnectorHandle, Runtime, Service};
-pub use staging::{FirstContact, StagingPlan};
+pub use staging::{Adopted, FirstContact, StagingPlan};
 pub use status::{ConnectorStatus, LimitLine, MetaverseCount, StatusReport, UnwritableCount};
 pub use work::Stopper;

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+use onesync_engine::ExportRow;
 use onesync_model::Operation;
 use onesync_store::{ConfigFiles, SqliteStore};
 use serde::Serialize;
 
 use crate::clock::ManualClock;
-use crate::config::Configuration;
+use crate::config::{Configuration, SourceAnchor};
 use crate::error::ServiceError;
 use crate::runs::Step;
 use crate::runtime::Service;
@@ -132,7 +133,15 @@ impl Service {
             1,
         ))
         .await?;
-        let (_, check) = copy.apply(configuration, "plan").await?;
+        let asks_tenant = configuration.main.source_anchor == SourceAnchor::Tenant;
+        let (_, mut check) = copy.apply(configuration, "plan").await?;
+        if asks_tenant {
+            let hits = copy.anchor_hits(&*copy.runtime()?)?;
+            check.messages.push(format!("source anchor: {hits}"));
+            if copy.find_source_anchor(&*copy.runtime()?)? {
+                copy.reload().await?;
+            }
+        }
         let runtime = copy.runtime()?;
         let mut outside = Vec::new();
         for connector in &runtime.connectors {
@@ -182,6 +191,7 @@ impl Service {
             let connector =
                 runtime.connector_by_id(count.connector).map(|c| c.name().to_owned()).unwrap_or_default();
             let operation = match count.operation {
+                _ if count.kinds & ExportRow::KIND_OUTSIDE != 0 => "outside the pilot",
                 Operation::Add => "to create",
                 Operation::Update => "to update",
                 Operation::Delete => "to delete",

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use onesync_connectors::Severity;
 use onesync_model::Hash128;
 use onesync_rules::{Topology, stock_rules};
-use onesync_store::{ConfigFiles, ConfigVersionRow, HeldState};
+use onesync_store::{ConfigFiles, ConfigVersionRow, EventRow, HeldState};
 use serde_json::{Value as Json, json};
 
 use crate::error::ServiceError;
@@ -72,6 +72,15 @@ impl Service {
     /// When the database cannot be read.
     pub fn config_history(&self) -> Result<Vec<ConfigVersionRow>, ServiceError> {
         Ok(self.store().reader()?.config_versions()?)
+    }
+
+    /// What was done by people and protections, the latest first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn events(&self, limit: usize) -> Result<Vec<EventRow>, ServiceError> {
+        let events = self.store().reader()?.events(None, limit)?;
+        Ok(events.into_iter().map(|(_, event)| event).collect())
     }
 
     /// Looks at a connected directory.

@@ -290,6 +290,7 @@ impl Service {
         if let Some(latest) = latest.as_ref().filter(|latest| ready && latest.hash == configuration.hash()) {
             return Ok((latest.version, ConfigCheck::default()));
         }
+        self.refuse_other_anchor(&configuration)?;
         let version = latest.as_ref().map_or(1, |latest| latest.version + 1);
         let compiled = self.compile(configuration, version).await?;
         if let Some(error) = compiled.check.error() {
@@ -335,7 +336,7 @@ impl Service {
     }
 
     /// After a change of rules everything is looked at again: the next sync of each connector is a full one.
-    fn mark_full_sync(&self, runtime: &Runtime) -> Result<(), ServiceError> {
+    pub(crate) fn mark_full_sync(&self, runtime: &Runtime) -> Result<(), ServiceError> {
         let states = runtime
             .connectors
             .iter()
@@ -350,15 +351,17 @@ impl Service {
         configuration: Configuration,
         version: u32,
     ) -> Result<Compiled, ServiceError> {
+        let source_anchor = self.source_anchor(configuration.main.source_anchor)?.0;
         let known = {
             let reader = self.store.reader()?;
-            let (secrets, closed) = secrets::open_all(&*reader, self.vault.as_ref().ok())?;
+            let secrets = secrets::open_all(&*reader, self.vault.as_ref().ok())?;
             Known {
                 names: reader.names()?,
                 connectors: reader.connectors()?,
                 rules: reader.rules()?,
-                secrets,
-                closed,
+                secrets: secrets.in_force(),
+                closed: secrets.closed,
+                source_anchor,
             }
         };
         compile(configuration, version, known, &self.paths_from).await

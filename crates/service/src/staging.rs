@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use onesync_engine::{Changes, CsFlags, ExportRow};
-use onesync_model::{ConnectorId, CsId, Hash128, Operation};
-use onesync_store::{ExportFilter, ServiceChanges};
+use onesync_engine::{Changes, CsFlags, CsRow, ExportRow};
+use onesync_model::{ConnectorId, CsId, Hash128, Operation, Values, ValuesRef, values_to_json};
+use onesync_store::{ExportFilter, ServiceChanges, StoreReader};
 use serde::Serialize;
 
 use crate::error::ServiceError;
@@ -17,7 +17,7 @@ const ACTIVE: &str = "export-active";
 const PAGE: usize = 1_000;
 /// Runs that are looked at for an import.
 const RUNS: usize = 1_000;
-/// Samples of each group that a plan shows.
+/// Objects of each group that a plan names unless more are asked for.
 const SAMPLES: usize = 10;
 
 /// What leaving staging would do: first contact with a directory.
@@ -29,12 +29,29 @@ pub struct StagingPlan {
     pub hash: String,
     /// Objects by what would happen to them.
     pub groups: Vec<FirstContact>,
+    /// What adoption does to existing objects, by attribute.
+    pub adopted: Vec<Adopted>,
+}
+
+/// How adopted objects change in one attribute.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Adopted {
+    /// The object type.
+    pub object_type: String,
+    /// The attribute.
+    pub attribute: String,
+    /// Objects on which it has another value.
+    pub overwritten: u64,
+    /// Objects on which it would be emptied.
+    pub emptied: u64,
+    /// Objects on which it is empty and would be set.
+    pub set: u64,
 }
 
 /// One group of a [`StagingPlan`].
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct FirstContact {
-    /// `adopt`, `create`, `update`, `delete`, `links`, `conflict`, `cloud-only, untouched`, `mastered elsewhere`.
+    /// `adopt`, `create`, `update`, `delete`, `conflict`, `only there, untouched`, `outside the pilot, untouched`, ...
     pub what: String,
     /// The object type.
     pub object_type: String,
@@ -82,7 +99,7 @@ impl Service {
     /// [`crate::Status::Held`] when the plan is another one by now, or nothing was read from the directory yet.
     pub fn staging_off(
         &self,
-        runtime: &Runtime,
+        _runtime: &Runtime,
         connector: &ConnectorHandle,
         plan: &str,
     ) -> Result<(), ServiceError> {
@@ -97,7 +114,6 @@ impl Service {
         let _lock = self.begin_work("staging off")?; // the plan stays what it is while it is compared
         let now = self.plan_hash(connector)?;
         if Hash128::parse(plan) != Some(now) {
-            let _ = runtime;
             let message = if plan.is_empty() {
                 format!(
                     "leaving staging needs the hash of the plan of `{name}`, which shows that it was read"
@@ -139,23 +155,20 @@ impl Service {
         Ok(self.store().write(self.epoch(), &Changes { states, ..Changes::default() }, &service)?)
     }
 
-    /// The hash of everything that is pending for a connector.
+    /// The hash of everything that would be sent to a connector.
     ///
     /// # Errors
     /// When the database cannot be read.
     pub fn plan_hash(&self, connector: &ConnectorHandle) -> Result<Hash128, ServiceError> {
         let reader = self.store().reader()?;
-        let objects =
-            reader.export_counts()?.into_iter().filter(|c| c.connector == connector.id).map(|c| c.hashes);
-        let links = reader
-            .export_link_counts()?
-            .into_iter()
-            .filter(|c| c.connector == connector.id)
-            .map(|c| c.hashes);
-        Ok(objects.chain(links).fold(Hash128::default(), Hash128::plus))
+        let sent = |kinds: u8| kinds & ExportRow::KIND_OUTSIDE == 0;
+        let objects = reader.export_counts()?.into_iter().filter(|c| c.connector == connector.id);
+        let objects = objects.filter(|c| sent(c.kinds)).map(|c| c.hashes);
+        let links = reader.export_link_counts()?.into_iter().filter(|c| c.connector == connector.id);
+        Ok(objects.chain(links.map(|c| c.hashes)).fold(Hash128::default(), Hash128::plus))
     }
 
-    /// What leaving staging would do.
+    /// What leaving staging would do, with some objects of each group by name.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -164,30 +177,35 @@ impl Service {
         runtime: &Runtime,
         connector: &ConnectorHandle,
     ) -> Result<StagingPlan, ServiceError> {
+        self.staging_plan_with(runtime, connector, SAMPLES)
+    }
+
+    /// The same with so many objects of each group by name.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn staging_plan_with(
+        &self,
+        runtime: &Runtime,
+        connector: &ConnectorHandle,
+        samples: usize,
+    ) -> Result<StagingPlan, ServiceError> {
         can_be_written(connector)?;
         let reader = self.store().reader()?;
-        let mut groups: BTreeMap<(u8, String, String), FirstContact> = BTreeMap::new();
-        let mut add = |order: u8, what: &str, object_type: String, sample: Option<String>, count: u64| {
-            let group = groups.entry((order, what.to_owned(), object_type.clone())).or_insert_with(|| {
-                FirstContact { what: what.to_owned(), object_type, ..FirstContact::default() }
-            });
-            group.count += count;
-            if let Some(sample) = sample.filter(|_| group.samples.len() < SAMPLES) {
-                group.samples.push(sample);
-            }
-        };
+        let mut groups = Groups { samples, groups: BTreeMap::new() };
+        let mut adopted: BTreeMap<(String, String), Adopted> = BTreeMap::new();
         let mut after = CsId(i64::MIN);
         loop {
             let page = reader.exports_page(connector.id, ExportFilter::default(), after, PAGE)?;
             let Some(last) = page.last() else { break };
             after = last.cs;
             let ids: Vec<CsId> = page.iter().map(|row| row.cs).collect();
-            let names: BTreeMap<CsId, String> =
-                reader.cs_by_id(&ids)?.into_iter().map(|row| (row.id, row.name)).collect();
-            for row in &page {
+            let known: BTreeMap<CsId, CsRow> =
+                reader.cs_by_id(&ids)?.into_iter().map(|row| (row.id, row)).collect();
+            for row in page.iter().filter(|row| row.kinds & ExportRow::KIND_OUTSIDE == 0) {
                 let object_type = runtime.names.type_name(row.object_type).to_owned();
-                let name = names.get(&row.cs).cloned().unwrap_or_default();
-                let sample = Some(format!("{name}: {}", crate::look::describe_export(runtime, row)));
+                let cs = known.get(&row.cs);
+                let name = cs.map(|cs| cs.name.clone()).unwrap_or_default();
                 let (order, what) = match row.operation {
                     _ if row.kinds & ExportRow::KIND_UNWRITABLE != 0 => (7, "cannot be written"),
                     Operation::Add => (2, "create"),
@@ -195,37 +213,116 @@ impl Service {
                     Operation::Update => (3, "update"),
                     Operation::Delete => (4, "delete"),
                 };
-                add(order, what, object_type, sample, 1);
+                let text = match cs.filter(|_| what == "adopt") {
+                    Some(cs) => adoption(runtime, cs, row, &object_type, &mut adopted),
+                    None => crate::look::describe_export(runtime, row),
+                };
+                groups.add(order, what, object_type, Some(format!("{name}: {text}")), 1);
             }
         }
         for count in reader.export_link_counts()?.into_iter().filter(|c| c.connector == connector.id) {
             let what = if count.add { "link values to add" } else { "link values to remove" };
-            add(5, what, runtime.names.name(count.attribute).to_owned(), None, count.count);
+            groups.add(5, what, runtime.names.name(count.attribute).to_owned(), None, count.count);
         }
         for count in reader.cs_counts()?.into_iter().filter(|c| c.connector == connector.id) {
             let object_type = runtime.names.type_name(count.object_type).to_owned();
             let flags = CsFlags(count.flags);
-            if flags.has(CsFlags::MASTERED_ELSEWHERE) {
-                add(8, "mastered elsewhere, untouched", object_type, None, count.count);
+            if flags.has(CsFlags::OUTSIDE) {
+                groups.add(10, "outside the pilot, untouched", object_type, None, count.count);
+            } else if flags.has(CsFlags::MASTERED_ELSEWHERE) {
+                groups.add(8, "mastered elsewhere, untouched", object_type, None, count.count);
             } else if !count.joined && !flags.has(CsFlags::GONE) {
-                add(9, "only there, untouched", object_type, None, count.count);
+                groups.add(9, "only there, untouched", object_type, None, count.count);
             }
         }
-        let mut conflicts = 0;
-        let place = format!("join:{}", connector.name());
-        for count in reader.error_counts()?.into_iter().filter(|c| c.place == place) {
-            conflicts += count.count;
-        }
-        if conflicts > 0 {
-            add(6, "conflict (see `onesync errors`)", String::new(), None, conflicts);
-        }
+        self.standing(&*reader, connector, &mut groups)?;
         drop(reader);
         Ok(StagingPlan {
             connector: connector.name().to_owned(),
             hash: self.plan_hash(connector)?.to_string(),
-            groups: groups.into_values().collect(),
+            groups: groups.groups.into_values().collect(),
+            adopted: adopted.into_values().collect(),
         })
     }
+
+    /// What does not happen at first contact, because something stands in the way: conflicts and held names.
+    fn standing(
+        &self,
+        reader: &dyn StoreReader,
+        connector: &ConnectorHandle,
+        groups: &mut Groups,
+    ) -> Result<(), ServiceError> {
+        let place = format!("join:{}", connector.name());
+        let counts = reader.error_counts()?;
+        if !counts.iter().any(|c| c.place == place || c.place.starts_with("suffix:")) {
+            return Ok(());
+        }
+        let mut after: Option<(CsId, String)> = None;
+        loop {
+            let from = after.as_ref().map(|(cs, place)| (*cs, place.as_str()));
+            let page = reader.errors_page(None, from, PAGE)?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some((last.cs, last.place.clone()));
+            for error in page {
+                if error.place == place {
+                    groups.add(6, "conflict", String::new(), Some(error.message), 1);
+                } else if let Some(suffix) =
+                    error.place.strip_prefix("suffix:").filter(|_| error.connector == connector.id)
+                {
+                    let what = format!("held, suffix `{suffix}`");
+                    groups.add(6, &what, String::new(), Some(error.message), 1);
+                }
+            }
+        }
+    }
+}
+
+/// Groups in the making.
+struct Groups {
+    samples: usize,
+    groups: BTreeMap<(u8, String, String), FirstContact>,
+}
+
+impl Groups {
+    fn add(&mut self, order: u8, what: &str, object_type: String, sample: Option<String>, count: u64) {
+        let group = self.groups.entry((order, what.to_owned(), object_type.clone())).or_insert_with(|| {
+            FirstContact { what: what.to_owned(), object_type, ..FirstContact::default() }
+        });
+        group.count += count;
+        if let Some(sample) = sample.filter(|_| group.samples.len() < self.samples) {
+            group.samples.push(sample);
+        }
+    }
+}
+
+/// Every attribute that an adoption changes, as it is and as it would be; counted by attribute.
+fn adoption(
+    runtime: &Runtime,
+    cs: &CsRow,
+    export: &ExportRow,
+    object_type: &str,
+    adopted: &mut BTreeMap<(String, String), Adopted>,
+) -> String {
+    let mut parts = Vec::new();
+    for change in &export.changes {
+        let attribute = runtime.names.name(change.attribute).to_owned();
+        let before = cs.image.as_ref().get(change.attribute).and_then(ValuesRef::to_values);
+        let entry = adopted.entry((object_type.to_owned(), attribute.clone())).or_insert_with(|| Adopted {
+            object_type: object_type.to_owned(),
+            attribute: attribute.clone(),
+            ..Adopted::default()
+        });
+        match (&before, &change.values) {
+            (None, _) => entry.set += 1,
+            (Some(_), Some(_)) => entry.overwritten += 1,
+            (Some(_), None) => entry.emptied += 1,
+        }
+        let shown = |values: &Option<Values>| {
+            values.as_ref().map_or_else(|| "nothing".to_owned(), |values| values_to_json(values).to_string())
+        };
+        parts.push(format!("{attribute}: {} -> {}", shown(&before), shown(&change.values)));
+    }
+    parts.join("; ")
 }
 
 fn can_be_written(connector: &ConnectorHandle) -> Result<(), ServiceError> {

@@ -6,6 +6,7 @@ use onesync_store::HeldState;
 use serde::Serialize;
 
 use crate::error::ServiceError;
+use crate::protect::WindowUse;
 use crate::runtime::{ConnectorHandle, Runtime, Service};
 
 /// The state of the service.
@@ -21,6 +22,8 @@ pub struct StatusReport {
     pub alarms: Vec<String>,
     /// Whether the key set is there, else why not.
     pub key_set: String,
+    /// The definition of the source anchor, and what it rests on.
+    pub source_anchor: Option<String>,
     /// Connectors.
     pub connectors: Vec<ConnectorStatus>,
     /// Metaverse objects by type.
@@ -79,6 +82,12 @@ pub struct ConnectorStatus {
     pub joined: u64,
     /// Objects that another system masters.
     pub mastered_elsewhere: u64,
+    /// Objects outside the pilot: computed, never written.
+    pub outside_pilot: u64,
+    /// Names that are held because of a suffix that the directory does not take: suffix, how many.
+    pub held_suffixes: Vec<(String, u64)>,
+    /// What was used of each limit.
+    pub windows: Vec<WindowUse>,
     /// Changes to be sent.
     pub pending: u64,
     /// Changes sent and not yet seen.
@@ -132,7 +141,7 @@ impl Service {
                 exports
                     .iter()
                     .filter(|c| {
-                        c.connector == connector.id && c.kinds & ExportRow::KIND_UNWRITABLE == 0 && wanted(c)
+                        c.connector == connector.id && c.kinds & ExportRow::KINDS_NOT_SENT == 0 && wanted(c)
                     })
                     .map(|c| c.count)
                     .sum()
@@ -185,6 +194,19 @@ impl Service {
                     told["error"].as_str().unwrap_or("see `onesync history`")
                 ));
             }
+            alarms.extend(
+                self.end_warnings(connector)?
+                    .into_iter()
+                    .map(|text| format!("`{}`: {text}", connector.name())),
+            );
+            let outside = objects(&|c| CsFlags(c.flags).has(CsFlags::OUTSIDE));
+            let in_pilot = objects(&|c| c.joined) - outside;
+            if connector.file.pilot.is_some() && outside > 0 && in_pilot == 0 {
+                alarms.push(format!(
+                    "nobody is in the pilot of `{}`: is its group or are its people named rightly?",
+                    connector.name()
+                ));
+            }
             connectors.push(ConnectorStatus {
                 name: connector.name().to_owned(),
                 kind: connector.file.kind.clone(),
@@ -192,6 +214,13 @@ impl Service {
                 last_import,
                 objects: objects(&|_| true),
                 joined: objects(&|c| c.joined),
+                outside_pilot: outside,
+                held_suffixes: errors
+                    .iter()
+                    .filter(|e| e.connector == connector.id)
+                    .filter_map(|e| Some((e.place.strip_prefix("suffix:")?.to_owned(), e.count)))
+                    .collect(),
+                windows: self.windows(&*reader, &runtime, connector)?,
                 mastered_elsewhere: objects(&|c| CsFlags(c.flags).has(CsFlags::MASTERED_ELSEWHERE)),
                 pending: sum(&|c| c.state <= ChangeState::Sending && !c.held)
                     + sum_links(&|c| c.state <= ChangeState::Sending && !c.held),
@@ -219,18 +248,22 @@ impl Service {
         let waiting = reader.held_plans(Some(HeldState::Held))?.len();
         tracing::debug!(waiting, "held plans");
         let (key_set, closed) = match self.vault() {
-            Ok(vault) => ("present".to_owned(), crate::secrets::open_all(&*reader, Some(vault))?.1),
-            Err(error) => (error.to_string(), crate::secrets::open_all(&*reader, None)?.1),
+            Ok(vault) => ("present".to_owned(), crate::secrets::open_all(&*reader, Some(vault))?.closed),
+            Err(error) => (error.to_string(), crate::secrets::open_all(&*reader, None)?.closed),
         };
+        for (name, why) in self.refused_secrets()? {
+            alarms.push(format!("the new secret `{name}` is refused, the one before is in use: {why}"));
+        }
         if !closed.is_empty() {
             alarms.push(format!("secrets that cannot be opened: {}", closed.join(", ")));
         }
         Ok(StatusReport {
             installation: self.installation_id().to_owned(),
             epoch: self.epoch(),
-            configuration: runtime.map_or(0, |runtime| runtime.version),
+            configuration: runtime.as_ref().map_or(0, |runtime| runtime.version),
             alarms,
             key_set,
+            source_anchor: runtime.as_ref().map(|runtime| self.anchor_words(runtime)).transpose()?,
             connectors,
             metaverse: metaverse
                 .into_iter()

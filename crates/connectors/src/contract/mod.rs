@@ -14,6 +14,7 @@
 pub mod conformance;
 mod error;
 mod export;
+mod facts;
 mod import;
 
 use async_trait::async_trait;
@@ -22,6 +23,7 @@ use tokio::sync::mpsc;
 
 pub use error::{ConnectorError, ErrorClass};
 pub use export::{ExportBatch, ExportItem, ExportOutcome, ExportResult, LinkExport, RefusedAttribute};
+pub use facts::DirectoryFacts;
 pub use import::{ImportEnd, ImportMode, ImportPage, ImportRequest, Proof, Watermark};
 pub use onesync_model::{Anchor, Entry, EntryChange, EntryFlags, LinkChunk, LinkMode, LinkTarget, Operation};
 
@@ -99,6 +101,17 @@ pub trait Connector: Send + Sync {
         let _ = known;
         None
     }
+
+    /// Signs in and does nothing else: whether the secrets are right. An error of class
+    /// [`ErrorClass::Configuration`] says that they are refused.
+    async fn sign_in(&self) -> Result<(), ConnectorError> {
+        Ok(())
+    }
+
+    /// What plans for this directory rest on.
+    async fn facts(&self) -> Result<DirectoryFacts, ConnectorError> {
+        Ok(DirectoryFacts::default())
+    }
 }
 
 /// Whether an object of this type and distinguished name is selected.
@@ -118,6 +131,8 @@ pub struct Expiry {
 pub struct Capabilities {
     /// It can read only what changed since a watermark.
     pub delta_import: bool,
+    /// Its pages may tell of an object again: its anchors are the directory's own keys, so that this is no second one.
+    pub repeats: bool,
     /// Its delta names link values added and removed one by one.
     pub link_deltas: bool,
     /// It can write.

@@ -8,6 +8,7 @@ mod assertion;
 mod batch;
 mod convert;
 mod error;
+mod expiry;
 mod export;
 mod http;
 mod import;
@@ -26,7 +27,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
-use onesync_model::Names;
+use onesync_model::{NameDomains, Names};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::mpsc;
 
@@ -37,10 +38,11 @@ use self::assertion::SigningCertificate;
 use self::http::Api;
 use self::memory::Memory;
 use self::schema::{IMMUTABLE_ID, Kind, Table, UNIQUE_NAME};
+use self::tenant::RoleHolders;
 use self::token::{Credential, TokenClient};
 use crate::{
-    Anchor, Capabilities, Connector, ConnectorError, CreateKey, DiscoveredSchema, ErrorClass, ExportBatch,
-    ExportResult, ImportEnd, ImportPage, ImportRequest, Marker, TestReport, TypeRoles,
+    Anchor, Capabilities, Connector, ConnectorError, CreateKey, DirectoryFacts, DiscoveredSchema, ErrorClass,
+    Expiry, ExportBatch, ExportResult, ImportEnd, ImportPage, ImportRequest, Marker, TestReport, TypeRoles,
 };
 
 /// Most items in one export batch: ten `$batch` requests, so that several are under way at once.
@@ -124,6 +126,7 @@ impl Connector for GraphConnector {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             delta_import: true,
+            repeats: true,
             link_deltas: true,
             export: true,
             export_batch_max: EXPORT_BATCH_MAX,
@@ -190,5 +193,29 @@ impl Connector for GraphConnector {
     async fn export_obstacle(&self) -> Result<Option<String>, ConnectorError> {
         let organization = self.read_organization().await.map_err(|e| e.at("organization"))?;
         Ok(self.obstacle(&organization))
+    }
+
+    async fn sign_in(&self) -> Result<(), ConnectorError> {
+        self.api.token().await.map(drop).map_err(|error| error.at("sign-in"))
+    }
+
+    async fn expiries(&self) -> Result<Vec<Expiry>, ConnectorError> {
+        self.ends().await
+    }
+
+    async fn facts(&self) -> Result<DirectoryFacts, ConnectorError> {
+        let organization = self.organization().await.map_err(|e| e.at("organization"))?;
+        let anchor_only = match &*self.roles().await {
+            RoleHolders::Unknown(error) => {
+                Some(format!("directory roles cannot be read ({error}); grant RoleManagement.Read.Directory"))
+            }
+            RoleHolders::Known(_) | RoleHolders::NotAsked => None,
+        };
+        let domains = NameDomains {
+            verified: organization.domains.clone(),
+            default: organization.default_domain.clone(),
+            replace: self.settings.unverified_suffix == UnverifiedSuffix::DefaultDomain,
+        };
+        Ok(DirectoryFacts { domains: Some(domains), anchor_only })
     }
 }

@@ -2,14 +2,10 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use onesync_model::Time;
-use serde_json::Value as Json;
-
 use super::GraphConnector;
-use super::http::literal;
 use super::settings::UnverifiedSuffix;
 use super::tenant::RoleHolders;
-use crate::{ConnectorError, Finding, Severity, TestReport};
+use crate::{ConnectorError, Expiry, Finding, Severity, TestReport};
 
 /// Before the end of a credential it is time to act.
 const EXPIRY_WARNING_DAYS: i64 = 30;
@@ -103,7 +99,7 @@ impl GraphConnector {
             }
         }
         match self.credential_end().await {
-            Some((what, end)) => {
+            Some(Expiry { what, at: end }) => {
                 let days = (end.seconds() - now()) / SECONDS_PER_DAY;
                 let severity = match days {
                     ..0 => Severity::Failed,
@@ -127,22 +123,6 @@ impl GraphConnector {
             say(Severity::Warning, &format!("suffix {suffix}"), text);
         }
         Ok(report)
-    }
-
-    /// When the credential ends: of a certificate from itself, of a secret from the application's object.
-    async fn credential_end(&self) -> Option<(&'static str, Time)> {
-        if let Some(end) = self.api.tokens.certificate_end() {
-            return Some(("the certificate", end));
-        }
-        let filter = format!(
-            "applications?$filter=appId%20eq%20{}&$select=id,passwordCredentials",
-            literal(&self.settings.client_id)
-        );
-        let found = self.api.get(&filter).await.ok()?;
-        let secrets = found.pointer("/value/0/passwordCredentials")?.as_array()?;
-        // Nobody tells which of several secrets is ours: the last to end is the best that can be hoped for.
-        let ends = secrets.iter().filter_map(|s| s.get("endDateTime").and_then(Json::as_str)?.parse().ok());
-        ends.max().map(|end| ("the client secret", end))
     }
 
     /// How many names were held since the start, by suffix that is not verified.

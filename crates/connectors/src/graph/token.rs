@@ -92,12 +92,9 @@ impl TokenClient {
         }
     }
 
-    /// When the certificate ends; a client secret does not tell.
-    pub(super) fn certificate_end(&self) -> Option<onesync_model::Time> {
-        match &self.credential {
-            Credential::Certificate(certificate) => certificate.not_after,
-            Credential::Secret(_) | Credential::Unusable(_) => None,
-        }
+    /// What the application proves its identity with.
+    pub(super) fn credential(&self) -> &Credential {
+        &self.credential
     }
 
     /// Asks once: whoever wants the token repeats a transient failure together with his request.

@@ -313,7 +313,7 @@ impl<'a, 'r> Pass<'a, 'r> {
             })
         };
         for (mv, computed) in active.into_iter().zip(computed) {
-            crate::settle::settle_values(self.ctx, &mut self.batch, mv, computed);
+            crate::settle::settle_values(self.ctx, &mut self.batch, mv, computed)?;
         }
         self.batch.wake_waiting(self.ctx)
     }

@@ -63,10 +63,12 @@ impl<'a> Pass<'a, '_> {
     }
 
     fn find_place(&mut self, row: &CsRow) -> Result<Place<'a>, ReadError> {
+        let anchor_only = self.batch.reader.state(row.connector, crate::ANCHOR_ONLY)?.is_some();
         let rules: Vec<&'a Rule> =
             self.facts.get(&row.id).map(|facts| facts.rules.clone()).unwrap_or_default();
         for rule in rules.iter().filter(|rule| holds_link(rule)) {
-            for group in &rule.join {
+            let policy = self.ctx.policies.of(row.connector).object_type(row.object_type);
+            for group in rule.join.iter().filter(|group| policy.may_join(group, anchor_only)) {
                 let rivals = self.rivals(row, rule, group)?;
                 if !rivals.is_empty() {
                     let names: Vec<String> =

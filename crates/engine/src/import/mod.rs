@@ -211,7 +211,9 @@ impl Page<'_, '_, '_> {
                 self.stager.delete(self.ctx, &mut self.batch, row);
             }
             (EntryChange::Delete, None) | (EntryChange::MoreLinks, _) => {}
-            (EntryChange::Full, Some(row)) if self.stager.full && !self.taken.insert(row.id) => {
+            (EntryChange::Full, Some(row))
+                if self.stager.full && !self.taken.insert(row.id) && !self.repeats() =>
+            {
                 self.conflict(row, &entry)
             }
             (EntryChange::Full | EntryChange::Merge, Some(row)) => self.update(row, entry)?,
@@ -224,6 +226,10 @@ impl Page<'_, '_, '_> {
             }
         }
         Ok(())
+    }
+
+    fn repeats(&self) -> bool {
+        self.ctx.policies.of(self.stager.connector).repeats
     }
 
     /// An object that we planned to create, and that the directory shows under an anchor we do not know yet.

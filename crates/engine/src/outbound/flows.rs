@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use onesync_model::{AttrId, RuleId, ValuesRef};
+use onesync_model::{AttrId, NameVerdict, RuleId, Value, Values, ValuesRef};
 use onesync_rules::Rule;
 
 use super::plan::{Wanted, plan_update};
@@ -10,6 +10,7 @@ use super::{Outbound, in_scope};
 use crate::batch::Context;
 use crate::facts::holds_link;
 use crate::parallel;
+use crate::policy::TypePolicy;
 use crate::reader::ReadError;
 use crate::resolve::{Resolved, collect, groups, resolve, seed};
 use crate::sources::MvSource;
@@ -64,9 +65,13 @@ impl<'a> Outbound<'a, '_> {
         Ok(())
     }
 
-    fn settle(&mut self, row: CsRow, flows: Flows) {
+    fn settle(&mut self, row: CsRow, mut flows: Flows) {
         let (id, connector) = (row.id, row.connector);
-        self.batch.heal(id, |place| place.starts_with("flow:") || place == "object" || place == "required");
+        self.batch.heal(id, |place| {
+            place.starts_with("flow:")
+                || place.starts_with("suffix:")
+                || matches!(place, "object" | "required")
+        });
         for (attribute, message) in &flows.failed {
             let name = self.ctx.attribute(*attribute);
             let alarm = name.eq_ignore_ascii_case("accountEnabled");
@@ -106,8 +111,40 @@ impl<'a> Outbound<'a, '_> {
         }
         let policy = self.ctx.policies.of(connector);
         let rules = policy.object_type(row.object_type);
-        let failed: Vec<AttrId> = flows.failed.iter().map(|(attribute, _)| *attribute).collect();
+        let mut failed: Vec<AttrId> = flows.failed.iter().map(|(attribute, _)| *attribute).collect();
+        if let Some(held) = self.judge_suffix(&row, &rules, &mut flows) {
+            let sent = self.batch.export(id).is_some_and(|known| known.sent.is_some());
+            if row.flags.has(CsFlags::PROVISIONED) && !sent {
+                self.batch.delete_export(id); // a new object waits as a whole
+                return;
+            }
+            failed.push(held);
+        }
         plan_update(self.ctx, &mut self.batch, &row, policy, &rules, flows.wanted, 0, Some(&failed));
+    }
+
+    /// A sign-in name whose suffix the directory does not take is replaced, or held: then its attribute is given.
+    fn judge_suffix(&mut self, row: &CsRow, rules: &TypePolicy, flows: &mut Flows) -> Option<AttrId> {
+        let domains = self.directories.get(&row.connector)?.domains.as_ref()?;
+        let name = rules.name.filter(|_| rules.disable.is_some())?;
+        let wanted = flows.wanted.get_mut(&name)?;
+        let text = wanted.values.as_ref()?.first().to_string();
+        match domains.judge(&text) {
+            NameVerdict::Good => None,
+            NameVerdict::Replaced(name) => {
+                wanted.values = Some(Values::one(Value::string(name)));
+                None
+            }
+            NameVerdict::Held(suffix) => {
+                flows.wanted.remove(&name);
+                let message = format!(
+                    "`{text}` is held: `{suffix}` is no verified domain there. Verify it, change the name, or let it be replaced by the default domain"
+                );
+                let place = format!("suffix:{suffix}");
+                self.batch.error(self.ctx, (row.id, row.connector), &place, "suffix-held", message, false);
+                Some(name)
+            }
+        }
     }
 }
 

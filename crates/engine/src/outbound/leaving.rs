@@ -69,7 +69,10 @@ impl Outbound<'_, '_> {
     }
 
     fn plan_delete(&mut self, row: CsRow, export: Option<ExportRow>, kinds: u8) {
-        let kinds = kinds | ExportRow::KIND_DELETE;
+        let mut kinds = kinds | ExportRow::KIND_DELETE;
+        if row.flags.has(CsFlags::OUTSIDE) {
+            kinds |= ExportRow::KIND_OUTSIDE;
+        }
         let planned = match export {
             Some(known) if known.operation == Operation::Delete => ExportRow { kinds, ..known },
             other => ExportRow {

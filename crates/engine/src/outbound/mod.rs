@@ -5,22 +5,22 @@
 //! export. Recomputing is idempotent: the pending export is a function of the metaverse object, the confirmed image,
 //! and what was sent and not yet seen.
 
+mod contact;
 mod flows;
 mod leaving;
 mod plan;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use onesync_model::{AttrId, ConnectorId, CsId, Image, MvId, RuleId, TypeId, ValuesRef, join_key};
-use onesync_rules::{Direction, FlowSource, JoinGroup, LinkType, Rule};
+use onesync_model::{AttrId, ConnectorId, CsId, MvId, NameDomains, ValuesRef, join_key};
+use onesync_rules::{Direction, FlowSource, Rule};
 
 use crate::Changes;
 use crate::batch::{Batch, Context};
 use crate::facts::holds_link;
-use crate::identity::common;
 use crate::reader::{ReadError, Reader};
 use crate::sources::MvSource;
-use crate::state::{CsFlags, CsRow, HistoryRow, Join, MvRow, MvState, Work};
+use crate::state::{CsFlags, CsRow, HistoryRow, MvRow, MvState, Work};
 
 pub(crate) use plan::equal;
 
@@ -29,7 +29,12 @@ pub(crate) use plan::equal;
 /// # Errors
 /// When the reader fails.
 pub fn outbound(ctx: &Context<'_>, reader: &dyn Reader, ids: &[MvId]) -> Result<Changes, ReadError> {
-    let mut pass = Outbound { ctx, batch: Batch::new(reader, ctx.run)?, by_key: HashMap::new() };
+    let mut pass = Outbound {
+        ctx,
+        batch: Batch::new(reader, ctx.run)?,
+        by_key: HashMap::new(),
+        directories: BTreeMap::new(),
+    };
     pass.load(ids)?;
     let mut ordered: Vec<MvId> = ids.to_vec();
     ordered.sort_by_key(|&id| (pass.batch.mv(id).map(|mv| (mv.object_type, mv.guid)), id));
@@ -47,11 +52,32 @@ struct Outbound<'a, 'r> {
     ctx: &'a Context<'a>,
     batch: Batch<'r>,
     by_key: HashMap<i64, Vec<CsId>>,
+    directories: BTreeMap<ConnectorId, Directory>,
 }
+
+/// What a target directory said about itself at its last import.
+#[derive(Clone, Default)]
+struct Directory {
+    /// The suffixes of sign-in names that it takes.
+    domains: Option<NameDomains>,
+    /// Why objects are found by their source anchor only.
+    anchor_only: Option<String>,
+}
+
+/// The state of a connector that holds its [`NameDomains`].
+pub const NAME_DOMAINS: &str = "name-domains";
+/// The state of a connector that says why its objects must not be found by name, where that is so.
+pub const ANCHOR_ONLY: &str = "anchor-only";
 
 impl<'a> Outbound<'a, '_> {
     fn load(&mut self, ids: &[MvId]) -> Result<(), ReadError> {
         self.batch.load_mv(ids.iter().copied())?;
+        for &connector in self.ctx.rules.connector_order() {
+            let state = |name| self.batch.reader.state(connector, name);
+            let domains = state(NAME_DOMAINS)?.and_then(|bytes| NameDomains::decode(&bytes));
+            let anchor_only = state(ANCHOR_ONLY)?.map(|text| String::from_utf8_lossy(&text).into_owned());
+            self.directories.insert(connector, Directory { domains, anchor_only });
+        }
         let mut keys = Vec::new();
         let mut targets = Vec::new();
         for &id in ids {
@@ -75,6 +101,7 @@ impl<'a> Outbound<'a, '_> {
                         keys.push(join_key(condition.connector, value));
                     }
                 }
+                self.name_keys(mv, connector, &mut keys);
             }
         }
         keys.sort_unstable();
@@ -147,9 +174,14 @@ impl<'a> Outbound<'a, '_> {
             }
             return Ok(());
         }
+        let outside = match &policy.pilot {
+            Some(pilot) => !pilot.holds(self.batch.reader, mv)?,
+            None => false,
+        };
         let linking = scoped.rules.iter().find(|rule| holds_link(rule));
         let mut kept = false;
         for row in existing {
+            let row = self.mark_outside(mv, row, outside);
             match linking {
                 Some(rule) if mv.state == MvState::Active && rule.object == row.object_type => {
                     kept = true;
@@ -171,91 +203,21 @@ impl<'a> Outbound<'a, '_> {
                 .filter_map(|id| self.batch.cs(id))
                 .any(|row| row.connector == connector)
         {
-            self.connect(mv, connector, rule.object, &scoped.rules)?;
+            self.connect(mv, connector, rule.object, &scoped.rules, outside);
         }
         Ok(())
     }
 
-    /// Finds the object at the target, or plans to create it.
-    fn connect(
-        &mut self,
-        mv: &MvRow,
-        connector: ConnectorId,
-        object_type: TypeId,
-        rules: &[&'a Rule],
-    ) -> Result<(), ReadError> {
-        let candidates: Vec<&'a Rule> =
-            rules.iter().copied().filter(|rule| rule.object == object_type && holds_link(rule)).collect();
-        for rule in &candidates {
-            for group in &rule.join {
-                let matches = self.matches(mv, connector, object_type, group);
-                let [one] = matches.as_slice() else {
-                    if matches.len() > 1 {
-                        self.conflict(mv, connector, &matches, "several objects there match");
-                        return Ok(());
-                    }
-                    continue;
-                };
-                let Some(row) = self.batch.cs(*one).cloned() else { continue };
-                let refusal = if row.flags.has(CsFlags::PROTECTED) {
-                    Some(format!("it is protected ({})", row.reason.as_deref().unwrap_or("by configuration")))
-                } else {
-                    row.join
-                        .filter(|join| join.mv != mv.id)
-                        .map(|_| "it belongs to another object already".to_owned())
-                };
-                if let Some(why) = refusal {
-                    self.conflict(mv, connector, &matches, &why);
-                    return Ok(());
-                }
-                self.event(
-                    mv.id,
-                    &format!(
-                        "joined {}: {} by rule `{}`",
-                        self.ctx.policies.of(connector).name,
-                        row.name,
-                        rule.name
-                    ),
-                );
-                self.attach(mv.id, row, rule.id);
-                return Ok(());
-            }
+    /// Keeps on the row whether it is outside the pilot; a change of that concerns every link to and from it.
+    fn mark_outside(&mut self, mv: &MvRow, row: CsRow, outside: bool) -> CsRow {
+        if row.flags.has(CsFlags::OUTSIDE) == outside {
+            return row;
         }
-        let Some(rule) = candidates.iter().find(|rule| rule.link == LinkType::Provision) else {
-            return Ok(());
-        };
-        self.event(
-            mv.id,
-            &format!("provisioned to {} by rule `{}`", self.ctx.policies.of(connector).name, rule.name),
-        );
-        let row = CsRow {
-            id: self.batch.new_cs_id(),
-            connector,
-            object_type,
-            anchor: None,
-            container: None,
-            name: String::new(),
-            image: Image::empty(),
-            links: Vec::new(),
-            flags: CsFlags::PROVISIONED,
-            reason: None,
-            join: None,
-            leaving: None,
-        };
-        self.attach(mv.id, row, rule.id);
-        Ok(())
-    }
-
-    fn attach(&mut self, mv: MvId, row: CsRow, rule: RuleId) {
-        let id = row.id;
-        let flags = row.flags.with(CsFlags::REFUSED, false);
-        self.batch.put_cs(CsRow {
-            join: Some(Join { mv, rule, run: self.ctx.run, owned: true }),
-            flags,
-            ..row
-        });
-        self.batch.wake(Work::Target(id));
-        self.wake_links(mv);
+        let row = CsRow { flags: row.flags.with(CsFlags::OUTSIDE, outside), ..row };
+        self.batch.put_cs(row.clone());
+        self.batch.wake(Work::Target(row.id));
+        self.wake_links(mv.id);
+        row
     }
 
     /// All links of an object that got, or lost, its object at a target.
@@ -266,59 +228,6 @@ impl<'a> Outbound<'a, '_> {
             self.batch.wake(Work::MvLinks(mv, attribute));
         }
         self.batch.wake(Work::MvTarget(mv));
-    }
-
-    fn matches(
-        &self,
-        mv: &MvRow,
-        connector: ConnectorId,
-        object_type: TypeId,
-        group: &JoinGroup,
-    ) -> Vec<CsId> {
-        let Some(first) = group.conditions.first() else { return Vec::new() };
-        let mut ids = BTreeSet::new();
-        for value in mv.values.as_ref().get(first.metaverse).into_iter().flat_map(ValuesRef::iter) {
-            ids.extend(self.by_key.get(&join_key(first.connector, value)).into_iter().flatten().copied());
-        }
-        ids.retain(|&id| {
-            self.batch.cs(id).is_some_and(|row| {
-                row.connector == connector
-                    && row.object_type == object_type
-                    && !row.flags.has(CsFlags::GONE)
-                    && !row.flags.has(CsFlags::CONFLICT)
-                    && group.conditions.iter().all(|c| {
-                        common(
-                            row.image.as_ref().get(c.connector),
-                            mv.values.as_ref().get(c.metaverse),
-                            c.case_sensitive,
-                        )
-                    })
-            })
-        });
-        ids.into_iter().collect()
-    }
-
-    fn conflict(&mut self, mv: &MvRow, connector: ConnectorId, matches: &[CsId], why: &str) {
-        let names: Vec<String> = matches
-            .iter()
-            .take(3)
-            .filter_map(|&id| self.batch.cs(id))
-            .map(|row| format!("`{}`", row.name))
-            .collect();
-        let target = &self.ctx.policies.of(connector).name;
-        let sources: Vec<(CsId, ConnectorId, String)> = self
-            .batch
-            .joined(mv.id)
-            .into_iter()
-            .filter_map(|id| self.batch.cs(id))
-            .map(|row| (row.id, row.connector, row.name.clone()))
-            .collect();
-        let Some((id, source, name)) = sources.into_iter().next() else { return };
-        let message = format!(
-            "`{name}` would be joined with {} in {target}, but {why}; nothing is written. Resolve it there, or map the object explicitly",
-            names.join(", ")
-        );
-        self.batch.error(self.ctx, (id, source), &format!("join:{target}"), "conflict", message, false);
     }
 
     fn event(&mut self, mv: MvId, event: &str) {

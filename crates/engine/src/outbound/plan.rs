@@ -94,6 +94,9 @@ pub(super) fn plan_update(
     if rules.unwritable || !policy.writable {
         kinds |= ExportRow::KIND_UNWRITABLE;
     }
+    if row.flags.has(CsFlags::OUTSIDE) {
+        kinds |= ExportRow::KIND_OUTSIDE;
+    }
     let joined_now = batch.cs_before(row.id).is_none_or(|before| before.join.is_none()) && !adding;
     if joined_now || known.as_ref().is_some_and(|k| k.kinds & ExportRow::KIND_ADOPT != 0) {
         kinds |= ExportRow::KIND_ADOPT;

@@ -21,8 +21,8 @@ pub fn staging(service: &Service, command: StagingCommand, out: &Output) -> anyh
             service.staging_off(&runtime, handle, plan.as_deref().unwrap_or_default())?;
             eprintln!("`{}` is active: the next cycle exports to it", handle.name());
         }
-        StagingCommand::Plan { connector } => {
-            let plan = service.staging_plan(&runtime, runtime.connector(&connector)?)?;
+        StagingCommand::Plan { connector, limit } => {
+            let plan = service.staging_plan_with(&runtime, runtime.connector(&connector)?, limit)?;
             if out.is_json() {
                 out.json(&plan)?;
                 return Ok(Status::Done);
@@ -39,6 +39,16 @@ pub fn staging(service: &Service, command: StagingCommand, out: &Output) -> anyh
                 if more > 0 && !group.samples.is_empty() {
                     say!("            and {more} more: `onesync pending {}`", plan.connector);
                 }
+            }
+            for change in &plan.adopted {
+                say!(
+                    "{:>8}  adopted {} get another {}, {} lose it, {} get it",
+                    change.overwritten,
+                    change.object_type,
+                    change.attribute,
+                    change.emptied,
+                    change.set
+                );
             }
             say!("plan {}", plan.hash);
         }

@@ -39,6 +39,9 @@ fn print(report: &StatusReport) {
         })
         .collect();
     say!("metaverse: {}", if counts.is_empty() { "empty".to_owned() } else { counts.join(", ") });
+    if let Some(anchor) = &report.source_anchor {
+        say!("source anchor: {anchor}");
+    }
     say!("agenda: {} due, {} later", report.agenda_due, report.agenda_later);
     for connector in &report.connectors {
         print_connector(connector);
@@ -67,9 +70,27 @@ fn print_connector(c: &ConnectorStatus) {
     for count in &c.cannot_be_written {
         say!("  {} {} cannot be written through this connector", count.count, count.object_type);
     }
+    if c.outside_pilot > 0 {
+        say!("  {} outside the pilot: computed, never written", c.outside_pilot);
+    }
+    for (suffix, count) in &c.held_suffixes {
+        say!("  {count} names are held: `{suffix}` is no verified domain there");
+    }
     for line in &c.limits {
         say!("  limits for {}", line.object_types.join(", "));
         say!("    {} in a run and in 24 hours", line.day);
         say!("    {} in 7 days", line.week);
+    }
+    for used in &c.windows {
+        say!(
+            "    {} {}: {} pending; {} of {} in 24 hours, {} of {} in 7 days",
+            used.object_type,
+            used.what,
+            used.pending,
+            used.day,
+            used.day_allowed,
+            used.week,
+            used.week_allowed
+        );
     }
 }

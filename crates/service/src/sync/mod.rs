@@ -41,6 +41,9 @@ impl Service {
         let run = self.begin_run(connector, step)?;
         match self.sync_all(runtime, connector, &run, step, progress) {
             Ok(processed) => {
+                for target in runtime.connectors.iter().filter(|c| c.capabilities.export) {
+                    self.retire_plans(target)?;
+                }
                 let errors = self
                     .store()
                     .reader()?

@@ -1,10 +1,14 @@
 //! Stories: a directory, the simulated cloud, and the service between them.
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 
+mod anchor;
+mod contact;
 mod crash;
 mod identity;
+mod pilot;
 mod protection;
 mod samba;
+mod secrets;
 mod story;
 mod trouble;
 mod world;

@@ -115,3 +115,135 @@ async fn an_entry_that_cannot_be_read_is_named_and_nobody_is_deleted() {
     assert_eq!(report.status, Some(Status::ObjectErrors));
     assert_eq!(world.cloud_users().await, 20);
 }
+
+fn held(world: &World) -> Vec<serde_json::Value> {
+    world.service.held_list(&world.service.runtime().unwrap(), false).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_does_not_speak_for_the_same_change_at_another_time() {
+    let mut world = World::new((1..=100).map(|n| person(n, &format!("Person {n}"))).collect()).await;
+    let switch = |world: &mut World, enabled: bool| {
+        for person in &mut world.people[..15] {
+            person.enabled = enabled;
+        }
+    };
+    switch(&mut world, false);
+    let (report, _) = world.step().await;
+    assert_eq!(report.exported.held, 15);
+    let hash = held(&world)[0]["hash"].as_str().unwrap().to_owned();
+    world.service.held_decide(&hash, HeldDecision::Release, "anna").unwrap();
+    let (report, writes) = world.step().await;
+    assert_eq!((report.exported.held, writes.len()), (0, 15));
+    switch(&mut world, true);
+    world.step().await;
+    world.clock.advance_seconds(8 * 86_400); // the windows are empty again
+    switch(&mut world, false);
+    let (report, writes) = world.step().await;
+    assert_eq!((report.exported.held, writes.len()), (15, 0), "the same fifteen, and another decision");
+    assert_eq!(held(&world).len(), 1);
+    // One more joins them: one plan is shown, not two that overlap.
+    world.people[15].enabled = false;
+    world.step().await;
+    let plans = held(&world);
+    assert_eq!((plans.len(), plans[0]["changes"].as_u64()), (1, Some(16)), "{plans:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_limit_frees_nothing_that_is_held_and_a_rejection_stays() {
+    let mut world = World::new((1..=100).map(|n| person(n, &format!("Person {n}"))).collect()).await;
+    world.people[..15].iter_mut().for_each(|person| person.enabled = false);
+    world.step().await;
+    assert_eq!(held(&world).len(), 1);
+    let wide = "[types.user.limits]\nday = { count = 500, percent = 90, at_least = 90 }\nweek = { count = 500, percent = 90, at_least = 90 }\n";
+    world.service.apply(world.configuration(wide), "test").await.unwrap();
+    // What is new is below the new limit and goes; what was held stays held.
+    world.people[20].enabled = false;
+    let (report, writes) = world.step().await;
+    assert_eq!((report.exported.held, writes.len()), (15, 1));
+    let hash = held(&world)[0]["hash"].as_str().unwrap().to_owned();
+    world.service.held_decide(&hash, HeldDecision::Reject, "anna").unwrap();
+    let (report, writes) = world.step().await;
+    assert_eq!((report.exported.held, writes.len(), held(&world).len()), (0, 0, 0));
+    let events = world.service.events(20).unwrap();
+    let told = |kind: &str| events.iter().any(|event| event.kind == kind && event.subject == hash);
+    assert!(told("held") && told("held-rejected"), "{events:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_left_the_scope_and_what_was_deleted_are_held_apart() {
+    let mut world =
+        World::staging_with((1..=100).map(|n| person(n, &format!("Person {n}"))).collect(), |setup| {
+            setup.cloud("[types.user]\ndeprovision = \"delete\"\n")
+        })
+        .await;
+    world.groups.clear();
+    world.write();
+    world.go_live().await;
+    world.people.drain(0..8);
+    for n in 20..28 {
+        // A mailbox of this kind has no source anchor of its own and is left out by the shipped rules.
+        world.leave_scope(n);
+    }
+    let (report, writes) = world.step().await;
+    assert_eq!((report.exported.held, writes.len()), (16, 0), "{:?}", held(&world));
+    let reasons: Vec<String> =
+        held(&world).iter().map(|plan| plan["reason"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(reasons.len(), 2, "{reasons:?}");
+    for cause in ["left the scope", "deleted at the source"] {
+        assert!(reasons.iter().any(|reason| reason.ends_with(cause)), "{cause} in {reasons:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deletions_in_drips_are_held_by_the_windows_and_status_shows_what_was_used() {
+    let mut world =
+        World::staging_with((1..=100).map(|n| person(n, &format!("Person {n}"))).collect(), |setup| {
+            setup.cloud("[types.user]\ndeprovision = \"delete\"\n")
+        })
+        .await;
+    world.groups.clear();
+    world.write();
+    world.go_live().await;
+    world.people.drain(0..6);
+    let (report, _) = world.step().await;
+    assert_eq!((report.exported.delete, report.exported.held), (6, 0));
+    world.people.drain(0..6);
+    let (report, _) = world.step().await;
+    assert_eq!((report.exported.delete, report.exported.held), (0, 6), "twelve in a day");
+    let status = world.cloud_status();
+    let used = status.windows.iter().find(|w| w.object_type == "user" && w.what == "deletions").unwrap();
+    assert_eq!((used.pending, used.day, used.week), (6, 6, 6), "{used:?}");
+    assert_eq!(
+        status.windows.iter().filter(|w| w.object_type == "user").count(),
+        4,
+        "each of the four kinds"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn emptied_attributes_and_shrinking_groups_are_held_too() {
+    let mut world = World::new((1..=60).map(|n| person(n, &format!("Person {n}"))).collect()).await;
+    world.groups[0].1.retain(|n| *n > 15);
+    let (report, writes) = world.step().await;
+    assert_eq!((report.exported.held, writes.len()), (15, 0), "{:?}", held(&world));
+    world.groups[0].1.extend(1..=15);
+    world.step().await;
+    assert_eq!(held(&world).len(), 0);
+
+    // Members taken out in drips add up as well.
+    world.groups[0].1.retain(|n| *n > 8);
+    let (report, _) = world.step().await;
+    assert_eq!((report.exported.links, report.exported.held), (8, 0));
+    world.groups[0].1.retain(|n| *n > 16);
+    let (report, _) = world.step().await;
+    assert_eq!((report.exported.links, report.exported.held), (0, 8), "sixteen in a day");
+    world.groups[0].1.extend(1..=16);
+    world.step().await;
+
+    for person in &mut world.people[..12] {
+        person.department = String::new();
+    }
+    let (report, writes) = world.step().await;
+    assert_eq!((report.exported.held, writes.len()), (12, 0), "{:?}", held(&world));
+}

@@ -112,7 +112,7 @@ CREATE TABLE export_object (
 ) STRICT;
 -- 32: what can never be written is never due.
 CREATE INDEX export_due ON export_object (connector, operation, object_type, cs, not_before)
-  WHERE state = 0 AND held = 0 AND kinds & 32 = 0;
+  WHERE state = 0 AND held = 0 AND kinds & 160 = 0;
 CREATE INDEX export_under_way ON export_object (connector, state, cs) WHERE state <> 0;
 CREATE INDEX export_list ON export_object (connector, cs, state, operation, held, kinds, object_type);
 

@@ -98,6 +98,7 @@ pub(super) fn due(store: &dyn Store) {
         ExportRow { state: ChangeState::Sent, ..export(10, Add, USER) },
         ExportRow { connector: B, ..export(11, Add, USER) },
         ExportRow { kinds: ExportRow::KIND_UNWRITABLE, ..export(12, Add, USER) },
+        ExportRow { kinds: ExportRow::KIND_OUTSIDE, ..export(14, Add, USER) },
         export(13, Add, onesync_model::TypeId(99)),
     ];
     apply(store, &Changes { exports: rows.clone(), ..Changes::default() });

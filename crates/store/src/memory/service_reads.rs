@@ -327,7 +327,7 @@ impl StoreReader for MemoryReader {
         let due = self.0.exports.values().filter(|row| {
             row.connector == connector
                 && due(row.state, row.held, row.not_before, now)
-                && row.kinds & ExportRow::KIND_UNWRITABLE == 0
+                && row.kinds & ExportRow::KINDS_NOT_SENT == 0
         });
         let mut placed: Vec<_> = due
             .filter_map(|row| Some((place(row.operation, row.object_type, row.cs)?, row)))

@@ -220,7 +220,7 @@ pub(super) const EXPORT_PAGE: &str = export!(
 );
 pub(super) const EXPORT_DUE: &str = export!(
     "INDEXED BY export_due WHERE connector = ?1 AND operation = ?2 AND object_type = ?3 AND cs > ?4
-     AND not_before <= ?5 AND state = 0 AND held = 0 AND kinds & 32 = 0 ORDER BY cs LIMIT ?6"
+     AND not_before <= ?5 AND state = 0 AND held = 0 AND kinds & 160 = 0 ORDER BY cs LIMIT ?6"
 );
 pub(super) const EXPORT_SENDING: &str =
     export!("INDEXED BY export_under_way WHERE connector = ?1 AND state = 1 AND state <> 0 ORDER BY cs");

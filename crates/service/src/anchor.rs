@@ -1,0 +1,281 @@
+//! The source anchor's definition: taken from the tenant where it is asked for, and fixed once anything was exported.
+//!
+//! Two definitions are known, as `%SourceAnchor%` in rules. Which one made the tenant's immutable ids is found out by
+//! comparing both candidates of every source object with them, before the first synchronisation.
+
+use std::collections::{BTreeMap, HashSet};
+
+use onesync_engine::{Changes, CsFlags};
+use onesync_model::{AttrId, ConnectorId, CsId, Value, ValuesRef, hash64, value_to_json};
+use onesync_store::{ServiceChanges, StoreReader};
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Configuration, SourceAnchor};
+use crate::error::ServiceError;
+use crate::import::WATERMARK;
+use crate::runtime::{Runtime, Service};
+
+/// The parameter of rules that holds the definition.
+pub(crate) const ANCHOR_PARAMETER: &str = "SourceAnchor";
+/// Present at a connector once something was sent to it.
+pub(crate) const EXPORTED: &str = "exported";
+/// The installation's state that holds what was found out.
+const FOUND: &str = "source-anchor";
+/// The metaverse attribute that holds source anchors.
+const ANCHOR: &str = "sourceAnchor";
+/// The candidates.
+const CANDIDATES: [(&str, SourceAnchor); 2] =
+    [("mS-DS-ConsistencyGuid", SourceAnchor::ConsistencyGuid), ("objectGUID", SourceAnchor::ObjectGuid)];
+/// Rows read at once.
+const PAGE: usize = 1_000;
+
+/// How the candidates compare with the tenant's immutable ids.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnchorHits {
+    /// Immutable ids of accounts in the tenant.
+    pub immutable_ids: u64,
+    /// How many of them are a source object's `mS-DS-ConsistencyGuid`.
+    pub consistency_guid: u64,
+    /// How many of them are a source object's `objectGUID`.
+    pub object_guid: u64,
+}
+
+impl std::fmt::Display for AnchorHits {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "of {} immutable ids in the tenant, {} are a source object's mS-DS-ConsistencyGuid, {} its objectGUID",
+            self.immutable_ids, self.consistency_guid, self.object_guid
+        )
+    }
+}
+
+impl AnchorHits {
+    /// The definition that made the ids; `None` when there are ids and neither did.
+    fn definition(&self) -> Option<SourceAnchor> {
+        if self.immutable_ids > 0 && self.consistency_guid == 0 && self.object_guid == 0 {
+            return None;
+        }
+        Some(if self.object_guid > self.consistency_guid {
+            SourceAnchor::ObjectGuid
+        } else {
+            SourceAnchor::ConsistencyGuid
+        })
+    }
+}
+
+impl Service {
+    /// The definition in force, and what was found out about it.
+    pub(crate) fn source_anchor(
+        &self,
+        configured: SourceAnchor,
+    ) -> Result<(SourceAnchor, Option<AnchorHits>), ServiceError> {
+        if configured != SourceAnchor::Tenant {
+            return Ok((configured, None));
+        }
+        let state = self.store().reader()?.state(ConnectorId(0), FOUND)?;
+        let hits: Option<AnchorHits> = state.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let definition = hits.as_ref().and_then(AnchorHits::definition).unwrap_or_default();
+        Ok((definition, hits))
+    }
+
+    /// The definition in force, in words.
+    pub(crate) fn anchor_words(&self, runtime: &Runtime) -> Result<String, ServiceError> {
+        let configured = runtime.configuration.main.source_anchor;
+        let (definition, hits) = self.source_anchor(configured)?;
+        Ok(match hits {
+            Some(hits) => format!("{} (the tenant's: {hits})", definition.as_str()),
+            None if configured == SourceAnchor::Tenant => "not found out yet".to_owned(),
+            None => definition.as_str().to_owned(),
+        })
+    }
+
+    /// Compares both candidates with the tenant's immutable ids.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn anchor_hits(&self, runtime: &Runtime) -> Result<AnchorHits, ServiceError> {
+        let reader = self.store().reader()?;
+        let mut ids: HashSet<u64> = HashSet::new();
+        for connector in runtime.connectors.iter().filter(|c| c.capabilities.export) {
+            let policy = runtime.policies.of(connector.id);
+            each_row(&*reader, connector.id, |object_type, values| {
+                let rules = policy.object_type(object_type);
+                let key = rules.create_key.filter(|_| rules.disable.is_some());
+                ids.extend(key.and_then(&values).map(|id| hash64(id.as_bytes())));
+            })?;
+        }
+        let mut hits = AnchorHits { immutable_ids: ids.len() as u64, ..AnchorHits::default() };
+        let [by_consistency, by_object] = CANDIDATES.map(|(name, _)| runtime.names.find(name));
+        for connector in runtime.connectors.iter().filter(|c| !c.capabilities.export) {
+            each_row(&*reader, connector.id, |_, values| {
+                let hit = |attribute: Option<AttrId>| {
+                    let id = attribute.and_then(&values);
+                    u64::from(id.is_some_and(|id| ids.contains(&hash64(id.as_bytes()))))
+                };
+                hits.consistency_guid += hit(by_consistency);
+                hits.object_guid += hit(by_object);
+            })?;
+        }
+        Ok(hits)
+    }
+
+    /// Finds the definition out where the configuration asks for the tenant's and it is not known yet.
+    /// Says whether the configuration must be compiled again.
+    ///
+    /// # Errors
+    /// When the tenant was not imported yet, or its ids were made in another way.
+    pub(crate) fn find_source_anchor(&self, runtime: &Runtime) -> Result<bool, ServiceError> {
+        if runtime.configuration.main.source_anchor != SourceAnchor::Tenant
+            || self.store().reader()?.state(ConnectorId(0), FOUND)?.is_some()
+        {
+            return Ok(false);
+        }
+        for connector in runtime.connectors.iter().filter(|c| c.capabilities.export) {
+            if self.store().reader()?.state(connector.id, WATERMARK)?.is_none() {
+                return Err(ServiceError::held(
+                    format!(
+                        "the source anchor is to be the tenant's, and `{}` was not imported yet: nothing is synchronised",
+                        connector.name()
+                    ),
+                    format!(
+                        "run `onesync run {} full-import` first, or write `source_anchor = \"consistency-guid\"` in onesync.toml",
+                        connector.name()
+                    ),
+                ));
+            }
+        }
+        let hits = self.anchor_hits(runtime)?;
+        let Some(definition) = hits.definition() else {
+            return Err(ServiceError::held(
+                format!("the source anchor is to be the tenant's, and it cannot be found out: {hits}"),
+                "its ids were made of another attribute: import the forest they come from, or decide by `source_anchor` in onesync.toml and a rule for `sourceAnchor`",
+            ));
+        };
+        let text = format!("{}: {hits}", definition.as_str());
+        let bytes = serde_json::to_vec(&hits).map_err(|error| ServiceError::Internal(error.to_string()))?;
+        let states = vec![(ConnectorId(0), FOUND.to_owned(), Some(bytes))];
+        let event = self.audit("source-anchor", definition.as_str(), &text);
+        self.store().write(
+            self.epoch(),
+            &Changes { states, ..Changes::default() },
+            &ServiceChanges { events: vec![event], ..ServiceChanges::default() },
+        )?;
+        Ok(definition != SourceAnchor::default())
+    }
+
+    /// Refuses a configuration that defines the source anchor in another way than the one in force, once anything was
+    /// exported: every account would be matched anew.
+    pub(crate) fn refuse_other_anchor(&self, next: &Configuration) -> Result<(), ServiceError> {
+        let Ok(runtime) = self.runtime() else { return Ok(()) };
+        let reader = self.store().reader()?;
+        let mut exported = None;
+        for connector in &runtime.connectors {
+            if reader.state(connector.id, EXPORTED)?.is_some() {
+                exported = Some(connector.name().to_owned());
+            }
+        }
+        let Some(exported) = exported else { return Ok(()) };
+        let current = &runtime.configuration;
+        let before = definitions(current, self.source_anchor(current.main.source_anchor)?.0);
+        let after = definitions(next, self.source_anchor(next.main.source_anchor)?.0);
+        let is_new = |connector: &str| !current.connectors.iter().any(|known| known.name == connector);
+        let changed: Vec<&String> = before
+            .iter()
+            .filter(|(place, text)| after.get(*place) != Some(text))
+            .map(|(place, _)| place)
+            .chain(
+                after
+                    .iter()
+                    .filter(|(place, (of, _))| !before.contains_key(*place) && !is_new(of))
+                    .map(|(place, _)| place),
+            )
+            .collect();
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let places: Vec<&str> = changed.into_iter().map(String::as_str).collect();
+        Err(ServiceError::config(
+            format!(
+                "the definition of the source anchor changes ({}), and objects were exported to `{exported}` under the one in force: their ties to the sources would be lost",
+                places.join(", ")
+            ),
+            "leave the definition as it is; an account that moves between forests keeps its source anchor without a change. Nothing was changed",
+        ))
+    }
+}
+
+/// What defines the source anchor: place to connector and text.
+fn definitions(
+    configuration: &Configuration,
+    definition: SourceAnchor,
+) -> BTreeMap<String, (String, String)> {
+    let mut out = BTreeMap::new();
+    let named = |table: &toml::Table, key: &str| {
+        table.get(key).and_then(toml::Value::as_str).unwrap_or_default().to_owned()
+    };
+    for rule in &configuration.rules {
+        let Ok(table) = rule.text.parse::<toml::Table>() else { continue };
+        if named(&table, "direction") != "inbound" {
+            continue;
+        }
+        let flow = table.get("flow").and_then(toml::Value::as_table).and_then(|flow| flow.get(ANCHOR));
+        if let Some(flow) = flow {
+            let text = flow.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+            let place = format!("rule `{}`", named(&table, "name"));
+            out.insert(place, (named(&table, "connector"), text.replace("\\n", " ")));
+        }
+    }
+    let place = "`source_anchor`".to_owned();
+    out.insert(place, (String::new(), definition.as_str().to_owned()));
+    for connector in &configuration.connectors {
+        if let Some(own) = connector.parameters.get(ANCHOR_PARAMETER) {
+            let place = format!("parameter `{ANCHOR_PARAMETER}` of `{}`", connector.name);
+            out.insert(place, (connector.name.clone(), own.clone()));
+        }
+    }
+    out
+}
+
+/// Visits the objects of a connector with their types and a way to their values as an immutable id would write them.
+fn each_row(
+    reader: &dyn StoreReader,
+    connector: ConnectorId,
+    mut visit: impl FnMut(onesync_model::TypeId, &dyn Fn(AttrId) -> Option<String>),
+) -> Result<(), ServiceError> {
+    let mut after = CsId(i64::MIN);
+    loop {
+        let page = reader.cs_page(connector, after, PAGE)?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = last.id;
+        for row in page.iter().filter(|row| !row.flags.has(CsFlags::GONE) && row.anchor.is_some()) {
+            visit(row.object_type, &|attribute| {
+                let values = row.image.as_ref().get(attribute).and_then(ValuesRef::to_values)?;
+                match values.first() {
+                    binary @ Value::Binary(_) => {
+                        Some(value_to_json(binary.as_ref()).get("$bin")?.as_str()?.to_owned())
+                    }
+                    other => Some(other.to_string()),
+                }
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_with_more_hits_is_taken_and_none_where_neither_hits() {
+        let hits = |immutable_ids, consistency_guid, object_guid| AnchorHits {
+            immutable_ids,
+            consistency_guid,
+            object_guid,
+        };
+        assert_eq!(hits(0, 0, 0).definition(), Some(SourceAnchor::ConsistencyGuid));
+        assert_eq!(hits(9, 0, 5).definition(), Some(SourceAnchor::ObjectGuid));
+        assert_eq!(hits(9, 5, 5).definition(), Some(SourceAnchor::ConsistencyGuid));
+        assert_eq!(hits(9, 0, 0).definition(), None);
+    }
+}

@@ -1,0 +1,134 @@
+//! The source anchor: taken from the tenant, and fixed once anything was exported.
+
+use onesync_service::{CycleKind, Status};
+use serde_json::json;
+
+use crate::world::{Person, Setup, World, base64, person};
+
+fn people(count: u32) -> Vec<Person> {
+    (1..=count).map(|n| person(n, &format!("Person {n}"))).collect()
+}
+
+/// Everybody has both candidates; the tenant's ids were made of one of them.
+fn tenant(of: impl Fn(u32) -> String) -> impl FnOnce(&mut Setup) {
+    let users = (1..=4)
+        .map(|n| {
+            let name = format!("u{n}@contoso.com");
+            let user = json!({"userPrincipalName": name, "displayName": name, "accountEnabled": true,
+                "mailNickname": "x", "userType": "Member", "onPremisesImmutableId": of(n)});
+            user.as_object().unwrap().clone()
+        })
+        .collect();
+    move |setup| {
+        setup.main = "source_anchor = \"tenant\"\n".into();
+        setup.seed.users = users;
+        for n in 1..=6 {
+            setup.lines.insert(n, format!("mS-DS-ConsistencyGuid: cons-{n:011}\n"));
+        }
+    }
+}
+
+fn adopted(world: &World) -> u64 {
+    world.plan().groups.iter().filter(|group| group.what == "adopt").map(|group| group.count).sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_definition_is_the_one_that_made_the_tenants_ids() {
+    for (prefix, definition) in [("guid", "object-guid"), ("cons", "consistency-guid")] {
+        let world = World::staging_with(people(6), tenant(|n| anchor(prefix, n))).await;
+        world.cycle(CycleKind::Initial).await;
+        assert_eq!(adopted(&world), 4, "{definition}: {:#?}", world.plan());
+        let said = world.service.status().unwrap().source_anchor.unwrap();
+        assert!(said.starts_with(definition) && said.contains("of 4 immutable ids"), "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_that_neither_candidate_made_stop_the_synchronisation() {
+    let world = World::staging_with(people(6), tenant(|n| format!("employee-{n}"))).await;
+    let error = world.service.cycle(CycleKind::Initial, &|_| ()).await.unwrap_err();
+    assert_eq!(error.status(), Status::Held);
+    assert!(error.to_string().contains("of 4 immutable ids") && error.hint().is_some(), "{error}");
+    // A plan for the decision shows the hits.
+    let other = world.configuration_with("source_anchor = \"object-guid\"\n", "");
+    world.service.apply(other, "test").await.unwrap();
+    world.cycle(CycleKind::Initial).await;
+    // Those that carry another anchor under the same name are not touched.
+    assert!(world.errors().iter().all(|(code, _)| code == "conflict"), "{:?}", world.errors());
+    assert_eq!((world.errors().len(), adopted(&world)), (4, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_definition_is_refused_once_anything_was_exported() {
+    let world = World::staging(people(3)).await;
+    world.cycle(CycleKind::Initial).await;
+    let other = world.configuration_with("source_anchor = \"object-guid\"\n", "");
+    let same = world.configuration("");
+    // Nothing was exported yet: it may change.
+    world.service.apply(other.clone(), "test").await.unwrap();
+    world.service.apply(same.clone(), "test").await.unwrap();
+    world.cycle(CycleKind::Initial).await;
+    world.activate();
+    world.cycle(CycleKind::Delta).await;
+    for error in [
+        world.service.apply(other.clone(), "test").await.unwrap_err(),
+        world.service.config_plan(other).await.unwrap_err(),
+    ] {
+        assert!(error.to_string().contains("definition of the source anchor changes"), "{error}");
+        assert!(error.hint().is_some());
+    }
+    let mut files = same.files.clone();
+    let rule = "rules/in-from-ad-user-common.toml";
+    let text = String::from_utf8(files[rule].clone()).unwrap();
+    files.insert(
+        rule.into(),
+        text.replace("sourceAnchor = { expr", "sourceAnchor = { merge = \"Update\", expr").into_bytes(),
+    );
+    let changed = onesync_service::Configuration::parse(files.clone()).unwrap();
+    let error = world.service.apply(changed, "test").await.unwrap_err().to_string();
+    assert!(error.contains("In from AD - User Common"), "{error}");
+    // Anything else may change.
+    files.insert(rule.into(), format!("# a remark\n{text}").into_bytes());
+    world.service.apply(onesync_service::Configuration::parse(files).unwrap(), "test").await.unwrap();
+}
+
+fn anchor(prefix: &str, n: u32) -> String {
+    base64(format!("{prefix}-{n:011}").as_bytes())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_moves_between_forests_keeps_its_account_in_the_cloud() {
+    let mut world = World::staging_with(people(4), |setup| {
+        setup.rules.insert(
+            "connectors/other.toml".into(),
+            "name = \"other\"\nkind = \"ldif\"\nrank = 2\n[settings]\npath = \"../other.ldif\"\n".into(),
+        );
+        let join = onesync_service::template("multi-forest-mail", "ldif").unwrap();
+        let path = "rules/in-from-ad-user-join.toml";
+        setup.rules.insert(path.into(), join[path].clone());
+        setup.files.insert("other.ldif".into(), "version: 1\n".into());
+    })
+    .await;
+    world.go_live().await;
+    world.step().await;
+    let before = world.cloud_user("u2@contoso.com");
+    assert_eq!(before["onPremisesImmutableId"], anchor("guid", 2));
+
+    // The migration: first there are two entries with one mail address, then only the new one, under another GUID.
+    let moved = "version: 1\n\ndn: CN=Person 2,OU=People,DC=fabrikam,DC=com\nobjectClass: user\n\
+        objectGUID: moved-0000000002\ncn: Person 2\ndisplayName: Person 2\nsAMAccountName: u2\n\
+        userPrincipalName: u2@contoso.com\nmail: u2@contoso.com\ndepartment: Sales\nuserAccountControl: 512\n";
+    std::fs::write(world.ldif().with_file_name("other.ldif"), moved).unwrap();
+    world.step().await;
+    world.people.remove(1);
+    let (report, _) = world.step().await;
+    assert_eq!((report.exported.add, report.exported.delete), (0, 0), "{report:?}");
+    world.clock.advance_seconds(40 * 86_400);
+    world.step().await;
+    let after = world.cloud_user("u2@contoso.com");
+    assert_eq!(
+        (&after["id"], &after["onPremisesImmutableId"], &after["accountEnabled"]),
+        (&before["id"], &before["onPremisesImmutableId"], &serde_json::json!(true))
+    );
+    assert_eq!(world.errors(), []);
+}
