@@ -19,13 +19,6 @@ impl Page<'_, '_, '_> {
         self.stager.open = Some(OpenLinks { id, attributes: BTreeMap::new(), counted });
     }
 
-    pub(super) fn end_links_unless_open(&mut self, id: CsId) -> Result<(), ReadError> {
-        if self.stager.open.as_ref().is_some_and(|open| open.id == id && open.attributes.is_empty()) {
-            self.stager.open = None;
-        }
-        Ok(())
-    }
-
     pub(super) fn links(&mut self, id: CsId, chunks: Vec<LinkChunk>) -> Result<(), ReadError> {
         for chunk in chunks {
             let keys =
@@ -68,7 +61,7 @@ impl Page<'_, '_, '_> {
             let name = format!("import:{}", self.ctx.attribute(chunk.attribute));
             self.batch.heal(id, |place| place == name);
         }
-        self.end_links_unless_open(id)
+        Ok(())
     }
 
     /// Compares a whole set of link values with the stored one: by count and sum, and only if these differ row by row.

@@ -61,7 +61,7 @@ pub struct Staged {
     pub unknown: Vec<Anchor>,
 }
 
-/// An object whose links are still coming.
+/// The object that came last: more of its links may follow, even when the first entry had none.
 struct OpenLinks {
     id: CsId,
     attributes: BTreeMap<AttrId, Vec<Hash128>>,
@@ -114,7 +114,12 @@ impl Stager {
             page.entry(entry)?;
         }
         let (changes, seen, unknown) = (page.batch.finish(ctx), page.seen, page.unknown);
-        Ok(Staged { changes, seen, unknown, clean: self.open.is_none() })
+        Ok(Staged {
+            changes,
+            seen,
+            unknown,
+            clean: self.open.as_ref().is_none_or(|open| open.attributes.is_empty()),
+        })
     }
 
     /// Stages objects that a complete import has not shown: they are gone.
@@ -309,7 +314,6 @@ impl Page<'_, '_, '_> {
         self.seen.push(id);
         self.begin_links(id, Counted::Otherwise);
         self.links(id, entry.links)?;
-        self.end_links_unless_open(id)?;
         Ok(id)
     }
 
@@ -369,8 +373,7 @@ impl Page<'_, '_, '_> {
             self.batch.put_cs(next);
         }
         self.begin_links(id, counted);
-        self.links(id, entry.links)?;
-        self.end_links_unless_open(id)
+        self.links(id, entry.links)
     }
 
     fn wake_changed(&mut self, row: &CsRow, next: &CsRow) {

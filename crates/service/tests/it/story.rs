@@ -175,3 +175,11 @@ async fn a_first_full_sync_ends_where_a_delta_sync_ends() {
         ends[0].lines().zip(ends[1].lines()).filter(|(a, b)| a != b).collect();
     assert!(differences.is_empty() && ends[0].lines().count() == ends[1].lines().count(), "{differences:#?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_larger_than_a_chunk_of_links_keeps_all_members() {
+    let world = World::staging((1..=5_010).map(|n| person(n, &format!("Person {n}"))).collect()).await;
+    world.service.run_step("directory", Step::FullImport, &|_| ()).await.unwrap();
+    let links = world.service.dump().unwrap().lines().filter(|line| line.starts_with("link ")).count();
+    assert_eq!(links, 5_010);
+}
