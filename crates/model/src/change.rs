@@ -62,7 +62,8 @@ pub struct Entry {
     pub change: EntryChange,
     /// Values; in a merge only those that changed. Never link attributes.
     pub values: Bag,
-    /// Attributes that a merge removes.
+    /// Attributes that a merge removes. In a deletion: link attributes from whose values, on other objects, the
+    /// directory took this object without telling so.
     pub cleared: Vec<AttrId>,
     /// Attributes whose values could not be read completely: the stored ones stay.
     pub unknown: Vec<AttrId>,
@@ -82,7 +83,8 @@ pub enum EntryChange {
     Merge,
     /// More links of the entry before it with the same anchor.
     MoreLinks,
-    /// The object is gone.
+    /// The object is gone, or is not selected any more. Links to it stay but for those of the attributes in
+    /// [`Entry::cleared`].
     Delete,
 }
 

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use onesync_ldap::control::DirSync;
 use onesync_ldap::{
-    Control, Entry as LdapEntry, ErrorClass as LdapClass, Filter, LdapError, ResultCode, Scope, SearchItem,
-    SearchRequest, TypedControl,
+    Control, Entry as LdapEntry, ErrorClass as LdapClass, Filter, LdapError, Ranged, ResultCode, Scope,
+    SearchItem, SearchRequest, TypedControl, ranged_values,
 };
 use tokio::sync::mpsc;
 
@@ -17,10 +17,18 @@ use super::reader;
 use super::server::{DIR_SYNC_BYTES_MAX, Server, Side, extended_names, guid, guid_name};
 use super::settings::AdSettings;
 use super::watermark::{Guid, Mark, unhex, unusable};
-use crate::{ConnectorError, ErrorClass, ImportEnd, ImportPage, ImportRequest, Proof};
+use crate::pages::more_links;
+use crate::{
+    ConnectorError, Entry, EntryChange, ErrorClass, ImportEnd, ImportPage, ImportRequest, LinkChunk,
+    LinkMode, LinkTarget, Proof,
+};
 
 /// Changed objects looked up with one search: a filter of this many parts is still small for a server.
 pub const LOOK_UP_MAX: usize = 200;
+
+/// Back links, and the links they follow from.
+const BACK_LINKS: [(&str, &str); 3] =
+    [("memberOf", "member"), ("directReports", "manager"), ("managedObjects", "managedBy")];
 
 /// Reads what changed.
 ///
@@ -49,6 +57,7 @@ pub async fn import(
         waiting: Vec::new(),
         renamed: BTreeSet::new(),
         moved: BTreeSet::new(),
+        restored: BTreeSet::new(),
         left: BTreeSet::new(),
     };
     let cookie = delta.stream(server, since).await?;
@@ -62,6 +71,7 @@ pub async fn import(
     let again = since.reread.iter().filter_map(|digits| unhex(digits.as_bytes())).collect();
     let (_, mut side) = server.both().await?;
     delta.read_whole(&again, &mut side).await?;
+    delta.relink(&mut side).await?;
     delta.send_left(server, settings).await?;
     delta.output.finish().await?;
     let mut mark = Mark::new(&cookie, &host, invocation, usn);
@@ -86,6 +96,8 @@ struct Delta<'d> {
     renamed: BTreeSet<Guid>,
     /// The containers among them.
     moved: BTreeSet<Guid>,
+    /// Objects that were restored: links to them come back, and nobody tells.
+    restored: BTreeSet<Guid>,
     /// Objects that are new, renamed or moved and lie outside of the selection: they may have been in it.
     left: BTreeSet<Guid>,
 }
@@ -129,7 +141,10 @@ impl Delta<'_> {
         let Some(guid) = guid(&entry, "objectGUID") else { return Ok(()) };
         let is_deleted = entry.first("isDeleted").is_some_and(|value| value.eq_ignore_ascii_case(b"TRUE"));
         if is_deleted {
-            return if self.deletions { self.output.push(reader::deletion(&guid)).await } else { Ok(()) };
+            if self.deletions {
+                self.output.push(reader::deletion(&guid, self.layout.dropped_links())).await?;
+            }
+            return Ok(());
         }
         self.waiting.push((guid, entry));
         Ok(())
@@ -142,6 +157,8 @@ impl Delta<'_> {
             waiting.iter().filter(|(_, entry)| is_new_name(entry)).map(|(guid, _)| *guid).collect();
         let renamed = waiting.iter().filter(|(_, entry)| is_renamed(entry)).map(|(guid, _)| *guid);
         self.renamed = renamed.collect();
+        let restored = waiting.iter().filter(|(_, entry)| entry.attribute("isDeleted").is_some());
+        self.restored.extend(restored.map(|(guid, _)| *guid));
         self.read_whole(&whole, side).await?;
         let changed: Vec<_> = waiting
             .into_iter()
@@ -214,6 +231,60 @@ impl Delta<'_> {
         }
     }
 
+    /// Tells the links to restored objects: a recycle bin brings them back without a change of who has them.
+    async fn relink(&mut self, side: &mut Side<'_>) -> Result<(), ConnectorError> {
+        let restored: Vec<Guid> = std::mem::take(&mut self.restored).into_iter().collect();
+        for some in restored.chunks(LOOK_UP_MAX) {
+            let some = some.iter().copied().collect();
+            let mut wanted = vec!["objectGUID".to_owned()];
+            wanted.extend(BACK_LINKS.iter().map(|(back, _)| (*back).to_owned()));
+            let found =
+                search_guids(&self.containers.base, &some, wanted, vec![extended_names()], side).await?;
+            let links: Vec<(Guid, &str, Guid)> = found.iter().flat_map(links_to).collect();
+            let owners: Vec<Guid> =
+                links.iter().map(|link| link.0).collect::<BTreeSet<_>>().into_iter().collect();
+            for some in owners.chunks(LOOK_UP_MAX) {
+                let some = some.iter().copied().collect();
+                let classes = vec!["objectGUID".to_owned(), "objectClass".to_owned()];
+                let found =
+                    search_guids(&self.containers.base, &some, classes, vec![extended_names()], side).await?;
+                for owner in found {
+                    self.send_links(&owner, &links).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells which of these links an object has.
+    async fn send_links(
+        &mut self,
+        owner: &LdapEntry,
+        links: &[(Guid, &str, Guid)],
+    ) -> Result<(), ConnectorError> {
+        let (Some(own), Some(of_type)) = (guid(owner, "objectGUID"), reader::type_of(owner, self.layout))
+        else {
+            return Ok(());
+        };
+        if !self.containers.contain(reader::plain_name(owner.dn())) {
+            return Ok(());
+        }
+        let chunks = links.iter().filter(|link| link.0 == own).filter_map(|(_, name, target)| {
+            let targets = vec![LinkTarget::Anchor(reader::anchor(target))];
+            Some(LinkChunk { attribute: of_type.slot(name)?.id, mode: LinkMode::Add, targets })
+        });
+        let links: Vec<LinkChunk> = chunks.collect();
+        if links.is_empty() {
+            return Ok(());
+        }
+        let entry = Entry {
+            change: EntryChange::Merge,
+            object_type: Some(of_type.id),
+            ..more_links(reader::anchor(&own), links)
+        };
+        self.output.push(entry).await
+    }
+
     /// Reads everything below a container that was renamed or moved.
     async fn below(&mut self, server: &mut Server, guid: &Guid) -> Result<usize, ConnectorError> {
         let (client, mut side) = server.both().await?;
@@ -251,10 +322,28 @@ impl Delta<'_> {
             .hint("the next run reads them again"));
         }
         for guid in std::mem::take(&mut self.left) {
-            self.output.push(reader::deletion(&guid)).await?;
+            self.output.push(reader::deletion(&guid, Vec::new())).await?;
         }
         Ok(())
     }
+}
+
+/// The links to an object, by its back links: who has it, in which attribute, and the object itself.
+fn links_to(found: &LdapEntry) -> Vec<(Guid, &'static str, Guid)> {
+    let Some(own) = guid(found, "objectGUID") else { return Vec::new() };
+    let of = |(back, forward): &(&'static str, &'static str)| -> Vec<(Guid, &'static str, Guid)> {
+        // Only the first values, where there are very many: the next full import tells the rest.
+        let (Ranged::Complete(values) | Ranged::Incomplete { values, .. }) = ranged_values(found, back)
+        else {
+            return Vec::new();
+        };
+        let owners = values.iter().filter_map(|value| match reader::target(value) {
+            LinkTarget::Anchor(anchor) => Guid::try_from(&*anchor.0).ok(),
+            LinkTarget::Dn(_) => None,
+        });
+        owners.map(|owner| (owner, *forward, own)).collect()
+    };
+    BACK_LINKS.iter().flat_map(of).collect()
 }
 
 /// New, renamed, moved or restored.
@@ -310,4 +399,26 @@ fn cookie_error(error: &LdapError, address: &str) -> ConnectorError {
             || matches!(error.class(), LdapClass::Permission)
             || code == Some(ResultCode::ProtocolError);
     if is_refused { unusable(format!("`{address}` refused it ({error})")) } else { convert(error, address) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_restored_object_names_who_has_links_to_it() {
+        let digits = |byte: u8| format!("{byte:02x}").repeat(16);
+        let found = LdapEntry::build(
+            "CN=back,DC=x",
+            vec![
+                ("objectGUID".to_owned(), vec![vec![1; 16]]),
+                ("memberOf".to_owned(), vec![format!("<GUID={}>;CN=g,DC=x", digits(2)).into_bytes()]),
+                (
+                    "directReports;range=0-0".to_owned(),
+                    vec![format!("<GUID={}>;CN=r,DC=x", digits(3)).into()],
+                ),
+            ],
+        );
+        assert_eq!(links_to(&found), [([2; 16], "member", [1; 16]), ([3; 16], "manager", [1; 16])]);
+    }
 }

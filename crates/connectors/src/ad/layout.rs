@@ -33,6 +33,9 @@ const NOT_IN_DELTAS: &[&str] = &[
     "whenChanged",
 ];
 
+/// References that are no links to the directory: they keep the name of a deleted object.
+const NOT_LINKED: [&str; 4] = ["assistant", "secretary", "seeAlso", "uniqueMember"];
+
 /// Whether a delta import sees changes of an attribute.
 #[must_use]
 pub fn is_in_deltas(attribute: &str) -> bool {
@@ -116,6 +119,13 @@ impl Layout {
             Some(name) => self.types.iter().find(|known| known.name.eq_ignore_ascii_case(name)),
             None => self.types.iter().find(|known| has(&known.name)),
         }
+    }
+
+    /// Selected link attributes from which the directory takes a deleted object without a word.
+    pub fn dropped_links(&self) -> Vec<AttrId> {
+        let linked = |slot: &&Slot| !NOT_LINKED.iter().any(|name| name.eq_ignore_ascii_case(&slot.name));
+        let all = self.types.iter().flat_map(|known| &known.links).filter(linked).map(|slot| slot.id);
+        all.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// Selected attributes, and what every object is asked for.

@@ -1,7 +1,7 @@
 //! From an entry of LDAP to an entry of the contract.
 
 use onesync_ldap::{Attribute, Entry as LdapEntry, RangeOption, Ranged, link_changes, ranged_values};
-use onesync_model::{AttributeType, Bag, Time, Value, Values};
+use onesync_model::{AttrId, AttributeType, Bag, Time, Value, Values};
 
 use super::layout::{Layout, Slot, TypeLayout};
 use super::server::guid;
@@ -91,10 +91,10 @@ pub fn says_something(entry: &Entry) -> bool {
         && entry.unknown.is_empty())
 }
 
-/// The deletion of an object.
+/// An object is not there any more; with it went, untold, its place in these link attributes of others.
 #[must_use]
-pub fn deletion(guid: &Guid) -> Entry {
-    Entry { change: EntryChange::Delete, ..more_links(anchor(guid), Vec::new()) }
+pub fn deletion(guid: &Guid, dropped: Vec<AttrId>) -> Entry {
+    Entry { change: EntryChange::Delete, cleared: dropped, ..more_links(anchor(guid), Vec::new()) }
 }
 
 /// The type of an entry, where it is selected.
@@ -202,7 +202,7 @@ fn changed_links(found: &LdapEntry, slot: &Slot) -> Vec<LinkChunk> {
 
 #[cfg(test)]
 mod tests {
-    use onesync_model::{AttrId, TypeId};
+    use onesync_model::TypeId;
 
     use super::*;
     use crate::{SelectedAttribute, SelectedType, Selection};

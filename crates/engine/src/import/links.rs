@@ -95,6 +95,33 @@ impl Page<'_, '_, '_> {
         self.write_links(id, attribute, added, removed)
     }
 
+    /// The directory took a deleted object out of link attributes of others without telling so.
+    pub(super) fn drop_links_to(
+        &mut self,
+        id: CsId,
+        key: Hash128,
+        attributes: &[AttrId],
+    ) -> Result<(), ReadError> {
+        if attributes.is_empty() {
+            return Ok(());
+        }
+        let name_key = self.batch.reader.name_key(&[id])?.into_iter().map(|(_, key)| key);
+        for key in std::iter::once(key).chain(name_key) {
+            let mut after = None;
+            loop {
+                let page = self.batch.reader.referrers(key, after, PAGE)?;
+                let Some(&last) = page.last() else { break };
+                after = Some(last);
+                let dropped = page.into_iter().filter(|(_, attribute)| attributes.contains(attribute));
+                for (owner, attribute) in dropped {
+                    self.batch.load_cs([owner])?;
+                    self.change(owner, attribute, Vec::new(), vec![key])?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Adds and removes single link values.
     fn change(
         &mut self,

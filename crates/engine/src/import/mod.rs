@@ -214,6 +214,7 @@ impl Page<'_, '_, '_> {
                 let id = row.id;
                 self.batch.load_exports([id])?;
                 self.stager.delete(self.ctx, &mut self.batch, row);
+                self.drop_links_to(id, key, &entry.cleared)?;
             }
             (EntryChange::Delete, None) | (EntryChange::MoreLinks, _) => {}
             (EntryChange::Full, Some(row))

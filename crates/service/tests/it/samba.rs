@@ -108,8 +108,16 @@ async fn stories_of_a_real_domain_are_exported_once_and_nothing_else() {
 
     let leaver = format!("CN=Person hired,OU=Verkauf,{inside}");
     let guid = forest.guid(&leaver).await;
+    forest.change(&few, Add, "member", &[&leaver]).await;
+    expect(&forest, "the leaver is a member", &["PATCH groups"]).await;
     forest.client.delete(&leaver, Vec::new()).await.unwrap();
-    expect(&forest, "a deletion: disabled at once", &["PATCH users"]).await;
+    // nobody tells that the group lost a member: not the group, and not the tombstone
+    expect(
+        &forest,
+        "a deletion: disabled and out of the group at once",
+        &["DELETE groups members $ref", "PATCH users"],
+    )
+    .await;
     forest.restore(&guid, &leaver).await;
     // Samba has no recycle bin: what the tombstone lost is written again
     let login = format!("hiredx{:x}@contoso.com", std::process::id());
