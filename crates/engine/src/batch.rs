@@ -12,7 +12,7 @@ use crate::identity::GainedValue;
 use crate::policy::Policies;
 use crate::reader::{ReadError, Reader};
 use crate::sources::{cs_keys, mv_keys};
-use crate::state::{AgendaRow, CsRow, ErrorRow, ExportRow, HistoryRow, MvRow, ValueChange, Work};
+use crate::state::{AgendaRow, CsRow, ErrorRow, ExportRow, HistoryRow, MvRow, Turn, ValueChange, Work};
 
 /// Everything a decision rests on besides the rows: fixed for a run.
 #[derive(Clone, Copy)]
@@ -334,9 +334,8 @@ impl<'r> Batch<'r> {
         let waiting: BTreeSet<CsId> = self.reader.cs_by_join(keys)?.into_iter().map(|(_, id)| id).collect();
         self.load_cs(waiting.iter().copied())?;
         for id in waiting {
-            if let Some(row) = self.cs(id).filter(|row| row.join.is_none()) {
-                let connector = row.connector;
-                self.wake_identity(connector, id);
+            if let Some(row) = self.cs(id).filter(|row| row.join.is_none()).cloned() {
+                self.wake_identity(&row);
             }
         }
         Ok(())
@@ -348,8 +347,8 @@ impl<'r> Batch<'r> {
     }
 
     /// Puts the identity of a connector-space object on the agenda.
-    pub(crate) fn wake_identity(&mut self, connector: ConnectorId, id: CsId) {
-        self.wake_at(Work::Identity(id), connector, Time::default());
+    pub(crate) fn wake_identity(&mut self, row: &CsRow) {
+        self.wake_at(Work::Identity(Turn::of(row)), row.connector, Time::default());
     }
 
     pub(crate) fn wake_at(&mut self, work: Work, connector: ConnectorId, not_before: Time) {
@@ -483,6 +482,7 @@ impl<'r> Batch<'r> {
         }));
         changes.errors_healed.extend(self.healed);
         changes.counters = (self.counters != self.counters_before).then_some(self.counters);
+        debug_assert_eq!(crate::invariants::of_changes(&changes), None);
         changes
     }
 }

@@ -8,7 +8,7 @@ use crate::batch::{Batch, Context};
 use crate::changes::Changes;
 use crate::outbound::equal;
 use crate::reader::{ReadError, Reader};
-use crate::state::{ChangeState, CsFlags, CsRow, ExportLinkRow, ExportRow, Work};
+use crate::state::{ChangeState, CsFlags, CsRow, ExportLinkRow, ExportRow};
 
 /// How often a change is sent that is never seen afterwards, before it is isolated.
 pub const SENDS_MAX: u8 = 3;
@@ -39,11 +39,6 @@ pub(crate) fn seen(ctx: &Context<'_>, batch: &mut Batch<'_>, before: &CsRow, now
         !same
     });
     finish(batch, export);
-    if let Some(join) = before.join
-        && confirmed
-    {
-        batch.wake(Work::Outbound(join.mv));
-    }
     confirmed
 }
 

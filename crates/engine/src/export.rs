@@ -323,7 +323,7 @@ fn settle_one(ctx: &Context<'_>, batch: &mut Batch<'_>, row: CsRow, mut export: 
 
 fn gone(batch: &mut Batch<'_>, row: CsRow) {
     let flags = row.flags.with(CsFlags::GONE, true);
-    batch.wake_identity(row.connector, row.id);
+    batch.wake_identity(&row);
     batch.put_cs(CsRow { flags, ..row });
 }
 

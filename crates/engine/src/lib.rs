@@ -15,6 +15,7 @@ mod facts;
 mod full;
 mod identity;
 mod import;
+pub mod invariants;
 mod links;
 mod outbound;
 mod parallel;
@@ -44,5 +45,5 @@ pub use protect::{Guarded, Hold, Limit, Limits, Numbers, judge, suspect};
 pub use reader::{JoinedIn, ReadError, Reader};
 pub use state::{
     AgendaRow, AttributeChange, Cause, ChangeState, ContainerRow, CsFlags, CsRow, ErrorRow, ExportLinkRow,
-    ExportRow, HistoryRow, Join, LinkPick, LinkSum, MvRow, MvState, Retained, ValueChange, Work,
+    ExportRow, HistoryRow, Join, LinkPick, LinkSum, MvRow, MvState, Retained, Turn, ValueChange, Work,
 };

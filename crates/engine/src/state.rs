@@ -2,7 +2,7 @@
 
 use onesync_model::{
     Anchor, AttrId, ConnectorId, ContainerId, CsId, Hash128, Image, MvGuid, MvId, Operation, RuleId, RunId,
-    Time, TypeId, Values, hash128,
+    Time, TypeId, Values, hash64, hash128,
 };
 
 /// One connector-space object: our image of one object of a connected directory.
@@ -315,7 +315,7 @@ pub struct ExportLinkRow {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
 pub enum Work {
     /// Scope, join and provisioning of a connector-space object.
-    Identity(CsId),
+    Identity(Turn),
     /// The values of a metaverse object.
     Values(MvId),
     /// What a metaverse object means for every target.
@@ -332,7 +332,37 @@ pub enum Work {
     MvLinks(MvId, AttrId),
 }
 
+/// When a connector-space object has its turn: decisions are made in the order object type, anchor, whatever the
+/// order in which the directory showed the objects. (The anchor's hash stands for the anchor: it has one length.)
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
+pub struct Turn {
+    /// Its type.
+    pub object_type: TypeId,
+    /// Its anchor's hash.
+    pub place: i64,
+    /// Its row number.
+    pub cs: CsId,
+}
+
+impl Turn {
+    /// The turn of an object as it is now. One that was noted before its type or anchor changed is another, and does
+    /// no harm: the object is looked at once more.
+    #[must_use]
+    pub fn of(row: &CsRow) -> Self {
+        Self::new(row.object_type, row.anchor.as_ref().map(|anchor| &*anchor.0), row.id)
+    }
+
+    /// The turn of an object of this type and anchor.
+    #[must_use]
+    pub fn new(object_type: TypeId, anchor: Option<&[u8]>, cs: CsId) -> Self {
+        Self { object_type, place: hash64(anchor.unwrap_or_default()).cast_signed(), cs }
+    }
+}
+
 impl Work {
+    /// The number of passes.
+    pub const PASSES: u8 = 8;
+
     /// The pass that does it, in the order of passes.
     #[must_use]
     pub fn pass(&self) -> u8 {

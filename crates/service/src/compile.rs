@@ -1,7 +1,6 @@
 //! Compiling a configuration: files and what the database knows become a runtime; nothing is written.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use onesync_connectors::{
@@ -18,6 +17,7 @@ use onesync_store::{ConnectorRow, RuleRow};
 use crate::anchor::ANCHOR_PARAMETER;
 use crate::config::{ConfigCheck, Configuration, ConnectorFile, GRACE_SECONDS, OutOfScope, SourceAnchor};
 use crate::error::ServiceError;
+use crate::kinds::Workshop;
 use crate::runtime::{ConnectorHandle, Runtime};
 use crate::{kinds, mistakes, scope};
 
@@ -53,7 +53,7 @@ pub(crate) async fn compile(
     configuration: Configuration,
     version: u32,
     known: Known,
-    folder: &Path,
+    workshop: Workshop<'_>,
 ) -> Result<Compiled, ServiceError> {
     let mut names = Names::new();
     for (_, name) in &known.names {
@@ -64,7 +64,7 @@ pub(crate) async fn compile(
     let mut next_connector = known.connectors.iter().map(|row| row.id.0).max().unwrap_or(0) + 1;
     let mut mistakes = Vec::new();
     for file in &configuration.connectors {
-        let made = match kinds::make(file, folder, &known.secrets, &mut names) {
+        let made = match kinds::make(file, workshop, &known.secrets, &mut names) {
             Ok(connector) => match connector.schema().await {
                 Ok(discovered) => Ok((connector, discovered)),
                 Err(error) => Err(ServiceError::connector(&file.name, error)),
@@ -151,7 +151,7 @@ pub(crate) async fn compile(
     let mut policies = BTreeMap::new();
     for (id, file, connector, schema) in parts {
         let (handle, mut policy) =
-            assemble(id, file, connector, schema, &rules, &mut names, &mut check, folder)?;
+            assemble(id, file, connector, schema, &rules, &mut names, &mut check, workshop)?;
         scope::contact(&handle, &mut policy, &metaverse, &names, &mut check);
         policies.insert(id, policy);
         connectors.push(handle);
@@ -242,7 +242,7 @@ fn assemble(
     rules: &RuleSet,
     names: &mut Names,
     check: &mut ConfigCheck,
-    folder: &Path,
+    workshop: Workshop<'_>,
 ) -> Result<(ConnectorHandle, ConnectorPolicy), ServiceError> {
     let capabilities = connector.capabilities();
     let roles = connector.type_roles();
@@ -316,7 +316,7 @@ fn assemble(
         pilot: None,
     };
     let selection = select(id, &file, &schema, rules, &roles, names);
-    let connector = kinds::with_selection(&file, folder, &selection)?.unwrap_or(connector);
+    let connector = kinds::with_selection(&file, workshop, &selection)?.unwrap_or(connector);
     // Users before groups: members need their users.
     let mut write_order: Vec<(bool, TypeId)> = schema
         .types

@@ -19,8 +19,6 @@ use crate::error::{ServiceError, Status};
 use crate::runs::{OpenRun, Progress, RunReport, Step, StepCounters};
 use crate::runtime::{ConnectorHandle, Runtime, Service};
 
-/// Entries in one page: one transaction.
-const PAGE_SIZE: usize = 1_000;
 /// Row numbers in one chunk of the bitmap of seen objects: 4 KB.
 const CHUNK_ROWS: i64 = 32_768;
 
@@ -236,8 +234,12 @@ impl Service {
         }
         let (sender, mut pages) = mpsc::channel::<ImportPage>(PAGES_IN_FLIGHT);
         let known = self.known_watermark(connector)?;
-        let request =
-            ImportRequest { mode, selection: connector.selection.clone(), known, page_size: PAGE_SIZE };
+        let request = ImportRequest {
+            mode,
+            selection: connector.selection.clone(),
+            known,
+            page_size: self.sizes().page,
+        };
         let source = std::sync::Arc::clone(&connector.connector);
         let task = tokio::spawn(async move { source.import(request, sender).await });
         let mut stager = Stager::new(connector.id, full);

@@ -22,14 +22,31 @@ use crate::mistakes::{setting_mistake, toml_mistake};
 /// The kinds there are.
 pub(crate) const KINDS: [&str; 4] = ["ad", "graph", "jsonl", "ldif"];
 
-/// Makes the connector that a file describes. Nothing is contacted. Relative paths are relative to `folder`.
+/// Makes a connector of a kind that only the caller knows, once without a selection and once with it; `None` for all
+/// other kinds.
+pub type MakeConnector = dyn Fn(&ConnectorFile, &Selection) -> Option<Arc<dyn Connector>> + Send + Sync;
+
+/// Where connectors are made.
+#[derive(Clone, Copy)]
+pub(crate) struct Workshop<'a> {
+    /// Relative paths are relative to this folder.
+    pub(crate) folder: &'a Path,
+    /// Kinds beside those of [`KINDS`].
+    pub(crate) more: Option<&'a MakeConnector>,
+}
+
+/// Makes the connector that a file describes. Nothing is contacted.
 pub(crate) fn make(
     file: &ConnectorFile,
-    folder: &Path,
+    workshop: Workshop<'_>,
     secrets: &BTreeMap<String, SecretString>,
     names: &mut Names,
 ) -> Result<Arc<dyn Connector>, ServiceError> {
     let failed = |error| setting_mistake(file, error);
+    if let Some(made) = workshop.more.and_then(|more| more(file, &Selection::default())) {
+        return Ok(made);
+    }
+    let folder = workshop.folder;
     Ok(match file.kind.as_str() {
         "ldif" => {
             Arc::new(LdifConnector::new(settings::<LdifSettings>(file)?.within(folder)).map_err(failed)?)
@@ -58,13 +75,14 @@ pub(crate) fn make(
 /// Makes a connector again that must know what is selected to write by name: a plain file has no schema of its own.
 pub(crate) fn with_selection(
     file: &ConnectorFile,
-    folder: &Path,
+    workshop: Workshop<'_>,
     selection: &Selection,
 ) -> Result<Option<Arc<dyn Connector>>, ServiceError> {
     if file.kind != "jsonl" {
-        return Ok(None);
+        return Ok(workshop.more.and_then(|more| more(file, selection)));
     }
-    let connector = JsonlConnector::new(settings::<JsonlSettings>(file)?.within(folder), selection.clone());
+    let settings = settings::<JsonlSettings>(file)?.within(workshop.folder);
+    let connector = JsonlConnector::new(settings, selection.clone());
     Ok(Some(Arc::new(connector)))
 }
 
@@ -137,7 +155,8 @@ mod tests {
         let start = "name = \"a\"\nkind = \"graph\"\nrank = 1\n[settings]\n";
         let made = |rest: &str| {
             let file = file(&format!("{start}{rest}"));
-            make(&file, Path::new("/"), &BTreeMap::new(), &mut Names::new()).err().map(|e| e.to_string())
+            let workshop = Workshop { folder: Path::new("/"), more: None };
+            make(&file, workshop, &BTreeMap::new(), &mut Names::new()).err().map(|e| e.to_string())
         };
         let good = "tenant = \"t\"\nclient_id = \"5b0f4c7e-2f3a-4c55-9a57-6d2d8f0e1a22\"\nsecret = \"s\"\n";
         assert_eq!(made(good), None, "a secret that is not stored is no mistake in the file");

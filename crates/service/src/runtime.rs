@@ -15,6 +15,8 @@ use crate::clock::Clock;
 use crate::compile::{Compiled, Known, compile};
 use crate::config::{ConfigCheck, Configuration, ConnectorFile};
 use crate::error::ServiceError;
+use crate::kinds::{MakeConnector, Workshop};
+use crate::parts::{Parts, Sizes};
 use crate::{Home, account, secrets};
 
 /// An open installation.
@@ -30,6 +32,8 @@ pub struct Service {
     stop: tokio::sync::watch::Sender<Option<String>>,
     /// Where relative paths in configurations begin: the home, also for a copy of it.
     paths_from: PathBuf,
+    sizes: Sizes,
+    kinds: Option<Box<MakeConnector>>,
 }
 
 /// The configuration in force.
@@ -135,18 +139,34 @@ impl Service {
         threads: usize,
     ) -> Result<Self, ServiceError> {
         let (store, vault) = home.open()?;
+        let vault = vault.map_err(|error| error.to_string());
+        Self::assemble(
+            home,
+            Parts { store, vault, clock, paths_from, threads, sizes: Sizes::default(), kinds: None },
+        )
+        .await
+    }
+
+    /// Puts a service together and compiles its configuration, when one is applied.
+    ///
+    /// # Errors
+    /// When the database holds no installation, or its configuration cannot be compiled.
+    pub async fn assemble(home: Home, parts: Parts) -> Result<Self, ServiceError> {
+        let Parts { store, vault, clock, paths_from, threads, sizes, kinds } = parts;
         let installation = store.reader()?.installation()?.ok_or(onesync_store::StoreError::NotInstalled)?;
         let service = Self {
             home,
             store,
             clock,
-            vault: vault.map_err(|error| error.to_string()),
+            vault,
             epoch: installation.epoch,
             installation: installation.id,
             runtime: RwLock::new(Current::None),
             threads: threads.max(1),
             stop: tokio::sync::watch::Sender::new(None),
             paths_from,
+            sizes,
+            kinds,
         };
         let latest = service.store.reader()?.config_versions()?.last().cloned();
         if let Some(version) = latest {
@@ -182,8 +202,16 @@ impl Service {
         &self.stop
     }
 
+    pub(crate) fn sizes(&self) -> Sizes {
+        self.sizes
+    }
+
     pub(crate) fn epoch(&self) -> u64 {
         self.epoch
+    }
+
+    pub(crate) fn workshop(&self) -> Workshop<'_> {
+        Workshop { folder: &self.paths_from, more: self.kinds.as_deref() }
     }
 
     pub(crate) fn paths_from(&self) -> &Path {
@@ -364,6 +392,6 @@ impl Service {
                 source_anchor,
             }
         };
-        compile(configuration, version, known, &self.paths_from).await
+        compile(configuration, version, known, self.workshop()).await
     }
 }

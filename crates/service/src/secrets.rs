@@ -149,7 +149,7 @@ impl Service {
             }
             let (mut worked, mut refused) = (!users.is_empty(), None);
             for connector in users {
-                let candidate = kinds::make(&connector.file, self.paths_from(), &open.current, &mut names);
+                let candidate = kinds::make(&connector.file, self.workshop(), &open.current, &mut names);
                 let answer = match candidate {
                     Ok(candidate) => candidate.sign_in().await,
                     Err(ServiceError::Connector { source, .. }) => Err(*source),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use onesync_engine::{ChangeState, ExportLinkRow, ExportRow, LinkSum};
+use onesync_engine::{ChangeState, ExportLinkRow, ExportRow, LinkSum, Turn};
 use onesync_model::{AttrId, ConnectorId, CsId, Hash128, MvId, Operation, RuleId, RunId, Time, TypeId};
 
 /// The one row that says whose database this is, and who may write.
@@ -21,8 +21,8 @@ pub struct InstallationRow {
 /// A connector-space object as a full sync goes over it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CsHead {
-    /// Its row number.
-    pub id: CsId,
+    /// Its row number, type and anchor: when it has its turn.
+    pub turn: Turn,
     /// The metaverse object to which it is joined.
     pub mv: Option<MvId>,
     /// Counts and sums of its link values.

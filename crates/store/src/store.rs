@@ -213,14 +213,12 @@ pub trait StoreReader: Reader + Send {
     fn dump(&self, annotations: bool) -> Result<String, ReadError>;
 }
 
-/// The passes of the agenda ([`onesync_engine::Work::pass`]).
-pub(crate) const PASSES: std::ops::RangeInclusive<u8> = 0..=7;
-
 /// One row of the agenda as columns: pass, two numbers, one key (empty where there is none).
 pub(crate) fn work_columns(work: onesync_engine::Work) -> (u8, i64, i64, Vec<u8>) {
     use onesync_engine::Work;
     let (a, b, c) = match work {
-        Work::Identity(cs) | Work::Target(cs) => (cs.0, 0, Vec::new()),
+        Work::Identity(turn) => (i64::from(turn.object_type.0), turn.place, turn.cs.0.to_be_bytes().to_vec()),
+        Work::Target(cs) => (cs.0, 0, Vec::new()),
         Work::Values(mv) | Work::Outbound(mv) | Work::MvTarget(mv) => (mv.0, 0, Vec::new()),
         Work::CsLinks(cs, attribute) => (cs.0, i64::from(attribute.0), Vec::new()),
         Work::MvLinks(mv, attribute) => (mv.0, i64::from(attribute.0), Vec::new()),
@@ -231,10 +229,14 @@ pub(crate) fn work_columns(work: onesync_engine::Work) -> (u8, i64, i64, Vec<u8>
 
 /// Reads what [`work_columns`] made.
 pub(crate) fn work_from_columns(pass: u8, a: i64, b: i64, c: &[u8]) -> Option<onesync_engine::Work> {
-    use onesync_engine::Work;
+    use onesync_engine::{Turn, Work};
     let attribute = || u32::try_from(b).ok().map(AttrId);
     let work = match pass {
-        0 => Work::Identity(CsId(a)),
+        0 => Work::Identity(Turn {
+            object_type: TypeId(u32::try_from(a).ok()?),
+            place: b,
+            cs: CsId(i64::from_be_bytes(c.try_into().ok()?)),
+        }),
         1 => Work::Values(MvId(a)),
         2 => Work::Outbound(MvId(a)),
         3 => Work::Target(CsId(a)),

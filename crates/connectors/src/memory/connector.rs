@@ -13,7 +13,7 @@ use crate::{
     Anchor, Capabilities, Connector, ConnectorError, CreateKey, DiscoveredSchema, Entry, EntryChange,
     ErrorClass, ExportBatch, ExportResult, Finding, ImportEnd, ImportMode, ImportPage, ImportRequest,
     LinkChunk, LinkMode, LinkTarget, Marker, Proof, SelectedAttribute, SelectedType, Selection, Severity,
-    TestReport, Watermark,
+    TestReport, TypeRoles, Watermark,
 };
 
 /// Objects read under one lock.
@@ -40,6 +40,10 @@ impl Connector for MemoryConnector {
 
     fn capabilities(&self) -> Capabilities {
         self.directory.lock().capabilities.clone()
+    }
+
+    fn type_roles(&self) -> Vec<TypeRoles> {
+        self.directory.lock().roles.clone()
     }
 
     async fn test(&self) -> Result<TestReport, ConnectorError> {
@@ -246,7 +250,7 @@ impl Import {
     }
 
     fn delta_entry(&self, state: &State, anchor: Anchor, changes: &[Change]) -> Option<Entry> {
-        let Some(object) = state.objects.get(&anchor) else {
+        let gone = |anchor: Anchor| {
             let removed_type = changes.iter().rev().find_map(|change| match change {
                 Change::Removed(object_type) => self.selected_type(object_type),
                 _ => None,
@@ -254,10 +258,12 @@ impl Import {
             let mut entry = more_links(anchor, Vec::new());
             entry.change = EntryChange::Delete;
             entry.object_type = Some(removed_type.id);
-            return Some(entry);
+            Some(entry)
         };
+        let Some(object) = state.objects.get(&anchor) else { return gone(anchor) };
         if changes.contains(&Change::Whole) {
-            return self.full_entry(object);
+            // An object that became one of a type that is not read is gone, as a full import would find.
+            return self.full_entry(object).or_else(|| gone(anchor));
         }
         let selected = self.selected_type(&object.object_type)?;
         let mut entry = self.empty_entry(object, selected, EntryChange::Merge);

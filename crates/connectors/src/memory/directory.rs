@@ -9,7 +9,7 @@ use super::{Fault, MemoryConnector};
 use crate::kinds::kind_of;
 use crate::{
     Anchor, Capabilities, DiscoveredAttribute, DiscoveredSchema, DiscoveredType, EntryFlags, ExportItem,
-    ExportResult, LinkTarget, Marker, Selection,
+    ExportResult, LinkTarget, Marker, Selection, TypeRoles,
 };
 
 /// Items of one export batch, as of Microsoft Graph.
@@ -118,6 +118,12 @@ impl MemoryDirectory {
     /// Changes what the connectors say that they can do.
     pub fn set_capabilities(&self, change: impl FnOnce(&mut Capabilities)) {
         change(&mut self.lock().capabilities);
+    }
+
+    /// Declares what the directory can hold and what its attributes mean; else the schema is taken from its objects.
+    pub fn declare(&self, schema: DiscoveredSchema, roles: Vec<TypeRoles>) {
+        let mut state = self.lock();
+        (state.declared, state.roles) = (Some(schema), roles);
     }
 
     /// Adds an object, or replaces the one with its anchor.
@@ -229,11 +235,18 @@ pub(super) struct State {
     pub capabilities: Capabilities,
     pub marker: Option<Marker>,
     pub obstacle: Option<String>,
+    pub declared: Option<DiscoveredSchema>,
+    pub roles: Vec<TypeRoles>,
     created: BTreeMap<(String, String), u64>,
 }
 
 impl State {
     pub fn put(&mut self, object: MemoryObject) {
+        if let Some(old) =
+            self.objects.get(&object.anchor).filter(|old| old.object_type != object.object_type)
+        {
+            self.log.push((object.anchor.clone(), Change::Removed(old.object_type.clone())));
+        }
         self.log.push((object.anchor.clone(), Change::Whole));
         self.objects.insert(object.anchor.clone(), object);
     }
@@ -318,6 +331,9 @@ impl State {
     }
 
     pub fn schema(&self) -> DiscoveredSchema {
+        if let Some(declared) = &self.declared {
+            return declared.clone();
+        }
         let mut types: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         let mut attributes: BTreeMap<&str, DiscoveredAttribute> = BTreeMap::new();
         for object in self.objects.values() {

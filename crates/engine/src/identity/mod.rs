@@ -20,7 +20,7 @@ use onesync_rules::{Direction, JoinGroup};
 use crate::batch::{Batch, Context};
 use crate::facts::Facts;
 use crate::reader::{ReadError, Reader};
-use crate::state::{CsFlags, CsRow, HistoryRow, Join, MvRow, MvState, Work};
+use crate::state::{CsFlags, CsRow, HistoryRow, Join, MvRow, MvState, Turn, Work};
 use crate::values::{self, Contributor, fits};
 use crate::{Changes, parallel};
 
@@ -28,12 +28,15 @@ use crate::{Changes, parallel};
 ///
 /// # Errors
 /// When the reader fails.
-pub fn identity(ctx: &Context<'_>, reader: &dyn Reader, ids: &[CsId]) -> Result<Changes, ReadError> {
+pub fn identity(ctx: &Context<'_>, reader: &dyn Reader, turns: &[Turn]) -> Result<Changes, ReadError> {
     let mut pass = Pass::new(ctx, Batch::new(reader, ctx.run)?);
-    pass.load(ids)?;
-    for id in pass.order(ids) {
-        pass.decide(id)?;
-        pass.batch.done(Work::Identity(id));
+    let mut ordered = turns.to_vec();
+    ordered.sort_unstable();
+    let ids: Vec<CsId> = ordered.iter().map(|turn| turn.cs).collect();
+    pass.load(&ids)?;
+    for turn in ordered {
+        pass.decide(turn.cs)?;
+        pass.batch.done(Work::Identity(turn));
     }
     pass.compute_values()?;
     Ok(pass.batch.finish(ctx))
@@ -149,20 +152,6 @@ impl<'a, 'r> Pass<'a, 'r> {
         Ok(())
     }
 
-    /// Decisions are made in the order object type, anchor.
-    fn order(&self, ids: &[CsId]) -> Vec<CsId> {
-        let mut ordered: Vec<(TypeId, Option<&[u8]>, CsId)> = ids
-            .iter()
-            .map(|&id| {
-                let row = self.batch.cs(id);
-                let anchor = row.and_then(|row| row.anchor.as_ref()).map(|anchor| &*anchor.0);
-                (row.map_or(TypeId(0), |row| row.object_type), anchor, id)
-            })
-            .collect();
-        ordered.sort();
-        ordered.into_iter().map(|(_, _, id)| id).collect()
-    }
-
     fn decide(&mut self, id: CsId) -> Result<(), ReadError> {
         let Some(row) = self.batch.cs(id).cloned() else { return Ok(()) };
         if row.flags.has(CsFlags::CONFLICT) {
@@ -201,7 +190,7 @@ impl<'a, 'r> Pass<'a, 'r> {
         if outbound || join.owned {
             // A target object: its link is the outbound rules' affair. When the directory has deleted it, it goes.
             if row.flags.has(CsFlags::GONE) {
-                self.leave(&row, &mv, "deleted in the directory");
+                self.leave(&row, &mv, "deleted in the directory")?;
                 self.batch.delete_cs(row.id);
                 self.batch.delete_export(row.id);
             }
@@ -225,7 +214,7 @@ impl<'a, 'r> Pass<'a, 'r> {
             self.batch.joined(join.mv).into_iter().filter(|&other| other != row.id).collect();
         self.know_facts(&keep)?;
         if keep.iter().any(|other| self.facts.get(other).is_some_and(|facts| facts.keeps(mv.object_type))) {
-            self.leave(&row, &mv, if gone { "deleted at the source" } else { "left the scope" });
+            self.leave(&row, &mv, if gone { "deleted at the source" } else { "left the scope" })?;
             self.wake_rivals(&row)?;
             if gone {
                 self.batch.delete_cs(row.id);
@@ -254,16 +243,16 @@ impl<'a, 'r> Pass<'a, 'r> {
         self.batch.wake(Work::Outbound(id));
         // What stayed only because the object was leaving is judged again.
         for other in self.batch.joined(id) {
-            if let Some(row) = self.batch.cs(other).filter(|row| row.flags.has(CsFlags::GONE)) {
-                let connector = row.connector;
-                self.batch.wake_identity(connector, other);
+            if let Some(row) = self.batch.cs(other).cloned() {
+                self.batch.wake_identity(&row);
             }
         }
     }
 
     /// Takes a join away.
-    fn leave(&mut self, row: &CsRow, mv: &MvRow, why: &str) {
-        self.event(mv.id, &format!("{} {why}", self.label(row)));
+    fn leave(&mut self, row: &CsRow, mv: &MvRow, why: &str) -> Result<(), ReadError> {
+        let label = self.label(row)?;
+        self.event(mv.id, &format!("{label} {why}"));
         self.batch.put_cs(CsRow { join: None, ..row.clone() });
         self.affected.insert(mv.id);
         self.batch.wake(Work::Target(row.id));
@@ -273,6 +262,7 @@ impl<'a, 'r> Pass<'a, 'r> {
         for attribute in attributes {
             self.batch.wake(Work::MvLinks(mv.id, attribute));
         }
+        Ok(())
     }
 
     /// Contributors ordered by anchor (connectors by rank come through the rules' order).
@@ -326,12 +316,13 @@ impl<'a, 'r> Pass<'a, 'r> {
 
     // --- words ---
 
-    fn label(&self, row: &CsRow) -> String {
-        let name = match self.dns.get(&row.id) {
-            Some(dn) if !dn.is_empty() => dn.clone(),
-            _ => row.name.clone(),
-        };
-        format!("{}: {name}", self.ctx.policies.of(row.connector).name)
+    fn label(&mut self, row: &CsRow) -> Result<String, ReadError> {
+        if !self.dns.contains_key(&row.id) {
+            let dn = self.batch.dn(row)?;
+            self.dns.insert(row.id, dn);
+        }
+        let name = self.dns.get(&row.id).map_or("", String::as_str);
+        Ok(format!("{}: {name}", self.ctx.policies.of(row.connector).name))
     }
 
     fn conditions(&self, group: &JoinGroup) -> String {

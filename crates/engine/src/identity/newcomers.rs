@@ -71,8 +71,17 @@ impl<'a> Pass<'a, '_> {
             for group in rule.join.iter().filter(|group| policy.may_join(group, anchor_only)) {
                 let rivals = self.rivals(row, rule, group)?;
                 if !rivals.is_empty() {
-                    let names: Vec<String> =
-                        rivals.iter().take(3).map(|r| format!("`{}`", self.label(r))).collect();
+                    // They want the same place, and may not know it yet.
+                    let known = row.flags.has(CsFlags::REFUSED);
+                    for rival in rivals.iter().filter(|r| !known || !r.flags.has(CsFlags::REFUSED)) {
+                        self.batch.wake_identity(rival);
+                    }
+                    let mut names = Vec::new();
+                    for rival in &rivals {
+                        names.push(format!("`{}`", self.label(rival)?));
+                    }
+                    names.sort();
+                    names.truncate(3);
                     let more = if rivals.len() > 3 {
                         format!(" and {} more", rivals.len() - 3)
                     } else {
@@ -80,7 +89,7 @@ impl<'a> Pass<'a, '_> {
                     };
                     let message = format!(
                         "`{}` and {}{more} have the same {} and would join one metaverse object: none of them does; make the values differ, or take one out of the scope of rule `{}`",
-                        self.label(row),
+                        self.label(row)?,
                         names.join(", "),
                         self.conditions(group),
                         rule.name
@@ -89,17 +98,22 @@ impl<'a> Pass<'a, '_> {
                 }
                 let matches = self.matches(row, rule, group);
                 let [one] = matches.as_slice() else { continue };
-                let holder =
-                    self.batch.joined(*one).into_iter().filter_map(|id| self.batch.cs(id)).find(|other| {
+                let holder = self
+                    .batch
+                    .joined(*one)
+                    .into_iter()
+                    .filter_map(|id| self.batch.cs(id))
+                    .find(|other| {
                         other.connector == row.connector
                             && other.object_type == row.object_type
                             && !other.flags.has(CsFlags::GONE)
-                    });
+                    })
+                    .cloned();
                 if let Some(holder) = holder {
                     let message = format!(
                         "`{}` matches the metaverse object of `{}` by {}; that object holds the place and keeps it. Make the values differ, or remove one of the two",
-                        self.label(row),
-                        self.label(holder),
+                        self.label(row)?,
+                        self.label(&holder)?,
                         self.conditions(group)
                     );
                     return Ok(Place::Refused { code: "place-taken", message });
@@ -175,7 +189,8 @@ impl<'a> Pass<'a, '_> {
     }
 
     fn join(&mut self, row: CsRow, mv: MvId, rule: &Rule) -> Result<(), ReadError> {
-        self.event(mv, &format!("joined {} by rule `{}`", self.label(&row), rule.name));
+        let label = self.label(&row)?;
+        self.event(mv, &format!("joined {label} by rule `{}`", rule.name));
         self.link(row, mv, rule);
         if let Some(leaving) = self.batch.mv(mv).filter(|mv| mv.state != MvState::Active).cloned()
             && self.someone_keeps(mv, leaving.object_type)?
@@ -192,7 +207,8 @@ impl<'a> Pass<'a, '_> {
         let guid = MvGuid(hash128(&[b"mv", &row.connector.0.to_le_bytes(), &anchor.0]).0);
         let (values, causes, picks) = (Image::empty(), Vec::new(), Vec::new());
         self.batch.put_mv(MvRow { id, guid, object_type, values, causes, picks, state: MvState::Active });
-        self.event(id, &format!("created for {} by rule `{}`", self.label(&row), rule.name));
+        let label = self.label(&row)?;
+        self.event(id, &format!("created for {label} by rule `{}`", rule.name));
         self.link(row, id, rule);
         self.refresh_join_values(id)
     }
@@ -204,7 +220,27 @@ impl<'a> Pass<'a, '_> {
         let flags = row.flags.with(CsFlags::REFUSED, false);
         self.affected.insert(mv);
         self.batch.wake(Work::Target(row.id));
+        self.wake_refused(&row);
         self.batch.put_cs(CsRow { join, flags, ..row });
+    }
+
+    /// Whoever was, or is going to be, refused because of this newcomer is judged again now that it has its place.
+    fn wake_refused(&mut self, row: &CsRow) {
+        let mut ids = BTreeSet::new();
+        let groups = self.facts.get(&row.id).into_iter().flat_map(|f| &f.rules).flat_map(|rule| &rule.join);
+        for first in groups.filter_map(|group| group.conditions.first()) {
+            for value in row.image.as_ref().get(first.connector).into_iter().flat_map(ValuesRef::iter) {
+                ids.extend(
+                    self.cs_by_key.get(&join_key(first.connector, value)).into_iter().flatten().copied(),
+                );
+            }
+        }
+        ids.remove(&row.id);
+        for id in ids {
+            if let Some(other) = self.batch.cs(id).filter(|other| other.join.is_none()).cloned() {
+                self.batch.wake_identity(&other);
+            }
+        }
     }
 
     /// Makes the values that others may join by visible to the rest of the batch.

@@ -177,11 +177,11 @@ impl Page<'_, '_, '_> {
         let confirmed = confirm::links_seen(&mut self.batch, id, attribute, &added, &removed)?;
         self.recount(confirmed == added.len() + removed.len());
         self.adjust(id, attribute, &added, &removed);
-        let Some(row) = self.batch.cs(id) else { return Ok(()) };
-        let (connector, after, join) = (row.connector, row.link_count(attribute), row.join);
+        let Some(row) = self.batch.cs(id).cloned() else { return Ok(()) };
+        let (after, join) = (row.link_count(attribute), row.join);
         // Rules may count link values, and a contributor with none gives way to the next.
         if join.is_none() || before != after {
-            self.batch.wake_identity(connector, id);
+            self.batch.wake_identity(&row);
         }
         if before == 0 || added.len() + removed.len() > SINGLE_LINKS_MAX {
             self.batch.wake(Work::CsLinks(id, attribute));

@@ -7,7 +7,7 @@
 mod links;
 mod names;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use onesync_model::{
     Anchor, AttrId, ConnectorId, ContainerId, CsId, Entry, EntryChange, Hash128, Image, Operation, join_key,
@@ -17,6 +17,7 @@ use crate::batch::{Batch, Context};
 use crate::changes::Changes;
 use crate::confirm;
 use crate::reader::{ReadError, Reader};
+use crate::sources::cs_keys;
 use crate::state::{CsFlags, CsRow, Work};
 
 /// What an import has done so far.
@@ -64,6 +65,7 @@ pub struct Staged {
 /// The object that came last: more of its links may follow, even when the first entry had none.
 struct OpenLinks {
     id: CsId,
+    /// Whole sets of which parts are missing yet.
     attributes: BTreeMap<AttrId, Vec<Hash128>>,
     /// How the object was counted before its links: unchanged objects with changed links are updates.
     counted: Counted,
@@ -108,10 +110,16 @@ impl Stager {
             seen: Vec::new(),
             unknown: Vec::new(),
             taken: HashSet::new(),
+            keys_to_wake: BTreeSet::new(),
         };
         page.load(&entries)?;
         for entry in entries {
             page.entry(entry)?;
+        }
+        // Whoever was refused because of an object as it was may have its place now.
+        let keys: Vec<i64> = std::mem::take(&mut page.keys_to_wake).into_iter().collect();
+        if !keys.is_empty() {
+            page.batch.wake_unjoined(&keys)?;
         }
         let (changes, seen, unknown) = (page.batch.finish(ctx), page.seen, page.unknown);
         Ok(Staged {
@@ -137,13 +145,13 @@ impl Stager {
         batch.load_exports(ids.iter().copied())?;
         for &id in ids {
             if let Some(row) = batch.cs(id).cloned() {
-                self.delete(ctx, &mut batch, row);
+                self.delete(&mut batch, row);
             }
         }
         Ok(batch.finish(ctx))
     }
 
-    fn delete(&mut self, ctx: &Context<'_>, batch: &mut Batch<'_>, row: CsRow) {
+    fn delete(&mut self, batch: &mut Batch<'_>, row: CsRow) {
         if row.flags.has(CsFlags::GONE) {
             return;
         }
@@ -155,11 +163,7 @@ impl Stager {
         } else {
             self.counters.delete += 1;
         }
-        batch.wake_identity(row.connector, row.id);
-        if confirmed && let Some(join) = row.join {
-            batch.wake(Work::Outbound(join.mv));
-        }
-        let _ = ctx;
+        batch.wake_identity(&row);
         let flags = row.flags.with(CsFlags::GONE, true);
         batch.put_cs(CsRow { flags, ..row });
     }
@@ -174,6 +178,8 @@ struct Page<'a, 's, 'r> {
     unknown: Vec<Anchor>,
     /// Objects of this page: one that comes twice in a full import is in conflict.
     taken: HashSet<CsId>,
+    /// Join keys, before and now, of objects that changed and that others may be refused because of.
+    keys_to_wake: BTreeSet<i64>,
 }
 
 impl Page<'_, '_, '_> {
@@ -205,6 +211,7 @@ impl Page<'_, '_, '_> {
                 _ => Ok(()), // links of an object that was not taken: reported with it
             };
         }
+        self.stager.open = None;
         let known = match self.by_key.get(&key) {
             Some(&id) => self.batch.cs(id).cloned(),
             None => self.provisioned(&entry)?,
@@ -213,7 +220,7 @@ impl Page<'_, '_, '_> {
             (EntryChange::Delete, Some(row)) => {
                 let id = row.id;
                 self.batch.load_exports([id])?;
-                self.stager.delete(self.ctx, &mut self.batch, row);
+                self.stager.delete(&mut self.batch, row);
                 self.drop_links_to(id, key, &entry.cleared)?;
             }
             (EntryChange::Delete, None) | (EntryChange::MoreLinks, _) => {}
@@ -307,9 +314,9 @@ impl Page<'_, '_, '_> {
             leaving: None,
         };
         self.by_key.insert(key, id);
+        self.batch.wake_identity(&row);
         self.batch.put_cs(row);
         self.batch.changes.cs_names.extend(name_key.map(|key| (id, None, Some(key))));
-        self.batch.wake_identity(self.stager.connector, id);
         self.batch.wake(Work::Target(id));
         self.stager.counters.add += 1;
         self.seen.push(id);
@@ -378,14 +385,14 @@ impl Page<'_, '_, '_> {
     }
 
     fn wake_changed(&mut self, row: &CsRow, next: &CsRow) {
-        self.batch.wake_identity(row.connector, row.id);
-        if let Some(join) = row.join {
-            self.batch.wake(Work::Outbound(join.mv));
+        if row.join.is_none() || (&row.name, row.container) != (&next.name, next.container) {
+            self.keys_to_wake.extend(cs_keys(self.ctx, row));
+            self.keys_to_wake.extend(cs_keys(self.ctx, next));
         }
+        self.batch.wake_identity(next);
         if row.anchor.is_none() || row.flags.has(CsFlags::GONE) {
             self.batch.wake(Work::Target(row.id));
         }
-        let _ = next;
     }
 
     fn rename(&mut self, row: &CsRow, next: &mut CsRow, dn: &str) -> Result<(), ReadError> {

@@ -134,13 +134,13 @@ impl<'a> Outbound<'a, '_> {
     fn depart(&mut self, mv: &MvRow) {
         for cs in self.batch.joined(mv.id) {
             let Some(row) = self.batch.cs(cs).cloned() else { continue };
-            let (connector, gone) = (row.connector, row.flags.has(CsFlags::GONE));
+            let gone = row.flags.has(CsFlags::GONE);
             self.batch.wake(Work::Target(cs));
             if gone {
                 self.batch.delete_cs(cs);
             } else {
+                self.batch.wake_identity(&row);
                 self.batch.put_cs(CsRow { join: None, ..row });
-                self.batch.wake_identity(connector, cs);
             }
         }
         self.event(mv.id, "deleted");
@@ -220,14 +220,13 @@ impl<'a> Outbound<'a, '_> {
         row
     }
 
-    /// All links of an object that got, or lost, its object at a target.
+    /// All links of an object that got its object at a target.
     fn wake_links(&mut self, mv: MvId) {
         let picks = self.batch.mv(mv).map(|row| row.picks.clone()).unwrap_or_default();
         let attributes: BTreeSet<AttrId> = picks.into_iter().map(|pick| pick.attribute).collect();
         for attribute in attributes {
             self.batch.wake(Work::MvLinks(mv, attribute));
         }
-        self.batch.wake(Work::MvTarget(mv));
     }
 
     fn event(&mut self, mv: MvId, event: &str) {

@@ -7,11 +7,11 @@
 use std::collections::{HashSet, VecDeque};
 use std::thread::ScopedJoinHandle;
 
-use onesync_engine::{Changes, Context, Covered, ReadError, Reader, Work};
+use onesync_engine::{AgendaRow, Changes, Context, Covered, ReadError, Reader, Turn, Work};
 use onesync_model::{AttrId, ConnectorId, CsId, MvId, Time};
 use onesync_store::CsHead;
 
-use super::{BATCH, FULL_SYNC_NEEDED};
+use super::FULL_SYNC_NEEDED;
 use crate::error::ServiceError;
 use crate::runs::Progress;
 use crate::runtime::{ConnectorHandle, Service};
@@ -35,9 +35,9 @@ impl Service {
         self.mark_full(ctx, connector.id, true)?;
         let covered = Covered::by(ctx, connector.id);
         let processed = self.identities(ctx, connector, covered, progress)?;
-        // What new join values wake is decided before targets are looked at.
+        // Newcomers, and what new join values wake, are decided before targets are looked at.
         for pass in 0..=1 {
-            self.pass(ctx, connector, pass, processed, progress)?;
+            self.pass(ctx, connector, pass, Some(covered), processed, progress)?;
         }
         self.targets(ctx, connector, covered)?;
         self.all_links(ctx, connector, covered)?;
@@ -53,20 +53,30 @@ impl Service {
     fn identities(
         &self,
         ctx: &Context<'_>,
-        connector: &ConnectorHandle,
+        handle: &ConnectorHandle,
         covered: Covered,
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<u64, ServiceError> {
         let waiting = self.waits(0)?;
+        let connector = handle.id;
         let batch = |ctx: &Context<'_>, reader: &dyn Reader, heads: &[CsHead]| {
-            let ids: Vec<CsId> = heads.iter().map(|head| head.id).collect();
-            let mut changes = onesync_engine::identity(ctx, reader, &ids)?;
+            // Who is not joined yet waits for its turn among all of them: decisions do not depend on row numbers.
+            let (joined, newcomers): (Vec<&CsHead>, Vec<&CsHead>) =
+                heads.iter().partition(|head| head.mv.is_some());
+            let turns: Vec<Turn> = joined.iter().map(|head| head.turn).collect();
+            let mut changes = onesync_engine::identity(ctx, reader, &turns)?;
+            changes.agenda.extend(newcomers.iter().map(|head| AgendaRow {
+                connector,
+                work: Work::Identity(head.turn),
+                not_before: Time::default(),
+            }));
             let written: HashSet<CsId> = changes.cs.iter().map(|row| row.id).collect();
-            let kept = heads.iter().filter(|head| !written.contains(&head.id)).filter_map(|head| head.mv);
+            let kept =
+                heads.iter().filter(|head| !written.contains(&head.turn.cs)).filter_map(|head| head.mv);
             covered.after_identity(&mut changes, kept);
             Ok(written_if(changes, waiting))
         };
-        self.over_heads(ctx, connector.id, &batch, progress)
+        self.over_heads(ctx, connector, &batch, progress)
     }
 
     fn targets(
@@ -151,9 +161,9 @@ impl Service {
             let mut pages: Vec<Vec<CsHead>> = Vec::new();
             let mut from = after;
             while pages.len() < ahead {
-                let page = reader.cs_heads(connector, from, BATCH)?;
+                let page = reader.cs_heads(connector, from, self.sizes().batch)?;
                 let Some(last) = page.last() else { break };
-                from = last.id;
+                from = last.turn.cs;
                 pages.push(page);
             }
             if pages.is_empty() {
@@ -178,7 +188,7 @@ impl Service {
                 let changes = result?;
                 let quiet = changes.is_none();
                 self.write_some(changes)?;
-                after = page.last().map_or(after, |head| head.id);
+                after = page.last().map_or(after, |head| head.turn.cs);
                 processed += page.len() as u64;
                 progress(Progress::At { done: processed, of: None });
                 ahead = if quiet { (ctx.threads * PAGES_PER_THREAD).max(1) } else { 1 };
@@ -226,7 +236,7 @@ impl Owners<'_> {
                     return Ok(Some(work));
                 }
                 weight += more;
-                work.extend(head.links.iter().map(|sum| Work::CsLinks(head.id, sum.attribute)));
+                work.extend(head.links.iter().map(|sum| Work::CsLinks(head.turn.cs, sum.attribute)));
                 self.rest.pop_front();
             }
             if !work.is_empty() && self.targets {
@@ -235,9 +245,9 @@ impl Owners<'_> {
             let reader = self.service.store().reader()?;
             self.rest = reader.cs_heads(self.connector, self.after, OWNERS_IN_BATCH)?.into();
             let Some(last) = self.rest.back() else { return Ok((!work.is_empty()).then_some(work)) };
-            self.after = last.id;
+            self.after = last.turn.cs;
             if self.targets {
-                return Ok(Some(self.rest.iter().map(|head| Work::Target(head.id)).collect()));
+                return Ok(Some(self.rest.iter().map(|head| Work::Target(head.turn.cs)).collect()));
             }
         }
     }

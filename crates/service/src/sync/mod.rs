@@ -2,20 +2,14 @@
 
 mod full;
 
-use onesync_engine::{Changes, Context, ReadError, Reader, Work};
-use onesync_model::{CsId, MvId};
+use onesync_engine::{Changes, Context, Covered, ReadError, Reader, Turn, Work};
+use onesync_model::MvId;
 use onesync_store::StoreReader;
 
 use crate::error::{ServiceError, Status};
 use crate::runs::{OpenRun, Progress, RunReport, Step, StepCounters};
 use crate::runtime::{ConnectorHandle, Runtime, Service};
 
-/// Objects in one batch: one transaction.
-const BATCH: usize = 500;
-/// Single links in one batch.
-const LINK_BATCH: usize = 2_000;
-/// The number of passes of the engine.
-const PASSES: u8 = 8;
 /// Rounds over all passes after which a sync that never comes to rest is stopped as a bug or a pair of rules that
 /// feed each other.
 const ROUNDS_MAX: usize = 50;
@@ -81,8 +75,8 @@ impl Service {
         }
         for _ in 0..ROUNDS_MAX {
             let mut done = 0;
-            for pass in 0..PASSES {
-                done += self.pass(&ctx, connector, pass, processed + done, progress)?;
+            for pass in 0..Work::PASSES {
+                done += self.pass(&ctx, connector, pass, None, processed + done, progress)?;
             }
             processed += done;
             if done == 0 {
@@ -95,12 +89,13 @@ impl Service {
         ))
     }
 
-    /// Works off what is due of one pass.
+    /// Works off what is due of one pass; within a full sync without what its later rounds look at anyway.
     fn pass(
         &self,
         ctx: &Context<'_>,
         connector: &ConnectorHandle,
         pass: u8,
+        covered: Option<Covered>,
         before: u64,
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<u64, ServiceError> {
@@ -108,15 +103,18 @@ impl Service {
         loop {
             self.check_stop()?;
             let reader = self.store().reader()?;
-            let limit = if pass >= 3 { LINK_BATCH } else { BATCH };
+            let limit = if pass >= 3 { self.sizes().links } else { self.sizes().batch };
             let of = (pass == 0).then_some(connector.id);
             let rows = reader.agenda(pass, of, ctx.now, None, limit)?;
             if rows.is_empty() {
                 return Ok(done);
             }
             let work: Vec<Work> = rows.iter().map(|row| row.work).collect();
-            let changes = batch(ctx, &*reader, pass, &work)?;
+            let mut changes = batch(ctx, &*reader, pass, &work)?;
             drop(reader);
+            if let (0, Some(covered)) = (pass, covered) {
+                covered.after_identity(&mut changes, None);
+            }
             self.store().apply(self.epoch(), &changes)?;
             done += work.len() as u64;
             progress(Progress::At { done: before + done, of: None });
@@ -136,14 +134,14 @@ fn batch(ctx: &Context<'_>, reader: &dyn StoreReader, pass: u8, work: &[Work]) -
     };
     match pass {
         0 => {
-            let ids: Vec<CsId> = work
+            let turns: Vec<Turn> = work
                 .iter()
                 .filter_map(|work| match work {
-                    Work::Identity(id) => Some(*id),
+                    Work::Identity(turn) => Some(*turn),
                     _ => None,
                 })
                 .collect();
-            onesync_engine::identity(ctx, reader, &ids)
+            onesync_engine::identity(ctx, reader, &turns)
         }
         1 => onesync_engine::values(ctx, reader, &mvs()),
         2 => onesync_engine::outbound(ctx, reader, &mvs()),

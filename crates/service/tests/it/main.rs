@@ -7,6 +7,7 @@ mod crash;
 mod identity;
 mod pilot;
 mod protection;
+mod random;
 mod samba;
 mod secrets;
 mod story;

@@ -1,7 +1,7 @@
 //! Connector-space objects, metaverse objects, links, containers, agenda.
 
 use onesync_engine::{
-    Changes, ContainerRow, Counters, CsFlags, CsRow, HistoryRow, JoinedIn, MvRow, MvState, Work,
+    Changes, ContainerRow, Counters, CsFlags, CsRow, HistoryRow, JoinedIn, MvRow, MvState, Turn, Work,
 };
 use onesync_model::{
     AttrId, ConnectorId, ContainerId, CsId, Hash128, MvGuid, MvId, RuleId, RunId, TypeId, Values,
@@ -9,7 +9,7 @@ use onesync_model::{
 };
 
 use super::sample::{A, B, GROUP, MEMBER, OWNER, USER, cs, error, export, export_link, image, joined, key};
-use super::sample::{mv, time, work};
+use super::sample::{identity, mv, time, work};
 use super::{EPOCH, all_pages, apply};
 use crate::error::StoreError;
 use crate::store::Store;
@@ -129,7 +129,7 @@ pub(super) fn atomic(store: &dyn Store) {
         links_added: vec![(CsId(1), MEMBER, key(1))],
         mv: vec![mv(1)],
         exports: vec![export(1, onesync_model::Operation::Add, USER)],
-        agenda: vec![work(A, Work::Identity(CsId(1)), 0)],
+        agenda: vec![work(A, identity(1), 0)],
         errors: vec![error(1, "import")],
         states: vec![(A, "mark".to_owned(), Some(vec![1]))],
         counters: Some(Counters { cs: 11, mv: 2, container: 1 }),
@@ -184,10 +184,10 @@ pub(super) fn paged(store: &dyn Store) {
     let from = |after: Option<CsId>| after.unwrap_or(CsId(0));
     let page = all_pages(|after, size| r.cs_page(A, from(after), size).unwrap(), |row| row.id);
     assert_eq!(ids(&page), [1, 2, 4, 5, 7, 8]);
-    let heads = all_pages(|after, size| r.cs_heads(A, from(after), size).unwrap(), |head| head.id);
-    let head = |row: &CsRow| (row.id, row.join.map(|join| join.mv), row.links.clone());
+    let heads = all_pages(|after, size| r.cs_heads(A, from(after), size).unwrap(), |head| head.turn.cs);
+    let head = |row: &CsRow| (Turn::of(row), row.join.map(|join| join.mv), row.links.clone());
     assert_eq!(
-        heads.into_iter().map(|h| (h.id, h.mv, h.links)).collect::<Vec<_>>(),
+        heads.into_iter().map(|h| (h.turn, h.mv, h.links)).collect::<Vec<_>>(),
         page.iter().map(head).collect::<Vec<_>>()
     );
     let live = all_pages(|after, size| r.live_ids(A, from(after), size).unwrap(), |id| *id);
@@ -381,19 +381,19 @@ pub(super) fn agenda(store: &dyn Store) {
         Work::CsLink(CsId(3), MEMBER, key(0)),
     ];
     let mut rows: Vec<_> = every.iter().map(|w| work(ConnectorId(0), *w, 10)).collect();
-    rows.push(work(A, Work::Identity(CsId(2)), 10));
-    rows.push(work(B, Work::Identity(CsId(1)), 10));
-    rows.push(work(A, Work::Identity(CsId(3)), 20));
+    rows.push(work(A, identity(2), 10));
+    rows.push(work(B, identity(1), 10));
+    rows.push(work(A, identity(3), 20));
     for byte in [3, 1, 2] {
         rows.push(work(ConnectorId(0), Work::CsLink(CsId(3), MEMBER, key(byte)), 10));
     }
     apply(store, &Changes { agenda: rows, ..Changes::default() });
-    let earlier = vec![work(A, Work::Identity(CsId(3)), 5), work(A, Work::Identity(CsId(2)), 99)];
+    let earlier = vec![work(A, identity(3), 5), work(A, identity(2), 99)];
     apply(store, &Changes { agenda: earlier, ..Changes::default() });
     let r = store.reader().unwrap();
     let at = |pass, connector, now| r.agenda(pass, connector, time(now), None, 9).unwrap();
-    let (one, two) = (work(B, Work::Identity(CsId(1)), 10), work(A, Work::Identity(CsId(2)), 10));
-    let three = work(A, Work::Identity(CsId(3)), 5);
+    let (one, two) = (work(B, identity(1), 10), work(A, identity(2), 10));
+    let three = work(A, identity(3), 5);
     assert_eq!(at(0, None, 10), [one, two, three], "the earlier time stays; in the order of the work");
     assert_eq!(at(0, Some(A), 10), [two, three]);
     assert_eq!(at(0, Some(A), 9), [three]);
@@ -413,15 +413,15 @@ pub(super) fn agenda(store: &dyn Store) {
     assert_eq!(r.agenda_next().unwrap(), Some(time(5)));
     let counts: Vec<_> = r.agenda_counts(time(5)).unwrap();
     let counts: Vec<_> = counts.iter().map(|c| (c.pass, c.connector.0, c.due, c.later)).collect();
-    let identity = [(0, 1, 1, 1), (0, 2, 0, 1)];
+    let newcomers = [(0, 1, 1, 1), (0, 2, 0, 1)];
     let others =
         [(1, 0, 0, 1), (2, 0, 0, 1), (3, 0, 0, 1), (4, 0, 0, 1), (5, 0, 0, 1), (6, 0, 0, 1), (7, 0, 0, 4)];
-    assert_eq!(counts, [&identity[..], &others].concat());
+    assert_eq!(counts, [&newcomers[..], &others].concat());
     drop(r);
     // Done, and due again later, in one batch: then only the new time counts.
     let changes = Changes {
-        agenda_done: [&every[..], &[Work::Identity(CsId(3)), Work::Identity(CsId(77))]].concat(),
-        agenda: vec![work(A, Work::Identity(CsId(3)), 50)],
+        agenda_done: [&every[..], &[identity(3), identity(77)]].concat(),
+        agenda: vec![work(A, identity(3), 50)],
         ..Changes::default()
     };
     apply(store, &changes);

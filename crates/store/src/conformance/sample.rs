@@ -2,7 +2,7 @@
 
 use onesync_engine::{
     AgendaRow, AttributeChange, Cause, ChangeState, CsFlags, CsRow, ErrorRow, ExportLinkRow, ExportRow, Join,
-    LinkPick, LinkSum, MvRow, MvState, Retained, Work,
+    LinkPick, LinkSum, MvRow, MvState, Retained, Turn, Work,
 };
 use onesync_model::{
     Anchor, AttrId, Bag, ConnectorId, ContainerId, CsId, Hash128, Image, MvGuid, MvId, Operation, RuleId,
@@ -130,6 +130,10 @@ pub(super) fn error(cs: i64, place: &str) -> ErrorRow {
         run: RunId(5),
         alarm: true,
     }
+}
+
+pub(super) fn identity(cs: i64) -> Work {
+    Work::Identity(Turn { object_type: USER, place: cs - 2, cs: CsId(cs) })
 }
 
 pub(super) fn work(connector: ConnectorId, work: Work, not_before: i64) -> AgendaRow {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Unbounded};
 
 use onesync_engine::{
-    ChangeState, CsFlags, ErrorRow, ExportLinkRow, ExportRow, HistoryRow, MvState, ReadError,
+    ChangeState, CsFlags, ErrorRow, ExportLinkRow, ExportRow, HistoryRow, MvState, ReadError, Turn,
 };
 use onesync_model::{AttrId, ConnectorId, CsId, Hash128, MvGuid, MvId, Operation, RunId, Time, TypeId};
 
@@ -201,8 +201,11 @@ impl StoreReader for MemoryReader {
     fn cs_heads(&self, connector: ConnectorId, after: CsId, limit: usize) -> Read<Vec<CsHead>> {
         let above = self.0.cs.range((Excluded(after), Unbounded)).map(|(_, row)| row);
         let rows = above.filter(|row| row.connector == connector).take(limit);
-        let heads =
-            rows.map(|row| CsHead { id: row.id, mv: row.join.map(|join| join.mv), links: row.links.clone() });
+        let heads = rows.map(|row| CsHead {
+            turn: Turn::of(row),
+            mv: row.join.map(|join| join.mv),
+            links: row.links.clone(),
+        });
         Ok(heads.collect())
     }
 

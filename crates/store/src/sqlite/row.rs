@@ -47,7 +47,7 @@ impl<'a> Cells<'a> {
         cell.as_blob().map_err(|error| self.damaged(error))
     }
 
-    fn blob_or_null(&self, column: usize) -> Checked<Option<&'a [u8]>> {
+    pub(super) fn blob_or_null(&self, column: usize) -> Checked<Option<&'a [u8]>> {
         let cell = self.row.get_ref(column).map_err(|error| self.damaged(error))?;
         cell.as_blob_or_null().map_err(|error| self.damaged(error))
     }

@@ -1,6 +1,6 @@
 //! Reads for the service and for people.
 
-use onesync_engine::{ChangeState, ErrorRow, ExportLinkRow, ExportRow, HistoryRow, LinkSum, ReadError};
+use onesync_engine::{ChangeState, ErrorRow, ExportLinkRow, ExportRow, HistoryRow, LinkSum, ReadError, Turn};
 use onesync_model::{AttrId, ConnectorId, CsId, Hash128, MvGuid, MvId, Operation, RunId, Time, TypeId};
 use rusqlite::ToSql;
 
@@ -13,7 +13,7 @@ use crate::rows::{
     ExportedRow, HeldPlanRow, HeldState, InstallationRow, MvCount, RuleRow, RunRow, SecretRow,
     operation_code,
 };
-use crate::store::{PASSES, StoreReader};
+use crate::store::StoreReader;
 
 type Read<T> = Result<T, ReadError>;
 
@@ -165,7 +165,7 @@ impl StoreReader for SqliteReader<'_> {
 
     fn agenda_next(&self) -> Read<Option<Time>> {
         let mut next = None;
-        for pass in PASSES {
+        for pass in 0..onesync_engine::Work::PASSES {
             for connector in self.agenda_connectors(pass)? {
                 let earliest = self.one(sql::AGENDA_EARLIEST, "agenda", &[&pass, &connector], |cells| {
                     Ok(Time::from_ticks(cells.get(0)?))
@@ -183,7 +183,7 @@ impl StoreReader for SqliteReader<'_> {
         let values: [&dyn ToSql; 3] = [&connector.0, &after.0, &limit_of(limit)];
         self.all(sql::CS_HEADS, "cs_object", &values, |cells| {
             Ok(CsHead {
-                id: CsId(cells.get(0)?),
+                turn: Turn::new(TypeId(cells.get(3)?), cells.blob_or_null(4)?, CsId(cells.get(0)?)),
                 mv: cells.get::<Option<i64>>(1)?.map(MvId),
                 links: cells.list(2, LinkSum::decode)?,
             })

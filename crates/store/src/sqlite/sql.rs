@@ -102,7 +102,8 @@ pub(super) const CS_OF_MV: &str = cs!("WHERE mv = ?1");
 pub(super) const CS_ALL: &str = cs!("ORDER BY id");
 pub(super) const CS_PAGE: &str =
     cs!("INDEXED BY cs_by_connector WHERE connector = ?1 AND id > ?2 ORDER BY id LIMIT ?3");
-pub(super) const CS_HEADS: &str = "SELECT id, mv, links FROM cs_object INDEXED BY cs_by_connector
+pub(super) const CS_HEADS: &str =
+    "SELECT id, mv, links, object_type, anchor FROM cs_object INDEXED BY cs_by_connector
   WHERE connector = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
 pub(super) const CS_LIVE: &str = "SELECT id FROM cs_object INDEXED BY cs_by_connector
   WHERE connector = ?1 AND id > ?2 AND flags & 17 = 0 ORDER BY id LIMIT ?3";

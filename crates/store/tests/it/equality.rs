@@ -2,7 +2,7 @@
 
 use onesync_engine::{
     AgendaRow, AttributeChange, ChangeState, Changes, ContainerRow, CsFlags, CsRow, ErrorRow, ExportLinkRow,
-    ExportRow, HistoryRow, Join, LinkSum, MvRow, MvState, Work,
+    ExportRow, HistoryRow, Join, LinkSum, MvRow, MvState, Turn, Work,
 };
 use onesync_model::{
     Anchor, AttrId, ConnectorId, ContainerId, CsId, Hash128, Image, MvGuid, MvId, Operation, RuleId, RunId,
@@ -21,6 +21,11 @@ const OBJECTS: i64 = 8;
 
 fn cs_id() -> impl Strategy<Value = CsId> {
     (1..=OBJECTS).prop_map(CsId)
+}
+
+/// Turns in another order than row numbers.
+fn identity(cs: CsId) -> Work {
+    Work::Identity(Turn { object_type: TypeId(1), place: (cs.0 - 4) * -7, cs })
 }
 
 fn mv_id() -> impl Strategy<Value = MvId> {
@@ -151,7 +156,7 @@ prop_compose! {
 
 fn work() -> impl Strategy<Value = Work> {
     prop_oneof![
-        cs_id().prop_map(Work::Identity),
+        cs_id().prop_map(identity),
         mv_id().prop_map(Work::Values),
         cs_id().prop_map(Work::Target),
         (cs_id(), attribute()).prop_map(|(cs, a)| Work::CsLinks(cs, a)),
@@ -161,7 +166,7 @@ fn work() -> impl Strategy<Value = Work> {
 
 fn on_agenda(work: Work, not_before: Time) -> AgendaRow {
     let connector = match work {
-        Work::Identity(id) => connector_of(id),
+        Work::Identity(turn) => connector_of(turn.cs),
         _ => ConnectorId(0),
     };
     AgendaRow { connector, work, not_before }

@@ -1,0 +1,46 @@
+//! What a service is put together from: the one place where the database, the key set and the kinds of connectors can
+//! be others than those of a home.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use onesync_store::Store;
+use onesync_vault::Vault;
+
+use crate::clock::Clock;
+use crate::kinds::MakeConnector;
+
+/// What a service is put together from.
+pub struct Parts {
+    /// The database; it holds an installation.
+    pub store: Arc<dyn Store>,
+    /// The key set, or why it is not there.
+    pub vault: Result<Vault, String>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Where relative paths in configurations begin.
+    pub paths_from: PathBuf,
+    /// How many threads may compute at once.
+    pub threads: usize,
+    /// How much is done at once.
+    pub sizes: Sizes,
+    /// Kinds of connectors that only the caller knows.
+    pub kinds: Option<Box<MakeConnector>>,
+}
+
+/// How much is done at once. Results do not depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Entries in one page of an import: one transaction.
+    pub page: usize,
+    /// Objects in one batch of a sync: one transaction.
+    pub batch: usize,
+    /// Links in one batch of a sync.
+    pub links: usize,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self { page: 1_000, batch: 500, links: 2_000 }
+    }
+}

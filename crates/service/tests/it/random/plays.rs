@@ -1,0 +1,150 @@
+//! Plays by name: what chance shows too seldom, and what it once found.
+
+use super::acts::{Act, Play};
+
+type ByName = (&'static str, fn() -> Play);
+
+/// Objects of forest `a` are picked by the order of their anchors as text: `a-10` comes before `a-2`.
+pub const BY_NAME: &[ByName] = &[
+    ("who enters the scope is found by those who name it", || Play {
+        first: vec![user(false, 1, 1), user(false, 2, 2), hide(false, 1, Some(0)), manager(false, 0, 1)],
+        rounds: vec![vec![hide(false, 1, None)]],
+    }),
+    ("who enters the scope of the cloud brings its links and is found by others", || Play {
+        first: vec![
+            user(false, 1, 1),
+            user(false, 2, 2),
+            user(false, 3, 3),
+            department(1, 3),
+            manager(false, 0, 1),
+            manager(false, 1, 2),
+        ],
+        rounds: vec![vec![department(1, 0)]],
+    }),
+    ("an object leaves that gave a link which another does not give", || Play {
+        first: vec![user(false, 1, 1), user(true, 1, 1), group(false, 2, 1), member(1, 0)],
+        rounds: vec![vec![hide(false, 0, Some(0))]],
+    }),
+    ("a name appears that a link has waited for", || Play {
+        first: vec![group(false, 2, 1), user(false, 1, 1), Act::Dangle { b: false, at: 1, name: 0, to: 4 }],
+        rounds: vec![
+            vec![user_in(false, 4, 4, 0)],
+            vec![Act::Rename { b: false, at: 0, name: 4, container: 2 }],
+        ],
+    }),
+    ("a name is taken that a link has waited for", || Play {
+        first: vec![
+            group(false, 2, 1),
+            user_in(false, 4, 4, 3),
+            Act::Dangle { b: false, at: 0, name: 0, to: 4 },
+        ],
+        rounds: vec![vec![Act::Rename { b: false, at: 1, name: 4, container: 0 }]],
+    }),
+    ("a team that is adopted late is a member at once", || {
+        let mut first: Vec<Act> = (0..4).map(|n| user(false, 10 + n, n + 1)).collect();
+        first.extend([group(false, 7, 1), group(false, 8, 2), member(5, 4)]);
+        first.extend((0..4).map(|n| member(4, n)));
+        first.push(Act::Make { b: false, number: 7, team: true });
+        Play { first, rounds: vec![vec![Act::Unlink { b: false, at: 4, nth: 0 }]] }
+    }),
+    ("an object of another type waits until what it was has left", || {
+        let later = |value| vec![Act::Text { b: false, at: 0, name: 2, value: Some(value) }];
+        let cn = Act::Key { b: false, at: 0, second: false, value: Some(1) };
+        let retyped = vec![Act::Retype { b: false, at: 0, sort: 1 }, cn];
+        Play { first: vec![user(false, 1, 1)], rounds: vec![retyped, later(0), later(1), later(2), later(3)] }
+    }),
+    ("who has left is linked to no more", || {
+        let later = |value| vec![Act::Text { b: false, at: 0, name: 2, value: Some(value) }];
+        let first = vec![user(false, 1, 1), user(false, 2, 2), manager(false, 0, 1)];
+        Play { first, rounds: vec![vec![hide(false, 1, Some(0))], later(0), later(1), later(2), later(3)] }
+    }),
+    ("the rival of two who share other values leaves the scope", || Play {
+        first: vec![
+            Act::Add { b: false, sort: 0, number: 0, uid: 5, mail: 0, container: 0 },
+            Act::Add { b: false, sort: 0, number: 2, uid: 0, mail: 0, container: 0 },
+            Act::Add { b: false, sort: 0, number: 1, uid: 5, mail: 0, container: 0 },
+        ],
+        rounds: vec![vec![hide(false, 0, Some(0))]],
+    }),
+    ("a newcomer wants what two others are refused already", || Play {
+        first: vec![
+            Act::Add { b: true, sort: 0, number: 19, uid: 0, mail: 6, container: 0 },
+            Act::Add { b: true, sort: 0, number: 14, uid: 0, mail: 6, container: 0 },
+            Act::Key { b: true, at: 0, second: false, value: None },
+        ],
+        rounds: vec![vec![Act::Add { b: true, sort: 0, number: 0, uid: 0, mail: 0, container: 0 }]],
+    }),
+    ("who holds a place by its name is renamed", || Play {
+        first: vec![user(true, 10, 7)],
+        rounds: vec![
+            vec![Act::Text { b: true, at: 0, name: 2, value: Some(0) }, user(true, 0, 7)],
+            vec![Act::Rename { b: true, at: 1, name: 3, container: 1 }],
+        ],
+    }),
+    ("an object of another type holds no person that goes on with someone else", || Play {
+        first: vec![Act::Add { b: false, sort: 0, number: 0, uid: 0, mail: 6, container: 0 }],
+        rounds: vec![
+            vec![Act::Retype { b: false, at: 0, sort: 1 }],
+            vec![Act::Add { b: false, sort: 0, number: 1, uid: 0, mail: 0, container: 0 }],
+        ],
+    }),
+    ("an object becomes one of a type that is not read", || Play {
+        first: vec![user(false, 0, 0), user(true, 0, 0)],
+        rounds: vec![vec![Act::Retype { b: true, at: 0, sort: 2 }]],
+    }),
+    ("many links of one object come in one change", || Play {
+        first: vec![user(true, 10, 0), group(true, 11, 0), user(true, 2, 2)],
+        rounds: vec![vec![
+            Act::Link { b: true, at: 1, name: 0, to: 0 },
+            Act::Link { b: true, at: 1, name: 0, to: 2 },
+        ]],
+    }),
+    ("a person and a contact of one forest have one address", || Play {
+        first: vec![
+            Act::Add { b: false, sort: 0, number: 19, uid: 1, mail: 2, container: 0 },
+            Act::Add { b: false, sort: 5, number: 1, uid: 0, mail: 2, container: 0 },
+        ],
+        rounds: vec![],
+    }),
+    ("an object of the cloud that nobody joins is a member there", || Play {
+        first: vec![
+            user(false, 1, 1),
+            group(false, 2, 1),
+            Act::Make { b: true, number: 20, team: false },
+            Act::Make { b: true, number: 21, team: false },
+        ],
+        rounds: vec![vec![
+            Act::CloudLink { at: 1, to: 2, add: true },
+            Act::CloudLink { at: 0, to: 2, add: true },
+        ]],
+    }),
+];
+
+fn user(b: bool, number: u8, uid: u8) -> Act {
+    user_in(b, number, uid, 0)
+}
+
+fn user_in(b: bool, number: u8, uid: u8, container: u8) -> Act {
+    // a department that lets it into the cloud
+    Act::Add { b, sort: 0, number, uid, mail: (uid % 2) * 4 + uid % 3, container }
+}
+
+fn group(b: bool, number: u8, cn: u8) -> Act {
+    Act::Add { b, sort: 3, number, uid: cn, mail: 0, container: 0 }
+}
+
+fn hide(b: bool, at: u8, value: Option<u8>) -> Act {
+    Act::Text { b, at, name: 3, value }
+}
+
+fn department(at: u8, value: u8) -> Act {
+    Act::Text { b: false, at, name: 1, value: Some(value) }
+}
+
+fn manager(b: bool, at: u8, to: u8) -> Act {
+    Act::Link { b, at, name: 0, to }
+}
+
+fn member(at: u8, to: u8) -> Act {
+    Act::Link { b: false, at, name: 0, to }
+}
