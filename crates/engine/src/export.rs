@@ -129,6 +129,7 @@ pub fn begin(
             || owner.flags.has(CsFlags::MASTERED_ELSEWHERE)
             || owner.flags.has(CsFlags::OUTSIDE)
             || owner.anchor.is_none()
+            || !owner.join.is_some_and(|join| join.owned)
         {
             continue;
         }
@@ -171,8 +172,14 @@ fn begin_one(
     {
         let reason = row.reason.as_deref().unwrap_or("protected");
         let message = format!("the object is not written: {reason}");
-        batch.error(ctx, (row.id, row.connector), "export", "protected", message, false);
+        batch.error(ctx, (row.id, row.connector), "export", "protected", message.clone(), false);
+        export.error = Some(message);
+        export.not_before = ctx.now.plus_seconds(RETRY_SECONDS.1);
+        batch.put_export(export);
         return None;
+    }
+    if export.held {
+        return None; // rejected since it was read
     }
     if export.kinds & ExportRow::KINDS_NOT_SENT != 0 || row.flags.has(CsFlags::OUTSIDE) {
         return None;

@@ -83,18 +83,33 @@ fn wake_pilot(
 ) -> Result<(), ReadError> {
     let after = MvRow { values: computed.values.clone(), ..mv.clone() };
     for pilot in ctx.policies.pilots() {
-        if before.is_none_or(|before| pilot.is_group(before) == pilot.is_group(&after)) {
-            continue;
-        }
-        let mut last = MvId(i64::MIN);
-        loop {
-            let page = batch.reader.mv_links(mv.id, pilot.member, last, PAGE)?;
-            let Some(&end) = page.last() else { break };
-            last = end;
-            page.into_iter().for_each(|member| batch.wake(Work::Outbound(member)));
+        if before.is_some_and(|before| pilot.is_group(before) != pilot.is_group(&after)) {
+            wake_members(batch, mv.id, pilot.member)?;
         }
     }
     Ok(())
+}
+
+/// The group of a pilot goes: its members are judged again.
+pub(crate) fn wake_pilot_members(
+    ctx: &Context<'_>,
+    batch: &mut Batch<'_>,
+    mv: &MvRow,
+) -> Result<(), ReadError> {
+    for pilot in ctx.policies.pilots().filter(|pilot| pilot.is_group(mv)) {
+        wake_members(batch, mv.id, pilot.member)?;
+    }
+    Ok(())
+}
+
+fn wake_members(batch: &mut Batch<'_>, group: MvId, member: AttrId) -> Result<(), ReadError> {
+    let mut last = MvId(i64::MIN);
+    loop {
+        let page = batch.reader.mv_links(group, member, last, PAGE)?;
+        let Some(&end) = page.last() else { return Ok(()) };
+        last = end;
+        page.into_iter().for_each(|member| batch.wake(Work::Outbound(member)));
+    }
 }
 
 fn differences(before: Option<&MvRow>, computed: &Computed) -> Vec<ValueChange> {

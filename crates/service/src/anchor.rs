@@ -109,12 +109,13 @@ impl Service {
         let [by_consistency, by_object] = CANDIDATES.map(|(name, _)| runtime.names.find(name));
         for connector in runtime.connectors.iter().filter(|c| !c.capabilities.export) {
             each_row(&*reader, connector.id, |_, values| {
-                let hit = |attribute: Option<AttrId>| {
-                    let id = attribute.and_then(&values);
-                    u64::from(id.is_some_and(|id| ids.contains(&hash64(id.as_bytes()))))
-                };
-                hits.consistency_guid += hit(by_consistency);
-                hits.object_guid += hit(by_object);
+                let of = |attribute: Option<AttrId>| attribute.and_then(&values);
+                let hit = |id: Option<_>| u64::from(id.is_some_and(|id| ids.contains(&id)));
+                let [consistency, object] =
+                    [of(by_consistency), of(by_object)].map(|id| id.map(|id| hash64(id.as_bytes())));
+                // As the definitions say: the first is the second where it has no value.
+                hits.consistency_guid += hit(consistency.or(object));
+                hits.object_guid += hit(object);
             })?;
         }
         Ok(hits)

@@ -178,15 +178,21 @@ impl Service {
         let import = if kind == CycleKind::Initial { Step::FullImport } else { Step::DeltaImport };
         let sync = if kind == CycleKind::Initial { Step::FullSync } else { Step::DeltaSync };
         let mut failed: BTreeSet<u32> = BTreeSet::new();
+        let mut suspect = false;
         for connector in &runtime.connectors {
             match self.step(&runtime, connector, import, progress).await {
                 Ok(run) => report.take(run),
                 Err(error) if error.ends_everything() => return Err(error),
                 Err(error) => {
+                    suspect |= matches!(error, ServiceError::Suspect { .. });
                     failed.insert(connector.id.0);
                     report.fail(connector, import, &error);
                 }
             }
+        }
+        // What the suspect import showed is staged, and what others mean rests on it, too: the first write waits.
+        if suspect {
+            return self.closed(report, began);
         }
         match self.find_source_anchor(&runtime) {
             Ok(false) => {}
@@ -195,7 +201,7 @@ impl Service {
                 runtime = self.runtime()?;
             }
             // The tenant could not be read, and the report says why.
-            Err(ServiceError::Held { .. }) if !failed.is_empty() => return Ok(report),
+            Err(ServiceError::Held { .. }) if !failed.is_empty() => return self.closed(report, began),
             Err(error) => return Err(error),
         }
         for connector in runtime.connectors.iter().filter(|c| !failed.contains(&c.id.0)) {
@@ -224,6 +230,14 @@ impl Service {
                 report.fail(connector, Step::Export, &error);
             }
         }
+        self.closed(report, began)
+    }
+
+    fn closed(
+        &self,
+        mut report: CycleReport,
+        began: std::time::Instant,
+    ) -> Result<CycleReport, ServiceError> {
         let errors = self.store().reader()?.error_counts()?;
         report.errors = errors.iter().map(|e| e.count).sum();
         report.seconds = began.elapsed().as_secs_f64();

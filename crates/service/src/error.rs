@@ -5,8 +5,9 @@ use onesync_engine::ReadError;
 use onesync_store::StoreError;
 use thiserror::Error;
 
-/// How a command ends, as documented: the exit status.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+/// How a command ends, as documented: the exit status. The greater one is the worse: what failed outweighs what was held
+/// back, and that what single objects suffered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Status {
     /// Done.
     Done = 0,
@@ -18,6 +19,30 @@ pub enum Status {
     ObjectErrors = 3,
     /// Held back by a protection: threshold, staging, fencing, missing key.
     Held = 4,
+}
+
+impl Status {
+    fn severity(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::ObjectErrors => 1,
+            Self::Held => 2,
+            Self::Failed => 3,
+            Self::Usage => 4,
+        }
+    }
+}
+
+impl Ord for Status {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.severity().cmp(&other.severity())
+    }
+}
+
+impl PartialOrd for Status {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 /// An error of the service.
@@ -49,6 +74,14 @@ pub enum ServiceError {
     #[error("{message}")]
     Usage {
         /// What is wrong.
+        message: String,
+        /// What to do.
+        hint: Option<String>,
+    },
+    /// An import shows far less than it should: nothing more is synchronised or written because of it.
+    #[error("{message}")]
+    Suspect {
+        /// What is missing.
         message: String,
         /// What to do.
         hint: Option<String>,
@@ -109,7 +142,10 @@ impl ServiceError {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Connector { source, .. } => source.hint.as_deref(),
-            Self::Config { hint, .. } | Self::Usage { hint, .. } | Self::Held { hint, .. } => hint.as_deref(),
+            Self::Config { hint, .. }
+            | Self::Usage { hint, .. }
+            | Self::Suspect { hint, .. }
+            | Self::Held { hint, .. } => hint.as_deref(),
             Self::Store(StoreError::Database { .. }) => Some(
                 "restore the database from a backup; without one, begin anew with another `--home`: accounts are found again by their source anchor",
             ),
@@ -126,7 +162,10 @@ impl ServiceError {
     pub fn status(&self) -> Status {
         match self {
             Self::Usage { .. } => Status::Usage,
-            Self::Held { .. } | Self::Store(StoreError::Fenced { .. }) | Self::Vault(_) => Status::Held,
+            Self::Suspect { .. }
+            | Self::Held { .. }
+            | Self::Store(StoreError::Fenced { .. })
+            | Self::Vault(_) => Status::Held,
             _ => Status::Failed,
         }
     }
@@ -140,5 +179,17 @@ impl ServiceError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Connector { source, .. } if matches!(source.class, ErrorClass::Transient | ErrorClass::Throttled(_)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Status;
+
+    #[test]
+    fn what_failed_is_worse_than_what_was_held_back() {
+        let worst = [Status::Held, Status::Failed, Status::ObjectErrors, Status::Done].into_iter().max();
+        assert_eq!(worst, Some(Status::Failed));
+        assert_eq!([Status::ObjectErrors, Status::Held].into_iter().max(), Some(Status::Held));
     }
 }

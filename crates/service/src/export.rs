@@ -196,6 +196,16 @@ impl Service {
         failed: &mut u32,
     ) -> Result<(), ServiceError> {
         self.check_stop()?;
+        // `staging on` is the emergency brake: it holds from the next batch on.
+        if self.is_staging(connector)? {
+            return Err(ServiceError::held(
+                format!(
+                    "`{}` was put into staging while it was written: the rest is not sent",
+                    connector.name()
+                ),
+                format!("look at `onesync staging plan {}`", connector.name()),
+            ));
+        }
         self.claim(connector).await?;
         let ctx = self.context(runtime, run.id);
         let (changes, outgoing) = {

@@ -91,18 +91,20 @@ impl Service {
                 (ANCHOR_ONLY, anchor_only.map(String::into_bytes), true),
                 (EXPIRIES, Some(ends), false),
             ] {
-                if reader.state(connector.id, name)? != value {
-                    planned |= plans;
+                let known = reader.state(connector.id, name)?;
+                if known != value {
+                    // Why roles cannot be read is for people; what plans rest on is whether they can.
+                    planned |= plans && (name != ANCHOR_ONLY || known.is_some() != value.is_some());
                     states.push((connector.id, name.to_owned(), value));
                 }
             }
             (states, planned)
         };
-        if !states.is_empty() {
-            self.store().apply(self.epoch(), &Changes { states, ..Changes::default() })?;
-        }
         if planned {
             self.mark_full_sync(runtime)?;
+        }
+        if !states.is_empty() {
+            self.store().apply(self.epoch(), &Changes { states, ..Changes::default() })?;
         }
         Ok(())
     }

@@ -117,6 +117,8 @@ impl Service {
             )
         };
         let wanted = Hash128::parse(hash).ok_or_else(unknown)?;
+        // A cycle under way plans anew: what is decided beside it could bring back a change that it has withdrawn.
+        let _lock = self.begin_work("held")?;
         let plans = self.store().reader()?.held_plans(None)?;
         let decide = |plan: HeldPlanRow| HeldPlanRow {
             state,

@@ -346,16 +346,16 @@ impl Service {
                     self.epoch(),
                     &Changes { states: self.full_import_states(connector, &seen), ..Changes::default() },
                 )?;
-                return Err(ServiceError::held(
-                    format!(
-                        "the import of `{}` is suspect: {why}; nothing is deleted and nothing is synchronised from it",
+                return Err(ServiceError::Suspect {
+                    message: format!(
+                        "the import of `{}` is suspect: {why}; nothing is deleted, and nothing is synchronised or written in this cycle",
                         connector.name()
                     ),
-                    format!(
+                    hint: Some(format!(
                         "look at filter, base and rights of the account; if it is right, raise `suspect_percent` in the file of `{}`",
                         connector.name()
-                    ),
-                ));
+                    )),
+                });
             }
             remarks.extend(self.delete_gone(runtime, connector, run, &mut stager, &seen).await?);
         }

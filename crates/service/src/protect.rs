@@ -86,6 +86,8 @@ impl Service {
         let decided = Decided::new(plans.collect());
         let (mut changes, mut service, mut groups) =
             (Changes::default(), ServiceChanges::default(), Vec::new());
+        // A change may be guarded for several reasons: it is held when one of them holds it.
+        let mut verdicts: BTreeMap<CsId, (ExportRow, bool)> = BTreeMap::new();
         for &object_type in connector.limits.keys() {
             for guarded in Guarded::ALL {
                 let (all, reason) = self.judged(&*reader, connector, object_type, guarded, &decided)?;
@@ -98,12 +100,9 @@ impl Service {
                     }
                     held
                 };
-                for mut row in all.exports {
+                for row in all.exports {
                     let held = take(export_hash(&row), cause(guarded, &row));
-                    if row.held != held {
-                        row.held = held;
-                        changes.exports.push(row);
-                    }
+                    verdicts.entry(row.cs).or_insert((row, false)).1 |= held;
                 }
                 for mut row in all.links {
                     let held = take(export_link_hash(&row), "");
@@ -154,8 +153,8 @@ impl Service {
             }
         }
         drop(reader);
-        // A row may be guarded for two reasons; it is held when one of them holds it.
-        changes.exports = merge_held(changes.exports);
+        let moved = verdicts.into_values().filter(|(row, held)| row.held != *held);
+        changes.exports = moved.map(|(row, held)| ExportRow { held, ..row }).collect();
         if changes != Changes::default() || service != ServiceChanges::default() {
             self.store().write(self.epoch(), &changes, &service)?;
         }
@@ -219,7 +218,9 @@ impl Service {
         let rows = reader.exported_since(connector.id, hour - 7 * 24)?;
         let since = |from: i64| {
             rows.iter()
-                .filter(|row| row.object_type == object_type && row.kind == guarded.code() && row.hour > from)
+                .filter(|row| {
+                    row.object_type == object_type && row.kind == guarded.code() && row.hour >= from
+                })
                 .map(|row| row.count)
                 .sum()
         };
@@ -423,12 +424,4 @@ fn members(
         let ours = page.iter().filter(|row| row.object_type == object_type && row.join.is_some());
         sum += ours.flat_map(|row| &row.links).map(|links| links.count).sum::<u64>();
     }
-}
-
-fn merge_held(rows: Vec<ExportRow>) -> Vec<ExportRow> {
-    let mut by_id: BTreeMap<CsId, ExportRow> = BTreeMap::new();
-    for row in rows {
-        by_id.entry(row.cs).and_modify(|known| known.held |= row.held).or_insert(row);
-    }
-    by_id.into_values().collect()
 }

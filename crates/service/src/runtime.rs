@@ -340,11 +340,12 @@ impl Service {
             ..ServiceChanges::default()
         };
         changes.events.dedup_by(|a, b| a == b);
-        self.record(&changes)?;
-        let check = compiled.check;
+        // First the mark: killed in between, a full sync too many does no harm, one too few would.
         if latest.is_some() {
             self.mark_full_sync(&runtime)?;
         }
+        self.record(&changes)?;
+        let check = compiled.check;
         self.install(runtime);
         Ok((version, check))
     }
@@ -359,6 +360,10 @@ impl Service {
             (runtime.version, runtime.configuration.clone())
         };
         let compiled = self.compile(configuration, version).await?;
+        // Half the rules would look like people who leave.
+        if let Some(error) = compiled.check.error() {
+            return Err(error);
+        }
         self.install(compiled.runtime);
         Ok(())
     }

@@ -177,6 +177,11 @@ impl Service {
         let place = format!("{REFUSED}{}", row.name);
         let known = self.store().reader()?.state(ConnectorId(0), &place)?;
         let (mut states, mut service) = (Vec::new(), ServiceChanges::default());
+        // Set again meanwhile: that one is tried by the next work.
+        let current = self.store().reader()?.secret(&row.name)?;
+        if current.is_none_or(|current| current != row) {
+            return Ok(());
+        }
         if worked {
             states.push((ConnectorId(0), place, None));
             // What was known of the end of the old one says nothing about the new one.

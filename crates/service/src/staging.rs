@@ -137,8 +137,7 @@ impl Service {
         Ok(reader.state(connector.id, crate::import::WATERMARK)?.is_some()
             || reader.runs(Some(connector.id), None, RUNS)?.iter().any(|run| {
                 run.step == Step::FullImport.as_str()
-                    && run.ended.is_some()
-                    && run.result.as_deref() != Some("failed")
+                    && matches!(run.result.as_deref(), Some("success" | "completed-with-errors"))
             }))
     }
 

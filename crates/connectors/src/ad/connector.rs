@@ -17,7 +17,7 @@ use super::{delta, full, missing, probe};
 use crate::certificate::{expiries_in, not_after};
 use crate::{
     Anchor, Capabilities, Connector, ConnectorError, CreateKey, DiscoveredSchema, ErrorClass, Expiry,
-    ExportBatch, ExportResult, ImportEnd, ImportMode, ImportPage, ImportRequest, Marker, Selector,
+    ExportBatch, ExportResult, ImportEnd, ImportMode, ImportPage, ImportRequest, Marker, Selection, Selector,
     TestReport, Watermark, ad_schema,
 };
 
@@ -28,6 +28,8 @@ pub struct AdConnector {
     secrets: BTreeMap<String, SecretString>,
     /// The last watermark seen, for the test: it must find containers that were renamed.
     known: Mutex<Option<Mark>>,
+    /// What the last import asked for: an object of another type may be there and is not selected.
+    selection: Mutex<Selection>,
 }
 
 impl AdConnector {
@@ -42,7 +44,7 @@ impl AdConnector {
         check(&settings)?;
         let secrets = secrets.iter().filter(|(name, _)| **name == settings.password);
         let secrets = secrets.map(|(name, secret)| (name.clone(), secret.clone())).collect();
-        Ok(Self { settings, secrets, known: Mutex::new(None) })
+        Ok(Self { settings, secrets, known: Mutex::new(None), selection: Mutex::new(Selection::default()) })
     }
 
     fn known(&self) -> Option<Mark> {
@@ -92,6 +94,10 @@ impl Connector for AdConnector {
         if let Some(mark) = given {
             self.remember(mark);
         }
+        self.selection
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone_from(&request.selection);
         let end = match &request.mode {
             ImportMode::Full { resume } => {
                 let known = self.known();
@@ -139,7 +145,8 @@ impl Connector for AdConnector {
         // at the server that was read, which may be another one than that of the mark
         let first = self.known().map(|mark| mark.server);
         let mut server = Server::open(&self.settings, &self.secrets, first.as_deref()).await?;
-        missing::out_of_sight(&mut server, &self.settings, &mark, anchors).await
+        let selection = self.selection.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        missing::out_of_sight(&mut server, &self.settings, &selection, &mark, anchors).await
     }
 
     fn selector(&self, known: Option<&Watermark>) -> Option<Selector> {

@@ -109,7 +109,7 @@ impl Containers {
                 place,
                 format!("the container `{name}`{was} does not exist, or the account may not see it"),
             )
-            .hint("name it as it is called today, or remove it from the setting"));
+            .hint("name it as it is called today, or remove it from the setting; a new container of the same name is another one: select it as `<GUID=...>`"));
         };
         let text = entry.dn().to_owned();
         let dn = Dn::parse(&text)

@@ -218,13 +218,13 @@ impl Delta<'_> {
         if self.renamed.contains(&guid) && is_container(entry) {
             self.moved.insert(guid);
         }
-        if reader::type_of(entry, self.layout).is_none() {
-            return Ok(());
-        }
-        if !self.containers.contain(reader::plain_name(entry.dn())) {
+        let selected = reader::type_of(entry, self.layout).is_some()
+            && self.containers.contain(reader::plain_name(entry.dn()));
+        if !selected {
             self.left.insert(guid);
             return Ok(());
         }
+        self.left.remove(&guid); // it may have left and come back
         match reader::whole(entry, self.layout) {
             Some(read) => self.output.push_read(read, side).await,
             None => Ok(()),

@@ -143,7 +143,7 @@ async fn moves_since(
     let mut moves = 0;
     loop {
         let control = DirSync { flags: mark.flags(), bytes_max: DIR_SYNC_BYTES_MAX, cookie };
-        let request = SearchRequest::new(base, Scope::Subtree, layout.filter())
+        let request = SearchRequest::new(base, Scope::Subtree, layout.delta_filter())
             .attributes(["name", "objectclass", "isdeleted"])
             .control(control.to_control());
         let address = server.address.clone();

@@ -2,18 +2,20 @@
 
 use std::collections::BTreeSet;
 
-use onesync_ldap::Control;
-use onesync_ldap::SearchRequest;
 use onesync_ldap::control::SHOW_RECYCLED;
+use onesync_ldap::{Control, Entry as LdapEntry, SearchRequest};
 
-use super::containers::base;
+use super::containers::{Containers, base};
 use super::delta::{LOOK_UP_MAX, search_guids};
+use super::layout::Layout;
+use super::reader;
 use super::server::{Server, guid, show_deleted};
 use super::settings::AdSettings;
 use super::watermark::{Guid, Mark, hex};
-use crate::{Anchor, ConnectorError};
+use crate::{Anchor, ConnectorError, Selection};
 
-/// Gives those of the objects of which the directory shows neither the object nor its tombstone.
+/// Gives those of the objects of which the directory shows neither a tombstone nor that they lie elsewhere or are of
+/// another type by now.
 ///
 /// A tombstone is kept for longer than a watermark is trusted. Where none is found, the account may no longer see the
 /// object, or this domain controller has not heard of it yet. Without sight of deleted objects nothing can be told at
@@ -21,6 +23,7 @@ use crate::{Anchor, ConnectorError};
 pub async fn out_of_sight(
     server: &mut Server,
     settings: &AdSettings,
+    selection: &Selection,
     known: &Mark,
     anchors: &[Anchor],
 ) -> Result<Vec<Anchor>, ConnectorError> {
@@ -30,15 +33,25 @@ pub async fn out_of_sight(
     if known.is_old(&server.root) || (same && !tombstones) {
         return Ok(Vec::new());
     }
+    let layout = Layout::new(selection, settings)?;
+    let mut containers = Containers::find(server, settings, &known.containers).await?;
     let (_, mut side) = server.both().await?;
+    let attributes: Vec<String> = ["objectGUID", "objectClass", "isDeleted"].map(str::to_owned).to_vec();
     let mut missing = Vec::new();
     for some in anchors.chunks(LOOK_UP_MAX) {
         let guids: BTreeSet<Guid> =
             some.iter().filter_map(|anchor| <Guid>::try_from(anchor.0.as_ref()).ok()).collect();
         let controls =
             if tombstones { vec![show_deleted(), Control::flag(SHOW_RECYCLED)] } else { Vec::new() };
-        let found = search_guids(&base, &guids, vec!["objectGUID".to_owned()], controls, &mut side).await?;
-        let found: BTreeSet<Guid> = found.iter().filter_map(|entry| guid(entry, "objectGUID")).collect();
+        let found = search_guids(&base, &guids, attributes.clone(), controls, &mut side).await?;
+        // What is there, selected, and was not shown: half hidden, or missed while containers moved.
+        let mut explained = |entry: &&LdapEntry| {
+            let deleted = entry.first("isDeleted").is_some_and(|value| value.eq_ignore_ascii_case(b"TRUE"));
+            let other = entry.attribute("objectClass").is_some() && reader::type_of(entry, &layout).is_none();
+            deleted || other || !containers.contain(reader::plain_name(entry.dn()))
+        };
+        let found: BTreeSet<Guid> =
+            found.iter().filter(&mut explained).filter_map(|entry| guid(entry, "objectGUID")).collect();
         let hidden = some
             .iter()
             .filter(|anchor| <Guid>::try_from(anchor.0.as_ref()).is_ok_and(|guid| !found.contains(&guid)));

@@ -125,13 +125,14 @@ impl<'a> Outbound<'a, '_> {
         if let MvState::Leaving { .. } = mv.state
             && !crate::settle::has_target(&self.batch, self.ctx, id)
         {
-            self.depart(&mv);
+            self.depart(&mv)?;
         }
         Ok(())
     }
 
     /// The last target is settled: the metaverse object goes, and with it what only waited for that.
-    fn depart(&mut self, mv: &MvRow) {
+    fn depart(&mut self, mv: &MvRow) -> Result<(), ReadError> {
+        crate::settle::wake_pilot_members(self.ctx, &mut self.batch, mv)?;
         for cs in self.batch.joined(mv.id) {
             let Some(row) = self.batch.cs(cs).cloned() else { continue };
             let gone = row.flags.has(CsFlags::GONE);
@@ -147,6 +148,7 @@ impl<'a> Outbound<'a, '_> {
         self.batch.join_values_lost(self.ctx, mv);
         self.batch.wake(Work::MvTarget(mv.id));
         self.batch.delete_mv(mv.id);
+        Ok(())
     }
 
     fn target(&mut self, mv: &MvRow, connector: ConnectorId) -> Result<(), ReadError> {

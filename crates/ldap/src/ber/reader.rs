@@ -190,11 +190,12 @@ pub(crate) const fn boolean(content: &[u8]) -> Result<bool, CodecError> {
     }
 }
 
-/// Reads the content of an INTEGER or ENUMERATED.
+/// A number from zero to the largest that the protocol knows.
 pub(crate) fn natural(number: i64, what: &'static str) -> Result<i32, CodecError> {
     i32::try_from(number).ok().filter(|number| *number >= 0).ok_or(CodecError::Integer(what))
 }
 
+/// Reads the content of an INTEGER or ENUMERATED.
 pub(crate) fn integer(content: &[u8], what: &'static str) -> Result<i64, CodecError> {
     let Some(&first) = content.first() else { return Err(CodecError::Integer(what)) };
     if content.len() > 8 {

@@ -70,7 +70,9 @@ impl Service {
                 work: Work::Identity(head.turn),
                 not_before: Time::default(),
             }));
-            let written: HashSet<CsId> = changes.cs.iter().map(|row| row.id).collect();
+            let mut written: HashSet<CsId> = changes.cs.iter().map(|row| row.id).collect();
+            // Who is deleted here is not met in the round over targets: what that means for others stays on the agenda.
+            written.extend(&changes.cs_deleted);
             let kept =
                 heads.iter().filter(|head| !written.contains(&head.turn.cs)).filter_map(|head| head.mv);
             covered.after_identity(&mut changes, kept);

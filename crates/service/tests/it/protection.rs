@@ -247,3 +247,20 @@ async fn emptied_attributes_and_shrinking_groups_are_held_too() {
     let (report, writes) = world.step().await;
     assert_eq!((report.exported.held, writes.len()), (12, 0), "{:?}", held(&world));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suspect_import_ends_the_cycle_before_its_first_write() {
+    let mut world = World::new((1..=60).map(|n| person(n, &format!("Person {n}"))).collect()).await;
+    let everybody = world.people.clone();
+    // Most are missing, and what is left reads differently: neither is believed.
+    world.people.truncate(10);
+    world.people[0].department = "Nowhere".into();
+    world.groups[0].1 = vec![1, 2];
+    let (report, writes) = world.step().await;
+    assert_eq!((report.status, writes), (Some(Status::Held), Vec::new()));
+    assert!(report.steps.iter().all(|step| step.step.as_str().ends_with("import")), "{report:?}");
+    world.people = everybody;
+    world.groups[0].1 = (1..=60).collect();
+    let (_, writes) = world.step().await;
+    assert_eq!(writes, Vec::<String>::new(), "as it was before");
+}
