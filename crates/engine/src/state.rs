@@ -332,10 +332,13 @@ pub enum Work {
     MvLinks(MvId, AttrId),
 }
 
-/// When a connector-space object has its turn: decisions are made in the order object type, anchor, whatever the
-/// order in which the directory showed the objects. (The anchor's hash stands for the anchor: it has one length.)
+/// When a connector-space object has its turn: first those that are joined, since they may give up places or join
+/// values, then those that want a place; each in the order object type, anchor, whatever the order in which the
+/// directory showed the objects. (The anchor's hash stands for the anchor: it has one length.)
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
 pub struct Turn {
+    /// Whether it is joined to nothing.
+    pub newcomer: bool,
     /// Its type.
     pub object_type: TypeId,
     /// Its anchor's hash.
@@ -349,13 +352,14 @@ impl Turn {
     /// no harm: the object is looked at once more.
     #[must_use]
     pub fn of(row: &CsRow) -> Self {
-        Self::new(row.object_type, row.anchor.as_ref().map(|anchor| &*anchor.0), row.id)
+        let anchor = row.anchor.as_ref().map(|anchor| &*anchor.0);
+        Self::new(row.join.is_none(), row.object_type, anchor, row.id)
     }
 
     /// The turn of an object of this type and anchor.
     #[must_use]
-    pub fn new(object_type: TypeId, anchor: Option<&[u8]>, cs: CsId) -> Self {
-        Self { object_type, place: hash64(anchor.unwrap_or_default()).cast_signed(), cs }
+    pub fn new(newcomer: bool, object_type: TypeId, anchor: Option<&[u8]>, cs: CsId) -> Self {
+        Self { newcomer, object_type, place: hash64(anchor.unwrap_or_default()).cast_signed(), cs }
     }
 }
 

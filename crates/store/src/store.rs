@@ -217,7 +217,11 @@ pub trait StoreReader: Reader + Send {
 pub(crate) fn work_columns(work: onesync_engine::Work) -> (u8, i64, i64, Vec<u8>) {
     use onesync_engine::Work;
     let (a, b, c) = match work {
-        Work::Identity(turn) => (i64::from(turn.object_type.0), turn.place, turn.cs.0.to_be_bytes().to_vec()),
+        Work::Identity(turn) => (
+            i64::from(turn.newcomer) << 32 | i64::from(turn.object_type.0),
+            turn.place,
+            turn.cs.0.to_be_bytes().to_vec(),
+        ),
         Work::Target(cs) => (cs.0, 0, Vec::new()),
         Work::Values(mv) | Work::Outbound(mv) | Work::MvTarget(mv) => (mv.0, 0, Vec::new()),
         Work::CsLinks(cs, attribute) => (cs.0, i64::from(attribute.0), Vec::new()),
@@ -233,7 +237,8 @@ pub(crate) fn work_from_columns(pass: u8, a: i64, b: i64, c: &[u8]) -> Option<on
     let attribute = || u32::try_from(b).ok().map(AttrId);
     let work = match pass {
         0 => Work::Identity(Turn {
-            object_type: TypeId(u32::try_from(a).ok()?),
+            newcomer: a >> 32 == 1,
+            object_type: TypeId(u32::try_from(a & i64::from(u32::MAX)).ok()?),
             place: b,
             cs: CsId(i64::from_be_bytes(c.try_into().ok()?)),
         }),

@@ -109,7 +109,13 @@ impl Service {
             if rows.is_empty() {
                 return Ok(done);
             }
-            let work: Vec<Work> = rows.iter().map(|row| row.work).collect();
+            let mut work: Vec<Work> = rows.iter().map(|row| row.work).collect();
+            // What those that are joined give up is written before anyone wants it.
+            let newcomer = |work: &Work| matches!(work, Work::Identity(turn) if turn.newcomer);
+            match work.iter().position(newcomer) {
+                None | Some(0) => {}
+                Some(first) => work.truncate(first),
+            }
             let mut changes = batch(ctx, &*reader, pass, &work)?;
             drop(reader);
             if let (0, Some(covered)) = (pass, covered) {

@@ -133,7 +133,7 @@ pub(super) fn error(cs: i64, place: &str) -> ErrorRow {
 }
 
 pub(super) fn identity(cs: i64) -> Work {
-    Work::Identity(Turn { object_type: USER, place: cs - 2, cs: CsId(cs) })
+    Work::Identity(Turn { newcomer: cs == 3, object_type: USER, place: cs - 2, cs: CsId(cs) })
 }
 
 pub(super) fn work(connector: ConnectorId, work: Work, not_before: i64) -> AgendaRow {

@@ -182,9 +182,15 @@ impl StoreReader for SqliteReader<'_> {
     fn cs_heads(&self, connector: ConnectorId, after: CsId, limit: usize) -> Read<Vec<CsHead>> {
         let values: [&dyn ToSql; 3] = [&connector.0, &after.0, &limit_of(limit)];
         self.all(sql::CS_HEADS, "cs_object", &values, |cells| {
+            let mv = cells.get::<Option<i64>>(1)?.map(MvId);
             Ok(CsHead {
-                turn: Turn::new(TypeId(cells.get(3)?), cells.blob_or_null(4)?, CsId(cells.get(0)?)),
-                mv: cells.get::<Option<i64>>(1)?.map(MvId),
+                turn: Turn::new(
+                    mv.is_none(),
+                    TypeId(cells.get(3)?),
+                    cells.blob_or_null(4)?,
+                    CsId(cells.get(0)?),
+                ),
+                mv,
                 links: cells.list(2, LinkSum::decode)?,
             })
         })

@@ -25,7 +25,7 @@ fn cs_id() -> impl Strategy<Value = CsId> {
 
 /// Turns in another order than row numbers.
 fn identity(cs: CsId) -> Work {
-    Work::Identity(Turn { object_type: TypeId(1), place: (cs.0 - 4) * -7, cs })
+    Work::Identity(Turn { newcomer: cs.0 % 3 == 0, object_type: TypeId(1), place: (cs.0 - 4) * -7, cs })
 }
 
 fn mv_id() -> impl Strategy<Value = MvId> {

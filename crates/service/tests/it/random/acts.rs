@@ -41,6 +41,13 @@ pub enum Act {
     CloudLink { at: u8, to: u8, add: bool },
 }
 
+impl Act {
+    /// Whether it happens in the cloud: what it does then depends on how far exports have come.
+    pub fn in_cloud(&self) -> bool {
+        matches!(self, Self::Drift { .. } | Self::Make { .. } | Self::Delete { .. } | Self::CloudLink { .. })
+    }
+}
+
 pub fn act() -> impl Strategy<Value = Act> {
     let value = || prop::option::weighted(0.8, 0u8..4);
     prop_oneof![

@@ -53,6 +53,16 @@ pub const BY_NAME: &[ByName] = &[
         let retyped = vec![Act::Retype { b: false, at: 0, sort: 1 }, cn];
         Play { first: vec![user(false, 1, 1)], rounds: vec![retyped, later(0), later(1), later(2), later(3)] }
     }),
+    ("a newcomer wants the place that somebody leaves at the same time", || Play {
+        first: vec![Act::Add { b: false, sort: 0, number: 18, uid: 1, mail: 0, container: 0 }],
+        rounds: vec![
+            vec![Act::Add { b: true, sort: 0, number: 0, uid: 7, mail: 0, container: 0 }],
+            vec![
+                Act::Add { b: false, sort: 0, number: 11, uid: 7, mail: 1, container: 0 },
+                Act::Remove { b: false, at: 1 },
+            ],
+        ],
+    }),
     ("who has left is linked to no more", || {
         let later = |value| vec![Act::Text { b: false, at: 0, name: 2, value: Some(value) }];
         let first = vec![user(false, 1, 1), user(false, 2, 2), manager(false, 0, 1)];
