@@ -214,11 +214,11 @@ impl<'a> Pass<'a, '_> {
     }
 
     fn link(&mut self, row: CsRow, mv: MvId, rule: &Rule) {
-        // An object that can be exported to and joins by an inbound rule is adopted: it is ours from now on.
-        let owned = self.ctx.policies.of(row.connector).writable && rule.link == LinkType::Join;
-        let join = Some(Join { mv, rule: rule.id, run: self.ctx.run, owned });
+        // Nothing is ours by an inbound rule: what can be written is adopted when an outbound rule holds it, or never.
+        let join = Some(Join { mv, rule: rule.id, run: self.ctx.run, owned: false });
         let flags = row.flags.with(CsFlags::REFUSED, false);
         self.affected.insert(mv);
+        self.batch.wake(Work::Outbound(mv));
         self.batch.wake(Work::Target(row.id));
         self.wake_refused(&row);
         self.batch.put_cs(CsRow { join, flags, ..row });

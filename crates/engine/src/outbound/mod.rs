@@ -20,7 +20,7 @@ use crate::batch::{Batch, Context};
 use crate::facts::holds_link;
 use crate::reader::{ReadError, Reader};
 use crate::sources::MvSource;
-use crate::state::{CsFlags, CsRow, HistoryRow, MvRow, MvState, Work};
+use crate::state::{CsFlags, CsRow, HistoryRow, Join, MvRow, MvState, Work};
 
 pub(crate) use plan::equal;
 
@@ -187,9 +187,7 @@ impl<'a> Outbound<'a, '_> {
             match linking {
                 Some(rule) if mv.state == MvState::Active && rule.object == row.object_type => {
                     kept = true;
-                    if row.leaving.is_some() {
-                        self.batch.put_cs(CsRow { leaving: None, ..row });
-                    }
+                    self.keep(row, policy.writable);
                 }
                 _ if is_source(&row) => {}
                 _ => self.deprovision(mv, row, policy),
@@ -208,6 +206,19 @@ impl<'a> Outbound<'a, '_> {
             self.connect(mv, connector, rule.object, &scoped.rules, outside);
         }
         Ok(())
+    }
+
+    /// A rule in scope holds the object: it stays, and one that only joined so far is adopted.
+    fn keep(&mut self, row: CsRow, writable: bool) {
+        let Some(join) = row.join else { return };
+        let adopted = writable && !join.owned;
+        if adopted {
+            self.wake_links(join.mv);
+        }
+        if adopted || row.leaving.is_some() {
+            let join = Some(Join { owned: join.owned || writable, ..join });
+            self.batch.put_cs(CsRow { leaving: None, join, ..row });
+        }
     }
 
     /// Keeps on the row whether it is outside the pilot; a change of that concerns every link to and from it.

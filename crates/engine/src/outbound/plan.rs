@@ -97,8 +97,9 @@ pub(super) fn plan_update(
     if row.flags.has(CsFlags::OUTSIDE) {
         kinds |= ExportRow::KIND_OUTSIDE;
     }
-    let joined_now = batch.cs_before(row.id).is_none_or(|before| before.join.is_none()) && !adding;
-    if joined_now || known.as_ref().is_some_and(|k| k.kinds & ExportRow::KIND_ADOPT != 0) {
+    let ours = |before: &CsRow| before.join.is_some_and(|join| join.owned);
+    let adopted_now = !adding && !batch.cs_before(row.id).is_some_and(ours);
+    if adopted_now || known.as_ref().is_some_and(|k| k.kinds & ExportRow::KIND_ADOPT != 0) {
         kinds |= ExportRow::KIND_ADOPT;
     }
     if adding && !in_flight {

@@ -63,6 +63,10 @@ pub const BY_NAME: &[ByName] = &[
             ],
         ],
     }),
+    ("an account that somebody made belongs to a person who is not for the cloud", || Play {
+        first: vec![Act::Make { b: false, number: 21, team: false }],
+        rounds: vec![vec![Act::Add { b: false, sort: 0, number: 21, uid: 0, mail: 3, container: 0 }]],
+    }),
     ("who has left is linked to no more", || {
         let later = |value| vec![Act::Text { b: false, at: 0, name: 2, value: Some(value) }];
         let first = vec![user(false, 1, 1), user(false, 2, 2), manager(false, 0, 1)];
