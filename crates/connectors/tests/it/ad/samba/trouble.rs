@@ -140,7 +140,7 @@ async fn an_interrupted_full_import_goes_on_after_the_containers_that_were_read(
 async fn what_nobody_deleted_is_only_out_of_sight() {
     let Some(mut lab) = Lab::open("sight").await else { return };
     let mut anchors = Vec::new();
-    for name in ["seen", "lost", "deleted", "moved"] {
+    for name in ["missed", "lost", "deleted", "moved"] {
         let dn = lab.user(&format!("CN={name}"), &[]).await;
         anchors.push(lab.guid(&dn).await);
     }
@@ -153,7 +153,9 @@ async fn what_nobody_deleted_is_only_out_of_sight() {
     let users = format!("CN=Users,{}", lab.base);
     lab.rename(&moved, "CN=moved", Some(&users)).await;
     narrow.play(|behaviour| behaviour.hidden = Some("CN=lost".to_owned()));
-    assert_eq!(reader.out_of_sight(Some(&known), &anchors).await.unwrap(), [anchors[1].clone()]);
+    // what is there and selected was missed by the import, whatever the reason: it is not gone
+    let out = reader.out_of_sight(Some(&known), &anchors).await.unwrap();
+    assert_eq!(out, [anchors[0].clone(), anchors[1].clone()]);
     assert_eq!(reader.out_of_sight(None, &anchors).await.unwrap(), [], "nothing was known before");
     narrow.play(|behaviour| behaviour.current_time = Some("20990101000000.0Z".to_owned()));
     assert_eq!(reader.out_of_sight(Some(&known), &anchors).await.unwrap(), [], "tombstones may be gone, too");
@@ -166,7 +168,7 @@ async fn what_nobody_deleted_is_only_out_of_sight() {
     assert_eq!(blind.out_of_sight(Some(&known), &anchors).await.unwrap(), []);
     narrow.play(|behaviour| behaviour.invocation = Some([7; 16]));
     let doubted = blind.out_of_sight(Some(&known), &anchors).await.unwrap();
-    assert_eq!(doubted, [anchors[1].clone(), anchors[2].clone()]);
+    assert_eq!(doubted, [anchors[0].clone(), anchors[1].clone(), anchors[2].clone()]);
     let moved = format!("CN=moved,{users}");
     lab.client.delete(&moved, Vec::new()).await.unwrap();
     lab.close().await;
