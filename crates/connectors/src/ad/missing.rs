@@ -33,7 +33,8 @@ pub async fn out_of_sight(
     if known.is_old(&server.root) || (same && !tombstones) {
         return Ok(Vec::new());
     }
-    let layout = Layout::new(selection, settings)?;
+    // Nothing is selected where nothing was imported yet: then the type explains nothing.
+    let layout = if selection.types.is_empty() { None } else { Some(Layout::new(selection, settings)?) };
     let mut containers = Containers::find(server, settings, &known.containers).await?;
     let (_, mut side) = server.both().await?;
     let attributes: Vec<String> = ["objectGUID", "objectClass", "isDeleted"].map(str::to_owned).to_vec();
@@ -47,7 +48,8 @@ pub async fn out_of_sight(
         // What is there, selected, and was not shown: half hidden, or missed while containers moved.
         let mut explained = |entry: &&LdapEntry| {
             let deleted = entry.first("isDeleted").is_some_and(|value| value.eq_ignore_ascii_case(b"TRUE"));
-            let other = entry.attribute("objectClass").is_some() && reader::type_of(entry, &layout).is_none();
+            let other = entry.attribute("objectClass").is_some()
+                && layout.as_ref().is_some_and(|layout| reader::type_of(entry, layout).is_none());
             deleted || other || !containers.contain(reader::plain_name(entry.dn()))
         };
         let found: BTreeSet<Guid> =
