@@ -407,6 +407,12 @@ impl<'r> Batch<'r> {
         self.changes.history.push(row);
     }
 
+    /// Notes what happened to a metaverse object itself.
+    pub(crate) fn event(&mut self, ctx: &Context<'_>, mv: MvId, event: &str) {
+        let event = Some(event.to_owned());
+        self.history(HistoryRow { mv, run: ctx.run, time: ctx.now, event, changes: Vec::new() });
+    }
+
     /// The distinguished name of a row.
     pub(crate) fn dn(&mut self, row: &CsRow) -> Result<String, ReadError> {
         let mut out = row.name.clone();

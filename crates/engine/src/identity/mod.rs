@@ -20,7 +20,7 @@ use onesync_rules::{Direction, JoinGroup};
 use crate::batch::{Batch, Context};
 use crate::facts::Facts;
 use crate::reader::{ReadError, Reader};
-use crate::state::{CsFlags, CsRow, HistoryRow, Join, MvRow, MvState, Turn, Work};
+use crate::state::{CsFlags, CsRow, Join, MvRow, MvState, Turn, Work};
 use crate::values::{self, Contributor, fits};
 use crate::{Changes, parallel};
 
@@ -332,14 +332,7 @@ impl<'a, 'r> Pass<'a, 'r> {
     }
 
     fn event(&mut self, mv: MvId, event: &str) {
-        let row = HistoryRow {
-            mv,
-            run: self.ctx.run,
-            time: self.ctx.now,
-            event: Some(event.to_owned()),
-            changes: Vec::new(),
-        };
-        self.batch.history(row);
+        self.batch.event(self.ctx, mv, event);
     }
 }
 

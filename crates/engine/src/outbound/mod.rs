@@ -20,7 +20,7 @@ use crate::batch::{Batch, Context};
 use crate::facts::holds_link;
 use crate::reader::{ReadError, Reader};
 use crate::sources::MvSource;
-use crate::state::{CsFlags, CsRow, HistoryRow, Join, MvRow, MvState, Work};
+use crate::state::{CsFlags, CsRow, Join, MvRow, MvState, Work};
 
 pub(crate) use plan::equal;
 
@@ -243,14 +243,7 @@ impl<'a> Outbound<'a, '_> {
     }
 
     fn event(&mut self, mv: MvId, event: &str) {
-        let row = HistoryRow {
-            mv,
-            run: self.ctx.run,
-            time: self.ctx.now,
-            event: Some(event.to_owned()),
-            changes: Vec::new(),
-        };
-        self.batch.history(row);
+        self.batch.event(self.ctx, mv, event);
     }
 }
 
