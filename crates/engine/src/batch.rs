@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use onesync_model::{
-    AttrId, ConnectorId, ContainerId, CsId, MvId, Names, RunId, Time, Values, ValuesRef, join_key,
+    AttrId, ConnectorId, ContainerId, CsId, MvId, Names, RunId, Time, TypeId, Values, ValuesRef, join_key,
 };
 use onesync_rules::{Direction, RuleSet};
 
@@ -11,6 +11,7 @@ use crate::changes::{Changes, Counters};
 use crate::identity::GainedValue;
 use crate::policy::Policies;
 use crate::reader::{ReadError, Reader};
+use crate::resolve::Failure;
 use crate::sources::{cs_keys, mv_keys};
 use crate::state::{AgendaRow, CsRow, ErrorRow, ExportRow, HistoryRow, MvRow, Turn, ValueChange, Work};
 
@@ -376,14 +377,41 @@ impl<'r> Batch<'r> {
         let error = ErrorRow {
             cs: row.0,
             connector: row.1,
+            object_type: TypeId(0), // as the row says when the batch is done
             place: place.to_owned(),
             code: code.to_owned(),
+            cause: 0,
             message,
             first_seen,
             run: ctx.run,
             alarm,
         };
         self.errors.insert(key, error);
+    }
+
+    /// Notes that a flow failed on an object: its attribute is isolated, and that is an alarm where an account might be
+    /// left enabled or disabled by it.
+    pub(crate) fn flow_failed(
+        &mut self,
+        ctx: &Context<'_>,
+        row: (CsId, ConnectorId),
+        side: &str,
+        attribute: AttrId,
+        failure: &Failure,
+    ) {
+        let name = ctx.attribute(attribute);
+        let place = format!("{side}:{name}");
+        let keeps = if side == "flow" { "the value stays as it was" } else { "the target keeps what it has" };
+        let message = format!("`{name}`: {}; {keeps}", failure.message);
+        self.error(ctx, row, &place, "flow-failed", message, name.eq_ignore_ascii_case("accountEnabled"));
+        self.caused(row.0, place, failure.cause);
+    }
+
+    /// Says of an error that was just noted what it has in common with others of its code.
+    pub(crate) fn caused(&mut self, id: CsId, place: String, cause: i64) {
+        if let Some(error) = self.errors.get_mut(&(id, place)) {
+            error.cause = cause;
+        }
     }
 
     /// Takes back the standing errors of an object whose place satisfies `which`, unless the batch reports them anew.
@@ -436,6 +464,9 @@ impl<'r> Batch<'r> {
     /// Hands over what was decided. Join keys follow from the rows; rows that ended as they began are left out.
     pub(crate) fn finish(mut self, ctx: &Context<'_>) -> Changes {
         let mut changes = std::mem::take(&mut self.changes);
+        for ((id, _), error) in &mut self.errors {
+            error.object_type = self.cs.get(id).and_then(Slot::now).map_or(TypeId(0), |row| row.object_type);
+        }
         for (id, slot) in std::mem::take(&mut self.cs) {
             let Some((before, now)) = slot.change() else { continue };
             let old = before.as_ref().map(|row| cs_keys(ctx, row)).unwrap_or_default();
@@ -482,7 +513,10 @@ impl<'r> Batch<'r> {
         }));
         let deleted: BTreeSet<CsId> = changes.cs_deleted.iter().copied().collect();
         changes.errors.extend(self.errors.into_values().filter(|error| {
-            let same = |known: &ErrorRow| known.code == error.code && known.message == error.message;
+            let same = |known: &ErrorRow| {
+                let sort = |row: &ErrorRow| (row.object_type, row.cause);
+                known.code == error.code && known.message == error.message && sort(known) == sort(error)
+            };
             !deleted.contains(&error.cs)
                 && !self.known_errors.get(&(error.cs, error.place.clone())).is_some_and(same)
         }));

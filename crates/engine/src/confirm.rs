@@ -158,7 +158,7 @@ pub fn overdue_links(
     rows: &[ExportLinkRow],
 ) -> Result<Changes, ReadError> {
     let mut batch = Batch::new(reader, ctx.run)?;
-    let mut isolated: BTreeMap<CsId, usize> = BTreeMap::new();
+    let mut isolated: BTreeMap<(CsId, AttrId), usize> = BTreeMap::new();
     let mut late = Vec::new();
     for row in rows {
         let settle = i64::from(ctx.policies.of(row.connector).settle_seconds);
@@ -171,22 +171,23 @@ pub fn overdue_links(
         if row.attempts >= SENDS_MAX {
             row.state = ChangeState::Refused;
             row.error = Some(format!("sent {SENDS_MAX} times and never seen afterwards"));
-            *isolated.entry(row.owner).or_default() += 1;
+            *isolated.entry((row.owner, row.attribute)).or_default() += 1;
         } else {
             row.state = ChangeState::Pending;
         }
         late.push(row);
     }
-    batch.load_cs(isolated.keys().copied())?;
-    for (owner, count) in isolated {
+    batch.load_cs(isolated.keys().map(|(owner, _)| *owner))?;
+    for ((owner, attribute), count) in isolated {
         let Some(connector) = batch.cs(owner).map(|row| row.connector) else { continue };
+        let name = ctx.attribute(attribute);
         let message = format!(
-            "{count} link values were sent {SENDS_MAX} times and the directory never showed them; they are sent again when their source changes"
+            "{count} values of `{name}` were sent {SENDS_MAX} times and the directory never showed them; they are sent again when their source changes"
         );
         batch.error(
             ctx,
             (owner, connector),
-            "export:links",
+            &format!("export:{name}"),
             "exported-change-not-reimported",
             message,
             false,

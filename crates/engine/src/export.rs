@@ -3,12 +3,13 @@
 //! An item is *sending* in the database before its first byte leaves; after a crash such an item is unknown, and is
 //! looked up by its create key before it is sent again. Only what was sent is waited for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use onesync_model::{Anchor, AttrId, CsId, Operation, RuleId, TypeId, Values};
+use onesync_model::{Anchor, AttrId, CsId, Operation, RuleId, TypeId, Values, hash64};
 
 use crate::batch::{Batch, Context};
 use crate::changes::Changes;
+use crate::protect::Stopped;
 use crate::reader::{ReadError, Reader};
 use crate::state::{AttributeChange, ChangeState, CsFlags, CsRow, ExportLinkRow, ExportRow, Work};
 
@@ -96,7 +97,8 @@ pub struct Refusal {
     pub message: String,
 }
 
-/// Makes items of pending changes and marks these as being sent. The caller writes the changes before it sends.
+/// Makes items of pending changes and marks these as being sent, but for what is stopped. The caller writes the
+/// changes before it sends.
 ///
 /// # Errors
 /// When the reader fails.
@@ -105,6 +107,7 @@ pub fn begin(
     reader: &dyn Reader,
     exports: &[CsId],
     links: &[ExportLinkRow],
+    stopped: &Stopped,
 ) -> Result<(Changes, Vec<Outgoing>), ReadError> {
     let mut batch = Batch::new(reader, ctx.run)?;
     batch.load_cs(exports.iter().copied().chain(links.iter().flat_map(|link| [link.owner, link.target])))?;
@@ -112,7 +115,7 @@ pub fn begin(
     let mut items: Vec<Outgoing> = Vec::new();
     for &id in exports {
         let (Some(row), Some(export)) = (batch.cs(id).cloned(), batch.export(id).cloned()) else { continue };
-        if let Some(item) = begin_one(ctx, &mut batch, &row, export) {
+        if let Some(item) = begin_one(ctx, &mut batch, &row, export, stopped) {
             items.push(item);
         }
     }
@@ -130,6 +133,7 @@ pub fn begin(
             || owner.flags.has(CsFlags::OUTSIDE)
             || owner.anchor.is_none()
             || !owner.join.is_some_and(|join| join.owned)
+            || stopped.holds(owner.object_type, 0, link.attribute)
         {
             continue;
         }
@@ -164,6 +168,7 @@ fn begin_one(
     batch: &mut Batch<'_>,
     row: &CsRow,
     mut export: ExportRow,
+    stopped: &Stopped,
 ) -> Option<Outgoing> {
     let disables = export.kinds & (ExportRow::KIND_DELETE | ExportRow::KIND_DISABLE) != 0;
     // Enforced here, below the rules: whoever masters or protects an object has the last word.
@@ -184,8 +189,14 @@ fn begin_one(
     if export.kinds & ExportRow::KINDS_NOT_SENT != 0 || row.flags.has(CsFlags::OUTSIDE) {
         return None;
     }
+    if !stopped.sends(&ctx.policies.of(row.connector).object_type(row.object_type), &export) {
+        return None;
+    }
+    let (object_type, kinds) = (export.object_type, export.kinds);
     for change in export.changes.iter_mut().filter(|change| change.state == ChangeState::Pending) {
-        change.state = ChangeState::Sending;
+        if !stopped.holds(object_type, kinds, change.attribute) {
+            change.state = ChangeState::Sending;
+        }
     }
     export.state = ChangeState::Sending;
     export.sent = Some(ctx.now);
@@ -311,13 +322,17 @@ fn settle_one(ctx: &Context<'_>, batch: &mut Batch<'_>, row: CsRow, mut export: 
         }
     }
     export.changes.sort_by_key(|change| change.attribute);
-    let refused: Vec<String> = answer
+    let links = &ctx.policies.of(connector).link_attributes;
+    let stands: BTreeSet<&str> = answer
         .refused
         .iter()
         .filter(|r| r.target.is_none())
-        .map(|r| format!("export:{}", ctx.attribute(r.attribute)))
+        .map(|r| r.attribute)
+        .chain(export.changes.iter().filter(|c| c.state == ChangeState::Refused).map(|c| c.attribute))
+        .chain(links.iter().copied())
+        .map(|attribute| ctx.attribute(attribute))
         .collect();
-    batch.heal(id, |place| place.starts_with("export:") && !refused.iter().any(|r| r == place));
+    batch.heal(id, |place| place.strip_prefix("export:").is_some_and(|name| !stands.contains(name)));
     if export.operation == Operation::Update {
         export.state = export.changes.iter().map(|change| change.state).min().unwrap_or(ChangeState::Sent);
     }
@@ -345,7 +360,7 @@ fn settle_links(
         return Ok(());
     }
     let keys: Vec<_> = item.links.iter().map(|link| (item.cs, link.attribute, link.target)).collect();
-    let mut refused = 0;
+    let mut refused: BTreeMap<AttrId, u64> = BTreeMap::new();
     for mut link in batch.reader.export_links_by_key(&keys)? {
         let refusal =
             answer.refused.iter().find(|r| r.attribute == link.attribute && r.target == Some(link.target));
@@ -357,28 +372,40 @@ fn settle_links(
                 link.error = None;
             }
             (Outcome::Done { .. }, Some(refusal)) => {
-                refused += 1;
+                *refused.entry(link.attribute).or_default() += 1;
                 retry_link(ctx, &mut link, &refusal.message, None);
             }
             (Outcome::Gone, _) => retry_link(ctx, &mut link, "the object is not there any more", None),
             (Outcome::Failed { message, retry_seconds, object, .. }, _) => {
                 let wait = if *object { None } else { Some(retry_seconds.unwrap_or(0)) };
-                refused += usize::from(*object);
+                if *object {
+                    *refused.entry(link.attribute).or_default() += 1;
+                }
                 retry_link(ctx, &mut link, message, wait);
             }
         }
         batch.changes.export_links.push(link);
     }
-    if refused > 0 {
-        let first = answer.refused.iter().find(|r| r.target.is_some()).map(|r| r.message.clone());
-        let message = match (&answer.outcome, first) {
-            (_, Some(message)) => format!("{refused} link values were refused, the first: {message}"),
-            (Outcome::Failed { message, .. }, None) => message.clone(),
-            _ => format!("{refused} link values were refused"),
+    let attributes: BTreeSet<AttrId> = item.links.iter().map(|link| link.attribute).collect();
+    for attribute in attributes {
+        let name = ctx.attribute(attribute);
+        let place = format!("export:{name}");
+        let first = answer.refused.iter().find(|r| r.target.is_some() && r.attribute == attribute);
+        let (code, why) = match (&answer.outcome, first) {
+            (Outcome::Failed { code, message, .. }, None) => (code.as_str(), message.as_str()),
+            (_, first) => first.map_or(("", "no reason given"), |r| (r.code.as_str(), r.message.as_str())),
         };
-        batch.error(ctx, (row.id, row.connector), "export:links", "links-refused", message, false);
-    } else if matches!(answer.outcome, Outcome::Done { .. }) {
-        batch.heal(row.id, |place| place == "export:links");
+        match refused.get(&attribute) {
+            Some(count) => {
+                let message = format!("{count} values of `{name}` were refused, the first: {why}");
+                batch.error(ctx, (row.id, row.connector), &place, "links-refused", message, false);
+                batch.caused(row.id, place, hash64(code.as_bytes()) as i64);
+            }
+            None if matches!(answer.outcome, Outcome::Done { .. }) => {
+                batch.heal(row.id, |known| known == place)
+            }
+            None => {}
+        }
     }
     Ok(())
 }

@@ -41,7 +41,7 @@ pub use links::links;
 pub use outbound::{ANCHOR_ONLY, NAME_DOMAINS, outbound};
 pub use pilot::Pilot;
 pub use policy::{ConnectorPolicy, Deprovision, NameMatch, Policies, TypePolicy};
-pub use protect::{Guarded, Hold, Limit, Limits, Numbers, judge, suspect};
+pub use protect::{Guarded, Hold, Limit, Limits, Numbers, Stopped, judge, suspect};
 pub use reader::{JoinedIn, ReadError, Reader};
 pub use state::{
     AgendaRow, AttributeChange, Cause, ChangeState, ContainerRow, CsFlags, CsRow, ErrorRow, ExportLinkRow,

@@ -1,11 +1,15 @@
 //! Protections: how much may be deleted, disabled, emptied, shrunk before a person must look.
 //!
 //! Limits count per connector and object type, in one run and in sliding windows of what was really exported. Above a
-//! limit all changes of that kind are held and everything else goes on. Pure: counts in, decisions out.
+//! limit all changes of that kind are held and everything else goes on. Where one error stands on too many objects,
+//! its attribute is not exported at all. Pure: counts in, decisions out.
 
-use onesync_model::TypeId;
+use std::collections::BTreeSet;
 
-use crate::state::ExportRow;
+use onesync_model::{AttrId, Operation, TypeId};
+
+use crate::policy::TypePolicy;
+use crate::state::{ChangeState, ExportRow};
 
 /// How many of something may happen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,6 +38,8 @@ pub struct Limits {
     pub day: Limit,
     /// In any 7 days.
     pub week: Limit,
+    /// On so many objects the same error may stand before its attribute is not exported any more.
+    pub errors: Limit,
 }
 
 impl Default for Limits {
@@ -41,6 +47,9 @@ impl Default for Limits {
         Self {
             day: Limit { count: 500, percent: 10, at_least: 10 },
             week: Limit { count: 1_500, percent: 20, at_least: 20 },
+            // One error on a tenth of all objects, or on a hundred, is no matter of single objects: it is a rule, a
+            // source or a directory that is wrong as a whole.
+            errors: Limit { count: 100, percent: 10, at_least: 10 },
         }
     }
 }
@@ -118,6 +127,32 @@ pub struct Hold {
     pub guarded: Guarded,
     /// In words: which limit, and the numbers.
     pub reason: String,
+}
+
+/// Attributes that are not exported now, because the same error stands on too many objects.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Stopped(pub BTreeSet<(TypeId, AttrId)>);
+
+impl Stopped {
+    /// Whether an attribute's change waits. What is written because somebody leaves comes from no flow, and goes on.
+    #[must_use]
+    pub fn holds(&self, object_type: TypeId, kinds: u8, attribute: AttrId) -> bool {
+        kinds & ExportRow::KIND_LEAVER == 0 && self.0.contains(&(object_type, attribute))
+    }
+
+    /// Whether anything of an export is sent now: a new object waits for what it needs, a change for something to
+    /// change.
+    #[must_use]
+    pub fn sends(&self, policy: &TypePolicy, row: &ExportRow) -> bool {
+        let mut pending = row.changes.iter().filter(|change| change.state == ChangeState::Pending).peekable();
+        let waits = |attribute| self.holds(row.object_type, row.kinds, attribute);
+        let needed = |attribute| policy.create_key == Some(attribute) || policy.required.contains(&attribute);
+        match row.operation {
+            Operation::Add => !pending.any(|c| waits(c.attribute) && needed(c.attribute)),
+            Operation::Update => pending.peek().is_none() || !pending.all(|c| waits(c.attribute)),
+            Operation::Delete => true,
+        }
+    }
 }
 
 /// Decides whether pending changes of one kind must be held.

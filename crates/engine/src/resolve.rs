@@ -29,9 +29,28 @@ pub(crate) enum Resolved {
     /// Only IgnoreThisFlow: what is there stays.
     Keep,
     /// A flow failed: what is there stays, and the failure is shown.
-    Failed { from: usize, message: String },
+    Failed { from: usize, failure: Failure },
     /// `Error()`: nothing of this object changes.
     Raised { from: usize, message: String },
+}
+
+/// Why a flow failed.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    pub(crate) message: String,
+    /// The same for all objects that fail alike: the rule and the part of its expression, whatever the values.
+    pub(crate) cause: i64,
+}
+
+impl Failure {
+    fn of(error: &EvalError, rule: &Rule) -> Self {
+        let (start, end) = match error {
+            EvalError::Failed { start, end, .. } => (*start as u64, *end as u64),
+            EvalError::Raised(_) | EvalError::Limit(_) => (0, 0),
+        };
+        let cause = [&start.to_le_bytes()[..], &end.to_le_bytes(), rule.name.as_bytes()].concat();
+        Self { message: error.to_string(), cause: hash64(&cause) as i64 }
+    }
 }
 
 /// All candidates of some source objects, grouped by target attribute, each group in the order in which they win.
@@ -93,7 +112,9 @@ pub(crate) fn resolve<'s>(
                 outcome
             }
             Err(EvalError::Raised(message)) => return Resolved::Raised { from: index, message },
-            Err(error) => return Resolved::Failed { from: index, message: error.to_string() },
+            Err(error) => {
+                return Resolved::Failed { from: index, failure: Failure::of(&error, candidate.rule) };
+            }
         };
         match outcome {
             Outcome::Null => {}

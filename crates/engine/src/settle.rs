@@ -25,12 +25,9 @@ pub(crate) fn settle_values(
     for &cs in &joined {
         batch.heal(cs, |place| place.starts_with("flow:") || place == "object");
     }
-    for (cs, attribute, message) in &computed.failed {
+    for (cs, attribute, failure) in &computed.failed {
         let Some(connector) = batch.cs(*cs).map(|row| row.connector) else { continue };
-        let name = ctx.attribute(*attribute);
-        let alarm = name.eq_ignore_ascii_case("accountEnabled");
-        let message = format!("`{name}`: {message}; the value stays as it was");
-        batch.error(ctx, (*cs, connector), &format!("flow:{name}"), "flow-failed", message, alarm);
+        batch.flow_failed(ctx, (*cs, connector), "flow", *attribute, failure);
     }
     if let Some((cs, attribute, message)) = &computed.raised {
         if let Some(connector) = batch.cs(*cs).map(|row| row.connector) {

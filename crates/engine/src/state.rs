@@ -401,10 +401,16 @@ pub struct ErrorRow {
     pub cs: CsId,
     /// Its connector.
     pub connector: ConnectorId,
-    /// What the error is about: `import`, `scope`, `join`, `flow:NAME`, `export`, `export:NAME`; unique per object.
+    /// Its object type.
+    pub object_type: TypeId,
+    /// What the error is about: `import`, `scope`, `join`, `flow:NAME` (inbound), `outbound:NAME`, `export`,
+    /// `export:NAME`; unique per object.
     pub place: String,
     /// A stable code.
     pub code: String,
+    /// What fails, the same for all objects that fail alike: the rule and the part of its expression. 0 where place and
+    /// code say it all.
+    pub cause: i64,
     /// What happened, and what to do.
     pub message: String,
     /// When it was first seen.

@@ -8,7 +8,7 @@ use onesync_model::{AttrId, Bag, CsId, Image, ImageIndex, RuleId, Time, TypeId, 
 use onesync_rules::Rule;
 
 use crate::batch::Context;
-use crate::resolve::{Candidate, Resolved, collect, groups, resolve, seed};
+use crate::resolve::{Candidate, Failure, Resolved, collect, groups, resolve, seed};
 use crate::sources::CsSource;
 use crate::state::{Cause, CsRow, LinkPick, MvRow, Retained};
 
@@ -28,8 +28,8 @@ pub(crate) struct Computed {
     pub(crate) picks: Vec<LinkPick>,
     /// When it must be computed again although nothing changed.
     pub(crate) valid_until: Option<Time>,
-    /// Flows that failed: source object, attribute, message.
-    pub(crate) failed: Vec<(CsId, AttrId, String)>,
+    /// Flows that failed: source object, attribute, why.
+    pub(crate) failed: Vec<(CsId, AttrId, Failure)>,
     /// `Error()` was called: nothing of the object changes. Source object, attribute, message.
     pub(crate) raised: Option<(CsId, AttrId, String)>,
 }
@@ -98,9 +98,9 @@ pub(crate) fn compute(
             }
             Resolved::Absent => {}
             Resolved::Keep => old.keep(attribute, &mut bag, &mut out),
-            Resolved::Failed { from, message } => {
+            Resolved::Failed { from, failure } => {
                 old.keep(attribute, &mut bag, &mut out);
-                out.failed.push((source_of(from), attribute, message));
+                out.failed.push((source_of(from), attribute, failure));
             }
             Resolved::Raised { from, message } => {
                 out.raised = Some((source_of(from), attribute, message));

@@ -206,6 +206,8 @@ pub struct LimitsFile {
     pub day: Option<LimitFile>,
     /// Per 7 days.
     pub week: Option<LimitFile>,
+    /// Objects with the same error.
+    pub errors: Option<LimitFile>,
 }
 
 /// One limit as written.
@@ -276,6 +278,7 @@ impl TypeFile {
         Limits {
             day: file.day.map_or(default.day, Limit::from),
             week: file.week.map_or(default.week, Limit::from),
+            errors: file.errors.map_or(default.errors, Limit::from),
         }
     }
 }

@@ -292,8 +292,13 @@ impl Service {
         let reader = self.store().reader()?;
         let due =
             reader.due_exports(connector.id, &connector.write_order, self.now(), None, RESTLESS_LOOKED_AT)?;
-        let fresh: Vec<&ExportRow> =
-            due.iter().filter(|row| row.error.is_none() && row.attempts == 0).collect();
+        let (policy, stopped) =
+            (runtime.policies.of(connector.id), self.stops(&*reader, runtime, connector)?.stopped());
+        let fresh: Vec<&ExportRow> = due
+            .iter()
+            .filter(|row| row.error.is_none() && row.attempts == 0)
+            .filter(|row| stopped.sends(&policy.object_type(row.object_type), row))
+            .collect();
         if fresh.is_empty() {
             return Ok(None);
         }

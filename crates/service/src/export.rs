@@ -7,16 +7,17 @@ use onesync_connectors::{
     Marker,
 };
 use onesync_engine::{
-    Answer, ChangeState, Changes, ExportLinkRow, ExportRow, Guarded, Outcome, Outgoing, Refusal,
+    Answer, ChangeState, Changes, ExportLinkRow, ExportRow, Guarded, Outcome, Outgoing, Refusal, Stopped,
 };
 use onesync_model::{AttrId, CsId, Operation, RunId, TypeId};
-use onesync_store::{ExportFilter, ExportLinkFilter, ExportedRow, ServiceChanges};
+use onesync_store::{ExportFilter, ExportLinkFilter, ExportedRow, HeldState, ServiceChanges};
 use serde::Serialize;
 
 use crate::anchor::EXPORTED;
 use crate::error::{ServiceError, Status};
-use crate::runs::{OpenRun, Progress, RunReport, Step, StepCounters};
+use crate::runs::{Progress, RunReport, Step, StepCounters};
 use crate::runtime::{ConnectorHandle, Runtime, Service};
+use crate::stops::{Stops, keep_sendable, waiting};
 
 /// Rows read at once.
 const PAGE: usize = 1_000;
@@ -47,6 +48,16 @@ pub struct HeldGroup {
     pub hash: String,
 }
 
+/// An export on its way.
+struct Course {
+    run: RunId,
+    counters: StepCounters,
+    /// Batches in a row that failed as a whole.
+    failed: u32,
+    stops: Stops,
+    stopped: Stopped,
+}
+
 impl Service {
     /// Exports what is owed to a connector.
     ///
@@ -66,13 +77,23 @@ impl Service {
             Ok(held) => held,
             Err(error) => return self.fail_run(run, error),
         };
-        let mut counters =
+        let stops = match self.note_stops(runtime, connector) {
+            Ok(stops) => stops,
+            Err(error) => return self.fail_run(run, error),
+        };
+        let counters =
             StepCounters { held: held.iter().map(|group| group.deletes).sum(), ..StepCounters::default() };
-        if let Err(error) = self.send_all(runtime, connector, &run, &mut counters, progress).await {
+        let mut course = Course { run: run.id, counters, failed: 0, stops, stopped: Stopped::default() };
+        course.stopped = course.stops.stopped();
+        if let Err(error) = self.send_all(runtime, connector, &mut course, progress).await {
             return self.fail_run(run, error);
         }
-        let remarks =
-            held.iter().map(|group| format!("held: {} ({})", group.reason, group.object_type)).collect();
+        let Course { counters, stops, .. } = course;
+        let held = held.iter().map(|group| format!("held: {} ({})", group.reason, group.object_type));
+        let standing = stops.0.iter().filter(|stop| stop.decided != HeldState::Released);
+        let stopped = standing
+            .map(|stop| format!("stopped: {} ({})", stop.reason, runtime.names.type_name(stop.object_type)));
+        let remarks = held.chain(stopped).collect();
         let outcome = if counters.held > 0 {
             ("completed-held", Status::Held)
         } else if counters.errors > 0 {
@@ -146,11 +167,9 @@ impl Service {
         &self,
         runtime: &Runtime,
         connector: &ConnectorHandle,
-        run: &OpenRun,
-        counters: &mut StepCounters,
+        course: &mut Course,
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<(), ServiceError> {
-        let mut failed = 0;
         let mut after: Option<(Operation, TypeId, CsId)> = None;
         loop {
             let due = self.store().reader()?.due_exports(
@@ -162,38 +181,52 @@ impl Service {
             )?;
             let Some(last) = due.last() else { break };
             after = Some((last.operation, last.object_type, last.cs));
-            for chunk in due.chunks(connector.capabilities.export_batch_max.max(1)) {
-                let ids: Vec<CsId> = chunk.iter().map(|row| row.cs).collect();
-                self.send(runtime, connector, run, &ids, &[], counters, &mut failed).await?;
-                progress(Progress::At { done: counters.add + counters.update + counters.delete, of: None });
+            let mut rest = &due[..];
+            while !rest.is_empty() {
+                // What is stopped is left out before a batch is made of the rest: it costs no request.
+                let mut ids: Vec<CsId> = Vec::new();
+                while let Some((row, others)) = rest.split_first()
+                    && ids.len() < connector.capabilities.export_batch_max.max(1)
+                {
+                    rest = others;
+                    let policy = runtime.policies.of(connector.id).object_type(row.object_type);
+                    let sends = course.stopped.sends(&policy, row);
+                    course.counters.held += u64::from(!sends || waiting(&course.stopped, row) > 0);
+                    ids.extend(sends.then_some(row.cs));
+                }
+                if ids.is_empty() {
+                    continue;
+                }
+                self.send(runtime, connector, &ids, &[], course).await?;
+                let c = &course.counters;
+                progress(Progress::At { done: c.add + c.update + c.delete, of: None });
             }
         }
         let mut after = None;
         loop {
-            let due = self.store().reader()?.due_export_links(connector.id, self.now(), after, LINKS_PAGE)?;
+            let mut due =
+                self.store().reader()?.due_export_links(connector.id, self.now(), after, LINKS_PAGE)?;
             let Some(last) = due.last() else { return Ok(()) };
             after = Some((last.owner, last.attribute, last.target));
+            course.counters.held += keep_sendable(&*self.store().reader()?, &course.stopped, &mut due)?;
             for batch in link_batches(
                 &due,
                 connector.capabilities.export_batch_max.max(1),
                 connector.capabilities.export_links_max.max(1),
             ) {
-                self.send(runtime, connector, run, &[], &batch, counters, &mut failed).await?;
-                progress(Progress::At { done: counters.links, of: None });
+                self.send(runtime, connector, &[], &batch, course).await?;
+                progress(Progress::At { done: course.counters.links, of: None });
             }
         }
     }
 
-    #[allow(clippy::too_many_arguments)]
     async fn send(
         &self,
         runtime: &Runtime,
         connector: &ConnectorHandle,
-        run: &OpenRun,
         ids: &[CsId],
         links: &[ExportLinkRow],
-        counters: &mut StepCounters,
-        failed: &mut u32,
+        course: &mut Course,
     ) -> Result<(), ServiceError> {
         self.check_stop()?;
         // `staging on` is the emergency brake: it holds from the next batch on.
@@ -207,10 +240,10 @@ impl Service {
             ));
         }
         self.claim(connector).await?;
-        let ctx = self.context(runtime, run.id);
+        let ctx = self.context(runtime, course.run);
         let (changes, outgoing) = {
             let reader = self.store().reader()?;
-            onesync_engine::begin(&ctx, &*reader, ids, links)?
+            onesync_engine::begin(&ctx, &*reader, ids, links, &course.stopped)?
         };
         let mut changes = changes;
         if !outgoing.is_empty() {
@@ -230,11 +263,11 @@ impl Service {
         };
         let results = match connector.connector.export(batch).await {
             Ok(results) => {
-                *failed = 0;
+                course.failed = 0;
                 results
             }
             Err(error) => {
-                *failed += 1;
+                course.failed += 1;
                 let results = items
                     .iter()
                     .map(|_| ExportResult {
@@ -242,29 +275,35 @@ impl Service {
                         refused: Vec::new(),
                     })
                     .collect();
-                if *failed >= FAILED_BATCHES_MAX
+                if course.failed >= FAILED_BATCHES_MAX
                     || matches!(error.class, ErrorClass::Configuration | ErrorClass::Fatal)
                 {
                     let answers = answers(&outgoing, &items, results);
-                    self.settle(runtime, connector, run.id, &answers, counters)?;
+                    self.settle(runtime, connector, &answers, course)?;
                     return Err(ServiceError::connector(connector.name(), error));
                 }
                 results
             }
         };
         let answers = answers(&outgoing, &items, results);
-        self.settle(runtime, connector, run.id, &answers, counters)
+        self.settle(runtime, connector, &answers, course)?;
+        // What is refused alike too often stops with this batch, not with the next run.
+        if answers.iter().any(|(_, answer)| !answer.refused.is_empty()) {
+            course.stops = self.note_stops(runtime, connector)?;
+            course.stopped = course.stops.stopped();
+        }
+        Ok(())
     }
 
     fn settle(
         &self,
         runtime: &Runtime,
         connector: &ConnectorHandle,
-        run: RunId,
         answers: &[(Outgoing, Answer)],
-        counters: &mut StepCounters,
+        course: &mut Course,
     ) -> Result<(), ServiceError> {
-        let ctx = self.context(runtime, run);
+        let ctx = self.context(runtime, course.run);
+        let counters = &mut course.counters;
         let changes = {
             let reader = self.store().reader()?;
             onesync_engine::settle(&ctx, &*reader, answers)?

@@ -3,15 +3,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use onesync_engine::{Changes, ExportLinkRow, ExportRow};
+use onesync_engine::{ChangeState, Changes, ExportLinkRow, ExportRow, Stopped};
 use onesync_model::{CsId, Hash128};
 use onesync_store::{
-    ExportFilter, ExportLinkFilter, HeldPlanRow, HeldState, ServiceChanges, export_hash, export_link_hash,
+    ExportFilter, ExportLinkFilter, HeldPlanRow, HeldState, ServiceChanges, StoreReader, export_hash,
+    export_link_hash,
 };
 use serde::Serialize;
 
 use crate::error::ServiceError;
-use crate::runtime::{Runtime, Service};
+use crate::runtime::{ConnectorHandle, Runtime, Service};
+use crate::stops::{Stop, waiting};
 
 /// Rows read at once.
 const PAGE: usize = 1_000;
@@ -39,11 +41,16 @@ impl Service {
         if all {
             return Ok(plans);
         }
-        // A plan whose items have all changed or gone is history.
+        // A plan whose items have all changed or gone is history; a stop stands although nothing waits for it yet.
         let runtime = self.runtime()?;
+        let reader = self.store().reader()?;
+        let mut stops = BTreeSet::new();
+        for target in runtime.connectors.iter().filter(|c| c.capabilities.export) {
+            stops.extend(self.stops(&*reader, &runtime, target)?.0.iter().map(|stop| stop.hash));
+        }
         let mut out = Vec::new();
         for plan in plans {
-            if !self.held_items(&runtime, &plan)?.is_empty() {
+            if stops.contains(&plan.hash) || !self.held_items(&runtime, &plan)?.is_empty() {
                 out.push(plan);
             }
         }
@@ -56,6 +63,11 @@ impl Service {
     /// When the database cannot be read.
     pub fn held_items(&self, runtime: &Runtime, plan: &HeldPlanRow) -> Result<Vec<HeldItem>, ServiceError> {
         let reader = self.store().reader()?;
+        if let Some(connector) = runtime.connector_by_id(plan.connector)
+            && let Some(stop) = self.stops(&*reader, runtime, connector)?.by_hash(plan.hash)
+        {
+            return stopped_items(&*reader, runtime, connector, stop);
+        }
         let wanted: BTreeSet<Hash128> = plan.items.iter().copied().collect();
         let mut items = Vec::new();
         let filter =
@@ -180,6 +192,58 @@ impl Service {
             after = Some((last.owner, last.attribute, last.target));
             let freed = page.into_iter().filter(|row| wanted.contains(&export_link_hash(row)));
             changes.export_links.extend(freed.map(|row| ExportLinkRow { held: false, ..row }));
+        }
+    }
+}
+
+/// The changes that wait for the end of a stop.
+fn stopped_items(
+    reader: &dyn StoreReader,
+    runtime: &Runtime,
+    connector: &ConnectorHandle,
+    stop: &Stop,
+) -> Result<Vec<HeldItem>, ServiceError> {
+    let of: Stopped = Stopped(stop.attributes.iter().map(|&a| (stop.object_type, a)).collect());
+    let item = |object: String, change: String| HeldItem {
+        hash: stop.hash.to_string(),
+        object,
+        change,
+        left_scope: false,
+    };
+    let mut items = Vec::new();
+    let filter = ExportFilter {
+        state: Some(ChangeState::Pending),
+        object_type: Some(stop.object_type),
+        ..ExportFilter::default()
+    };
+    let mut after = CsId(i64::MIN);
+    loop {
+        let page = reader.exports_page(connector.id, filter, after, PAGE)?;
+        let Some(last) = page.last() else { break };
+        after = last.cs;
+        let rows: Vec<ExportRow> = page.into_iter().filter(|row| waiting(&of, row) > 0).collect();
+        let ids: Vec<CsId> = rows.iter().map(|row| row.cs).collect();
+        let names: BTreeMap<CsId, String> =
+            reader.cs_by_id(&ids)?.into_iter().map(|row| (row.id, row.name)).collect();
+        for mut row in rows {
+            row.changes.retain(|change| stop.attributes.contains(&change.attribute));
+            let change = crate::look::describe_export(runtime, &row);
+            items.push(item(names.get(&row.cs).cloned().unwrap_or_default(), change));
+        }
+    }
+    let filter = ExportLinkFilter { state: Some(ChangeState::Pending), ..ExportLinkFilter::default() };
+    let mut after = None;
+    loop {
+        let page = reader.export_links_page(connector.id, filter, after, PAGE)?;
+        let Some(last) = page.last() else { return Ok(items) };
+        after = Some((last.owner, last.attribute, last.target));
+        for row in page.into_iter().filter(|row| stop.attributes.contains(&row.attribute)) {
+            let known = reader.cs_by_id(&[row.owner])?;
+            let Some(owner) = known.first().filter(|owner| owner.object_type == stop.object_type) else {
+                continue;
+            };
+            let verb = if row.add { "add a value of" } else { "remove a value of" };
+            items.push(item(owner.name.clone(), format!("{verb} {}", runtime.names.name(row.attribute))));
         }
     }
 }

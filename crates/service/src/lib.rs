@@ -33,6 +33,7 @@ mod scope;
 mod secrets;
 mod staging;
 mod status;
+mod stops;
 mod sync;
 mod verify;
 mod work;

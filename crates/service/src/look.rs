@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use onesync_engine::{ChangeState, CsFlags, CsRow, ErrorRow, ExportRow, HistoryRow, MvRow, MvState};
-use onesync_model::{Anchor, AttrId, CsId, MvId, Operation, RuleId, ValuesRef, join_key, values_to_json};
+use onesync_model::{
+    Anchor, AttrId, CsId, MvId, Operation, RuleId, TypeId, ValuesRef, join_key, values_to_json,
+};
 use onesync_rules::RuleSet;
 use onesync_store::{ExportFilter, ExportLinkFilter, StoreReader};
 use serde::Serialize;
@@ -78,10 +80,13 @@ pub struct PendingView {
     pub object_type: String,
     /// `add`, `update`, `delete`, `add link`, `remove link`.
     pub operation: String,
-    /// `pending`, `sending`, `sent`, `refused`, `held`, `cannot be written`.
+    /// `pending`, `sending`, `sent`, `refused`, `held`, `stopped`, `cannot be written`.
     pub state: String,
     /// What changes.
     pub change: String,
+    /// Why some of it waits although the object is written: an error on too many others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waits: Option<String>,
     /// Why it was refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -272,14 +277,34 @@ impl Service {
         let ids: Vec<CsId> = rows.iter().map(|row| row.cs).collect();
         let known: BTreeMap<CsId, CsRow> =
             reader.cs_by_id(&ids)?.into_iter().map(|row| (row.id, row)).collect();
+        let stops = self.stops(&*reader, runtime, connector)?;
+        let (stopped, policy) = (stops.stopped(), runtime.policies.of(connector.id));
+        let why = |row: &ExportRow| {
+            let waiting = row.changes.iter().filter(|change| {
+                change.state == ChangeState::Pending
+                    && stopped.holds(row.object_type, row.kinds, change.attribute)
+            });
+            waiting
+                .filter_map(|change| stops.why(row.object_type, change.attribute))
+                .next()
+                .map(str::to_owned)
+        };
         let mut out: Vec<PendingView> = rows
             .iter()
             .map(|row| PendingView {
+                waits: why(row),
                 id: row.cs.0,
                 object: known.get(&row.cs).map(|cs| cs.name.clone()).unwrap_or_default(),
                 object_type: runtime.names.type_name(row.object_type).to_owned(),
                 operation: operation(row.operation).to_owned(),
-                state: state(row.state, row.held, row.kinds & ExportRow::KIND_UNWRITABLE != 0).to_owned(),
+                state: if row.state == ChangeState::Pending
+                    && !row.held
+                    && !stopped.sends(&policy.object_type(row.object_type), row)
+                {
+                    "stopped".to_owned()
+                } else {
+                    state(row.state, row.held, row.kinds & ExportRow::KIND_UNWRITABLE != 0).to_owned()
+                },
                 change: describe_export(runtime, row),
                 error: row.error.clone(),
                 hash: onesync_store::export_hash(row).to_string(),
@@ -296,6 +321,8 @@ impl Service {
             reader.cs_by_id(&ids)?.into_iter().map(|row| (row.id, row)).collect();
         let name = |id: CsId| known.get(&id).map(|cs| cs.name.clone()).unwrap_or_default();
         out.extend(links.iter().map(|row| {
+            let of = known.get(&row.owner).map_or(TypeId(0), |owner| owner.object_type);
+            let waits = stops.why(of, row.attribute).map(str::to_owned);
             PendingView {
                 id: row.owner.0,
                 object: name(row.owner),
@@ -304,7 +331,11 @@ impl Service {
                     .map(|cs| runtime.names.type_name(cs.object_type).to_owned())
                     .unwrap_or_default(),
                 operation: if row.add { "add link" } else { "remove link" }.to_owned(),
-                state: state(row.state, row.held, false).to_owned(),
+                state: match &waits {
+                    Some(_) if row.state == ChangeState::Pending && !row.held => "stopped".to_owned(),
+                    _ => state(row.state, row.held, false).to_owned(),
+                },
+                waits,
                 change: format!("{}: {}", runtime.names.name(row.attribute), name(row.target)),
                 error: row.error.clone(),
                 hash: onesync_store::export_link_hash(row).to_string(),

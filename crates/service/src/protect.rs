@@ -18,6 +18,7 @@ use serde::Serialize;
 use crate::error::ServiceError;
 use crate::export::HeldGroup;
 use crate::runtime::{ConnectorHandle, Runtime, Service};
+use crate::stops::Stops;
 
 /// Rows read at once.
 const PAGE: usize = 1_000;
@@ -245,7 +246,11 @@ impl Service {
     /// Takes out of plans what is gone, exported, or another change by now. A release is for that plan only and does
     /// not speak for the same change at another time; nor is that held because it once was. After each
     /// synchronisation; costs nothing without plans.
-    pub(crate) fn retire_plans(&self, connector: &ConnectorHandle) -> Result<(), ServiceError> {
+    pub(crate) fn retire_plans(
+        &self,
+        connector: &ConnectorHandle,
+        stops: &Stops,
+    ) -> Result<(), ServiceError> {
         let reader = self.store().reader()?;
         let plans: Vec<HeldPlanRow> = reader
             .held_plans(None)?
@@ -256,7 +261,7 @@ impl Service {
         if wanted.is_empty() {
             return Ok(());
         }
-        let mut alive: BTreeSet<Hash128> = BTreeSet::new();
+        let mut alive: BTreeSet<Hash128> = stops.0.iter().map(|stop| stop.hash).collect();
         let mut after = CsId(i64::MIN);
         loop {
             let page = reader.exports_page(connector.id, ExportFilter::default(), after, PAGE)?;

@@ -1,5 +1,7 @@
 //! Health in one look.
 
+use std::collections::BTreeMap;
+
 use onesync_engine::{ChangeState, CsFlags, ExportRow};
 use onesync_model::Time;
 use onesync_store::HeldState;
@@ -96,6 +98,8 @@ pub struct ConnectorStatus {
     pub refused: u64,
     /// Changes held by protections.
     pub held: u64,
+    /// Attributes that are not exported because of an error on too many objects, and why.
+    pub stopped: Vec<String>,
     /// Objects that cannot be written through this connector, by type.
     pub cannot_be_written: Vec<UnwritableCount>,
     /// Standing errors.
@@ -118,10 +122,13 @@ impl Service {
             reader.error_counts()?,
         );
         let agenda = reader.agenda_counts(self.now())?;
-        let mut alarms: Vec<String> = errors
-            .iter()
-            .filter(|e| e.alarm)
-            .map(|e| format!("{} objects: {} ({})", e.count, e.place, e.code))
+        let mut alarmed: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+        for error in errors.iter().filter(|e| e.alarm) {
+            *alarmed.entry((&error.place, &error.code)).or_default() += error.count;
+        }
+        let mut alarms: Vec<String> = alarmed
+            .into_iter()
+            .map(|((place, code), count)| format!("{count} objects: {place} ({code})"))
             .collect();
         let runtime = match self.runtime() {
             Ok(runtime) => Some(runtime),
@@ -157,13 +164,21 @@ impl Service {
                     .map(|c| c.count)
                     .sum()
             };
-            let mut unwritable: std::collections::BTreeMap<String, u64> = std::collections::BTreeMap::new();
+            let mut unwritable: BTreeMap<String, u64> = BTreeMap::new();
             for count in exports
                 .iter()
                 .filter(|c| c.connector == connector.id && c.kinds & ExportRow::KIND_UNWRITABLE != 0)
             {
                 *unwritable.entry(runtime.names.type_name(count.object_type).to_owned()).or_default() +=
                     count.count;
+            }
+            let stops = self.stops(&*reader, &runtime, connector)?;
+            let standing = stops.0.iter().filter(|stop| stop.decided != HeldState::Released);
+            let stopped: Vec<String> = standing
+                .map(|stop| format!("{}: {}", runtime.names.type_name(stop.object_type), stop.reason))
+                .collect();
+            if connector.capabilities.export {
+                alarms.extend(stopped.iter().map(|why| format!("`{}`, {why}", connector.name())));
             }
             let held = sum(&|c| c.held) + sum_links(&|c| c.held);
             if held > 0 {
@@ -207,6 +222,12 @@ impl Service {
                     connector.name()
                 ));
             }
+            let mut suffixes: BTreeMap<String, u64> = BTreeMap::new();
+            for error in errors.iter().filter(|e| e.connector == connector.id) {
+                if let Some(suffix) = error.place.strip_prefix("suffix:") {
+                    *suffixes.entry(suffix.to_owned()).or_default() += error.count;
+                }
+            }
             connectors.push(ConnectorStatus {
                 name: connector.name().to_owned(),
                 kind: connector.file.kind.clone(),
@@ -215,11 +236,7 @@ impl Service {
                 objects: objects(&|_| true),
                 joined: objects(&|c| c.joined),
                 outside_pilot: outside,
-                held_suffixes: errors
-                    .iter()
-                    .filter(|e| e.connector == connector.id)
-                    .filter_map(|e| Some((e.place.strip_prefix("suffix:")?.to_owned(), e.count)))
-                    .collect(),
+                held_suffixes: suffixes.into_iter().collect(),
                 windows: self.windows(&*reader, &runtime, connector)?,
                 mastered_elsewhere: objects(&|c| CsFlags(c.flags).has(CsFlags::MASTERED_ELSEWHERE)),
                 pending: sum(&|c| c.state <= ChangeState::Sending && !c.held)
@@ -229,6 +246,7 @@ impl Service {
                 refused: sum(&|c| c.state == ChangeState::Refused)
                     + sum_links(&|c| c.state == ChangeState::Refused),
                 held,
+                stopped,
                 cannot_be_written: unwritable
                     .into_iter()
                     .map(|(object_type, count)| UnwritableCount { object_type, count })
@@ -237,7 +255,7 @@ impl Service {
                 limits: limits(&runtime, connector),
             });
         }
-        let mut metaverse: std::collections::BTreeMap<String, (u64, u64)> = std::collections::BTreeMap::new();
+        let mut metaverse: BTreeMap<String, (u64, u64)> = BTreeMap::new();
         if let Some(runtime) = &runtime {
             for count in reader.mv_counts()? {
                 let entry =

@@ -332,10 +332,14 @@ pub struct ExportLinkOwner {
 pub struct ErrorCount {
     /// The connector.
     pub connector: ConnectorId,
+    /// The object type.
+    pub object_type: TypeId,
     /// What they are about.
     pub place: String,
     /// Their code.
     pub code: String,
+    /// What they have in common beyond that.
+    pub cause: i64,
     /// Whether they need attention at once.
     pub alarm: bool,
     /// How many.

@@ -18,8 +18,8 @@ pub(crate) type MvSort = (u32, bool);
 pub(crate) type ExportSort = (u32, u32, u8, u8, u8, bool);
 /// Connector, attribute, add, state, held.
 pub(crate) type ExportLinkSort = (u32, u32, bool, u8, bool);
-/// Connector, place, code, alarm.
-pub(crate) type ErrorSort = (u32, String, String, bool);
+/// Connector, object type, place, code, cause, alarm.
+pub(crate) type ErrorSort = (u32, u32, String, String, i64, bool);
 
 /// A difference: how many came (or went), and the sum of the hashes of those that came without those that went.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -90,7 +90,8 @@ pub(crate) fn export_link_sort(row: &ExportLinkRow) -> ExportLinkSort {
 }
 
 pub(crate) fn error_sort(row: &ErrorRow) -> ErrorSort {
-    (row.connector.0, row.place.clone(), row.code.clone(), row.alarm)
+    let (connector, object_type) = (row.connector.0, row.object_type.0);
+    (connector, object_type, row.place.clone(), row.code.clone(), row.cause, row.alarm)
 }
 
 impl Tallies {

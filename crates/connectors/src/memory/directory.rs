@@ -294,6 +294,7 @@ impl State {
         let Some(object) = self.objects.get_mut(anchor) else { return false };
         let removed = object.links.get_mut(&name).is_some_and(|targets| targets.remove(target));
         if removed {
+            object.links.retain(|_, targets| !targets.is_empty());
             self.log.push((anchor.clone(), Change::Unlinked(name, target.clone())));
         }
         removed

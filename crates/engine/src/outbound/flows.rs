@@ -12,7 +12,7 @@ use crate::facts::holds_link;
 use crate::parallel;
 use crate::policy::TypePolicy;
 use crate::reader::ReadError;
-use crate::resolve::{Resolved, collect, groups, resolve, seed};
+use crate::resolve::{Failure, Resolved, collect, groups, resolve, seed};
 use crate::sources::MvSource;
 use crate::state::{ChangeState, CsFlags, CsRow, MvRow, MvState};
 
@@ -68,22 +68,10 @@ impl<'a> Outbound<'a, '_> {
     fn settle(&mut self, row: CsRow, mut flows: Flows) {
         let (id, connector) = (row.id, row.connector);
         self.batch.heal(id, |place| {
-            place.starts_with("flow:")
-                || place.starts_with("suffix:")
-                || matches!(place, "object" | "required")
+            place.starts_with("outbound") || place.starts_with("suffix:") || place == "required"
         });
-        for (attribute, message) in &flows.failed {
-            let name = self.ctx.attribute(*attribute);
-            let alarm = name.eq_ignore_ascii_case("accountEnabled");
-            let message = format!("`{name}`: {message}; the target keeps what it has");
-            self.batch.error(
-                self.ctx,
-                (id, connector),
-                &format!("flow:{name}"),
-                "flow-failed",
-                message,
-                alarm,
-            );
+        for (attribute, failure) in &flows.failed {
+            self.batch.flow_failed(self.ctx, (id, connector), "outbound", *attribute, failure);
         }
         if let Some((attribute, message)) = &flows.raised {
             let message = format!(
@@ -93,7 +81,7 @@ impl<'a> Outbound<'a, '_> {
             self.batch.error(
                 self.ctx,
                 (id, connector),
-                "object",
+                "outbound",
                 "sync-rule-error-function-triggered",
                 message,
                 false,
@@ -151,7 +139,7 @@ impl<'a> Outbound<'a, '_> {
 #[derive(Debug, Default)]
 struct Flows {
     wanted: BTreeMap<AttrId, Wanted>,
-    failed: Vec<(AttrId, String)>,
+    failed: Vec<(AttrId, Failure)>,
     raised: Option<(AttrId, String)>,
 }
 
@@ -170,9 +158,8 @@ fn flow(
     let candidates = collect(&[rules]);
     let mut valid_until = None;
     for (attribute, group) in groups(&candidates) {
-        if policy.link_attributes.contains(&attribute) {
-            continue;
-        }
+        // What a link attribute holds is decided link by link; here only whether its guard fails.
+        let is_link = policy.link_attributes.contains(&attribute);
         let present = |attribute| {
             target.and_then(|row| row.image.as_ref().get(attribute)).and_then(ValuesRef::to_values)
         };
@@ -192,6 +179,7 @@ fn flow(
         );
         let rule = |index: usize| group.get(index).map_or(RuleId(0), |c| c.rule.id);
         match resolved {
+            Resolved::Values { .. } | Resolved::Absent if is_link => {}
             Resolved::Values { values, from, .. } => {
                 let rule = from.first().map_or(RuleId(0), |&index| rule(index));
                 out.wanted.insert(attribute, Wanted { values: Some(values), rule });
@@ -200,7 +188,7 @@ fn flow(
                 out.wanted.insert(attribute, Wanted { values: None, rule: rule(0) });
             }
             Resolved::Keep | Resolved::Links(_) => {}
-            Resolved::Failed { message, .. } => out.failed.push((attribute, message)),
+            Resolved::Failed { failure, .. } => out.failed.push((attribute, failure)),
             Resolved::Raised { message, .. } => {
                 out.raised = Some((attribute, message));
                 break;

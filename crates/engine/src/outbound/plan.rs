@@ -91,6 +91,7 @@ pub(super) fn plan_update(
         }
     }
     changes.sort_by_key(|change| change.attribute);
+    heal_refused(ctx, batch, row, &earlier, &changes);
     if rules.unwritable || !policy.writable {
         kinds |= ExportRow::KIND_UNWRITABLE;
     }
@@ -161,6 +162,23 @@ pub(super) fn plan_update(
         },
     };
     batch.put_export(planned);
+}
+
+/// What was refused and is not wanted any more is no error any more: another value is tried, or none.
+fn heal_refused(
+    ctx: &Context<'_>,
+    batch: &mut Batch<'_>,
+    row: &CsRow,
+    earlier: &BTreeMap<AttrId, &AttributeChange>,
+    changes: &[AttributeChange],
+) {
+    let refused = |change: &AttributeChange| change.state == ChangeState::Refused;
+    for (attribute, _) in earlier.iter().filter(|(_, change)| refused(change)) {
+        if !changes.iter().any(|change| change.attribute == *attribute && refused(change)) {
+            let place = format!("export:{}", ctx.attribute(*attribute));
+            batch.heal(row.id, |known| known == place);
+        }
+    }
 }
 
 /// Gives an object that is to be created its name to show, and the key by which it will be recognised.

@@ -53,7 +53,10 @@ pub fn pending(service: &Service, connector: &str, limit: usize, out: &Output) -
     let runtime = service.runtime()?;
     let rows = service.pending(&runtime, runtime.connector(connector)?, limit)?;
     out.list(&rows, &["object", "type", "operation", "state", "change"], |row| {
-        let change = row.error.clone().unwrap_or_else(|| row.change.clone());
+        let change = match (&row.waits, &row.error) {
+            (Some(why), _) => format!("{}; {why}", row.change),
+            (None, error) => error.clone().unwrap_or_else(|| row.change.clone()),
+        };
         vec![row.object.clone(), row.object_type.clone(), row.operation.clone(), row.state.clone(), change]
     })?;
     if rows.len() >= limit {

@@ -64,6 +64,9 @@ fn print_connector(c: &ConnectorStatus) {
             c.held
         );
     }
+    for why in &c.stopped {
+        say!("  stopped: {why}");
+    }
     if c.mastered_elsewhere > 0 {
         say!("  {} mastered elsewhere: compared, never written", c.mastered_elsewhere);
     }

@@ -36,7 +36,8 @@ impl Service {
         match self.sync_all(runtime, connector, &run, step, progress) {
             Ok(processed) => {
                 for target in runtime.connectors.iter().filter(|c| c.capabilities.export) {
-                    self.retire_plans(target)?;
+                    let stops = self.note_stops(runtime, target)?;
+                    self.retire_plans(target, &stops)?;
                 }
                 let errors = self
                     .store()

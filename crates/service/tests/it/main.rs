@@ -10,6 +10,7 @@ mod protection;
 mod random;
 mod samba;
 mod secrets;
+mod stops;
 mod story;
 mod trouble;
 mod world;

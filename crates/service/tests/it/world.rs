@@ -149,6 +149,21 @@ impl World {
             .unwrap()
     }
 
+    /// Applies the configuration in force with one text replaced in a file of it.
+    pub async fn reconfigure(&self, path: &str, from: &str, to: &str) {
+        let mut files = self.service.config_files(None).unwrap();
+        let file = files.get_mut(path).unwrap();
+        let text = String::from_utf8(file.clone()).unwrap();
+        assert!(text.contains(from), "{path} has no `{from}`");
+        *file = text.replace(from, to).into_bytes();
+        self.service.apply(Configuration::parse(files).unwrap(), "test").await.unwrap();
+    }
+
+    /// The person with a number.
+    pub fn person(&mut self, number: u32) -> &mut Person {
+        self.people.iter_mut().find(|person| person.number == number).unwrap()
+    }
+
     /// The plan of first contact.
     pub fn plan(&self) -> StagingPlan {
         let runtime = self.service.runtime().unwrap();

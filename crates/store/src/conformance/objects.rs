@@ -368,6 +368,25 @@ pub(super) fn notes(store: &dyn Store) {
     let expected =
         [count(A, "flow:mail", "FLOW-1"), count(A, "import", "FLOW-2"), count(B, "scope", "FLOW-1")];
     assert_eq!(codes, expected);
+    drop(r);
+    errors_by_cause(store);
+}
+
+/// Errors are counted by type and cause: what fails alike counts together, and nothing else.
+fn errors_by_cause(store: &dyn Store) {
+    let one =
+        |cs, cause, object_type| onesync_engine::ErrorRow { cause, object_type, ..error(cs, "flow:cn") };
+    let errors = vec![one(4, 1, USER), one(5, 1, USER), one(6, 2, USER), one(7, 1, GROUP)];
+    apply(store, &Changes { errors, ..Changes::default() });
+    let counts = || -> Vec<_> {
+        let all = store.reader().unwrap().error_counts().unwrap();
+        let of = all.into_iter().filter(|c| c.place == "flow:cn");
+        of.map(|c| (c.object_type, c.cause, c.count)).collect()
+    };
+    assert_eq!(counts(), [(USER, 1, 2), (USER, 2, 1), (GROUP, 1, 1)]);
+    let errors = vec![one(5, 2, USER)];
+    apply(store, &Changes { errors, cs_deleted: vec![CsId(7)], ..Changes::default() });
+    assert_eq!(counts(), [(USER, 1, 1), (USER, 2, 2)]);
 }
 
 pub(super) fn agenda(store: &dyn Store) {

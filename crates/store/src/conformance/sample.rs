@@ -123,8 +123,10 @@ pub(super) fn error(cs: i64, place: &str) -> ErrorRow {
     ErrorRow {
         cs: CsId(cs),
         connector: A,
+        object_type: USER,
         place: place.to_owned(),
         code: "FLOW-1".to_owned(),
+        cause: 7,
         message: "broken".to_owned(),
         first_seen: time(1),
         run: RunId(5),

@@ -166,16 +166,15 @@ impl StoreReader for MemoryReader {
     }
 
     fn error_counts(&self) -> Read<Vec<ErrorCount>> {
-        let sorts =
-            self.0.errors.values().map(|row| {
-                ((row.connector, row.place.clone(), row.code.clone(), row.alarm), Hash128::default())
-            });
+        let sorts = self.0.errors.values().map(|row| (crate::tally::error_sort(row), Hash128::default()));
         let counts = counted(sorts).into_iter();
         Ok(counts
-            .map(|((connector, place, code, alarm), (count, _))| ErrorCount {
-                connector,
+            .map(|((connector, object_type, place, code, cause, alarm), (count, _))| ErrorCount {
+                connector: ConnectorId(connector),
+                object_type: TypeId(object_type),
                 place,
                 code,
+                cause,
                 alarm,
                 count,
             })

@@ -33,7 +33,10 @@ const STATEMENTS: usize = 200;
 const PAGE_BYTES: i64 = 8192;
 
 /// Migrations in order: name and statements.
-const MIGRATIONS: [(&str, &str); 1] = [("initial", include_str!("../../schema/sqlite/0001_initial.sql"))];
+pub(super) const MIGRATIONS: [(&str, &str); 2] = [
+    ("initial", include_str!("../../schema/sqlite/0001_initial.sql")),
+    ("errors by cause", include_str!("../../schema/sqlite/0002_errors_by_cause.sql")),
+];
 
 /// Opens the writer, and makes or updates what is in the file.
 pub(super) fn writer(path: &Path) -> Result<Connection, StoreError> {

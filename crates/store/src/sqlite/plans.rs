@@ -56,7 +56,7 @@ const PLANS: &[(&str, &str)] = &[
 #[test]
 fn keyed_reads_use_their_index() {
     let connection = Connection::open_in_memory().unwrap();
-    connection.execute_batch(include_str!("../../schema/sqlite/0001_initial.sql")).unwrap();
+    super::open::MIGRATIONS.iter().for_each(|(_, text)| connection.execute_batch(text).unwrap());
     let mut wrong = Vec::new();
     for (statement, wanted) in PLANS {
         let mut explain = connection.prepare(&format!("EXPLAIN QUERY PLAN {statement}")).unwrap();

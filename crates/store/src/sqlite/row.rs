@@ -179,6 +179,8 @@ pub(super) fn error(cells: &Cells<'_>) -> Checked<ErrorRow> {
         cs: CsId(cells.get(0)?),
         place: cells.get(1)?,
         connector: ConnectorId(cells.get(2)?),
+        object_type: TypeId(cells.get(8)?),
+        cause: cells.get(9)?,
         code: cells.get(3)?,
         message: cells.get(4)?,
         first_seen: cells.time(5)?,

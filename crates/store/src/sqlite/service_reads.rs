@@ -144,10 +144,12 @@ impl StoreReader for SqliteReader<'_> {
         self.all(sql::ERROR_COUNTS, "error_count", &[], |cells| {
             Ok(ErrorCount {
                 connector: ConnectorId(cells.get(0)?),
-                place: cells.get(1)?,
-                code: cells.get(2)?,
-                alarm: cells.get(3)?,
-                count: cells.count(4)?,
+                object_type: TypeId(cells.get(1)?),
+                place: cells.get(2)?,
+                code: cells.get(3)?,
+                cause: cells.get(4)?,
+                alarm: cells.get(5)?,
+                count: cells.count(6)?,
             })
         })
     }

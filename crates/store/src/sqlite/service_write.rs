@@ -138,9 +138,10 @@ pub(super) fn counts(tx: &Transaction<'_>, tallies: &Tallies) -> Checked<()> {
             key.into_iter().chain([&difference.count as &dyn ToSql, &sum]).collect();
         put(tx, sql::EXPORT_LINK_COUNT_ADD, &values)?;
     }
-    for ((connector, place, code, alarm), difference) in tallies.errors.differences() {
+    for ((connector, object_type, place, code, cause, alarm), difference) in tallies.errors.differences() {
         gone[4] |= difference.count < 0;
-        put(tx, sql::ERROR_COUNT_ADD, &[connector, place, code, alarm, &difference.count])?;
+        let sort: [&dyn ToSql; 7] = [connector, object_type, place, code, cause, alarm, &difference.count];
+        put(tx, sql::ERROR_COUNT_ADD, &sort)?;
     }
     let cleans = [
         sql::CS_COUNT_CLEAN,

@@ -40,7 +40,7 @@ macro_rules! export_link {
 macro_rules! error {
     ($rest:literal) => {
         concat!(
-            "SELECT cs, place, connector, code, message, first_seen, run, alarm FROM object_error ",
+            "SELECT cs, place, connector, code, message, first_seen, run, alarm, object_type, cause FROM object_error ",
             $rest
         )
     };
@@ -306,8 +306,8 @@ pub(super) const ERROR_PAGE_OF: &str = error!(
 pub(super) const ERROR_ALL: &str = error!("ORDER BY cs, place");
 pub(super) const ERROR_OLD: &str = error!("WHERE cs = ?1 AND place = ?2");
 pub(super) const ERROR_PUT: &str =
-    "INSERT OR REPLACE INTO object_error (cs, place, connector, code, message, first_seen, run, alarm)
-  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    "INSERT OR REPLACE INTO object_error (cs, place, connector, code, message, first_seen, run, alarm, object_type, cause)
+  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
 pub(super) const ERROR_DELETE: &str = "DELETE FROM object_error WHERE cs = ?1 AND place = ?2";
 pub(super) const ERROR_DELETE_OF: &str = "DELETE FROM object_error WHERE cs = ?1";
 
@@ -346,9 +346,9 @@ pub(super) const EXPORT_LINK_COUNT_ADD: &str =
     "INSERT INTO export_link_count VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
   ON CONFLICT DO UPDATE SET count = count + excluded.count, hashes = excluded.hashes";
 pub(super) const EXPORT_LINK_COUNT_CLEAN: &str = "DELETE FROM export_link_count WHERE count = 0";
-pub(super) const ERROR_COUNTS: &str = "SELECT connector, place, code, alarm, count FROM error_count
-  ORDER BY connector, place, code, alarm";
-pub(super) const ERROR_COUNT_ADD: &str = "INSERT INTO error_count VALUES (?1, ?2, ?3, ?4, ?5)
+pub(super) const ERROR_COUNTS: &str = "SELECT connector, object_type, place, code, cause, alarm, count
+  FROM error_count ORDER BY connector, object_type, place, code, cause, alarm";
+pub(super) const ERROR_COUNT_ADD: &str = "INSERT INTO error_count VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
   ON CONFLICT DO UPDATE SET count = count + excluded.count";
 pub(super) const ERROR_COUNT_CLEAN: &str = "DELETE FROM error_count WHERE count = 0";
 

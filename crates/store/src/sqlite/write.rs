@@ -448,6 +448,8 @@ impl<'t> Batch<'t> {
                 row.first_seen.ticks(),
                 row.run.0,
                 row.alarm,
+                row.object_type.0,
+                row.cause,
             ])
             .map_err(failed("writing errors"))?;
         }

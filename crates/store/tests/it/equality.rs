@@ -174,7 +174,8 @@ fn on_agenda(work: Work, not_before: Time) -> AgendaRow {
 
 prop_compose! {
     fn error()(cs in cs_id(), place in "[ab]", code in "[ab]", alarm in any::<bool>(), first_seen in time()) -> ErrorRow {
-        ErrorRow { cs, connector: connector_of(cs), place, code, message: String::new(), first_seen, run: RunId(1), alarm }
+        let (object_type, cause) = (TypeId(1), first_seen.ticks() % 2);
+        ErrorRow { cs, connector: connector_of(cs), object_type, place, code, cause, message: String::new(), first_seen, run: RunId(1), alarm }
     }
 }
 

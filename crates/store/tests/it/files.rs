@@ -82,11 +82,34 @@ fn a_newer_database_is_refused_with_both_versions() {
     let other = Connection::open(&path).unwrap();
     other.execute("INSERT INTO schema_migration VALUES (99, 'later', x'00', '')", []).unwrap();
     let refused = error(&path);
-    assert!(matches!(refused, StoreError::Newer { found: 99, known: 1 }), "{refused}");
+    assert!(matches!(refused, StoreError::Newer { found: 99, known: 2 }), "{refused}");
     other.execute("DELETE FROM schema_migration WHERE version = 99", []).unwrap();
     other.execute("UPDATE schema_migration SET checksum = x'00'", []).unwrap();
     let refused = error(&path);
     assert!(matches!(refused, StoreError::Migration { version: 1, .. }), "{refused}");
+}
+
+#[test]
+fn a_database_of_the_first_schema_keeps_its_errors_and_counts_them_by_type() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("one.db");
+    let store = SqliteStore::open(&path).unwrap();
+    install(&store);
+    store.apply(EPOCH, &Changes { cs: vec![row(1), row(2)], ..Changes::default() }).unwrap();
+    drop(store);
+    let old = Connection::open(&path).unwrap();
+    old.execute_batch(
+        "ALTER TABLE object_error DROP COLUMN object_type;
+         ALTER TABLE object_error DROP COLUMN cause;
+         DELETE FROM schema_migration WHERE version = 2;
+         INSERT INTO object_error VALUES (1, 'import', 1, 'A', '', 0, 1, 0), (2, 'import', 1, 'A', '', 0, 1, 0);",
+    )
+    .unwrap();
+    drop(old);
+    let r = SqliteStore::open(&path).unwrap();
+    let counts = r.reader().unwrap().error_counts().unwrap();
+    let counts: Vec<_> = counts.iter().map(|c| (c.object_type, c.cause, c.count)).collect();
+    assert_eq!(counts, [(row(1).object_type, 0, 2)]);
 }
 
 #[test]
