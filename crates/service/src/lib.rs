@@ -26,6 +26,7 @@ mod narrowed;
 mod parts;
 mod plan;
 mod protect;
+mod recover;
 mod reports;
 mod runs;
 mod runtime;
