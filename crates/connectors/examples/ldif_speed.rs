@@ -56,6 +56,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         mode: ImportMode::Full { resume: None },
         selection: selection(),
         known: None,
+        containers: None,
         page_size: PAGE_SIZE,
     };
     let start = Instant::now();

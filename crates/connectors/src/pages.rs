@@ -123,6 +123,12 @@ pub fn more_links(anchor: Anchor, links: Vec<LinkChunk>) -> Entry {
     }
 }
 
+/// An entry of a container.
+#[must_use]
+pub fn container(anchor: Anchor, dn: &str) -> Entry {
+    Entry { dn: Some(dn.to_owned()), change: EntryChange::Container, ..more_links(anchor, Vec::new()) }
+}
+
 fn link_count(links: &[LinkChunk]) -> usize {
     links.iter().map(|chunk| chunk.targets.len()).sum()
 }

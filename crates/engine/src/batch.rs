@@ -8,6 +8,7 @@ use onesync_model::{
 use onesync_rules::{Direction, RuleSet};
 
 use crate::changes::{Changes, Counters};
+use crate::containers::ContainerNames;
 use crate::identity::GainedValue;
 use crate::policy::Policies;
 use crate::reader::{ReadError, Reader};
@@ -79,7 +80,7 @@ pub(crate) struct Batch<'r> {
     errors: BTreeMap<(CsId, String), ErrorRow>,
     healed: BTreeSet<(CsId, String)>,
     known_errors: BTreeMap<(CsId, String), ErrorRow>,
-    containers: HashMap<ContainerId, (String, Option<ContainerId>)>,
+    containers: ContainerNames,
     gained: Vec<GainedValue>,
     counters: Counters,
     counters_before: Counters,
@@ -100,7 +101,7 @@ impl<'r> Batch<'r> {
             errors: BTreeMap::new(),
             healed: BTreeSet::new(),
             known_errors: BTreeMap::new(),
-            containers: HashMap::new(),
+            containers: ContainerNames::default(),
             gained: Vec::new(),
             counters,
             counters_before: counters,
@@ -443,22 +444,7 @@ impl<'r> Batch<'r> {
 
     /// The distinguished name of a row.
     pub(crate) fn dn(&mut self, row: &CsRow) -> Result<String, ReadError> {
-        let mut out = row.name.clone();
-        let mut container = row.container;
-        while let Some(id) = container {
-            if !self.containers.contains_key(&id) {
-                let found = self.reader.containers(&[id])?;
-                let entry = found.into_iter().next().map_or((String::from("?"), None), |c| (c.rdn, c.parent));
-                self.containers.insert(id, entry);
-            }
-            let (rdn, parent) = self.containers.get(&id).cloned().unwrap_or_default();
-            if !out.is_empty() {
-                out.push(',');
-            }
-            out.push_str(&rdn);
-            container = parent;
-        }
-        Ok(out)
+        self.containers.dn(self.reader, &row.name, row.container)
     }
 
     /// Hands over what was decided. Join keys follow from the rows; rows that ended as they began are left out.

@@ -10,6 +10,7 @@ mod batch;
 mod changes;
 mod codec;
 mod confirm;
+mod containers;
 mod export;
 mod facts;
 mod full;
@@ -33,6 +34,7 @@ pub use batch::Context;
 pub use changes::{Changes, Counters};
 pub use codec::CodecError;
 pub use confirm::{SENDS_MAX, overdue, overdue_links};
+pub use containers::{ContainerNames, below};
 pub use export::{Answer, Outcome, Outgoing, OutgoingLink, Refusal, begin, recover, settle};
 pub use full::Covered;
 pub use identity::{identity, values};
@@ -44,6 +46,7 @@ pub use policy::{ConnectorPolicy, Deprovision, NameMatch, Policies, TypePolicy};
 pub use protect::{Guarded, Hold, Limit, Limits, Numbers, Stopped, judge, suspect};
 pub use reader::{JoinedIn, ReadError, Reader};
 pub use state::{
-    AgendaRow, AttributeChange, Cause, ChangeState, ContainerRow, CsFlags, CsRow, ErrorRow, ExportLinkRow,
-    ExportRow, HistoryRow, Join, LinkPick, LinkSum, MvRow, MvState, Retained, Turn, ValueChange, Work,
+    AgendaRow, AttributeChange, Below, Cause, ChangeState, ContainerRow, CsFlags, CsRow, ErrorRow,
+    ExportLinkRow, ExportRow, HistoryRow, Join, LinkPick, LinkSum, MvRow, MvState, Retained, Turn,
+    ValueChange, Work,
 };

@@ -3,7 +3,7 @@
 //! A reader shows one consistent state for its whole life (a snapshot), so that what the engine decides in a batch
 //! rests on one state. Rows come back ordered as said, so that the same inputs give the same plan.
 
-use onesync_model::{AttrId, ConnectorId, ContainerId, CsId, Hash128, MvId, Time};
+use onesync_model::{Anchor, AttrId, ConnectorId, ContainerId, CsId, Hash128, MvId, Time};
 use thiserror::Error;
 
 use crate::changes::Counters;
@@ -134,7 +134,7 @@ pub trait Reader {
 
     /// Containers by row number, ascending.
     fn containers(&self, ids: &[ContainerId]) -> Result<Vec<ContainerRow>, ReadError>;
-    /// The container with this normalised RDN inside a parent.
+    /// The container that is found by this name ([`ContainerRow::key`]) inside a parent.
     fn container(
         &self,
         connector: ConnectorId,
@@ -148,8 +148,19 @@ pub trait Reader {
         after: CsId,
         limit: usize,
     ) -> Result<Vec<CsId>, ReadError>;
-    /// The containers that lie directly in a container, ascending.
-    fn containers_in(&self, container: ContainerId) -> Result<Vec<ContainerRow>, ReadError>;
+    /// A page of the containers that lie directly in a container, ascending, above `after`.
+    fn containers_in(
+        &self,
+        container: ContainerId,
+        after: ContainerId,
+        limit: usize,
+    ) -> Result<Vec<ContainerRow>, ReadError>;
+    /// Containers of a connector by anchor, ascending by row number.
+    fn containers_by_anchor(
+        &self,
+        connector: ConnectorId,
+        anchors: &[&Anchor],
+    ) -> Result<Vec<ContainerRow>, ReadError>;
 
     /// A page of the agenda of one pass ([`crate::Work::pass`]) that is due at `now`, in the order of the work, above
     /// `after`; for the identity pass only of `connector` where one is given.

@@ -2,7 +2,7 @@
 
 use onesync_model::{
     Anchor, AttrId, ConnectorId, ContainerId, CsId, Hash128, Image, MvGuid, MvId, Operation, RuleId, RunId,
-    Time, TypeId, Values, hash64, hash128,
+    Time, TypeId, Values, hash64, hash128, normalise_rdn,
 };
 
 /// One connector-space object: our image of one object of a connected directory.
@@ -200,8 +200,21 @@ pub struct ContainerRow {
     pub connector: ConnectorId,
     /// The container it lies in.
     pub parent: Option<ContainerId>,
-    /// Its RDN as written.
+    /// Its RDN as written. Empty: this row and its parent are one container, which was met under two names; what lies
+    /// in either lies in both.
     pub rdn: String,
+    /// Its immutable identity, once its own entry was told.
+    pub anchor: Option<Anchor>,
+    /// Another container has its name, and its own new one was not told yet: it is found by no name.
+    pub hidden: bool,
+}
+
+impl ContainerRow {
+    /// The name by which it is found in its parent.
+    #[must_use]
+    pub fn key(&self) -> String {
+        if self.hidden { "?".to_owned() } else { normalise_rdn(&self.rdn) } // no RDN is `?`
+    }
 }
 
 /// What we owe a connected directory for one object, and what was sent and not yet seen there.
@@ -330,6 +343,28 @@ pub enum Work {
     CsLink(CsId, AttrId, Hash128),
     /// All links of one attribute of a metaverse object.
     MvLinks(MvId, AttrId),
+    /// Everything below a container: it was renamed or moved.
+    Below(Below),
+}
+
+/// How far the way through what lies below a container has come: first containers, which get work of their own, then
+/// objects.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
+pub struct Below {
+    /// The container.
+    pub container: ContainerId,
+    /// The last container in it that is done.
+    pub after: ContainerId,
+    /// The last object in it that is done.
+    pub after_object: CsId,
+}
+
+impl Below {
+    /// The beginning of the way.
+    #[must_use]
+    pub fn all(container: ContainerId) -> Self {
+        Self { container, after: ContainerId(0), after_object: CsId(0) }
+    }
 }
 
 /// When a connector-space object has its turn: first those that are joined, since they may give up places or join
@@ -364,10 +399,11 @@ impl Turn {
 }
 
 impl Work {
-    /// The number of passes.
-    pub const PASSES: u8 = 8;
+    /// The number of passes. Passes are done in the order of their numbers, but for the last one: what lies below
+    /// renamed containers is put on the agenda of the others, and so comes before them.
+    pub const PASSES: u8 = 9;
 
-    /// The pass that does it, in the order of passes.
+    /// The pass that does it.
     #[must_use]
     pub fn pass(&self) -> u8 {
         match self {
@@ -379,6 +415,7 @@ impl Work {
             Self::CsLinks(..) => 5,
             Self::MvLinks(..) => 6,
             Self::CsLink(..) => 7,
+            Self::Below(_) => 8,
         }
     }
 }

@@ -84,8 +84,10 @@ pub enum EntryChange {
     /// More links of the entry before it with the same anchor.
     MoreLinks,
     /// The object is gone, or is not selected any more. Links to it stay but for those of the attributes in
-    /// [`Entry::cleared`].
+    /// [`Entry::cleared`]. Of a container: it is not known any more, and its name is free.
     Delete,
+    /// This is no object but a container, and its name is `dn` now: everything below it that is known moves along.
+    Container,
 }
 
 /// What the directory says about who may touch an object: enforced below the rules.

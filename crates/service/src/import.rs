@@ -7,12 +7,12 @@
 use std::collections::BTreeMap;
 
 use onesync_connectors::{
-    ConnectorError, ErrorClass, ImportEnd, ImportMode, ImportPage, ImportRequest, PAGES_IN_FLIGHT, Proof,
-    Watermark,
+    ConnectorError, ErrorClass, ImportEnd, ImportMode, ImportPage, ImportRequest, KnownContainers,
+    PAGES_IN_FLIGHT, Proof, Watermark,
 };
-use onesync_engine::{Changes, ImportCounters, Stager, suspect};
-use onesync_model::{ConnectorId, CsId};
-use onesync_store::StoreReader;
+use onesync_engine::{Changes, ContainerNames, ImportCounters, Stager, suspect};
+use onesync_model::{Anchor, ConnectorId, CsId};
+use onesync_store::{Store, StoreReader};
 use tokio::sync::mpsc;
 
 use crate::error::{ServiceError, Status};
@@ -123,6 +123,37 @@ impl Seen {
 
     fn clear_states(&self, connector: ConnectorId) -> Vec<(ConnectorId, String, Option<Vec<u8>>)> {
         self.chunks.keys().map(|chunk| (connector, format!("{SEEN}{chunk}"), None)).collect()
+    }
+}
+
+/// The containers that a connector has told.
+struct Containers {
+    store: std::sync::Arc<dyn Store>,
+    connector: ConnectorId,
+}
+
+impl std::fmt::Debug for Containers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "containers of connector {}", self.connector.0)
+    }
+}
+
+impl KnownContainers for Containers {
+    fn names(&self, anchors: &[Anchor]) -> Result<Vec<Option<String>>, ConnectorError> {
+        let failed = |error: String| {
+            ConnectorError::new(ErrorClass::Fatal, "CONTAINERS", "the database", error)
+                .hint("containers that were told before could not be read")
+        };
+        let reader = self.store.reader().map_err(|error| failed(error.to_string()))?;
+        let asked: Vec<&Anchor> = anchors.iter().collect();
+        let mut known = BTreeMap::new();
+        let mut names = ContainerNames::default();
+        let rows = reader.containers_by_anchor(self.connector, &asked);
+        for row in rows.map_err(|error| failed(error.to_string()))?.into_iter().filter(|row| !row.hidden) {
+            let name = names.dn(&*reader, &row.rdn, row.parent).map_err(|error| failed(error.to_string()))?;
+            known.extend(row.anchor.map(|anchor| (anchor, name)));
+        }
+        Ok(anchors.iter().map(|anchor| known.get(anchor).cloned()).collect())
     }
 }
 
@@ -238,6 +269,10 @@ impl Service {
             mode,
             selection: connector.selection.clone(),
             known,
+            containers: Some(std::sync::Arc::new(Containers {
+                store: std::sync::Arc::clone(self.store()),
+                connector: connector.id,
+            })),
             page_size: self.sizes().page,
         };
         let source = std::sync::Arc::clone(&connector.connector);

@@ -1,12 +1,10 @@
 //! A selection that became narrower: what lies outside of it is counted, and leaves a copy of the database as it will
 //! leave the installation with the next full import.
 
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use onesync_engine::{CsFlags, CsRow, Stager, suspect};
-use onesync_model::{ContainerId, CsId, RunId};
-use onesync_store::StoreReader;
+use onesync_engine::{ContainerNames, CsFlags, Stager, suspect};
+use onesync_model::{CsId, RunId};
 
 use crate::error::ServiceError;
 use crate::runtime::{ConnectorHandle, Runtime, Service};
@@ -25,7 +23,7 @@ impl Service {
         let Some(selects) = connector.connector.selector(known.as_ref()) else { return Ok(Vec::new()) };
         let mut stager = Stager::new(connector.id, true);
         let (mut all, mut outside, mut after) = (0u64, BTreeMap::<String, u64>::new(), CsId(i64::MIN));
-        let mut containers = Containers::default();
+        let mut containers = ContainerNames::default();
         loop {
             let reader = self.store().reader()?;
             let page = reader.cs_page(connector.id, after, PAGE)?;
@@ -35,7 +33,7 @@ impl Service {
             for row in page.iter().filter(|row| !row.flags.has(CsFlags::GONE)) {
                 all += 1;
                 let object_type = runtime.names.type_name(row.object_type);
-                if !selects(object_type, &containers.dn(&*reader, row)?) {
+                if !selects(object_type, &containers.dn(&*reader, &row.name, row.container)?) {
                     *outside.entry(object_type.to_owned()).or_default() += 1;
                     gone.push(row.id);
                 }
@@ -60,28 +58,5 @@ impl Service {
             ));
         }
         Ok(said)
-    }
-}
-
-/// Names of containers, read once each.
-#[derive(Default)]
-struct Containers(HashMap<ContainerId, (String, Option<ContainerId>)>);
-
-impl Containers {
-    fn dn(&mut self, reader: &dyn StoreReader, row: &CsRow) -> Result<String, ServiceError> {
-        let (mut dn, mut at) = (row.name.clone(), row.container);
-        while let Some(id) = at {
-            let (rdn, parent) = match self.0.entry(id) {
-                Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(place) => {
-                    let Some(found) = reader.containers(&[id])?.into_iter().next() else { break };
-                    place.insert((found.rdn, found.parent))
-                }
-            };
-            dn.push(',');
-            dn.push_str(rdn);
-            at = *parent;
-        }
-        Ok(dn)
     }
 }

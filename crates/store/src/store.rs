@@ -227,13 +227,15 @@ pub(crate) fn work_columns(work: onesync_engine::Work) -> (u8, i64, i64, Vec<u8>
         Work::CsLinks(cs, attribute) => (cs.0, i64::from(attribute.0), Vec::new()),
         Work::MvLinks(mv, attribute) => (mv.0, i64::from(attribute.0), Vec::new()),
         Work::CsLink(cs, attribute, key) => (cs.0, i64::from(attribute.0), key.0.to_vec()),
+        Work::Below(below) => (below.container.0, below.after.0, below.after_object.0.to_be_bytes().to_vec()),
     };
     (work.pass(), a, b, c)
 }
 
 /// Reads what [`work_columns`] made.
 pub(crate) fn work_from_columns(pass: u8, a: i64, b: i64, c: &[u8]) -> Option<onesync_engine::Work> {
-    use onesync_engine::{Turn, Work};
+    use onesync_engine::{Below, Turn, Work};
+    use onesync_model::ContainerId;
     let attribute = || u32::try_from(b).ok().map(AttrId);
     let work = match pass {
         0 => Work::Identity(Turn {
@@ -249,6 +251,11 @@ pub(crate) fn work_from_columns(pass: u8, a: i64, b: i64, c: &[u8]) -> Option<on
         5 => Work::CsLinks(CsId(a), attribute()?),
         6 => Work::MvLinks(MvId(a), attribute()?),
         7 => Work::CsLink(CsId(a), attribute()?, Hash128::from_slice(c)?),
+        8 => Work::Below(Below {
+            container: ContainerId(a),
+            after: ContainerId(b),
+            after_object: CsId(i64::from_be_bytes(c.try_into().ok()?)),
+        }),
         _ => return None,
     };
     (work.pass() == pass).then_some(work)

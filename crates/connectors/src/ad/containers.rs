@@ -162,6 +162,28 @@ impl Containers {
         selected
     }
 
+    /// Whether what lies directly in a container of this name is selected.
+    #[must_use]
+    pub fn decide(&self, name: &Dn) -> bool {
+        self.chosen.decide(name)
+    }
+
+    /// Which part of the domain was selected when the containers of the settings had these names. `None` when that
+    /// cannot be told.
+    #[must_use]
+    pub fn before(&self, settings: &AdSettings, known: &BTreeMap<String, Remembered>) -> Option<Chosen> {
+        let all = settings.include.iter().chain(&settings.exclude).all(|name| known.contains_key(name));
+        let settings = AdSettings { base: Some(self.base.clone()), ..settings.clone() };
+        if all { Chosen::named(&settings, known) } else { None }
+    }
+
+    /// Whether a container of this name holds selected ones, is one or lies in one.
+    #[must_use]
+    pub fn touch(&self, name: &str) -> bool {
+        let within = |dn: &Dn, include: &Dn| dn.is_within(include) || include.is_within(dn);
+        Dn::parse(name).is_ok_and(|dn| self.chosen.include.iter().any(|include| within(&dn, &include.dn)))
+    }
+
     /// Whether a container was renamed, moved or deleted since they were found.
     ///
     /// # Errors

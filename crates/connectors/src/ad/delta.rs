@@ -11,10 +11,12 @@ use tokio::sync::mpsc;
 
 use super::containers::Containers;
 use super::errors::convert;
-use super::layout::{CONTAINER_CLASSES, Layout};
+use super::full::Since;
+use super::layout::{Layout, container_filter, is_container};
 use super::links::Output;
+use super::moved::{self, Told};
 use super::reader;
-use super::server::{DIR_SYNC_BYTES_MAX, Server, Side, extended_names, guid, guid_name};
+use super::server::{DIR_SYNC_BYTES_MAX, Server, Side, extended_names, guid, guid_name, guids_filter};
 use super::settings::AdSettings;
 use super::watermark::{Guid, Mark, unhex, unusable};
 use crate::pages::more_links;
@@ -55,19 +57,31 @@ pub async fn import(
         containers,
         output: Output::new(request.page_size, pages),
         waiting: Vec::new(),
+        named: BTreeSet::new(),
         renamed: BTreeSet::new(),
-        moved: BTreeSet::new(),
+        opened: BTreeSet::new(),
         restored: BTreeSet::new(),
         left: BTreeSet::new(),
     };
     let cookie = delta.stream(server, since).await?;
+    let told = delta.containers(server, settings, since, request).await?;
+    told.send_first(&mut delta.output).await?;
+    delta.remarks.extend(told.remark(&delta.containers));
+    let named = std::mem::take(&mut delta.named);
+    let (_, mut side) = server.both().await?;
+    delta.read_whole(&named, &mut side).await?;
     let mut below = 0;
-    for guid in std::mem::take(&mut delta.moved) {
-        below += delta.below(server, &guid).await?;
+    for (guid, _) in &told.last {
+        below += delta.below(server, guid).await?;
     }
     if below > 0 {
         delta.remarks.push(format!("{below} objects below renamed or moved containers were read whole"));
     }
+    if below > 0 || !named.is_empty() {
+        // Objects that were read whole have names that are newer than those of the containers.
+        delta.at_rest(server, since, &cookie).await?;
+    }
+    told.send_last(&delta.containers, &mut delta.output).await?;
     let again = since.reread.iter().filter_map(|digits| unhex(digits.as_bytes())).collect();
     let (_, mut side) = server.both().await?;
     delta.read_whole(&again, &mut side).await?;
@@ -92,10 +106,12 @@ struct Delta<'d> {
     remarks: Vec<String>,
     /// Changed objects that are still to be looked up.
     waiting: Vec<(Guid, LdapEntry)>,
-    /// Objects that were renamed or moved; what lies below a new one is new itself, or was moved there.
+    /// Objects that are new, renamed, moved or restored: read whole, once it is known what became of containers.
+    named: BTreeSet<Guid>,
+    /// Those that are not new; what lies below a new one is new itself, or was moved there.
     renamed: BTreeSet<Guid>,
-    /// The containers among them.
-    moved: BTreeSet<Guid>,
+    /// New containers.
+    opened: BTreeSet<Guid>,
     /// Objects that were restored: links to them come back, and nobody tells.
     restored: BTreeSet<Guid>,
     /// Objects that are new, renamed or moved and lie outside of the selection: they may have been in it.
@@ -153,23 +169,26 @@ impl Delta<'_> {
     /// Sends the changes that wait: attribute and link changes as they are, everything else read whole.
     async fn look_up(&mut self, side: &mut Side<'_>) -> Result<(), ConnectorError> {
         let waiting = std::mem::take(&mut self.waiting);
-        let whole: BTreeSet<Guid> =
-            waiting.iter().filter(|(_, entry)| is_new_name(entry)).map(|(guid, _)| *guid).collect();
-        let renamed = waiting.iter().filter(|(_, entry)| is_renamed(entry)).map(|(guid, _)| *guid);
-        self.renamed = renamed.collect();
+        for (guid, entry) in waiting.iter().filter(|(_, entry)| is_new_name(entry)) {
+            self.named.insert(*guid);
+            if is_new(entry) {
+                self.opened.extend(is_container(entry).then_some(*guid));
+            } else {
+                self.renamed.insert(*guid);
+            }
+        }
         let restored = waiting.iter().filter(|(_, entry)| entry.attribute("isDeleted").is_some());
         self.restored.extend(restored.map(|(guid, _)| *guid));
-        self.read_whole(&whole, side).await?;
         let changed: Vec<_> = waiting
             .into_iter()
             .filter(|(guid, entry)| {
-                !whole.contains(guid) && self.containers.contain(reader::plain_name(entry.dn()))
+                !self.named.contains(guid) && self.containers.contain(reader::plain_name(entry.dn()))
             })
             .collect();
-        let guids: BTreeSet<Guid> = changed.iter().map(|(guid, _)| *guid).collect();
+        let guids: Vec<Guid> = changed.iter().map(|(guid, _)| *guid).collect();
         let found = search_guids(
             &self.containers.base,
-            &guids,
+            guids_filter(&guids),
             vec!["objectGUID".to_owned(), "objectClass".to_owned()],
             vec![extended_names()],
             side,
@@ -197,10 +216,9 @@ impl Delta<'_> {
     ) -> Result<(), ConnectorError> {
         let guids: Vec<Guid> = guids.iter().copied().collect();
         for some in guids.chunks(LOOK_UP_MAX) {
-            let some = some.iter().copied().collect();
             for entry in search_guids(
                 &self.containers.base,
-                &some,
+                guids_filter(some),
                 self.layout.attributes(),
                 vec![extended_names()],
                 side,
@@ -215,9 +233,6 @@ impl Delta<'_> {
 
     async fn send_whole(&mut self, entry: &LdapEntry, side: &mut Side<'_>) -> Result<(), ConnectorError> {
         let Some(guid) = guid(entry, "objectGUID") else { return Ok(()) };
-        if self.renamed.contains(&guid) && is_container(entry) {
-            self.moved.insert(guid);
-        }
         let selected = reader::type_of(entry, self.layout).is_some()
             && self.containers.contain(reader::plain_name(entry.dn()));
         if !selected {
@@ -235,19 +250,24 @@ impl Delta<'_> {
     async fn relink(&mut self, side: &mut Side<'_>) -> Result<(), ConnectorError> {
         let restored: Vec<Guid> = std::mem::take(&mut self.restored).into_iter().collect();
         for some in restored.chunks(LOOK_UP_MAX) {
-            let some = some.iter().copied().collect();
             let mut wanted = vec!["objectGUID".to_owned()];
             wanted.extend(BACK_LINKS.iter().map(|(back, _)| (*back).to_owned()));
             let found =
-                search_guids(&self.containers.base, &some, wanted, vec![extended_names()], side).await?;
+                search_guids(&self.containers.base, guids_filter(some), wanted, vec![extended_names()], side)
+                    .await?;
             let links: Vec<(Guid, &str, Guid)> = found.iter().flat_map(links_to).collect();
             let owners: Vec<Guid> =
                 links.iter().map(|link| link.0).collect::<BTreeSet<_>>().into_iter().collect();
             for some in owners.chunks(LOOK_UP_MAX) {
-                let some = some.iter().copied().collect();
                 let classes = vec!["objectGUID".to_owned(), "objectClass".to_owned()];
-                let found =
-                    search_guids(&self.containers.base, &some, classes, vec![extended_names()], side).await?;
+                let found = search_guids(
+                    &self.containers.base,
+                    guids_filter(some),
+                    classes,
+                    vec![extended_names()],
+                    side,
+                )
+                .await?;
                 for owner in found {
                     self.send_links(&owner, &links).await?;
                 }
@@ -310,22 +330,48 @@ impl Delta<'_> {
         }
     }
 
+    /// Decides what is told of containers that are new, renamed, moved or restored.
+    async fn containers(
+        &mut self,
+        server: &mut Server,
+        settings: &AdSettings,
+        since: &Mark,
+        request: &ImportRequest,
+    ) -> Result<Told, ConnectorError> {
+        let (_, mut side) = server.both().await?;
+        let mut candidates = std::mem::take(&mut self.renamed);
+        candidates.extend(&self.opened);
+        let all = moved::among(&candidates, &self.containers.base, &mut side).await?;
+        Told::decide(all, &self.opened, &self.containers, settings, Some(since), request)
+    }
+
+    /// Makes sure that no container was renamed or moved since its new name was taken.
+    async fn at_rest(&self, server: &mut Server, since: &Mark, cookie: &[u8]) -> Result<(), ConnectorError> {
+        let since = Since { flags: since.flags(), cookie, filter: container_filter() };
+        let moved = since.moves(server, &self.containers.base, |name| self.containers.touch(name)).await?;
+        if moved > 0 { Err(container_moved()) } else { Ok(()) }
+    }
+
     /// Tells objects that left the selection as gone, once it is sure that the selection did not move meanwhile.
     async fn send_left(&mut self, server: &mut Server, settings: &AdSettings) -> Result<(), ConnectorError> {
         if self.containers.have_moved(server, settings).await? {
-            return Err(ConnectorError::new(
-                ErrorClass::Transient,
-                "AD-CONTAINER-MOVED",
-                "delta import",
-                "a selected container was renamed or moved while changes were read",
-            )
-            .hint("the next run reads them again"));
+            return Err(container_moved());
         }
         for guid in std::mem::take(&mut self.left) {
             self.output.push(reader::deletion(&guid, Vec::new())).await?;
         }
         Ok(())
     }
+}
+
+fn container_moved() -> ConnectorError {
+    ConnectorError::new(
+        ErrorClass::Transient,
+        "AD-CONTAINER-MOVED",
+        "delta import",
+        "a container was renamed or moved while changes were read",
+    )
+    .hint("the next run reads them again")
 }
 
 /// The links to an object, by its back links: who has it, in which attribute, and the object itself.
@@ -353,33 +399,30 @@ fn is_new_name(entry: &LdapEntry) -> bool {
 
 /// Renamed or moved, and not new.
 pub fn is_renamed(entry: &LdapEntry) -> bool {
-    entry.attribute("name").is_some() && entry.attribute("objectClass").is_none()
+    entry.attribute("name").is_some() && !is_new(entry)
 }
 
-fn is_container(entry: &LdapEntry) -> bool {
-    entry
-        .values("objectClass")
-        .any(|class| CONTAINER_CLASSES.iter().any(|name| class.eq_ignore_ascii_case(name.as_bytes())))
+fn is_new(entry: &LdapEntry) -> bool {
+    entry.attribute("objectClass").is_some()
 }
 
-/// Finds objects by their GUIDs.
+/// Finds objects by a filter of their GUIDs; none where it names none.
 ///
 /// # Errors
 /// When the connection fails or the server refuses.
 pub async fn search_guids(
     base: &str,
-    guids: &BTreeSet<Guid>,
+    guids: Filter,
     attributes: Vec<String>,
     controls: Vec<Control>,
     side: &mut Side<'_>,
 ) -> Result<Vec<LdapEntry>, ConnectorError> {
-    if guids.is_empty() {
+    if matches!(&guids, Filter::Or(none) if none.is_empty()) {
         return Ok(Vec::new());
     }
     let address = side.address().to_owned();
     let failed = |error: LdapError| convert(&error, &address);
-    let parts = guids.iter().map(|guid| Filter::equal("objectGUID", guid.to_vec())).collect();
-    let request = SearchRequest::new(base, Scope::Subtree, Filter::Or(parts)).attributes(attributes);
+    let request = SearchRequest::new(base, Scope::Subtree, guids).attributes(attributes);
     let request = controls.into_iter().fold(request, SearchRequest::control);
     let mut found = Vec::new();
     let mut search = side.client().await?.search(request).await.map_err(failed)?;

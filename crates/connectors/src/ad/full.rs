@@ -4,8 +4,12 @@
 //! that was read to its end. What changed meanwhile in those is told by the first delta import, since its cookie is
 //! older than all of them.
 
+use std::collections::BTreeSet;
+
 use onesync_ldap::control::DirSync;
-use onesync_ldap::{ErrorClass as LdapClass, LdapError, Scope, SearchItem, SearchRequest, TypedControl};
+use onesync_ldap::{
+    ErrorClass as LdapClass, Filter, LdapError, Scope, SearchItem, SearchRequest, TypedControl,
+};
 use onesync_model::Dn;
 use tokio::sync::mpsc;
 
@@ -14,6 +18,7 @@ use super::delta::is_renamed;
 use super::errors::convert;
 use super::layout::Layout;
 use super::links::Output;
+use super::moved::{self, Told};
 use super::reader;
 use super::server::{DIR_SYNC_BYTES_MAX, Server, extended_names};
 use super::settings::AdSettings;
@@ -54,6 +59,10 @@ pub async fn import(
         mark.selection = selection;
         mark.containers.clone_from(&containers.remembered);
     }
+    let found = moved::all(server, &containers).await?;
+    let told = Told::decide(found, &BTreeSet::new(), &containers, settings, known, request)?;
+    told.send_first(&mut output).await?;
+    remarks.extend(told.remark(&containers));
     let mut hidden = Vec::new();
     let bases: Vec<String> = containers.search_bases().into_iter().map(str::to_owned).collect();
     let several = bases.len() > 1;
@@ -70,11 +79,15 @@ pub async fn import(
             output.end_page(mark.write()).await?;
         }
     }
+    told.send_last(&containers, &mut output).await?;
     output.finish().await?;
     let moved = containers.have_moved(server, settings).await?;
     // What goes from a container that is still to be read to one that was read already is not seen in either.
     let crossed = match &mark {
-        Some(mark) if several => moves_since(server, &containers.base, &layout, mark).await?,
+        Some(mark) if several => {
+            let since = Since { flags: mark.flags(), cookie: &mark.cookie()?, filter: layout.delta_filter() };
+            since.moves(server, &containers.base, |_| true).await?
+        }
         _ => 0,
     };
     if let Some(mark) = &mut mark {
@@ -132,35 +145,48 @@ async fn begin(
     Ok(Some(mark))
 }
 
-/// How many objects were renamed or moved since the import began.
-async fn moves_since(
-    server: &mut Server,
-    base: &str,
-    layout: &Layout,
-    mark: &Mark,
-) -> Result<usize, ConnectorError> {
-    let mut cookie = bytes::Bytes::from(mark.cookie()?);
-    let mut moves = 0;
-    loop {
-        let control = DirSync { flags: mark.flags(), bytes_max: DIR_SYNC_BYTES_MAX, cookie };
-        let request = SearchRequest::new(base, Scope::Subtree, layout.delta_filter())
-            .attributes(["name", "objectclass", "isdeleted"])
-            .control(control.to_control());
-        let address = server.address.clone();
-        let failed = |error: LdapError| convert(&error, &address);
-        let mut search = server.main().await?.search(request).await.map_err(failed)?;
-        while let Some(item) = search.next().await.map_err(failed)? {
-            if let SearchItem::Entry(entry) = item
-                && is_renamed(&entry)
-                && entry.first("isDeleted").is_none()
-            {
-                moves += 1;
+/// Where DirSync is asked what was renamed or moved since.
+pub struct Since<'c> {
+    pub flags: i32,
+    pub cookie: &'c [u8],
+    pub filter: Filter,
+}
+
+impl Since<'_> {
+    /// How many objects of the names asked for were renamed or moved.
+    ///
+    /// # Errors
+    /// When the connection fails or the server refuses.
+    pub async fn moves(
+        self,
+        server: &mut Server,
+        base: &str,
+        counts: impl Fn(&str) -> bool,
+    ) -> Result<usize, ConnectorError> {
+        let mut cookie = bytes::Bytes::copy_from_slice(self.cookie);
+        let mut moves = 0;
+        loop {
+            let control = DirSync { flags: self.flags, bytes_max: DIR_SYNC_BYTES_MAX, cookie };
+            let request = SearchRequest::new(base, Scope::Subtree, self.filter.clone())
+                .attributes(["name", "objectclass", "isdeleted"])
+                .control(control.to_control());
+            let address = server.address.clone();
+            let failed = |error: LdapError| convert(&error, &address);
+            let mut search = server.main().await?.search(request).await.map_err(failed)?;
+            while let Some(item) = search.next().await.map_err(failed)? {
+                if let SearchItem::Entry(entry) = item
+                    && is_renamed(&entry)
+                    && entry.first("isDeleted").is_none()
+                    && counts(reader::plain_name(entry.dn()))
+                {
+                    moves += 1;
+                }
             }
-        }
-        let done = search.finish().await.map_err(failed)?;
-        match DirSync::find(&done.controls).ok().flatten() {
-            Some(mark) if mark.has_more() => cookie = mark.cookie,
-            _ => return Ok(moves),
+            let done = search.finish().await.map_err(failed)?;
+            match DirSync::find(&done.controls).ok().flatten() {
+                Some(mark) if mark.has_more() => cookie = mark.cookie,
+                _ => return Ok(moves),
+            }
         }
     }
 }

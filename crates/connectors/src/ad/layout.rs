@@ -13,8 +13,8 @@ use crate::{ConnectorError, Selection};
 const SPECIAL_FIRST: [&str; 7] =
     ["computer", "inetOrgPerson", "user", "contact", "group", "foreignSecurityPrincipal", "msDS-Device"];
 
-/// Classes of objects that are read as containers when they are renamed or moved.
-pub const CONTAINER_CLASSES: [&str; 3] = ["organizationalUnit", "container", "builtinDomain"];
+/// Classes of objects that are told as containers.
+const CONTAINER_CLASSES: [&str; 3] = ["organizationalUnit", "container", "builtinDomain"];
 
 /// Attributes of which DirSync tells no changes (back links, not replicated, computed when read): with them a delta
 /// import would see less than a full one, so they are not offered.
@@ -157,8 +157,9 @@ impl Layout {
 
     /// Matches objects of the selected types and containers. By class only: deleted objects keep nothing else.
     pub fn delta_filter(&self) -> Filter {
-        let containers = CONTAINER_CLASSES.iter().map(|name| is_of(name));
-        Filter::Or(self.types.iter().map(|known| class_filter(&known.name)).chain(containers).collect())
+        Filter::Or(
+            self.types.iter().map(|known| class_filter(&known.name)).chain([container_filter()]).collect(),
+        )
     }
 
     /// Identifies what is selected: a change of it makes a watermark useless.
@@ -176,6 +177,18 @@ impl Layout {
         parts.sort_unstable();
         format!("{:?}", hash128(&[parts.join("\n").as_bytes()]))
     }
+}
+
+/// Matches containers.
+pub fn container_filter() -> Filter {
+    Filter::Or(CONTAINER_CLASSES.iter().map(|name| is_of(name)).collect())
+}
+
+/// Whether an entry is of a container.
+pub fn is_container(entry: &onesync_ldap::Entry) -> bool {
+    entry
+        .values("objectClass")
+        .any(|class| CONTAINER_CLASSES.iter().any(|name| class.eq_ignore_ascii_case(name.as_bytes())))
 }
 
 fn is_of(class: &str) -> Filter {

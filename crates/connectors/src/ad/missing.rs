@@ -9,7 +9,7 @@ use super::containers::{Containers, base};
 use super::delta::{LOOK_UP_MAX, search_guids};
 use super::layout::Layout;
 use super::reader;
-use super::server::{Server, guid, show_deleted};
+use super::server::{Server, guid, guids_filter, show_deleted};
 use super::settings::AdSettings;
 use super::watermark::{Guid, Mark, hex};
 use crate::{Anchor, ConnectorError, Selection};
@@ -44,7 +44,8 @@ pub async fn out_of_sight(
             some.iter().filter_map(|anchor| <Guid>::try_from(anchor.0.as_ref()).ok()).collect();
         let controls =
             if tombstones { vec![show_deleted(), Control::flag(SHOW_RECYCLED)] } else { Vec::new() };
-        let found = search_guids(&base, &guids, attributes.clone(), controls, &mut side).await?;
+        let found =
+            search_guids(&base, guids_filter(&guids), attributes.clone(), controls, &mut side).await?;
         // What is there, selected, and was not shown: half hidden, or missed while containers moved.
         let mut explained = |entry: &&LdapEntry| {
             let deleted = entry.first("isDeleted").is_some_and(|value| value.eq_ignore_ascii_case(b"TRUE"));

@@ -8,8 +8,10 @@
 //!   first delta import: harmless, since changes are absolute.
 //! - A **delta import** asks DirSync what changed. Attribute and link changes are passed on as they are. Whatever is
 //!   new, renamed, moved or restored is read whole, since DirSync sends only what changed, and nobody here remembers
-//!   whether it was in the selection before. Below a renamed or moved container everything is read whole.
-//! - **Containers** are remembered by `objectGUID` in the watermark: a renamed one stays selected.
+//!   whether it was in the selection before.
+//! - **Containers** are known by `objectGUID`: those that the settings name in the watermark, so that a renamed one
+//!   stays selected; all of them by the importer, so that a renamed or moved one is told by its own entry. Only below
+//!   one that comes into the selection or leaves it, or that is not known, everything is read whole.
 //! - What a full import did not show is **looked up again** by its GUID before it counts as gone: an object without a
 //!   tombstone is only out of sight (a right was lost, another domain controller lags behind).
 //! - A cookie is used with the domain controller that made it (by its `invocationId`) and no other; whatever is in
@@ -25,6 +27,7 @@ mod full;
 mod layout;
 mod links;
 mod missing;
+mod moved;
 mod probe;
 mod reader;
 mod server;

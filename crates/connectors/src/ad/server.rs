@@ -253,6 +253,12 @@ pub fn guid(entry: &Entry, attribute: &str) -> Option<Guid> {
     entry.first(attribute)?.as_ref().try_into().ok()
 }
 
+/// Matches the objects of these GUIDs.
+#[must_use]
+pub fn guids_filter<'g>(guids: impl IntoIterator<Item = &'g Guid>) -> Filter {
+    Filter::Or(guids.into_iter().map(|guid| Filter::equal("objectGUID", guid.to_vec())).collect())
+}
+
 /// The name under which an object is found whatever it is called.
 #[must_use]
 pub fn guid_name(guid: &Guid) -> String {

@@ -1,8 +1,11 @@
 //! What an import asks for and gives.
 
-use onesync_model::Entry;
+use std::fmt;
+use std::sync::Arc;
 
-use super::Selection;
+use onesync_model::{Anchor, Entry};
+
+use super::{ConnectorError, Selection};
 
 /// What to read.
 #[derive(Clone, Debug)]
@@ -14,8 +17,19 @@ pub struct ImportRequest {
     /// The watermark of the last complete import, also where a full import is asked for: what was found once by name
     /// (containers) is found again by it.
     pub known: Option<Watermark>,
+    /// The containers that were told before; `None` where nobody remembers any.
+    pub containers: Option<Arc<dyn KnownContainers>>,
     /// Most entries in one page (link values count as a tenth of an entry).
     pub page_size: usize,
+}
+
+/// The containers that were told before ([`onesync_model::EntryChange::Container`]).
+pub trait KnownContainers: fmt::Debug + Send + Sync {
+    /// The names under which they are known now; pages that were sent count once they were taken.
+    ///
+    /// # Errors
+    /// When what is known cannot be read.
+    fn names(&self, anchors: &[Anchor]) -> Result<Vec<Option<String>>, ConnectorError>;
 }
 
 /// Everything, or what changed.

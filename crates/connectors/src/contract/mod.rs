@@ -4,6 +4,12 @@
 //!   the connector can *prove* that it has seen everything it was asked for. Only a proven full import may delete.
 //! - A page's watermark, where it has one, is a point from which the same import can go on after a crash.
 //! - An entry carries everything selected ([`EntryChange::Full`]), or only what changed ([`EntryChange::Merge`]).
+//! - A **container** may be told by an entry of its own ([`EntryChange::Container`]): its anchor, and the name that it
+//!   has now. Whoever knows it by its anchor takes everything that lies below it along, so that a connector that tells
+//!   a renamed container need not tell what lies below it again. Containers come before what lies in them, those that
+//!   hold others first. Only where link values name their targets by anchor: a name in a value would not move along.
+//!   Not told so are containers that bring objects into the selection or take them out of it: their objects are told,
+//!   and only after them the container, so that an import that was cut short tells them again.
 //! - Link values come in chunks ([`LinkChunk`]), so that a group of half a million members never is in memory whole.
 //! - An **export** answers per item. An item that may have reached the directory although no answer came back is
 //!   [`ExportOutcome::Unknown`], never failed: it will be looked up by its create key.
@@ -24,7 +30,7 @@ use tokio::sync::mpsc;
 pub use error::{ConnectorError, ErrorClass};
 pub use export::{ExportBatch, ExportItem, ExportOutcome, ExportResult, LinkExport, RefusedAttribute};
 pub use facts::DirectoryFacts;
-pub use import::{ImportEnd, ImportMode, ImportPage, ImportRequest, Proof, Watermark};
+pub use import::{ImportEnd, ImportMode, ImportPage, ImportRequest, KnownContainers, Proof, Watermark};
 pub use onesync_model::{Anchor, Entry, EntryChange, EntryFlags, LinkChunk, LinkMode, LinkTarget, Operation};
 
 /// How many pages may wait between a connector and its consumer: enough to keep both busy, few enough that memory

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::directory::{Change, State};
 use super::{Fault, MemoryDirectory, MemoryObject};
-use crate::pages::{Pager, more_links};
+use crate::pages::{Pager, container, more_links};
 use crate::{
     Anchor, Capabilities, Connector, ConnectorError, CreateKey, DiscoveredSchema, Entry, EntryChange,
     ErrorClass, ExportBatch, ExportResult, Finding, ImportEnd, ImportMode, ImportPage, ImportRequest,
@@ -125,8 +125,12 @@ enum Work {
 impl Import {
     fn begin(directory: &MemoryDirectory, request: ImportRequest) -> Result<Self, ConnectorError> {
         let state = &mut *directory.lock();
+        let mut pager = Pager::new(request.page_size);
         let (sequence, work) = match request.mode {
-            ImportMode::Full { resume: None } => (state.log.len(), Work::Full(None)),
+            ImportMode::Full { resume: None } => {
+                tell_containers(state, 0, &mut pager);
+                (state.log.len(), Work::Full(None))
+            }
             ImportMode::Full { resume: Some(watermark) } => {
                 let (sequence, anchor) = read_watermark(&watermark)?;
                 (sequence, Work::Full(Some(anchor)))
@@ -137,6 +141,7 @@ impl Import {
                 if lost.is_some() || since > state.log.len() {
                     return Err(unusable_watermark("the directory does not remember this watermark"));
                 }
+                tell_containers(state, since, &mut pager);
                 (state.log.len(), Work::Delta(changes_since(state, since).into_iter()))
             }
         };
@@ -163,7 +168,7 @@ impl Import {
         });
         Ok(Self {
             selection: request.selection,
-            pager: Pager::new(request.page_size),
+            pager,
             sequence,
             work,
             unknown_links,
@@ -342,11 +347,30 @@ fn chunk(attribute: &SelectedAttribute, mode: LinkMode, targets: Vec<LinkTarget>
     LinkChunk { attribute: attribute.id, mode, targets }
 }
 
+/// Tells of the containers that changed after a point of the log: first those that are gone, then those that are
+/// there, each after those in which it lies.
+fn tell_containers(state: &State, since: usize, pager: &mut Pager) {
+    if !state.tells_containers() {
+        return;
+    }
+    let changed = state.log.iter().skip(since).filter(|(_, change)| *change == Change::Container);
+    let changed: BTreeSet<&Anchor> = changed.map(|(anchor, _)| anchor).collect();
+    for anchor in changed.iter().filter(|anchor| !state.containers.contains_key(**anchor) && since > 0) {
+        let gone = more_links((*anchor).clone(), Vec::new());
+        pager.push(Entry { change: EntryChange::Delete, ..gone }, None);
+    }
+    let mut there: Vec<_> = state.containers.iter().filter(|(anchor, _)| changed.contains(anchor)).collect();
+    there.sort_by_key(|(_, dn)| dn.matches(',').count());
+    for (anchor, dn) in there {
+        pager.push(container(anchor.clone(), dn), None);
+    }
+}
+
 /// What changed after a point of the log, gathered by object in the order of its first change.
 fn changes_since(state: &State, since: usize) -> Vec<(Anchor, Vec<Change>)> {
     let mut places: BTreeMap<&Anchor, usize> = BTreeMap::new();
     let mut gathered: Vec<(Anchor, Vec<Change>)> = Vec::new();
-    for (anchor, change) in state.log.iter().skip(since) {
+    for (anchor, change) in state.log.iter().skip(since).filter(|(_, change)| *change != Change::Container) {
         let place = *places.entry(anchor).or_insert(gathered.len());
         match gathered.get_mut(place) {
             Some((_, changes)) => changes.push(change.clone()),

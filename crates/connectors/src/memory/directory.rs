@@ -146,6 +146,32 @@ impl MemoryDirectory {
         self.lock().rename(anchor, dn)
     }
 
+    /// Adds a container that is known by its anchor.
+    pub fn put_container(&self, anchor: &str, dn: &str) {
+        let mut state = self.lock();
+        let anchor = Anchor::text(anchor);
+        state.log.push((anchor.clone(), Change::Container));
+        state.containers.insert(anchor, dn.to_owned());
+    }
+
+    /// Renames or moves a container with everything below it; `false` when it is not there or the name is taken.
+    pub fn rename_container(&self, anchor: &Anchor, dn: &str) -> bool {
+        self.lock().rename_container(anchor, dn)
+    }
+
+    /// Removes a container; what lies in it stays. `false` when it is not there.
+    pub fn remove_container(&self, anchor: &Anchor) -> bool {
+        let mut state = self.lock();
+        state.log.push((anchor.clone(), Change::Container));
+        state.containers.remove(anchor).is_some()
+    }
+
+    /// All containers that are known by anchors, in the order of these.
+    #[must_use]
+    pub fn containers(&self) -> Vec<(Anchor, String)> {
+        self.lock().containers.clone().into_iter().collect()
+    }
+
     /// Adds a link value; `false` when the object is not there or has it already.
     pub fn link(&self, anchor: &Anchor, attribute: &str, target: LinkTarget) -> bool {
         self.lock().link(anchor, attribute, target)
@@ -222,12 +248,16 @@ pub(super) enum Change {
     Unlinked(String, LinkTarget),
     /// The object, of this type, went away.
     Removed(String),
+    /// It is a container, and was added, renamed, moved or removed.
+    Container,
 }
 
 /// The inside of a directory.
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub objects: BTreeMap<Anchor, MemoryObject>,
+    /// The names of containers.
+    pub containers: BTreeMap<Anchor, String>,
     /// What changed, in order; its length is the newest sequence number.
     pub log: Vec<(Anchor, Change)>,
     pub faults: Vec<Fault>,
@@ -275,6 +305,49 @@ impl State {
         if object.dn != dn {
             dn.clone_into(&mut object.dn);
             self.log.push((anchor.clone(), Change::Renamed));
+        }
+        true
+    }
+
+    /// Whether containers are told by entries of their own.
+    pub fn tells_containers(&self) -> bool {
+        self.capabilities.hierarchical && !self.capabilities.links_by_name
+    }
+
+    pub fn rename_container(&mut self, anchor: &Anchor, dn: &str) -> bool {
+        let Some(old) = self.containers.get(anchor).map(|old| format!(",{old}")) else { return false };
+        if self.containers.values().any(|taken| taken == dn) {
+            return false;
+        }
+        let moved = |name: &str| name.strip_suffix(&old).map(|own| format!("{own},{dn}"));
+        for (of, name) in &mut self.containers {
+            if of == anchor {
+                dn.clone_into(name);
+            } else if let Some(now) = moved(name) {
+                *name = now;
+            }
+        }
+        self.log.push((anchor.clone(), Change::Container));
+        let silent = self.tells_containers();
+        for object in self.objects.values_mut() {
+            if let Some(now) = moved(&object.dn) {
+                object.dn = now;
+                if !silent {
+                    self.log.push((object.anchor.clone(), Change::Renamed));
+                }
+            }
+            for (name, targets) in &mut object.links {
+                let names = targets.iter().filter_map(|target| match target {
+                    LinkTarget::Dn(dn) => Some((target.clone(), LinkTarget::Dn(moved(dn)?))),
+                    LinkTarget::Anchor(_) => None,
+                });
+                for (before, after) in names.collect::<Vec<_>>() {
+                    targets.remove(&before);
+                    targets.insert(after.clone());
+                    self.log.push((object.anchor.clone(), Change::Unlinked(name.clone(), before)));
+                    self.log.push((object.anchor.clone(), Change::Linked(name.clone(), after)));
+                }
+            }
         }
         true
     }

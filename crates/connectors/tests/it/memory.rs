@@ -21,6 +21,13 @@ struct Driver {
     held: Mutex<BTreeMap<String, TestObject>>,
 }
 
+impl Driver {
+    fn container(&self) -> String {
+        let known = self.directory.containers().into_iter().next();
+        known.map_or_else(|| "OU=nobody".to_owned(), |(_, name)| name)
+    }
+}
+
 fn target(name: &str) -> LinkTarget {
     LinkTarget::Anchor(Anchor::text(name))
 }
@@ -44,8 +51,12 @@ impl DirectoryDriver for Driver {
             let anchor = Anchor::text(&object.name);
             if self.directory.object(&anchor).is_none() {
                 let kind = if object.is_group { "group" } else { "user" };
-                let mut new = MemoryObject::new(kind, &object.name, &format!("CN={}", object.name))
-                    .with("displayName", object.text.as_str());
+                let mut new = MemoryObject::new(
+                    kind,
+                    &object.name,
+                    &format!("CN={},{}", object.name, self.container()),
+                )
+                .with("displayName", object.text.as_str());
                 for member in &object.members {
                     new = new.linked("member", target(member));
                 }
@@ -64,6 +75,10 @@ impl DirectoryDriver for Driver {
         *held = wanted;
     }
 
+    async fn rename_container(&self) -> bool {
+        self.directory.rename_container(&Anchor::text("ou"), "OU=renamed")
+    }
+
     async fn lose_next_answer(&self) -> bool {
         self.directory.inject(Fault::UnknownAfterCommit);
         true
@@ -74,6 +89,8 @@ impl DirectoryDriver for Driver {
 async fn it_passes_the_suite() {
     let words = Words::new();
     let directory = MemoryDirectory::new();
+    directory.set_capabilities(|capabilities| capabilities.hierarchical = true);
+    directory.put_container("ou", "OU=first");
     let connector = directory.connector(words.selection.clone());
     // The schema is what the objects have: an empty group shows no member attribute.
     let driver = Driver { directory, words, held: Mutex::default() };

@@ -69,7 +69,8 @@ pub async fn import(
     mode: ImportMode,
     page_size: usize,
 ) -> (Vec<ImportPage>, Result<ImportEnd, ConnectorError>) {
-    let request = ImportRequest { mode, selection: words.selection.clone(), known: None, page_size };
+    let request =
+        ImportRequest { mode, selection: words.selection.clone(), known: None, containers: None, page_size };
     let (sender, mut receiver) = mpsc::channel(1);
     let receive = async {
         let mut pages = Vec::new();

@@ -4,6 +4,7 @@
 //! recognised by comparing its image with the stored one, and an unchanged set of links by count and sum; both cost
 //! no write. What was sent and is now seen is confirmed here.
 
+mod containers;
 mod links;
 mod names;
 
@@ -12,6 +13,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use onesync_model::{
     Anchor, AttrId, ConnectorId, ContainerId, CsId, Entry, EntryChange, Hash128, Image, Operation, join_key,
 };
+
+use containers::Containers;
 
 use crate::batch::{Batch, Context};
 use crate::changes::Changes;
@@ -109,6 +112,7 @@ impl Stager {
             by_key: HashMap::new(),
             seen: Vec::new(),
             unknown: Vec::new(),
+            containers: Containers::default(),
             taken: HashSet::new(),
             keys_to_wake: BTreeSet::new(),
         };
@@ -121,6 +125,7 @@ impl Stager {
         if !keys.is_empty() {
             page.batch.wake_unjoined(&keys)?;
         }
+        page.batch.changes.containers.extend(page.containers.changed());
         let (changes, seen, unknown) = (page.batch.finish(ctx), page.seen, page.unknown);
         Ok(Staged {
             changes,
@@ -176,6 +181,7 @@ struct Page<'a, 's, 'r> {
     by_key: HashMap<Hash128, CsId>,
     seen: Vec<CsId>,
     unknown: Vec<Anchor>,
+    containers: Containers,
     /// Objects of this page: one that comes twice in a full import is in conflict.
     taken: HashSet<CsId>,
     /// Join keys, before and now, of objects that changed and that others may be refused because of.
@@ -199,7 +205,7 @@ impl Page<'_, '_, '_> {
         if let Some(open) = &self.stager.open {
             self.batch.load_cs([open.id])?;
         }
-        Ok(())
+        self.load_containers(entries)
     }
 
     fn entry(&mut self, entry: Entry) -> Result<(), ReadError> {
@@ -212,6 +218,9 @@ impl Page<'_, '_, '_> {
             };
         }
         self.stager.open = None;
+        if entry.change == EntryChange::Container {
+            return self.container_told(entry.anchor, entry.dn.as_deref().unwrap_or_default());
+        }
         let known = match self.by_key.get(&key) {
             Some(&id) => self.batch.cs(id).cloned(),
             None => self.provisioned(&entry)?,
@@ -223,7 +232,8 @@ impl Page<'_, '_, '_> {
                 self.stager.delete(&mut self.batch, row);
                 self.drop_links_to(id, key, &entry.cleared)?;
             }
-            (EntryChange::Delete, None) | (EntryChange::MoreLinks, _) => {}
+            (EntryChange::Delete, None) => self.forget_container(&entry.anchor)?,
+            (EntryChange::MoreLinks | EntryChange::Container, _) => {}
             (EntryChange::Full, Some(row))
                 if self.stager.full && !self.taken.insert(row.id) && !self.repeats() =>
             {
@@ -399,6 +409,9 @@ impl Page<'_, '_, '_> {
         let (container, name, name_key) = self.place(dn)?;
         if container == row.container && name == row.name {
             return Ok(());
+        }
+        if name == row.name && self.canonical(row.container)? == container {
+            return Ok(()); // the same container, met under another name
         }
         (next.container, next.name) = (container, name);
         let old_key = self.batch.reader.name_key(&[row.id])?.into_iter().map(|(_, key)| key).next();

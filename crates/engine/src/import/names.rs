@@ -4,7 +4,7 @@ use onesync_model::{ContainerId, Dn, Hash128, LinkTarget};
 
 use super::Page;
 use crate::reader::ReadError;
-use crate::state::{ContainerRow, CsRow};
+use crate::state::CsRow;
 
 /// Container names remembered between pages: enough for every organisational unit of a large directory.
 const CONTAINERS_REMEMBERED_MAX: usize = 100_000;
@@ -51,38 +51,25 @@ impl Page<'_, '_, '_> {
         Ok((container, own.as_str().to_owned(), key))
     }
 
-    fn container(
+    /// The container of this name in a parent; made where there is none.
+    pub(super) fn container(
         &mut self,
         parent: Option<ContainerId>,
         rdn: &str,
         normalised: &str,
     ) -> Result<ContainerId, ReadError> {
-        let key = (parent, normalised.to_owned());
-        if let Some(&id) = self.stager.containers.get(&key) {
+        let name = (parent, normalised.to_owned());
+        if let Some(&id) = self.stager.containers.get(&name) {
             return Ok(id);
         }
         if self.stager.containers.len() >= CONTAINERS_REMEMBERED_MAX {
             self.stager.containers.clear();
-            // Containers of this very batch are not in the database yet and must be found again.
-            for row in &self.batch.changes.containers {
-                self.stager.containers.insert((row.parent, onesync_model::normalise_rdn(&row.rdn)), row.id);
-            }
         }
-        let connector = self.stager.connector;
-        let id = match self.batch.reader.container(connector, parent, normalised)? {
+        let id = match self.find(&name)? {
             Some(row) => row.id,
-            None => {
-                let id = self.batch.new_container_id();
-                self.batch.changes.containers.push(ContainerRow {
-                    id,
-                    connector,
-                    parent,
-                    rdn: rdn.to_owned(),
-                });
-                id
-            }
+            None => self.new_container(parent, rdn).id,
         };
-        self.stager.containers.insert(key, id);
+        self.stager.containers.insert(name, id);
         Ok(id)
     }
 

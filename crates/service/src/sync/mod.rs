@@ -14,6 +14,11 @@ use crate::runtime::{ConnectorHandle, Runtime, Service};
 /// feed each other.
 const ROUNDS_MAX: usize = 50;
 
+/// What lies below renamed containers comes first: it is all on the agenda before the first decision about any of it.
+const PASSES: [u8; Work::PASSES as usize] = [BELOW, 0, 1, 2, 3, 4, 5, 6, 7];
+/// The pass over what lies below renamed containers.
+const BELOW: u8 = Work::PASSES - 1;
+
 /// Set when a change of rules requires a full sync.
 pub(crate) const FULL_SYNC_NEEDED: &str = "full-sync-needed";
 
@@ -72,11 +77,12 @@ impl Service {
         let ctx = self.context(runtime, run.id);
         let mut processed = 0;
         if step == Step::FullSync {
+            self.pass(&ctx, connector, BELOW, None, 0, progress)?;
             processed += self.full(&ctx, connector, progress)?;
         }
         for _ in 0..ROUNDS_MAX {
             let mut done = 0;
-            for pass in 0..Work::PASSES {
+            for pass in PASSES {
                 done += self.pass(&ctx, connector, pass, None, processed + done, progress)?;
             }
             processed += done;
@@ -104,7 +110,7 @@ impl Service {
         loop {
             self.check_stop()?;
             let reader = self.store().reader()?;
-            let limit = if pass >= 3 { self.sizes().links } else { self.sizes().batch };
+            let limit = if pass >= 3 && pass != BELOW { self.sizes().links } else { self.sizes().batch };
             let of = (pass == 0).then_some(connector.id);
             let rows = reader.agenda(pass, of, ctx.now, None, limit)?;
             if rows.is_empty() {
@@ -117,7 +123,7 @@ impl Service {
                 None | Some(0) => {}
                 Some(first) => work.truncate(first),
             }
-            let mut changes = batch(ctx, &*reader, pass, &work)?;
+            let mut changes = batch(ctx, &*reader, pass, &work, limit)?;
             drop(reader);
             if let (0, Some(covered)) = (pass, covered) {
                 covered.after_identity(&mut changes, None);
@@ -129,7 +135,13 @@ impl Service {
     }
 }
 
-fn batch(ctx: &Context<'_>, reader: &dyn StoreReader, pass: u8, work: &[Work]) -> Result<Changes, ReadError> {
+fn batch(
+    ctx: &Context<'_>,
+    reader: &dyn StoreReader,
+    pass: u8,
+    work: &[Work],
+    limit: usize,
+) -> Result<Changes, ReadError> {
     let reader: &dyn Reader = reader;
     let mvs = || -> Vec<MvId> {
         work.iter()
@@ -152,6 +164,7 @@ fn batch(ctx: &Context<'_>, reader: &dyn StoreReader, pass: u8, work: &[Work]) -
         }
         1 => onesync_engine::values(ctx, reader, &mvs()),
         2 => onesync_engine::outbound(ctx, reader, &mvs()),
+        BELOW => onesync_engine::below(ctx, reader, work, limit),
         _ => onesync_engine::links(ctx, reader, work),
     }
 }

@@ -4,7 +4,7 @@ mod forest;
 
 use forest::{DISABLED, ENABLED, Forest, proxy};
 use onesync_ldap::ChangeKind::{Add, Delete, Replace};
-use onesync_service::{CycleKind, Status, Step};
+use onesync_service::{Configuration, CycleKind, Status, Step};
 use onesync_testkit::ldap_proxy::Behaviour;
 
 /// People of the test's own OU: the large group has them all.
@@ -143,6 +143,68 @@ async fn stories_of_a_real_domain_are_exported_once_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_renamed_container_is_one_entry_whatever_lies_in_it() {
+    let containers = ["OU=People", "OU=Groups", "OU=Sales,OU=People", "OU=Inner,OU=Sales,OU=People"];
+    let Some(mut forest) = Forest::open("ou", &containers, &["OU=People", "OU=Groups"]).await else {
+        return;
+    };
+    let mut people = Vec::new();
+    for number in 0..12 {
+        let container = match number {
+            0 => "OU=People",
+            1..=6 => "OU=Sales,OU=People",
+            _ => "OU=Inner,OU=Sales,OU=People",
+        };
+        people.push(forest.person(container, &format!("o{number}")).await);
+    }
+    forest.group("OU=Groups", "Outside", &people).await;
+    forest.group("OU=Sales,OU=People", "Inside", &people[..3]).await;
+    let include = ["OU=People", "OU=Groups"].map(|name| forest.dn(name));
+    let mut files = forest.configuration(&include).files;
+    let rule = "name = \"In from AD - by container\"\ndirection = \"inbound\"\nconnector = \"contoso.test\"\n\
+        object = \"user\"\nmetaverse = \"person\"\nlink = \"join\"\nprecedence = 1\n[[scope]]\n\
+        clauses = [{ attribute = \"dn\", operator = \"CONTAINS\", value = \"OU=Verkauf\" }]\n[flow]\n\
+        department = 'Word([dn], 2, \",\")'\n";
+    files.insert("rules/by-container.toml".into(), rule.into());
+    forest.service.apply(Configuration::parse(files).unwrap(), "test").await.unwrap();
+    let report = forest.go_live().await;
+    assert_eq!(report.errors, 0, "{:?}", forest.standing_errors());
+    expect(&forest, "the initial cycle", &[]).await;
+    let departments = |forest: &Forest, name: &str| {
+        let users = forest.cloud("users");
+        users.iter().filter(|user| user["department"] == name).count()
+    };
+    assert_eq!(departments(&forest, "Sales"), 12);
+
+    let sales = forest.dn("OU=Sales,OU=People");
+    forest.rename(&sales, "OU=Verkauf", None).await;
+    let (report, written) = forest.written().await;
+    assert_eq!(written, vec!["PATCH users"; 11], "scope and flow ask for names: {report:?}");
+    let imported = &report.imported;
+    let read = (imported.add, imported.update, imported.delete, imported.unchanged);
+    assert_eq!(read, (0, 0, 0, 0), "nothing below is read again: {report:?}");
+    assert_eq!((departments(&forest, "OU=Verkauf"), departments(&forest, "OU=Inner")), (6, 5));
+    let remarks: Vec<&String> = report.steps.iter().flat_map(|step| &step.remarks).collect();
+    assert!(remarks.iter().any(|remark| remark.contains("is now `OU=Verkauf")), "{remarks:?}");
+    expect(&forest, "the renamed container", &[]).await;
+
+    let groups = forest.dn("OU=Groups");
+    forest.rename(&forest.dn("OU=Inner,OU=Verkauf,OU=People"), "OU=Inner", Some(&groups)).await;
+    let (report, written) = forest.written().await;
+    assert_eq!(written, vec!["PATCH users"; 5], "out of the scope of the rule: {report:?}");
+    assert_eq!((report.imported.update, report.imported.unchanged), (0, 0), "{report:?}");
+    assert_eq!(departments(&forest, "Sales"), 6);
+    expect(&forest, "the moved container", &[]).await;
+
+    let mark = forest.sim.log_mark();
+    let report = forest.cycle(CycleKind::Initial).await;
+    assert_eq!(forest.sim.writes(mark).len(), 0, "a full import gives the same");
+    let imported = &report.imported;
+    assert_eq!((imported.add, imported.update, imported.delete), (0, 0, 0), "{report:?}");
+    forest.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_narrower_selection_is_a_plan_with_counts_before_it_applies() {
     let containers = ["OU=People", "OU=Groups", "OU=Sales,OU=People"];
     let Some(mut forest) = Forest::open("narrow", &containers, &["OU=People", "OU=Groups"]).await else {
@@ -211,7 +273,7 @@ async fn another_domain_controller_or_a_lost_right_deletes_nothing() {
     expect(&forest, "the other one has caught up", &["PATCH users"]).await;
 
     // a full import that is cut in its second container, and whose domain controller then changes, starts again
-    windows.play(|behaviour| behaviour.cut_in_page = Some(2));
+    windows.play(|behaviour| behaviour.cut_in_page = Some(3));
     assert!(forest.service.run_step("contoso.test", Step::FullImport, &|_| ()).await.is_err());
     windows.play(|behaviour| behaviour.invocation = Some([8; 16]));
     let report = forest.service.run_step("contoso.test", Step::FullImport, &|_| ()).await.unwrap();
@@ -219,7 +281,7 @@ async fn another_domain_controller_or_a_lost_right_deletes_nothing() {
     assert_eq!((report.counters.unchanged, report.counters.delete, report.counters.errors), (8, 0, 0));
 
     // and one whose domain controller stays goes on
-    windows.play(|behaviour| behaviour.cut_in_page = Some(2));
+    windows.play(|behaviour| behaviour.cut_in_page = Some(3));
     assert!(forest.service.run_step("contoso.test", Step::FullImport, &|_| ()).await.is_err());
     let report = forest.service.run_step("contoso.test", Step::FullImport, &|_| ()).await.unwrap();
     assert!(report.remarks.iter().any(|remark| remark.contains("went on after 1 ")), "{report:?}");

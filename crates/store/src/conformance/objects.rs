@@ -1,10 +1,10 @@
 //! Connector-space objects, metaverse objects, links, containers, agenda.
 
 use onesync_engine::{
-    Changes, ContainerRow, Counters, CsFlags, CsRow, HistoryRow, JoinedIn, MvRow, MvState, Turn, Work,
+    Below, Changes, ContainerRow, Counters, CsFlags, CsRow, HistoryRow, JoinedIn, MvRow, MvState, Turn, Work,
 };
 use onesync_model::{
-    AttrId, ConnectorId, ContainerId, CsId, Hash128, MvGuid, MvId, RuleId, RunId, TypeId, Values,
+    Anchor, AttrId, ConnectorId, ContainerId, CsId, Hash128, MvGuid, MvId, RuleId, RunId, TypeId, Values,
     normalise_rdn,
 };
 
@@ -286,6 +286,8 @@ pub(super) fn containers(store: &dyn Store) {
         connector: A,
         parent: (parent != 0).then_some(ContainerId(parent)),
         rdn: rdn.to_owned(),
+        anchor: None,
+        hidden: false,
     };
     let rows = vec![row(1, 0, "DC=contoso"), row(2, 1, "OU=Sales"), row(3, 1, "OU=Old")];
     apply(store, &Changes { containers: rows, ..Changes::default() });
@@ -300,8 +302,24 @@ pub(super) fn containers(store: &dyn Store) {
     assert_eq!(find(parent, "ou=old"), None, "renamed");
     assert_eq!(find(parent, "ou=m\u{fc}ller"), Some(row(3, 1, "OU=M\u{fc}ller")));
     assert_eq!(r.container(B, parent, &normalise_rdn("OU=Sales")).unwrap(), None);
-    let inside = r.containers_in(ContainerId(1)).unwrap();
-    assert_eq!(inside, [row(2, 1, "OU=Sales"), row(3, 1, "OU=M\u{fc}ller")]);
+    let page = |after, limit| r.containers_in(ContainerId(1), ContainerId(after), limit).unwrap();
+    assert_eq!(page(0, 9), [row(2, 1, "OU=Sales"), row(3, 1, "OU=M\u{fc}ller")]);
+    assert_eq!((page(0, 1), page(2, 1)), (vec![row(2, 1, "OU=Sales")], vec![row(3, 1, "OU=M\u{fc}ller")]));
+    drop(r);
+    let known =
+        |id, rdn, anchor: &str| ContainerRow { anchor: Some(Anchor::text(anchor)), ..row(id, 1, rdn) };
+    let (sales, other) =
+        (known(2, "OU=Sales", "s"), ContainerRow { connector: B, ..known(4, "OU=Sales", "s") });
+    let hidden = ContainerRow { hidden: true, ..known(3, "OU=Sales", "m") };
+    let rows = vec![hidden.clone(), row(5, 2, ""), other, sales.clone()];
+    apply(store, &Changes { containers: rows, ..Changes::default() });
+    let r = store.reader().unwrap();
+    let (s, m, x) = (Anchor::text("s"), Anchor::text("m"), Anchor::text("x"));
+    assert_eq!(r.containers_by_anchor(A, &[&m, &x, &s]).unwrap(), [sales.clone(), hidden]);
+    let find = |parent, rdn: &str| r.container(A, Some(ContainerId(parent)), &normalise_rdn(rdn)).unwrap();
+    assert_eq!(find(1, "ou=sales"), Some(sales), "not the one whose name it was");
+    assert_eq!(find(1, "ou=m\u{fc}ller"), None, "nor is that found by the name before");
+    assert_eq!(find(2, ""), Some(row(5, 2, "")), "what is the same container");
 }
 
 pub(super) fn notes(store: &dyn Store) {
@@ -398,6 +416,7 @@ pub(super) fn agenda(store: &dyn Store) {
         Work::CsLinks(CsId(3), MEMBER),
         Work::MvLinks(MvId(3), MEMBER),
         Work::CsLink(CsId(3), MEMBER, key(0)),
+        Work::Below(Below { container: ContainerId(3), after: ContainerId(2), after_object: CsId(1) }),
     ];
     let mut rows: Vec<_> = every.iter().map(|w| work(ConnectorId(0), *w, 10)).collect();
     rows.push(work(A, identity(2), 10));
@@ -433,8 +452,7 @@ pub(super) fn agenda(store: &dyn Store) {
     let counts: Vec<_> = r.agenda_counts(time(5)).unwrap();
     let counts: Vec<_> = counts.iter().map(|c| (c.pass, c.connector.0, c.due, c.later)).collect();
     let newcomers = [(0, 1, 1, 1), (0, 2, 0, 1)];
-    let others =
-        [(1, 0, 0, 1), (2, 0, 0, 1), (3, 0, 0, 1), (4, 0, 0, 1), (5, 0, 0, 1), (6, 0, 0, 1), (7, 0, 0, 4)];
+    let others = [1, 2, 3, 4, 5, 6, 7, 8].map(|pass| (pass, 0, 0, if pass == 7 { 4 } else { 1 }));
     assert_eq!(counts, [&newcomers[..], &others].concat());
     drop(r);
     // Done, and due again later, in one batch: then only the new time counts.

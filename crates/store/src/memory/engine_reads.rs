@@ -7,7 +7,7 @@ use onesync_engine::{
     AgendaRow, ContainerRow, Counters, CsRow, ErrorRow, ExportLinkRow, ExportRow, JoinedIn, MvRow, ReadError,
     Reader,
 };
-use onesync_model::{AttrId, ConnectorId, ContainerId, CsId, Hash128, MvId, Time, normalise_rdn};
+use onesync_model::{Anchor, AttrId, ConnectorId, ContainerId, CsId, Hash128, MvId, Time};
 
 use super::MemoryReader;
 
@@ -194,9 +194,10 @@ impl Reader for MemoryReader {
         parent: Option<ContainerId>,
         normalised_rdn: &str,
     ) -> Read<Option<ContainerRow>> {
-        let found = self.0.containers.values().find(|row| {
-            row.connector == connector && row.parent == parent && normalise_rdn(&row.rdn) == normalised_rdn
-        });
+        let found =
+            self.0.containers.values().find(|row| {
+                row.connector == connector && row.parent == parent && row.key() == normalised_rdn
+            });
         Ok(found.cloned())
     }
 
@@ -206,8 +207,21 @@ impl Reader for MemoryReader {
         Ok(inside.map(|(id, _)| *id).take(limit).collect())
     }
 
-    fn containers_in(&self, container: ContainerId) -> Read<Vec<ContainerRow>> {
-        Ok(self.0.containers.values().filter(|row| row.parent == Some(container)).cloned().collect())
+    fn containers_in(
+        &self,
+        container: ContainerId,
+        after: ContainerId,
+        limit: usize,
+    ) -> Read<Vec<ContainerRow>> {
+        let above = self.0.containers.range((Excluded(after), Unbounded)).map(|(_, row)| row);
+        Ok(above.filter(|row| row.parent == Some(container)).take(limit).cloned().collect())
+    }
+
+    fn containers_by_anchor(&self, connector: ConnectorId, anchors: &[&Anchor]) -> Read<Vec<ContainerRow>> {
+        let wanted = |row: &&ContainerRow| {
+            row.connector == connector && row.anchor.as_ref().is_some_and(|anchor| anchors.contains(&anchor))
+        };
+        Ok(self.0.containers.values().filter(wanted).cloned().collect())
     }
 
     fn agenda(

@@ -5,7 +5,7 @@ use onesync_engine::{
     AgendaRow, ContainerRow, Counters, CsRow, ErrorRow, ExportLinkRow, ExportRow, JoinedIn, MvRow, ReadError,
     Reader,
 };
-use onesync_model::{AttrId, ConnectorId, ContainerId, CsId, Hash128, MvId, Time};
+use onesync_model::{Anchor, AttrId, ConnectorId, ContainerId, CsId, Hash128, MvId, Time};
 use rusqlite::{Connection, Params, ToSql};
 
 use super::row::{self, Cells, Checked};
@@ -321,8 +321,21 @@ impl Reader for SqliteReader<'_> {
         self.all(sql::CS_IN_CONTAINER, "cs_object", &values, row::id(CsId))
     }
 
-    fn containers_in(&self, container: ContainerId) -> Read<Vec<ContainerRow>> {
-        self.all(sql::CONTAINERS_IN, "container", &[&container.0], row::container)
+    fn containers_in(
+        &self,
+        container: ContainerId,
+        after: ContainerId,
+        limit: usize,
+    ) -> Read<Vec<ContainerRow>> {
+        let values: [&dyn ToSql; 3] = [&container.0, &after.0, &limit_of(limit)];
+        self.all(sql::CONTAINERS_IN, "container", &values, row::container)
+    }
+
+    fn containers_by_anchor(&self, connector: ConnectorId, anchors: &[&Anchor]) -> Read<Vec<ContainerRow>> {
+        let keys = anchors.iter().map(|anchor| (connector.0, &*anchor.0));
+        let mut rows = self.each(sql::CONTAINER_BY_ANCHOR, "container", keys, row::container)?;
+        rows.sort_by_key(|row| row.id);
+        Ok(rows)
     }
 
     fn agenda(

@@ -196,6 +196,8 @@ pub(super) fn container(cells: &Cells<'_>) -> Checked<ContainerRow> {
         connector: ConnectorId(cells.get(1)?),
         parent: (parent != 0).then_some(ContainerId(parent)),
         rdn: cells.get(3)?,
+        anchor: cells.get::<Option<Vec<u8>>>(4)?.map(|bytes| Anchor(bytes.into())),
+        hidden: cells.get(5)?,
     })
 }
 

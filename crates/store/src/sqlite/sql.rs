@@ -47,7 +47,7 @@ macro_rules! error {
 }
 macro_rules! container {
     ($rest:literal) => {
-        concat!("SELECT id, connector, parent, rdn FROM container ", $rest)
+        concat!("SELECT id, connector, parent, rdn, anchor, hidden FROM container ", $rest)
     };
 }
 macro_rules! run {
@@ -164,9 +164,10 @@ pub(super) const LINK_DELETE_OF: &str = "DELETE FROM cs_link WHERE owner = ?1";
 pub(super) const CONTAINER_BY_ID: &str = container!("WHERE id = ?1");
 pub(super) const CONTAINER_BY_NAME: &str =
     container!("WHERE connector = ?1 AND parent = ?2 AND normalised = ?3 ORDER BY id LIMIT 1");
-pub(super) const CONTAINERS_IN: &str = container!("WHERE parent = ?1 ORDER BY id");
+pub(super) const CONTAINERS_IN: &str = container!("WHERE parent = ?1 AND id > ?2 ORDER BY id LIMIT ?3");
+pub(super) const CONTAINER_BY_ANCHOR: &str = container!("WHERE anchor = ?2 AND connector = ?1 ORDER BY id");
 pub(super) const CONTAINER_ALL: &str = container!("ORDER BY id");
-pub(super) const CONTAINER_PUT: &str = "INSERT OR REPLACE INTO container VALUES (?1, ?2, ?3, ?4, ?5)";
+pub(super) const CONTAINER_PUT: &str = "INSERT OR REPLACE INTO container VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 
 // --- metaverse objects ---
 

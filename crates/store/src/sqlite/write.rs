@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use onesync_engine::{
     AttributeChange, Cause, Changes, CsRow, HistoryRow, LinkPick, LinkSum, MvRow, MvState, Work,
 };
-use onesync_model::{CsId, Hash128, Time, normalise_rdn};
+use onesync_model::{CsId, Hash128, Time};
 use rusqlite::{CachedStatement, ToSql, Transaction, params};
 
 use super::row::{self, Cells, Checked};
@@ -272,7 +272,8 @@ impl<'t> Batch<'t> {
         let mut put = self.prepare(sql::CONTAINER_PUT)?;
         for row in in_order(&changes.containers, |row| row.id) {
             let parent = row.parent.map_or(0, |id| id.0);
-            put.execute((row.id.0, row.connector.0, parent, &row.rdn, normalise_rdn(&row.rdn)))
+            let anchor = row.anchor.as_ref().map(|anchor| &*anchor.0);
+            put.execute((row.id.0, row.connector.0, parent, &row.rdn, row.key(), anchor, row.hidden))
                 .map_err(failed("writing containers"))?;
         }
         Ok(())

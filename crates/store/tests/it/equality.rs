@@ -240,6 +240,8 @@ fn changes() -> impl Strategy<Value = Changes> {
             connector: ConnectorId(1),
             parent: None,
             rdn: "OU=a".to_owned(),
+            anchor: None,
+            hidden: false,
         }],
         mv_keys_added: puts.4.iter().map(|row| (row.id.0 % 3, row.id)).collect(),
         mv: puts.4,

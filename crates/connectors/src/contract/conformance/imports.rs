@@ -1,10 +1,16 @@
 //! What an import promises.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use tokio::sync::mpsc;
 
-use super::observed::{Observed, collect, observe, observed};
+use super::observed::{Observed, collect, collect_knowing, observe, observed};
 use super::{DirectoryDriver, Report, TestObject};
-use crate::{Connector, EntryChange, ErrorClass, ImportMode, ImportRequest, LinkMode, Watermark};
+use crate::{
+    Anchor, Connector, ConnectorError, EntryChange, ErrorClass, ImportMode, ImportRequest, KnownContainers,
+    LinkMode, Watermark,
+};
 
 const FULL: ImportMode = ImportMode::Full { resume: None };
 
@@ -53,7 +59,17 @@ async fn large(connector: &dyn Connector, driver: &dyn DirectoryDriver) -> Resul
 async fn full(connector: &dyn Connector, driver: &dyn DirectoryDriver) -> Result<(), String> {
     let objects = some_objects();
     driver.hold(&objects).await;
-    observe(connector, &driver.shape(), FULL, LARGE_PAGE).await?.expect(&objects)
+    let seen = observe(connector, &driver.shape(), FULL, LARGE_PAGE).await?;
+    if !seen.containers.is_empty() && !tells_containers(connector) {
+        return Err("containers are told where names in links would not move along".to_owned());
+    }
+    seen.expect(&objects)
+}
+
+/// Whether a connector may tell of containers by entries of their own.
+fn tells_containers(connector: &dyn Connector) -> bool {
+    let capabilities = connector.capabilities();
+    capabilities.hierarchical && !capabilities.links_by_name
 }
 
 async fn small_pages(connector: &dyn Connector, driver: &dyn DirectoryDriver) -> Result<(), String> {
@@ -92,7 +108,7 @@ async fn resume(connector: &dyn Connector, driver: &dyn DirectoryDriver) -> Resu
 /// A connector stops when nobody listens, and then proves nothing.
 async fn dropped_receiver(connector: &dyn Connector, driver: &dyn DirectoryDriver) -> Result<(), String> {
     let selection = driver.shape().selection;
-    let request = ImportRequest { mode: FULL, selection, known: None, page_size: 1 };
+    let request = ImportRequest { mode: FULL, selection, known: None, containers: None, page_size: 1 };
     let (sender, mut receiver) = mpsc::channel(1);
     let receive = async {
         let first = receiver.recv().await;
@@ -123,6 +139,60 @@ pub async fn useless_watermark(
 /// Delta imports.
 pub async fn check_delta(connector: &dyn Connector, driver: &dyn DirectoryDriver, report: &mut Report) {
     report.note("delta import", delta(connector, driver).await);
+    if !tells_containers(connector) {
+        return;
+    }
+    match renamed_container(connector, driver).await {
+        Ok(false) => report.skip("renamed container", "the driver has no container to rename"),
+        result => report.note("renamed container", result.map(|_| ())),
+    }
+}
+
+/// The containers of one import.
+#[derive(Debug)]
+struct Known(BTreeMap<Anchor, String>);
+
+impl KnownContainers for Known {
+    fn names(&self, anchors: &[Anchor]) -> Result<Vec<Option<String>>, ConnectorError> {
+        Ok(anchors.iter().map(|anchor| self.0.get(anchor).cloned()).collect())
+    }
+}
+
+/// After a delta that tells of a renamed container, all objects have the names that a full import gives them.
+async fn renamed_container(connector: &dyn Connector, driver: &dyn DirectoryDriver) -> Result<bool, String> {
+    let shape = driver.shape();
+    driver.hold(&some_objects()).await;
+    let full = observe(connector, &shape, FULL, LARGE_PAGE).await?;
+    if !driver.rename_container().await {
+        return Ok(false);
+    }
+    let mut names: BTreeMap<Anchor, String> = BTreeMap::new();
+    names.extend(full.seen.iter().filter_map(|(anchor, seen)| Some((anchor.clone(), seen.dn.clone()?))));
+    let known = Known(full.containers.clone());
+    let mode = ImportMode::Delta { since: full.watermark()? };
+    let (pages, end) =
+        collect_knowing(connector, &shape, mode.clone(), LARGE_PAGE, Some(Arc::new(known))).await;
+    let end = end.map_err(|error| format!("the import failed: {error}"))?;
+    let delta = observed(&shape, &mode, LARGE_PAGE, pages, end)?;
+    for (anchor, now) in &delta.containers {
+        let Some(was) = full.containers.get(anchor) else { continue };
+        for name in names.values_mut() {
+            if let Some(own) = name.strip_suffix(was.as_str()).filter(|own| own.ends_with(',')) {
+                *name = format!("{own}{now}");
+            }
+        }
+    }
+    for (anchor, seen) in &delta.seen {
+        names.extend(seen.dn.clone().map(|dn| (anchor.clone(), dn)));
+    }
+    let again = observe(connector, &shape, FULL, LARGE_PAGE).await?;
+    for (anchor, seen) in &again.seen {
+        if names.get(anchor) != seen.dn.as_ref() {
+            return Err(format!("{:?} is `{:?}` after the delta", seen.dn, names.get(anchor)));
+        }
+    }
+    let moved = full.seen.values().zip(again.seen.values()).all(|(before, after)| before.dn != after.dn);
+    if moved { Ok(true) } else { Err("the driver has renamed nothing".to_owned()) }
 }
 
 async fn delta(connector: &dyn Connector, driver: &dyn DirectoryDriver) -> Result<(), String> {

@@ -35,6 +35,11 @@ pub trait DirectoryDriver: Sync {
         vec![(shape.text(object.is_group).id, Some(Values::one(Value::string(&object.text))))]
     }
 
+    /// Renames the container in which all objects lie; `false` where there is none.
+    async fn rename_container(&self) -> bool {
+        false
+    }
+
     /// Lets the next exported item be written without an answer; `false` where that cannot be arranged.
     async fn lose_next_answer(&self) -> bool {
         false

@@ -1,15 +1,16 @@
 //! What an import delivered, checked against the contract while it is put together.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use onesync_model::AttributeType;
+use onesync_model::{AttributeType, Dn};
 use tokio::sync::mpsc;
 
 use super::{Shape, TestObject};
 use crate::kinds::kind_of;
 use crate::{
     Anchor, Connector, ConnectorError, Entry, EntryChange, ImportEnd, ImportMode, ImportPage, ImportRequest,
-    LinkMode, LinkTarget, PAGES_IN_FLIGHT, Proof, SelectedType, Watermark,
+    KnownContainers, LinkMode, LinkTarget, PAGES_IN_FLIGHT, Proof, SelectedType, Watermark,
 };
 
 /// One object as an import told it.
@@ -34,6 +35,8 @@ pub struct Observed {
     pub pages: Vec<ImportPage>,
     pub end: ImportEnd,
     pub seen: BTreeMap<Anchor, Seen>,
+    /// Containers by anchor.
+    pub containers: BTreeMap<Anchor, String>,
 }
 
 impl Observed {
@@ -103,7 +106,19 @@ pub async fn collect(
     mode: ImportMode,
     page_size: usize,
 ) -> (Vec<ImportPage>, Result<ImportEnd, ConnectorError>) {
-    let request = ImportRequest { mode, selection: shape.selection.clone(), known: None, page_size };
+    collect_knowing(connector, shape, mode, page_size, None).await
+}
+
+/// Imports where these containers are known, and gives all pages.
+pub async fn collect_knowing(
+    connector: &dyn Connector,
+    shape: &Shape,
+    mode: ImportMode,
+    page_size: usize,
+    containers: Option<Arc<dyn KnownContainers>>,
+) -> (Vec<ImportPage>, Result<ImportEnd, ConnectorError>) {
+    let selection = shape.selection.clone();
+    let request = ImportRequest { mode, selection, known: None, containers, page_size };
     let (sender, mut receiver) = mpsc::channel(PAGES_IN_FLIGHT);
     let receive = async {
         let mut pages = Vec::new();
@@ -124,7 +139,7 @@ pub fn observed(
     pages: Vec<ImportPage>,
     end: ImportEnd,
 ) -> Result<Observed, String> {
-    let mut seen = BTreeMap::new();
+    let (mut seen, mut containers) = (BTreeMap::new(), BTreeMap::new());
     let mut previous = None;
     for page in &pages {
         if let Some(error) = page.errors.first() {
@@ -138,6 +153,10 @@ pub fn observed(
             ));
         }
         for entry in &page.entries {
+            if entry.change == EntryChange::Container {
+                containers.insert(entry.anchor.clone(), container(entry, &containers)?);
+                continue;
+            }
             take(shape, mode, &mut seen, previous.as_ref(), entry)?;
             previous = Some(entry.anchor.clone());
         }
@@ -145,7 +164,22 @@ pub fn observed(
     for (anchor, object) in &seen {
         whole_links(object).map_err(|why| format!("the links of {anchor}: {why}"))?;
     }
-    Ok(Observed { pages, end, seen })
+    Ok(Observed { pages, end, seen, containers })
+}
+
+/// A container has a name and nothing else, and those that hold others come first.
+fn container(entry: &Entry, before: &BTreeMap<Anchor, String>) -> Result<String, String> {
+    let error = |why: &str| Err(format!("container {}: {why}", entry.anchor));
+    let Some(name) = entry.dn.clone().filter(|name| Dn::parse(name).is_ok_and(|dn| !dn.is_root())) else {
+        return error("it has no name");
+    };
+    if entry.object_type.is_some() || !entry.values.is_empty() || !entry.links.is_empty() {
+        return error("it is told as an object");
+    }
+    if before.values().any(|known| known.ends_with(&format!(",{name}"))) {
+        return error("one that lies in it was told before it");
+    }
+    Ok(name)
 }
 
 fn take(

@@ -1,12 +1,13 @@
 //! A corner of a real domain: an OU of its own for each test, changes to it, and an image of what imports said.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use onesync_connectors::ad::{AdConnector, AdSettings};
 use onesync_connectors::{
     Anchor, Connector, ConnectorError, EntryChange, ImportEnd, ImportMode, ImportPage, ImportRequest,
-    LinkMode, LinkTarget, SelectedAttribute, SelectedType, Selection, Watermark,
+    KnownContainers, LinkMode, LinkTarget, SelectedAttribute, SelectedType, Selection, Watermark,
 };
 use onesync_ldap::control::TREE_DELETE;
 use onesync_ldap::message::ModifyDnRequest;
@@ -39,7 +40,18 @@ pub struct Lab {
     pub names: Names,
     pub selection: Selection,
     image: BTreeMap<Anchor, Object>,
+    containers: BTreeMap<Anchor, String>,
     watermark: Option<Watermark>,
+}
+
+/// The containers that imports told.
+#[derive(Debug)]
+struct Told(BTreeMap<Anchor, String>);
+
+impl KnownContainers for Told {
+    fn names(&self, anchors: &[Anchor]) -> Result<Vec<Option<String>>, ConnectorError> {
+        Ok(anchors.iter().map(|anchor| self.0.get(anchor).cloned()).collect())
+    }
 }
 
 /// An object as imports told it.
@@ -95,7 +107,16 @@ impl Lab {
                 .collect(),
         });
         let selection = Selection { types: types.into() };
-        let mut lab = Self { client, base, ou, names, selection, image: BTreeMap::new(), watermark: None };
+        let mut lab = Self {
+            client,
+            base,
+            ou,
+            names,
+            selection,
+            image: BTreeMap::new(),
+            containers: BTreeMap::new(),
+            watermark: None,
+        };
         let ou = lab.ou.clone();
         lab.add(&ou, "organizationalUnit", &[]).await;
         Some(lab)
@@ -225,6 +246,7 @@ impl Lab {
             mode,
             selection: self.selection.clone(),
             known: self.watermark.clone(),
+            containers: Some(Arc::new(Told(self.containers.clone()))),
             page_size: 100,
         };
         let (sender, mut receiver) = mpsc::channel(1);
@@ -271,6 +293,23 @@ impl Lab {
         }
     }
 
+    /// What lies below a container that is known moves along.
+    fn container(&mut self, entry: onesync_connectors::Entry) -> String {
+        let now = entry.dn.unwrap();
+        if let Some(was) = self.containers.get(&entry.anchor).cloned() {
+            let named =
+                self.image.values_mut().map(|object| &mut object.dn).chain(self.containers.values_mut());
+            for name in named {
+                if let Some(own) = name.strip_suffix(&format!(",{was}")) {
+                    *name = format!("{own},{now}");
+                }
+            }
+        }
+        let said = format!("container {}", first_rdn(&now));
+        self.containers.insert(entry.anchor, now);
+        said
+    }
+
     /// Applies pages to the image as the engine would, and says what they say. Deletions of objects that are not in
     /// the image are nothing: other tests delete theirs.
     fn take(&mut self, pages: Vec<ImportPage>) -> Vec<String> {
@@ -279,9 +318,16 @@ impl Lab {
             assert!(page.errors.is_empty(), "{:?}", page.errors);
             page.entries
         }) {
+            if entry.change == EntryChange::Container {
+                said.push(self.container(entry));
+                continue;
+            }
             let known = self.image.get(&entry.anchor).cloned();
             let mut object = match (entry.change, known.clone()) {
-                (EntryChange::Delete, None) => continue,
+                (EntryChange::Delete, None) => {
+                    self.containers.remove(&entry.anchor);
+                    continue;
+                }
                 (EntryChange::Delete, Some(object)) => {
                     said.push(format!("delete {}", first_rdn(&object.dn)));
                     self.image.remove(&entry.anchor);

@@ -156,11 +156,11 @@ async fn moves_into_and_out_of_the_selection() {
     let team = lab.dn("OU=team,OU=out");
     lab.rename(&team, "OU=team", Some(&inside)).await;
     let (said, end) = lab.delta(&connector).await;
-    assert_eq!(said, ["add CN=u4"], "what is below a container that moves in");
+    assert_eq!(said, ["add CN=u4", "container OU=team"], "what is below a container that moves in");
     assert!(end.remarks.iter().any(|remark| remark.contains("read whole")), "{:?}", end.remarks);
     let deep = lab.dn("OU=deep,OU=in");
     lab.rename(&deep, "OU=deep", Some(&outside)).await;
-    assert_eq!(lab.delta(&connector).await.0, ["delete CN=u3"]);
+    assert_eq!(lab.delta(&connector).await.0, ["container OU=deep", "delete CN=u3"]);
     lab.delta_equals_full(&connector).await;
     lab.close().await;
 }
@@ -177,7 +177,7 @@ async fn a_renamed_container_stays_selected_and_is_reported() {
 
     lab.rename(&staff, "OU=people", None).await;
     let (said, end) = lab.delta(&reader).await;
-    assert_eq!(said, ["whole CN=u1"]);
+    assert_eq!(said, ["container OU=people"], "what lies in it is not read again");
     assert_eq!(lab.objects()["CN=u1"].dn, lab.dn("CN=u1,OU=people"));
     assert!(
         end.remarks.iter().any(|r| r.contains("OU=people") && r.contains("stays selected")),
@@ -188,7 +188,11 @@ async fn a_renamed_container_stays_selected_and_is_reported() {
     assert_eq!((said, end.remarks), (Vec::new(), Vec::new()), "reported once");
     lab.add(&lab.dn("OU=new,OU=people"), "organizationalUnit", &[]).await;
     lab.user("CN=u2,OU=new,OU=people", &[]).await;
-    assert_eq!(lab.delta(&reader).await.0, ["add CN=u2"], "new containers below are read, too");
+    assert_eq!(
+        lab.delta(&reader).await.0,
+        ["add CN=u2", "container OU=new"],
+        "new containers below are read, too"
+    );
     lab.delta_equals_full(&reader).await;
 
     // a new process finds it by the watermark, also for a full import

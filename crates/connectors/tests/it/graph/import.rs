@@ -206,6 +206,7 @@ async fn a_stopped_receiver_stops_the_import() {
         mode: ImportMode::Full { resume: None },
         selection: lab.selection().await,
         known: None,
+        containers: None,
         page_size: 1,
     };
     let (sender, receiver) = tokio::sync::mpsc::channel(1);

@@ -118,7 +118,13 @@ impl Lab {
         mode: ImportMode,
         page_size: usize,
     ) -> (Vec<ImportPage>, Result<ImportEnd, ConnectorError>) {
-        let request = ImportRequest { mode, selection: self.selection().await, known: None, page_size };
+        let request = ImportRequest {
+            mode,
+            selection: self.selection().await,
+            known: None,
+            containers: None,
+            page_size,
+        };
         let (sender, mut receiver) = mpsc::channel(4);
         let collect = async {
             let mut pages = Vec::new();

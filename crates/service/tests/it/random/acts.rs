@@ -29,6 +29,10 @@ pub enum Act {
     Dangle { b: bool, at: u8, name: u8, to: u8 },
     /// An object is renamed or moved.
     Rename { b: bool, at: u8, name: u8, container: u8 },
+    /// A container is renamed or moved with everything below it, or, without a name, goes if it is empty.
+    Container { b: bool, at: u8, name: Option<u8>, into: u8 },
+    /// A container appears.
+    Open { b: bool, number: u8, name: u8 },
     /// An object becomes one of another type.
     Retype { b: bool, at: u8, sort: u8 },
     /// Somebody changes an object of the cloud.
@@ -66,6 +70,9 @@ pub fn act() -> impl Strategy<Value = Act> {
             .prop_map(|(b, at, name, to)| Act::Dangle { b, at, name, to }),
         2 => (any::<bool>(), any::<u8>(), 0u8..8, 0u8..4)
             .prop_map(|(b, at, name, container)| Act::Rename { b, at, name, container }),
+        2 => (any::<bool>(), any::<u8>(), prop::option::weighted(0.9, 0u8..5), 0u8..12)
+            .prop_map(|(b, at, name, into)| Act::Container { b, at, name, into }),
+        1 => (any::<bool>(), 0u8..6, 0u8..5).prop_map(|(b, number, name)| Act::Open { b, number, name }),
         1 => (any::<bool>(), any::<u8>(), 0u8..3).prop_map(|(b, at, sort)| Act::Retype { b, at, sort }),
         1 => (any::<u8>(), 0u8..3, value()).prop_map(|(at, name, value)| Act::Drift { at, name, value }),
         1 => any::<u8>().prop_map(|at| Act::Delete { at }),
@@ -158,6 +165,15 @@ fn perform_one(d: &Directories, act: &Act) {
                 rename(forest(b), b, &object, &dn);
             }
         }
+        Act::Container { b, at, name, into } => change_container(forest(b), b, at, name, into),
+        Act::Open { b, number, name } => {
+            let (anchor, dn) =
+                (format!("ou-{number}"), format!("OU=o{name},DC={}", if b { 'b' } else { 'a' }));
+            let taken = |(known, name): &(Anchor, String)| *known == Anchor::text(&anchor) || *name == dn;
+            if !forest(b).containers().iter().any(taken) {
+                forest(b).put_container(&anchor, &dn);
+            }
+        }
         Act::Retype { b, at, sort } => {
             if let Some(mut object) = pick(forest(b), at) {
                 object.object_type = ["user", "group", "contact"][usize::from(sort)].to_owned();
@@ -245,6 +261,25 @@ fn add_link(forest: &MemoryDirectory, object: &MemoryObject, name: u8, to: LinkT
         }
     }
     forest.link(&object.anchor, name, to);
+}
+
+/// Objects are put into containers by name, whether or not these are there: then they are known only by the names.
+fn change_container(forest: &MemoryDirectory, b: bool, at: u8, name: Option<u8>, into: u8) {
+    let all = forest.containers();
+    let Some((anchor, dn)) = all.get(usize::from(at) % all.len().max(1)) else { return };
+    let lies_in = |dn: &str, outer: &str| dn.ends_with(&format!(",{outer}"));
+    let Some(name) = name else {
+        let used = forest.objects().iter().any(|object| lies_in(&object.dn, dn));
+        if !used && !all.iter().any(|(_, other)| lies_in(other, dn)) {
+            forest.remove_container(anchor);
+        }
+        return;
+    };
+    let parent = match all.get(usize::from(into)) {
+        Some((other, parent)) if other != anchor && !lies_in(parent, dn) => parent.clone(),
+        _ => format!("DC={}", if b { 'b' } else { 'a' }),
+    };
+    forest.rename_container(anchor, &format!("OU=o{name},{parent}"));
 }
 
 /// A directory keeps no links to what is gone.

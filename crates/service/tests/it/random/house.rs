@@ -32,6 +32,10 @@ impl Directories {
             forest.set_capabilities(|c| {
                 (c.export, c.hierarchical, c.links_by_name) = (false, true, by_name);
             });
+            for number in 0..4 {
+                let dn = format!("OU=o{number},DC={}", if by_name { 'a' } else { 'b' });
+                forest.put_container(&format!("ou-{number}"), &dn);
+            }
             forest.declare(
                 schema(&[
                     ("user", "guid uid mail displayName department title hidden tel manager"),

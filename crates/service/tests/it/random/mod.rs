@@ -3,6 +3,7 @@
 //! Every failure shrinks to a few acts; what was found so has a play by name in `plays.rs`.
 
 mod acts;
+mod containers;
 mod house;
 mod picture;
 mod plays;
@@ -260,6 +261,7 @@ fn reason(changes: &Changes, row: &AgendaRow) -> Reason {
         Work::CsLinks(..) => "cs-links",
         Work::MvLinks(..) => "mv-links",
         Work::CsLink(..) => "cs-link",
+        Work::Below(_) => "below",
     };
     let maker = changes.agenda_done.first().map_or("import or export", name);
     (maker, name(&row.work))

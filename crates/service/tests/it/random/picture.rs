@@ -146,6 +146,7 @@ fn lines(runtime: &Runtime, reader: &dyn StoreReader) -> Result<Vec<String>, Rea
                 Work::MvLinks(mv, attribute) => {
                     format!("links {} {}", names.mv(mv), names.attribute(attribute))
                 }
+                Work::Below(_) => "below".to_owned(),
             };
             out.push(format!("agenda {work} not before {}\n", row.not_before));
         }
@@ -158,7 +159,7 @@ fn cs_line(names: &Names<'_>, reader: &dyn StoreReader, row: &CsRow) -> Result<S
     let mut container = row.container;
     while let Some(id) = container {
         let found = reader.containers(&[id])?;
-        path.push(found[0].rdn.clone());
+        path.extend(Some(found[0].rdn.clone()).filter(|rdn| !rdn.is_empty()));
         container = found[0].parent;
     }
     let mut line = format!(

@@ -120,6 +120,25 @@ pub const BY_NAME: &[ByName] = &[
         ],
         rounds: vec![],
     }),
+    ("a container with many objects is renamed", || Play {
+        first: (0..8).map(|n| user(true, 10 + n, n)).collect(),
+        rounds: vec![vec![container(0, 4, 9)]],
+    }),
+    ("a container moves into another, which is renamed", || Play {
+        first: vec![user_in(true, 1, 1, 1), user_in(true, 2, 2, 0)],
+        rounds: vec![vec![container(1, 1, 0)], vec![container(0, 4, 9)]],
+    }),
+    ("containers change names with each other, and what was put by name is there", || Play {
+        first: vec![user_in(true, 1, 1, 0), user_in(true, 2, 2, 1)],
+        rounds: vec![
+            vec![container(0, 4, 9), container(1, 0, 9), container(0, 1, 9), user_in(true, 3, 3, 0)],
+            vec![container(0, 3, 1), user_in(true, 4, 4, 1), container(2, 1, 9), container(2, 4, 9)],
+        ],
+    }),
+    ("who leaves names somebody who leaves at the same time and was never in the cloud", || Play {
+        first: vec![user(false, 1, 1), user(false, 2, 2), department(0, 3), manager(false, 1, 0)],
+        rounds: vec![vec![Act::Remove { b: false, at: 1 }, hide(false, 0, Some(0))]],
+    }),
     ("an object of the cloud that nobody joins is a member there", || Play {
         first: vec![
             user(false, 1, 1),
@@ -157,6 +176,10 @@ fn department(at: u8, value: u8) -> Act {
 
 fn manager(b: bool, at: u8, to: u8) -> Act {
     Act::Link { b, at, name: 0, to }
+}
+
+fn container(at: u8, name: u8, into: u8) -> Act {
+    Act::Container { b: true, at, name: Some(name), into }
 }
 
 fn member(at: u8, to: u8) -> Act {

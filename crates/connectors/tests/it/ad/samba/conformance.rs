@@ -18,11 +18,17 @@ struct Driver {
 struct State {
     lab: Lab,
     held: BTreeMap<String, TestObject>,
+    container: &'static str,
 }
 
 impl State {
     fn dn(&self, name: &str) -> String {
-        self.lab.dn(&format!("CN={name}"))
+        self.lab.dn(&self.rdns(name))
+    }
+
+    /// All objects lie in one container, which is renamed.
+    fn rdns(&self, name: &str) -> String {
+        format!("CN={name},{}", self.container)
     }
 
     async fn hold(&mut self, objects: &[TestObject]) {
@@ -39,7 +45,7 @@ impl State {
             }
         }
         for object in objects {
-            let rdn = format!("CN={}", object.name);
+            let rdn = self.rdns(&object.name);
             let old = match self.held.get(&object.name) {
                 Some(old) => old.clone(),
                 None if object.is_group => {
@@ -81,11 +87,20 @@ impl DirectoryDriver for Driver {
     async fn hold(&self, objects: &[TestObject]) {
         self.state.lock().await.hold(objects).await;
     }
+
+    async fn rename_container(&self) -> bool {
+        let mut state = self.state.lock().await;
+        let before = state.lab.dn(state.container);
+        state.container = "OU=renamed";
+        state.lab.rename(&before, "OU=renamed", None).await;
+        true
+    }
 }
 
 #[tokio::test]
 async fn active_directory_passes_the_suite() {
-    let Some(lab) = Lab::open("conformance").await else { return };
+    let Some(mut lab) = Lab::open("conformance").await else { return };
+    lab.add(&lab.dn("OU=first"), "organizationalUnit", &[]).await;
     let reader = connector(lab.settings());
     let shape = Shape {
         selection: lab.selection.clone(),
@@ -94,10 +109,12 @@ async fn active_directory_passes_the_suite() {
         text: "description".to_owned(),
         member: "member".to_owned(),
     };
-    let driver = Driver { shape, state: Mutex::new(State { lab, held: BTreeMap::new() }) };
+    let driver =
+        Driver { shape, state: Mutex::new(State { lab, held: BTreeMap::new(), container: "OU=first" }) };
     let report = conformance::check(&reader, &driver).await;
     assert!(report.failed.is_empty(), "{report}");
-    let tried: Vec<_> = ["full import", "delta import", "useless watermark", "dropped receiver"].into();
+    let tried: Vec<_> =
+        ["full import", "delta import", "renamed container", "useless watermark", "dropped receiver"].into();
     assert!(tried.iter().all(|part| report.passed.contains(part)), "{report}");
     driver.state.into_inner().lab.close().await;
 }
