@@ -99,14 +99,7 @@ fn anchor(prefix: &str, n: u32) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_account_that_moves_between_forests_keeps_its_account_in_the_cloud() {
     let mut world = World::staging_with(people(4), |setup| {
-        setup.rules.insert(
-            "connectors/other.toml".into(),
-            "name = \"other\"\nkind = \"ldif\"\nrank = 2\n[settings]\npath = \"../other.ldif\"\n".into(),
-        );
-        let join = onesync_service::template("multi-forest-mail", "ldif").unwrap();
-        let path = "rules/in-from-ad-user-join.toml";
-        setup.rules.insert(path.into(), join[path].clone());
-        setup.files.insert("other.ldif".into(), "version: 1\n".into());
+        setup.second_forest("multi-forest-mail", "");
     })
     .await;
     world.go_live().await;
@@ -115,10 +108,10 @@ async fn an_account_that_moves_between_forests_keeps_its_account_in_the_cloud() 
     assert_eq!(before["onPremisesImmutableId"], anchor("guid", 2));
 
     // The migration: first there are two entries with one mail address, then only the new one, under another GUID.
-    let moved = "version: 1\n\ndn: CN=Person 2,OU=People,DC=fabrikam,DC=com\nobjectClass: user\n\
+    let moved = "dn: CN=Person 2,OU=People,DC=fabrikam,DC=com\nobjectClass: user\n\
         objectGUID: moved-0000000002\ncn: Person 2\ndisplayName: Person 2\nsAMAccountName: u2\n\
         userPrincipalName: u2@contoso.com\nmail: u2@contoso.com\ndepartment: Sales\nuserAccountControl: 512\n";
-    std::fs::write(world.ldif().with_file_name("other.ldif"), moved).unwrap();
+    world.write_other(moved);
     world.step().await;
     world.people.remove(1);
     let (report, _) = world.step().await;

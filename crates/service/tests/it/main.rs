@@ -4,6 +4,7 @@
 mod anchor;
 mod contact;
 mod crash;
+mod forests;
 mod identity;
 mod pilot;
 mod protection;
@@ -13,4 +14,5 @@ mod secrets;
 mod stops;
 mod story;
 mod trouble;
+mod values;
 mod world;

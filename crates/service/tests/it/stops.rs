@@ -20,10 +20,6 @@ async fn thirty() -> World {
     World::new(people).await
 }
 
-fn in_cloud(world: &World, number: u32, attribute: &str) -> Json {
-    world.cloud_user(&format!("u{number}@contoso.com"))[attribute].clone()
-}
-
 fn held(world: &World) -> Vec<Json> {
     world.service.held_list(&world.service.runtime().unwrap(), false).unwrap()
 }
@@ -49,7 +45,7 @@ async fn a_rule_that_fails_on_many_stops_its_attribute_until_the_source_is_right
     let (report, writes) = world.step().await;
     assert_eq!((report.status, writes), (Some(Status::Held), Vec::new()));
     assert_eq!(report.exported.held, 1, "one object has something to write");
-    assert_eq!(in_cloud(&world, 25, "department"), "100");
+    assert_eq!(world.in_cloud(25, "department"), "100");
     let (state, why) = pending(&world, "u25@contoso.com");
     assert_eq!(state, "stopped");
     assert!(why.unwrap().contains("20 of 30 user objects of `directory` have the same error"));
@@ -60,9 +56,9 @@ async fn a_rule_that_fails_on_many_stops_its_attribute_until_the_source_is_right
     world.person(31).department = "102".into();
     let (_, writes) = world.step().await;
     assert_eq!(writes.len(), 2, "{writes:?}");
-    assert_eq!(in_cloud(&world, 25, "displayName"), "Person Renamed");
-    assert_eq!(in_cloud(&world, 25, "department"), "100");
-    assert_eq!(in_cloud(&world, 31, "department"), Json::Null);
+    assert_eq!(world.in_cloud(25, "displayName"), "Person Renamed");
+    assert_eq!(world.in_cloud(25, "department"), "100");
+    assert_eq!(world.in_cloud(31, "department"), Json::Null);
     let (state, why) = pending(&world, "u31@contoso.com");
     assert!(state == "stopped" && why.is_some(), "{state}");
     let status = world.service.status().unwrap();
@@ -78,9 +74,9 @@ async fn a_rule_that_fails_on_many_stops_its_attribute_until_the_source_is_right
     (1..=10).for_each(|n| world.person(n).department = "7".into());
     let (report, writes) = world.step().await;
     assert_eq!((report.status, writes.len()), (Some(Status::ObjectErrors), 12), "{writes:?}");
-    assert_eq!(in_cloud(&world, 25, "department"), "101");
-    assert_eq!(in_cloud(&world, 31, "department"), "102");
-    assert_eq!(in_cloud(&world, 15, "department"), "Sales", "those that fail keep what they have");
+    assert_eq!(world.in_cloud(25, "department"), "101");
+    assert_eq!(world.in_cloud(31, "department"), "102");
+    assert_eq!(world.in_cloud(15, "department"), "Sales", "those that fail keep what they have");
     assert_eq!((held(&world).len(), world.cloud_status().stopped.len()), (0, 0));
 }
 
@@ -96,7 +92,7 @@ async fn as_many_different_errors_stop_nothing() {
     let (report, writes) = world.step().await;
     assert_eq!((report.status, writes.len()), (Some(Status::ObjectErrors), 1), "{writes:?}");
     assert_eq!(world.errors().len(), 20);
-    assert_eq!((in_cloud(&world, 25, "department"), held(&world).len()), ("101".into(), 0));
+    assert_eq!((world.in_cloud(25, "department"), held(&world).len()), ("101".into(), 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -163,7 +159,7 @@ async fn values_that_the_target_refuses_stop_their_attribute_until_other_values_
     (1..=12).for_each(|n| world.person(n).department = "Taken".into());
     let (report, writes) = world.step().await;
     assert_eq!((report.status, writes.len()), (Some(Status::ObjectErrors), 13), "{writes:?}");
-    assert_eq!(in_cloud(&world, 25, "department"), "101");
+    assert_eq!(world.in_cloud(25, "department"), "101");
     assert_eq!(world.errors().len(), 8, "what was refused and has not changed stays as it is");
 }
 
@@ -182,7 +178,7 @@ async fn a_new_object_waits_for_what_it_needs_and_leavers_are_disabled_all_the_s
     let (report, writes) = world.step().await;
     assert_eq!(report.status, Some(Status::Held));
     assert!(writes.iter().all(|write| !write.starts_with("POST /v1.0/users")), "{writes:?}");
-    assert_eq!(in_cloud(&world, 3, "accountEnabled"), false, "who leaves is out at once");
+    assert_eq!(world.in_cloud(3, "accountEnabled"), false, "who leaves is out at once");
     assert_eq!(pending(&world, "u31@contoso.com").0, "stopped");
     let alarms = world.service.status().unwrap().alarms;
     assert!(alarms.iter().any(|alarm| alarm.contains("objects: flow:accountEnabled")), "{alarms:?}");

@@ -65,6 +65,27 @@ pub struct Setup {
 }
 
 impl Setup {
+    /// Adds a second forest in `other.ldif` and the join rule of a topology.
+    pub fn second_forest(&mut self, topology: &str, text: &str) {
+        self.rules.insert(
+            "connectors/other.toml".into(),
+            "name = \"other\"\nkind = \"ldif\"\nrank = 2\n[settings]\npath = \"../other.ldif\"\n".into(),
+        );
+        let join = template(topology, "ldif").unwrap();
+        let path = "rules/in-from-ad-user-join.toml";
+        self.rules.insert(path.into(), join[path].clone());
+        self.files.insert("other.ldif".into(), format!("version: 1\n\n{text}"));
+    }
+
+    /// Adds a rule from the directory's users to people, before all others.
+    pub fn inbound(&mut self, rest: &str) {
+        let rule = format!(
+            "name = \"Extra\"\ndirection = \"inbound\"\nconnector = \"directory\"\nobject = \"user\"\n\
+             metaverse = \"person\"\nlink = \"join\"\nprecedence = 10\n{rest}"
+        );
+        self.rules.insert("rules/extra.toml".into(), rule);
+    }
+
     /// Adds tables to the cloud connector's file.
     pub fn cloud(&mut self, tables: &str) {
         self.tables.push_str(tables);
@@ -252,6 +273,37 @@ impl World {
         std::fs::write(self.ldif(), ldif(&self.people, &self.groups, &self.setup.lines)).unwrap();
     }
 
+    /// Writes the second forest.
+    pub fn write_other(&self, text: &str) {
+        std::fs::write(self.folder.path().join("other.ldif"), format!("version: 1\n\n{text}")).unwrap();
+    }
+
+    /// Further lines of a person in the directory; none takes them away.
+    pub fn lines(&mut self, number: u32, lines: &str) {
+        self.setup.lines.insert(number, lines.to_owned());
+    }
+
+    /// An account of the cloud by its person's number, in one attribute.
+    pub fn in_cloud(&self, number: u32, attribute: &str) -> serde_json::Value {
+        self.cloud_user(&format!("u{number}@contoso.com"))[attribute].clone()
+    }
+
+    /// The state of an object of a connector space, found by a text.
+    pub fn state_of(&self, connector: &str, text: &str) -> String {
+        let runtime = self.service.runtime().unwrap();
+        let found =
+            self.service.search_cs(&runtime, runtime.connector(connector).unwrap(), text, 10).unwrap();
+        assert_eq!(found.len(), 1, "{text}: {found:?}");
+        found[0].state.clone()
+    }
+
+    /// One attribute of the metaverse object that has a value.
+    pub fn in_metaverse(&self, object: &str, attribute: &str) -> serde_json::Value {
+        let runtime = self.service.runtime().unwrap();
+        let view = self.service.show(&runtime, object).unwrap();
+        view.attributes.get(attribute).map(|view| view.value.clone()).unwrap_or_default()
+    }
+
     /// Half an hour passes, then a cycle runs.
     pub async fn cycle(&self, kind: CycleKind) -> CycleReport {
         self.clock.advance_seconds(1_800);
@@ -358,7 +410,7 @@ fn ldif(people: &[Person], groups: &[(String, Vec<u32>)], lines: &BTreeMap<u32, 
 }
 
 /// A SID S-1-5-21-1-2-3-RID as base64.
-fn sid(rid: u32) -> String {
+pub fn sid(rid: u32) -> String {
     let mut bytes = vec![1, 5, 0, 0, 0, 0, 0, 5];
     for part in [21, 1, 2, 3, rid] {
         bytes.extend_from_slice(&part.to_le_bytes());

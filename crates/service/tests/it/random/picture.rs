@@ -22,11 +22,11 @@ impl Names<'_> {
     }
 
     fn cs(&self, id: CsId) -> String {
-        self.cs.get(&id).cloned().unwrap_or_else(|| format!("missing {id}"))
+        self.cs.get(&id).cloned().unwrap_or_else(|| "missing".to_owned())
     }
 
     fn mv(&self, id: MvId) -> String {
-        self.mv.get(&id).cloned().unwrap_or_else(|| format!("missing {id}"))
+        self.mv.get(&id).cloned().unwrap_or_else(|| "missing".to_owned())
     }
 }
 
