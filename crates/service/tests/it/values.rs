@@ -53,7 +53,7 @@ async fn an_error_on_purpose_outbound_withholds_what_is_written_and_nothing_else
     assert_eq!(world.in_metaverse("u2@contoso.com", "displayName"), "Renamed 2", "the other side goes on");
     assert_eq!(world.in_cloud(2, "displayName"), "Person 2");
     // What has nothing to do with it does not take the error back.
-    world.lines(2, "info: something\n");
+    world.lines(2, "adminDescription: something\n");
     world.step().await;
     assert_eq!(world.errors().len(), 1, "{:?}", world.errors());
     world.person(2).department = "Allowed".into();
