@@ -3,14 +3,15 @@
 //! Two definitions are known, as `%SourceAnchor%` in rules. Which one made the tenant's immutable ids is found out by
 //! comparing both candidates of every source object with them, before the first synchronisation.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use onesync_engine::{Changes, CsFlags};
 use onesync_model::{AttrId, ConnectorId, CsId, Value, ValuesRef, hash64, value_to_json};
+use onesync_rules::Direction;
 use onesync_store::{ServiceChanges, StoreReader};
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Configuration, SourceAnchor};
+use crate::config::SourceAnchor;
 use crate::error::ServiceError;
 use crate::import::WATERMARK;
 use crate::runtime::{Runtime, Service};
@@ -21,6 +22,8 @@ pub(crate) const ANCHOR_PARAMETER: &str = "SourceAnchor";
 pub(crate) const EXPORTED: &str = "exported";
 /// The installation's state that holds what was found out.
 const FOUND: &str = "source-anchor";
+/// The installation's state that holds the definition under which objects were exported.
+const RECORDED: &str = "source-anchor/recorded";
 /// The metaverse attribute that holds source anchors.
 const ANCHOR: &str = "sourceAnchor";
 /// The candidates.
@@ -165,77 +168,143 @@ impl Service {
         Ok(definition != SourceAnchor::default())
     }
 
-    /// Refuses a configuration that defines the source anchor in another way than the one in force, once anything was
-    /// exported: every account would be matched anew.
-    pub(crate) fn refuse_other_anchor(&self, next: &Configuration) -> Result<(), ServiceError> {
-        let Ok(runtime) = self.runtime() else { return Ok(()) };
+    /// Refuses a configuration that defines the source anchor in another way than the one under which objects were
+    /// exported: every account would be matched anew. Gives what is to be remembered of the next one.
+    pub(crate) fn refuse_other_anchor(&self, next: &Runtime) -> Result<Changes, ServiceError> {
         let reader = self.store().reader()?;
         let mut exported = None;
-        for connector in &runtime.connectors {
+        // Also by connectors that are not configured now: what they wrote is still there.
+        for connector in reader.connectors()? {
             if reader.state(connector.id, EXPORTED)?.is_some() {
-                exported = Some(connector.name().to_owned());
+                exported = Some(connector.name);
             }
         }
-        let Some(exported) = exported else { return Ok(()) };
-        let current = &runtime.configuration;
-        let before = definitions(current, self.source_anchor(current.main.source_anchor)?.0);
-        let after = definitions(next, self.source_anchor(next.main.source_anchor)?.0);
-        let is_new = |connector: &str| !current.connectors.iter().any(|known| known.name == connector);
-        let changed: Vec<&String> = before
-            .iter()
-            .filter(|(place, text)| after.get(*place) != Some(text))
-            .map(|(place, _)| place)
-            .chain(
-                after
-                    .iter()
-                    .filter(|(place, (of, _))| !before.contains_key(*place) && !is_new(of))
-                    .map(|(place, _)| place),
-            )
-            .collect();
-        if changed.is_empty() {
-            return Ok(());
+        let Some(exported) = exported else { return Ok(Changes::default()) };
+        let recorded = match (self.recorded_anchor(&*reader)?, self.runtime()) {
+            (Some(recorded), _) => recorded,
+            (None, Ok(runtime)) => self.anchor_of(&runtime)?,
+            (None, Err(_)) => return Ok(Changes::default()),
+        };
+        let mut after = self.anchor_of(next)?;
+        let places = recorded.changed(&after);
+        if !places.is_empty() {
+            return Err(ServiceError::config(
+                format!(
+                    "the definition of the source anchor changes ({}), and objects were exported to `{exported}` under another one: their ties to the sources would be lost",
+                    places.join(", ")
+                ),
+                "leave the definition as it is; an account that moves between forests keeps its source anchor without a change. Nothing was changed",
+            ));
         }
-        let places: Vec<&str> = changed.into_iter().map(String::as_str).collect();
-        Err(ServiceError::config(
-            format!(
-                "the definition of the source anchor changes ({}), and objects were exported to `{exported}` under the one in force: their ties to the sources would be lost",
-                places.join(", ")
-            ),
-            "leave the definition as it is; an account that moves between forests keeps its source anchor without a change. Nothing was changed",
-        ))
+        // What is left out for a while is still known when it comes back.
+        for (place, definition) in recorded.definitions {
+            after.definitions.entry(place).or_insert(definition);
+        }
+        after.sources.extend(recorded.sources);
+        Ok(Changes { states: vec![after.state()?], ..Changes::default() })
+    }
+
+    /// What is to be remembered when something is exported for the first time.
+    pub(crate) fn first_anchor(&self, runtime: &Runtime) -> Result<Option<State>, ServiceError> {
+        if self.recorded_anchor(&*self.store().reader()?)?.is_some() {
+            return Ok(None);
+        }
+        Ok(Some(self.anchor_of(runtime)?.state()?))
+    }
+
+    fn recorded_anchor(&self, reader: &dyn StoreReader) -> Result<Option<AnchorRecord>, ServiceError> {
+        let Some(bytes) = reader.state(ConnectorId(0), RECORDED)? else { return Ok(None) };
+        let damaged = |error| ServiceError::Internal(format!("the recorded source anchor: {error}"));
+        Ok(Some(serde_json::from_slice(&bytes).map_err(damaged)?))
+    }
+
+    /// What defines the source anchor under a configuration: flows to what identifies objects at targets, flows to the
+    /// metaverse attributes that these read, and the parameters.
+    fn anchor_of(&self, runtime: &Runtime) -> Result<AnchorRecord, ServiceError> {
+        let configuration = &runtime.configuration;
+        let keys: BTreeSet<AttrId> = runtime
+            .connectors
+            .iter()
+            .filter(|connector| connector.capabilities.export)
+            .flat_map(|connector| runtime.policies.of(connector.id).types.values())
+            .filter_map(|policy| policy.create_key)
+            .collect();
+        let of = |wanted: Direction| runtime.rules.rules().iter().filter(move |r| r.direction == wanted);
+        let outbound = of(Direction::Outbound).flat_map(|rule| &rule.flows);
+        let mut inputs: BTreeSet<AttrId> = outbound
+            .filter(|flow| keys.contains(&flow.target))
+            .flat_map(|flow| flow.attributes().collect::<Vec<_>>())
+            .collect();
+        inputs.extend(runtime.names.find(ANCHOR));
+        let names = |ids: &BTreeSet<AttrId>| -> BTreeSet<String> {
+            ids.iter().map(|&id| runtime.names.name(id).to_ascii_lowercase()).collect()
+        };
+        let (keys, inputs) = (names(&keys), names(&inputs));
+        let definition = self.source_anchor(configuration.main.source_anchor)?.0;
+        let mut record = AnchorRecord::default();
+        let named = |table: &toml::Table, key: &str| {
+            table.get(key).and_then(toml::Value::as_str).unwrap_or_default().to_owned()
+        };
+        for rule in &configuration.rules {
+            let Ok(table) = rule.text.parse::<toml::Table>() else { continue };
+            let wanted = if named(&table, "direction") == "inbound" { &inputs } else { &keys };
+            let flows = table.get("flow").and_then(toml::Value::as_table).into_iter().flatten();
+            for (target, flow) in flows.filter(|(target, _)| wanted.contains(&target.to_ascii_lowercase())) {
+                let text = flow.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+                let place = format!("rule `{}`, `{target}`", named(&table, "name"));
+                record.definitions.insert(place, (named(&table, "connector"), text.replace("\\n", " ")));
+            }
+        }
+        let place = "`source_anchor`".to_owned();
+        record.definitions.insert(place, (String::new(), definition.as_str().to_owned()));
+        for connector in &configuration.connectors {
+            record.sources.extend([connector.name.clone(), format!("kind:{}", connector.kind)]);
+            if let Some(own) = connector.parameters.get(ANCHOR_PARAMETER) {
+                let place = format!("parameter `{ANCHOR_PARAMETER}` of `{}`", connector.name);
+                record.definitions.insert(place, (connector.name.clone(), own.clone()));
+            }
+        }
+        Ok(record)
     }
 }
 
-/// What defines the source anchor: place to connector and text.
-fn definitions(
-    configuration: &Configuration,
-    definition: SourceAnchor,
-) -> BTreeMap<String, (String, String)> {
-    let mut out = BTreeMap::new();
-    let named = |table: &toml::Table, key: &str| {
-        table.get(key).and_then(toml::Value::as_str).unwrap_or_default().to_owned()
-    };
-    for rule in &configuration.rules {
-        let Ok(table) = rule.text.parse::<toml::Table>() else { continue };
-        if named(&table, "direction") != "inbound" {
-            continue;
-        }
-        let flow = table.get("flow").and_then(toml::Value::as_table).and_then(|flow| flow.get(ANCHOR));
-        if let Some(flow) = flow {
-            let text = flow.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
-            let place = format!("rule `{}`", named(&table, "name"));
-            out.insert(place, (named(&table, "connector"), text.replace("\\n", " ")));
-        }
+/// A small named state of a connector.
+type State = (ConnectorId, String, Option<Vec<u8>>);
+
+/// What defines the source anchor, as it was when something was exported first, and what came to it since.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct AnchorRecord {
+    /// Place to connector (or kind) and text.
+    definitions: BTreeMap<String, (String, String)>,
+    /// Connectors and kinds that there were.
+    sources: BTreeSet<String>,
+}
+
+impl AnchorRecord {
+    fn state(&self) -> Result<State, ServiceError> {
+        let bytes = serde_json::to_vec(self).map_err(|error| ServiceError::Internal(error.to_string()))?;
+        Ok((ConnectorId(0), RECORDED.to_owned(), Some(bytes)))
     }
-    let place = "`source_anchor`".to_owned();
-    out.insert(place, (String::new(), definition.as_str().to_owned()));
-    for connector in &configuration.connectors {
-        if let Some(own) = connector.parameters.get(ANCHOR_PARAMETER) {
-            let place = format!("parameter `{ANCHOR_PARAMETER}` of `{}`", connector.name);
-            out.insert(place, (connector.name.clone(), own.clone()));
-        }
+
+    /// Where a definition is another one. What belongs to a connector that is not there, or was not there, defines
+    /// nothing for those that are.
+    fn changed(&self, next: &Self) -> Vec<String> {
+        let gone = |(place, (of, _)): &(&String, &(String, String))| {
+            !next.definitions.contains_key(*place) && self.sources.contains(of) && !next.sources.contains(of)
+        };
+        let changed = self
+            .definitions
+            .iter()
+            .filter(|entry| !gone(entry))
+            .filter(|(place, definition)| next.definitions.get(*place) != Some(definition))
+            .map(|(place, _)| place);
+        let new = next
+            .definitions
+            .iter()
+            .filter(|(place, (of, _))| !self.definitions.contains_key(*place) && self.sources.contains(of))
+            .map(|(place, _)| place);
+        changed.chain(new).cloned().collect()
     }
-    out
 }
 
 /// Visits the objects of a connector with their types and a way to their values as an immutable id would write them.

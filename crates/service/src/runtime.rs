@@ -318,13 +318,13 @@ impl Service {
         if let Some(latest) = latest.as_ref().filter(|latest| ready && latest.hash == configuration.hash()) {
             return Ok((latest.version, ConfigCheck::default()));
         }
-        self.refuse_other_anchor(&configuration)?;
         let version = latest.as_ref().map_or(1, |latest| latest.version + 1);
         let compiled = self.compile(configuration, version).await?;
         if let Some(error) = compiled.check.error() {
             return Err(error);
         }
         let runtime = compiled.runtime;
+        let anchor = self.refuse_other_anchor(&runtime)?;
         let row = ConfigVersionRow {
             version,
             created: self.now(),
@@ -344,7 +344,7 @@ impl Service {
         if latest.is_some() {
             self.mark_full_sync(&runtime)?;
         }
-        self.record(&changes)?;
+        self.store.write(self.epoch, &anchor, &changes)?;
         let check = compiled.check;
         self.install(runtime);
         Ok((version, check))

@@ -92,6 +92,51 @@ async fn another_definition_is_refused_once_anything_was_exported() {
     world.service.apply(onesync_service::Configuration::parse(files).unwrap(), "test").await.unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_definition_slips_through_neither_beside_an_unusable_configuration_nor_by_a_detour() {
+    let world = World::new(people(3)).await;
+    let same = world.configuration("");
+    let refused = async |files: std::collections::BTreeMap<String, Vec<u8>>| {
+        let changed = onesync_service::Configuration::parse(files).unwrap();
+        let error = world.service.apply(changed, "test").await.unwrap_err().to_string();
+        assert!(error.contains("definition of the source anchor changes"), "{error}");
+    };
+    let edited = |path: &str, from: &str, to: &str| {
+        let mut files = same.files.clone();
+        let text = String::from_utf8(files[path].clone()).unwrap();
+        assert!(text.contains(from), "{path}: {from}");
+        files.insert(path.to_owned(), text.replace(from, to).into_bytes());
+        files
+    };
+    // What identifies accounts there is made of another attribute; by another spelling; in a rule beside.
+    let outbound = "rules/out-to-entra-user-join.toml";
+    refused(edited(outbound, "Error(\"SourceAnchor attribute has changed.\")", "[employeeID]")).await;
+    let common = "rules/in-from-ad-user-common.toml";
+    refused(edited(common, "sourceAnchor = { expr", "SourceAnchor = { merge = \"Update\", expr")).await;
+    let mut beside = same.files.clone();
+    let rule = "name = \"Beside\"\ndirection = \"inbound\"\nconnector = \"directory\"\nobject = \"user\"\n\
+        metaverse = \"person\"\nlink = \"join\"\nprecedence = 3\n[flow]\nsourceAnchor = \"[employeeID]\"\n";
+    beside.insert("rules/beside.toml".into(), rule.into());
+    refused(beside).await;
+    // The cloud is left out for one version, and comes back with another definition.
+    let mut without = same.files.clone();
+    without.remove("connectors/entra.toml");
+    without.retain(|path, _| !path.contains("entra-") && !path.contains("from-entra"));
+    world.service.apply(onesync_service::Configuration::parse(without).unwrap(), "test").await.unwrap();
+    let other = world.configuration_with("source_anchor = \"object-guid\"\n", "");
+    refused(other.files.clone()).await;
+    world.service.apply(same.clone(), "test").await.unwrap();
+    // The configuration in force cannot be used: the definition is remembered all the same.
+    let text = std::fs::read(world.ldif()).unwrap();
+    std::fs::remove_file(world.ldif()).unwrap();
+    let service = world.reopen().await;
+    assert!(service.runtime().is_err());
+    std::fs::write(world.ldif(), text).unwrap();
+    let error = service.apply(other, "test").await.unwrap_err().to_string();
+    assert!(error.contains("definition of the source anchor changes"), "{error}");
+    service.apply(same, "test").await.unwrap();
+}
+
 fn anchor(prefix: &str, n: u32) -> String {
     base64(format!("{prefix}-{n:011}").as_bytes())
 }
