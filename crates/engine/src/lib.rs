@@ -39,7 +39,7 @@ pub use export::{Answer, Outcome, Outgoing, OutgoingLink, Refusal, begin, recove
 pub use full::Covered;
 pub use identity::{identity, values};
 pub use import::{ImportCounters, Staged, Stager};
-pub use links::links;
+pub use links::{links, stale_links};
 pub use outbound::{ANCHOR_ONLY, NAME_DOMAINS, outbound};
 pub use pilot::Pilot;
 pub use policy::{ConnectorPolicy, Deprovision, NameMatch, Policies, TypePolicy};

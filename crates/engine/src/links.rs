@@ -5,6 +5,8 @@
 //! have objects there, and the directory does not hold it, or is not about to. Single rows are probed one by one;
 //! an owner whose contributor changed, or that is new, is compared as a whole, page by page.
 
+mod stale;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use onesync_model::{AttrId, ConnectorId, CsId, Hash128, MvId, Time};
@@ -16,6 +18,8 @@ use crate::pilot::Pilot;
 use crate::reader::{JoinedIn, ReadError, Reader};
 use crate::sources::MvSource;
 use crate::state::{ChangeState, CsFlags, CsRow, ExportLinkRow, MvRow, MvState, Work};
+
+pub use stale::stale_links;
 
 /// Rows read at once.
 const PAGE: usize = 2_000;
@@ -33,6 +37,7 @@ pub fn links(ctx: &Context<'_>, reader: &dyn Reader, work: &[Work]) -> Result<Ch
         whole: BTreeSet::new(),
         values: BTreeSet::new(),
         scopes: HashMap::new(),
+        unclear: HashSet::new(),
     };
     for &item in work {
         pass.spread(item)?;
@@ -62,6 +67,8 @@ struct Links<'a, 'r> {
     /// Link values of target objects to compare with what is owed: owner, attribute, target.
     values: BTreeSet<(CsId, AttrId, CsId)>,
     scopes: HashMap<(MvId, ConnectorId), OutFlows>,
+    /// Attributes at targets whose guard fails: what flows there is not known now.
+    unclear: HashSet<(MvId, ConnectorId, AttrId)>,
 }
 
 impl Links<'_, '_> {
@@ -230,7 +237,7 @@ impl Links<'_, '_> {
         Ok(flows)
     }
 
-    fn collect_flows(&self, rule: &Rule, source: &MvSource<'_>, row: &MvRow, flows: &mut OutFlows) {
+    fn collect_flows(&mut self, rule: &Rule, source: &MvSource<'_>, row: &MvRow, flows: &mut OutFlows) {
         for flow in &rule.flows {
             let FlowSource::Link(_) = flow.source else { continue };
             let taken = flows.iter().any(|(_, to)| *to == flow.target);
@@ -240,10 +247,10 @@ impl Links<'_, '_> {
             let seed = crate::resolve::seed(&row.guid.0, self.ctx.attribute(flow.target), &rule.name);
             let env = onesync_expr::Env { now: self.ctx.now, seed };
             // A guard that fails, or says NULL or IgnoreThisFlow, lets nothing flow: the target keeps its links.
-            if let Ok(evaluated) = flow.evaluate(source, &env)
-                && let onesync_expr::Outcome::Link(from) = evaluated.outcome
-            {
-                flows.push((from, flow.target));
+            match flow.evaluate(source, &env).map(|evaluated| evaluated.outcome) {
+                Ok(onesync_expr::Outcome::Link(from)) => flows.push((from, flow.target)),
+                Ok(_) => {}
+                Err(_) => _ = self.unclear.insert((row.id, rule.connector, flow.target)),
             }
         }
     }

@@ -155,7 +155,7 @@ impl Service {
                     ours.installation,
                     ours.epoch
                 ),
-                "one installation writes to a tenant: stop the other one, or take its place with `onesync activate`",
+                "one installation writes to a tenant. To go on with this one, stop the other for good and delete its marker there (docs/graph.md): the next export of this one sets it anew",
             )),
         }
     }

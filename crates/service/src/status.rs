@@ -141,6 +141,7 @@ impl Service {
             }
             Err(_) => None,
         };
+        let plans = reader.held_plans(None)?;
         let mut connectors = Vec::new();
         for connector in runtime.iter().flat_map(|runtime| &runtime.connectors) {
             let runtime = self.runtime()?;
@@ -181,9 +182,19 @@ impl Service {
                 alarms.extend(stopped.iter().map(|why| format!("`{}`, {why}", connector.name())));
             }
             let held = sum(&|c| c.held) + sum_links(&|c| c.held);
-            if held > 0 {
-                alarms
-                    .push(format!("{held} changes for `{}` are held: `onesync held list`", connector.name()));
+            // What was rejected waits for nobody.
+            let decided = plans.iter().filter(|plan| {
+                plan.connector == connector.id
+                    && plan.state == HeldState::Rejected
+                    && stops.by_hash(plan.hash).is_none()
+            });
+            let rejected: u64 = decided.map(|plan| plan.items.len() as u64).sum();
+            let waiting = held.saturating_sub(rejected);
+            if waiting > 0 {
+                alarms.push(format!(
+                    "{waiting} changes for `{}` are held: `onesync held list`",
+                    connector.name()
+                ));
             }
             if let Err(error) = self.secrets_ready(connector) {
                 alarms.push(error.to_string());
@@ -263,8 +274,6 @@ impl Service {
                 if count.leaving { entry.1 += count.count } else { entry.0 += count.count }
             }
         }
-        let waiting = reader.held_plans(Some(HeldState::Held))?.len();
-        tracing::debug!(waiting, "held plans");
         let (key_set, closed) = match self.vault() {
             Ok(vault) => ("present".to_owned(), crate::secrets::open_all(&*reader, Some(vault))?.closed),
             Err(error) => (error.to_string(), crate::secrets::open_all(&*reader, None)?.closed),

@@ -9,7 +9,7 @@ pub enum StoreError {
     /// Another server has taken over: this one must stop at once.
     #[error(
         "this server is fenced: it holds epoch {ours}, the database is at epoch {theirs}; another server has taken \
-         over, stop this one or run `activate` to take over again"
+         over: stop this one, work goes on there"
     )]
     Fenced {
         /// The epoch this server holds.

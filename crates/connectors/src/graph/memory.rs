@@ -2,7 +2,7 @@
 //!
 //! Nothing here must survive a restart.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -30,8 +30,6 @@ pub(super) struct Memory {
     /// Id of the marker's group, and where groups keep their anchors.
     pub(super) marker: Option<(String, AnchorPlace)>,
     new: HashMap<String, Instant>,
-    /// How many names were held for each suffix that is not verified.
-    pub(super) held_suffixes: BTreeMap<String, u64>,
 }
 
 impl GraphConnector {

@@ -3,7 +3,6 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::GraphConnector;
-use super::settings::UnverifiedSuffix;
 use super::tenant::RoleHolders;
 use crate::{ConnectorError, Expiry, Finding, Severity, TestReport};
 
@@ -113,22 +112,7 @@ impl GraphConnector {
                 say(Severity::Ok, "credential", text.to_owned());
             }
         }
-        let held = self.memory().held_suffixes.clone();
-        for (suffix, count) in held {
-            let done = match self.settings.unverified_suffix {
-                UnverifiedSuffix::Hold => "are held",
-                UnverifiedSuffix::DefaultDomain => "were held for want of a default domain",
-            };
-            let text = format!("{count} names {done}: it is no verified domain of the tenant");
-            say(Severity::Warning, &format!("suffix {suffix}"), text);
-        }
         Ok(report)
-    }
-
-    /// How many names were held since the start, by suffix that is not verified.
-    #[must_use]
-    pub fn held_suffixes(&self) -> std::collections::BTreeMap<String, u64> {
-        self.memory().held_suffixes.clone()
     }
 }
 

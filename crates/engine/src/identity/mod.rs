@@ -225,6 +225,8 @@ impl<'a, 'r> Pass<'a, 'r> {
             self.event(mv.id, "leaving");
             self.batch.put_mv(leaving);
             self.batch.wake(Work::Outbound(mv.id));
+            // Who was refused because of this one may take its place: the metaverse object stays.
+            self.wake_rivals(&row)?;
         }
         Ok(())
     }

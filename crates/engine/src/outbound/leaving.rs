@@ -2,15 +2,24 @@
 
 use std::collections::BTreeMap;
 
-use onesync_model::{ConnectorId, Operation, RuleId, Time, Values};
+use onesync_model::{ConnectorId, CsId, Operation, RuleId, Time, Values};
 
 use super::Outbound;
 use super::plan::{Wanted, plan_update};
 use crate::policy::{ConnectorPolicy, Deprovision};
+use crate::reader::ReadError;
 use crate::state::{ChangeState, CsFlags, CsRow, ExportRow, MvRow, MvState, Work};
 
+/// Link exports read at once.
+const PAGE: usize = 2_000;
+
 impl Outbound<'_, '_> {
-    pub(super) fn deprovision(&mut self, mv: &MvRow, row: CsRow, policy: &ConnectorPolicy) {
+    pub(super) fn deprovision(
+        &mut self,
+        mv: &MvRow,
+        row: CsRow,
+        policy: &ConnectorPolicy,
+    ) -> Result<(), ReadError> {
         let rules = policy.object_type(row.object_type);
         let export = self.batch.export(row.id).cloned();
         let never_sent = row.flags.has(CsFlags::PROVISIONED)
@@ -22,7 +31,7 @@ impl Outbound<'_, '_> {
             self.batch.delete_export(row.id);
             self.batch.wake(Work::MvTarget(mv.id));
             self.batch.delete_cs(row.id);
-            return;
+            return Ok(());
         }
         if !owned
             || rules.unwritable
@@ -30,11 +39,10 @@ impl Outbound<'_, '_> {
             || row.flags.has(CsFlags::MASTERED_ELSEWHERE)
             || row.flags.has(CsFlags::PROTECTED)
         {
-            self.disconnect(mv, row);
-            return;
+            return self.disconnect(mv, row);
         }
         if row.flags.has(CsFlags::PROVISIONED) {
-            return; // it is being created: what becomes of it is decided when the answer is here
+            return Ok(()); // it is being created: what becomes of it is decided when the answer is here
         }
         let (since, deleted) = match mv.state {
             MvState::Leaving { since, deleted } => (since, deleted),
@@ -43,10 +51,7 @@ impl Outbound<'_, '_> {
         let row = CsRow { leaving: Some(since), ..row };
         self.batch.put_cs(row.clone());
         let (disable, delete_at) = match rules.deprovision {
-            Deprovision::Disconnect => {
-                self.disconnect(mv, row);
-                return;
-            }
+            Deprovision::Disconnect => return self.disconnect(mv, row),
             Deprovision::Disable => (true, None),
             Deprovision::DisableThenDelete { after_seconds } => {
                 (true, Some(since.plus_seconds(after_seconds)))
@@ -56,7 +61,7 @@ impl Outbound<'_, '_> {
         let kinds = ExportRow::KIND_LEAVER | if deleted { 0 } else { ExportRow::KIND_LEFT_SCOPE };
         if delete_at.is_some_and(|at| at <= self.ctx.now) {
             self.plan_delete(row, export, kinds);
-            return;
+            return Ok(());
         }
         if let Some(at) = delete_at {
             self.batch.wake_at(Work::Outbound(mv.id), ConnectorId(0), at);
@@ -66,6 +71,7 @@ impl Outbound<'_, '_> {
             wanted.insert(*attribute, Wanted { values: Some(Values::one(value.clone())), rule: RuleId(0) });
         }
         plan_update(self.ctx, &mut self.batch, &row, policy, &rules, wanted, kinds, None);
+        Ok(())
     }
 
     fn plan_delete(&mut self, row: CsRow, export: Option<ExportRow>, kinds: u8) {
@@ -94,7 +100,7 @@ impl Outbound<'_, '_> {
         self.batch.put_export(planned);
     }
 
-    fn disconnect(&mut self, mv: &MvRow, row: CsRow) {
+    fn disconnect(&mut self, mv: &MvRow, row: CsRow) -> Result<(), ReadError> {
         self.event(
             mv.id,
             &format!("disconnected from {}: {}", self.ctx.policies.of(row.connector).name, row.name),
@@ -102,6 +108,21 @@ impl Outbound<'_, '_> {
         self.batch.delete_export(row.id);
         self.batch.wake(Work::Target(row.id));
         self.batch.wake(Work::MvTarget(mv.id));
+        // Links that were to be written for it are not, either; what was sent is waited for.
+        for &attribute in &self.ctx.policies.of(row.connector).link_attributes {
+            let mut after = CsId(i64::MIN);
+            loop {
+                let page = self.batch.reader.export_links(row.id, attribute, after, PAGE)?;
+                let Some(last) = page.last() else { break };
+                after = last.target;
+                let waiting = page
+                    .iter()
+                    .filter(|link| matches!(link.state, ChangeState::Pending | ChangeState::Refused));
+                let keys = waiting.map(|link| (link.owner, link.attribute, link.target));
+                self.batch.changes.export_links_deleted.extend(keys);
+            }
+        }
         self.batch.put_cs(CsRow { join: None, leaving: None, ..row });
+        Ok(())
     }
 }

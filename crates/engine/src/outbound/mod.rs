@@ -190,7 +190,7 @@ impl<'a> Outbound<'a, '_> {
                     self.keep(row, policy.writable);
                 }
                 _ if is_source(&row) => {}
-                _ => self.deprovision(mv, row, policy),
+                _ => self.deprovision(mv, row, policy)?,
             }
         }
         if let Some(rule) = linking

@@ -6,6 +6,7 @@ mod writes;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
 use onesync_graphsim::{DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET, DEFAULT_TENANT_ID, GraphSim};
@@ -14,6 +15,8 @@ use onesync_service::{
     read_folder, template,
 };
 use onesync_testkit::generate::{Company, CompanyOptions};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 
 use crate::args::DemoArgs;
 use crate::output::Output;
@@ -26,27 +29,71 @@ const SECURITY_GROUP: usize = 1;
 /// Seconds between two cycles: the clock of the demonstration is moved, nobody waits.
 const BETWEEN_CYCLES_SECONDS: i64 = 1_800;
 
-/// Runs the demonstration.
+/// Runs the demonstration. Whatever ends it, its folder does not stay behind.
 pub async fn run(options: &DemoArgs, out: &Output) -> anyhow::Result<Status> {
+    let mut asked = asked_to_end()?; // before there is anything to leave behind
     let place = tempfile::Builder::new()
         .prefix("onesync-demo-")
         .tempdir()
         .context("a folder for the demonstration cannot be made")?;
+    let shown = AtomicBool::new(false);
+    let result = tokio::select! {
+        result = demonstrate(options, place.path(), out, &shown) => result,
+        Some(name) = asked.recv() => match (name, shown.load(Ordering::Relaxed)) {
+            ("SIGINT", true) => Ok(Status::Done),
+            (name, _) => Err(anyhow::anyhow!("the demonstration was asked to end ({name})")),
+        },
+    };
+    place.close().context("the folder of the demonstration cannot be removed")?;
+    result
+}
+
+/// Wishes of the system, the terminal or a person that this process end, by name; asked again before it ends, it ends at once.
+fn asked_to_end() -> anyhow::Result<mpsc::Receiver<&'static str>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let (sender, receiver) = mpsc::channel(1);
+    // A task of its own: a sync keeps its thread busy.
+    tokio::spawn(async move {
+        loop {
+            let name = tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
+                _ = hangup.recv() => "SIGHUP",
+            };
+            if sender.try_send(name).is_err() {
+                eprintln!("error: ended at once ({name})");
+                std::process::exit(Status::Failed as i32);
+            }
+        }
+    });
+    Ok(receiver)
+}
+
+/// The demonstration in a folder; `shown` says that only a person is waited for.
+async fn demonstrate(
+    options: &DemoArgs,
+    place: &Path,
+    out: &Output,
+    shown: &AtomicBool,
+) -> anyhow::Result<Status> {
     let sim =
         GraphSim::builder().seed(options.seed).start().await.context("the Graph simulator does not start")?;
-    let mut demo = Demo::new(options, place.path(), &sim, out).await?;
+    let mut demo = Demo::new(options, place, &sim, out).await?;
     let report = demo.play().await?;
     if out.is_json() {
         out.json(&report)?;
     } else {
-        report.print(place.path(), options.once);
+        report.print(place, options.once);
     }
     if !options.once && !out.is_json() {
         eprintln!("\nThe demonstration goes on until you press Ctrl-C. In another terminal:");
         eprintln!("  export ONESYNC_HOME={}", demo.service.home().folder().display());
         eprintln!("  onesync status          onesync held list          onesync history");
         eprintln!("  onesync search mv {}    onesync pending {CLOUD}    onesync cycle", demo.company.upn(0));
-        tokio::signal::ctrl_c().await?;
+        shown.store(true, Ordering::Relaxed);
+        std::future::pending::<()>().await;
     }
     drop(demo);
     sim.shutdown().await?;

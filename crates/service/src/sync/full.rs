@@ -9,7 +9,7 @@ use std::thread::ScopedJoinHandle;
 
 use onesync_engine::{AgendaRow, Changes, Context, Covered, ReadError, Reader, Turn, Work};
 use onesync_model::{AttrId, ConnectorId, CsId, MvId, Time};
-use onesync_store::CsHead;
+use onesync_store::{CsHead, ExportLinkFilter};
 
 use super::FULL_SYNC_NEEDED;
 use crate::error::ServiceError;
@@ -41,6 +41,7 @@ impl Service {
         }
         self.targets(ctx, connector, covered)?;
         self.all_links(ctx, connector, covered)?;
+        self.drop_stale_links(ctx, connector)?;
         self.mark_full(ctx, connector.id, false)?;
         Ok(processed)
     }
@@ -137,6 +138,26 @@ impl Service {
                 self.write_some(joined(first)?)?;
             }
         })
+    }
+
+    /// Takes back link values that were to be written to a connector and that no flow leads to any more.
+    fn drop_stale_links(&self, ctx: &Context<'_>, connector: &ConnectorHandle) -> Result<(), ServiceError> {
+        let mut after = None;
+        loop {
+            self.check_stop()?;
+            let reader = self.store().reader()?;
+            let page = reader.export_links_page(
+                connector.id,
+                ExportLinkFilter::default(),
+                after,
+                OWNERS_IN_BATCH,
+            )?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some((last.owner, last.attribute, last.target));
+            let changes = onesync_engine::stale_links(ctx, &*reader, &page)?;
+            drop(reader);
+            self.write_some(written_if(changes, false))?;
+        }
     }
 
     /// Whether anything of a pass is on the agenda, due or not.

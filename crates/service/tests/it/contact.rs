@@ -271,3 +271,29 @@ async fn a_tenant_that_another_installation_writes_to_is_left_alone() {
         report.failures
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_reason_why_roles_cannot_be_read_is_no_reason_to_look_at_everything() {
+    let world = World::new(people(3)).await;
+    let mut synced = Vec::new();
+    for message in ["the first reason", "the first reason", "another reason"] {
+        world.sim.clear_faults();
+        world.sim.fault(onesync_graphsim::FaultRule {
+            path: Some("/directoryRoles".into()),
+            times: 0,
+            action: onesync_graphsim::FaultAction::Status {
+                status: 403,
+                code: None,
+                message: Some(message.into()),
+                retry_after: None,
+                sticky: false,
+            },
+            ..onesync_graphsim::FaultRule::default()
+        });
+        world.clock.advance_seconds(1_800);
+        let report = world.reopen().await.cycle(CycleKind::Delta, &|_| ()).await.unwrap();
+        let full = report.steps.iter().filter(|step| step.step == onesync_service::Step::FullSync).count();
+        synced.push(full);
+    }
+    assert_eq!(synced, [2, 0, 0], "once, when it cannot be known any more who is protected");
+}

@@ -97,3 +97,26 @@ async fn a_pilot_that_says_nothing_or_too_much_is_refused() {
         assert!(error.contains("either a `group` or `people`"), "{error}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_deleted_group_of_a_pilot_takes_its_members_with_it() {
+    let mut world = World::staging_with(people(6), |setup| {
+        setup.cloud("[pilot]\ngroup = \"g1\"\n[types.group]\ndeprovision = \"delete\"\n");
+    })
+    .await;
+    world.groups.push(("Pilot".into(), vec![1, 2]));
+    world.write();
+    world.go_live().await;
+    world.step().await;
+    assert_eq!(world.cloud_status().outside_pilot, 5, "four people and the other group");
+    world.groups.pop();
+    world.step().await;
+    world.step().await;
+    // Nothing is anybody's now: a change of a former member is shown, and not sent.
+    world.people[0].department = "Research".into();
+    let (_, writes) = world.step().await;
+    assert_eq!(writes, Vec::<String>::new());
+    assert_eq!((world.cloud_status().outside_pilot, world.cloud_accounts().len()), (7, 2));
+    let alarms = world.service.status().unwrap().alarms;
+    assert!(alarms.iter().any(|alarm| alarm.contains("nobody is in the pilot")), "{alarms:?}");
+}

@@ -155,6 +155,8 @@ async fn a_changed_limit_frees_nothing_that_is_held_and_a_rejection_stays() {
     world.people[..15].iter_mut().for_each(|person| person.enabled = false);
     world.step().await;
     assert_eq!(held(&world).len(), 1);
+    let status = world.service.status().unwrap();
+    assert!(status.alarms.iter().any(|alarm| alarm.starts_with("15 changes for")), "{:?}", status.alarms);
     let wide = "[types.user.limits]\nday = { count = 500, percent = 90, at_least = 90 }\nweek = { count = 500, percent = 90, at_least = 90 }\n";
     world.service.apply(world.configuration(wide), "test").await.unwrap();
     // What is new is below the new limit and goes; what was held stays held.
@@ -165,6 +167,8 @@ async fn a_changed_limit_frees_nothing_that_is_held_and_a_rejection_stays() {
     world.service.held_decide(&hash, HeldDecision::Reject, "anna").unwrap();
     let (report, writes) = world.step().await;
     assert_eq!((report.exported.held, writes.len(), held(&world).len()), (0, 0, 0));
+    let status = world.service.status().unwrap();
+    assert!(!status.alarms.iter().any(|alarm| alarm.contains("are held")), "{:?}", status.alarms);
     let events = world.service.events(20).unwrap();
     let told = |kind: &str| events.iter().any(|event| event.kind == kind && event.subject == hash);
     assert!(told("held") && told("held-rejected"), "{events:?}");
@@ -263,4 +267,60 @@ async fn a_suspect_import_ends_the_cycle_before_its_first_write() {
     world.groups[0].1 = (1..=60).collect();
     let (_, writes) = world.step().await;
     assert_eq!(writes, Vec::<String>::new(), "as it was before");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_two_limits_look_at_is_held_when_one_of_them_holds_it() {
+    let mut world = World::new((1..=60).map(|n| person(n, &format!("Person {n}"))).collect()).await;
+    world.people[..12].iter_mut().for_each(|person| person.enabled = false);
+    // Three of them lose an attribute, too: few enough by itself.
+    world.people[..3].iter_mut().for_each(|person| person.department = String::new());
+    for department in ["Research", "Purchasing"] {
+        world.people[40].department = department.into(); // something goes, so that there is an export
+        let (report, writes) = world.step().await;
+        assert_eq!((report.exported.held, writes.len()), (12, 1), "{writes:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_decided_beside_work_under_way() {
+    let mut world = World::new((1..=60).map(|n| person(n, &format!("Person {n}"))).collect()).await;
+    world.people[..12].iter_mut().for_each(|person| person.enabled = false);
+    world.step().await;
+    let hash = held(&world)[0]["hash"].as_str().unwrap().to_owned();
+    let lock =
+        std::fs::File::options().write(true).open(world.service.home().folder().join("work.lock")).unwrap();
+    lock.try_lock().unwrap();
+    for decision in [HeldDecision::Release, HeldDecision::Reject] {
+        let error = world.service.held_decide(&hash, decision, "anna").unwrap_err();
+        assert_eq!(error.status(), Status::Held, "{error}");
+    }
+    assert_eq!(held(&world).len(), 1);
+    drop(lock);
+    world.service.held_decide(&hash, HeldDecision::Release, "anna").unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn staging_on_stops_an_export_under_way_at_its_next_batch() {
+    let world = World::staging((1..=450).map(|n| person(n, &format!("Person {n}"))).collect()).await;
+    world.cycle(onesync_service::CycleKind::Initial).await;
+    world.activate();
+    let runtime = world.service.runtime().unwrap();
+    let cloud = runtime.connector("entra").unwrap();
+    let brake = |progress: onesync_service::Progress| {
+        if let onesync_service::Progress::At { done: 1.., .. } = progress
+            && !world.cloud_accounts().is_empty()
+        {
+            world.service.staging_on(cloud).unwrap();
+        }
+    };
+    let report = world.service.cycle(onesync_service::CycleKind::Delta, &brake).await.unwrap();
+    assert_eq!(report.status, Some(Status::Held));
+    assert!(report.failures.iter().any(|f| f.message.contains("put into staging")), "{:?}", report.failures);
+    let sent = world.cloud_accounts().len();
+    assert!(sent > 0 && sent < 450, "{sent}");
+    // Nothing of it is lost: what was sent is known, the rest goes when it may.
+    world.activate();
+    world.cycle(onesync_service::CycleKind::Delta).await;
+    assert_eq!((world.cloud_accounts().len(), world.errors()), (450, vec![]));
 }

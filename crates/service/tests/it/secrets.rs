@@ -65,3 +65,28 @@ async fn status_warns_before_a_secret_ends_without_asking_anybody() {
     assert!(said("has ended"));
     assert_eq!(world.sim.log(mark).len(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_is_set_while_another_is_tried_is_the_one_that_counts() {
+    let world = World::new(vec![person(1, "Person 1")]).await;
+    let old = onesync_graphsim::DEFAULT_CLIENT_SECRET;
+    set(&world, &[old, "second", "third"], None);
+    world.service.set_secret("graph", b"second").unwrap();
+    world.sim.fault(onesync_graphsim::FaultRule {
+        path: Some("/oauth2/v2.0/token".into()),
+        action: onesync_graphsim::FaultAction::Delay { ms: 500 },
+        ..onesync_graphsim::FaultRule::default()
+    });
+    let meanwhile = async {
+        while world.sim.faults_struck() == 0 {
+            tokio::task::yield_now().await;
+        }
+        world.service.set_secret("graph", b"third").unwrap();
+    };
+    let (report, ()) = tokio::join!(world.cycle(onesync_service::CycleKind::Delta), meanwhile);
+    assert_eq!(report.failures.len(), 0, "{:?}", report.failures);
+    assert!(kept(&world), "the one that worked says nothing about the one set since");
+    set(&world, &["third"], None);
+    let report = world.cycle(onesync_service::CycleKind::Delta).await;
+    assert_eq!((report.failures.len(), kept(&world)), (0, false), "{:?}", report.failures);
+}

@@ -183,3 +183,24 @@ async fn a_group_larger_than_a_chunk_of_links_keeps_all_members() {
     let links = world.service.dump().unwrap().lines().filter(|line| line.starts_with("link ")).count();
     assert_eq!(links, 5_010);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn link_values_that_no_flow_leads_to_any_more_are_not_owed() {
+    let world = World::staging((1..=8).map(|n| person(n, &format!("Person {n}"))).collect()).await;
+    world.cycle(CycleKind::Initial).await;
+    let links = |world: &World| {
+        let runtime = world.service.runtime().unwrap();
+        let rows = world.service.pending(&runtime, runtime.connector("entra").unwrap(), 1_000).unwrap();
+        rows.iter().filter(|row| row.operation == "add link").count()
+    };
+    assert_eq!(links(&world), 8);
+    world.reconfigure("rules/out-to-entra-group-identity.toml", "members = \"[member]\"", "").await;
+    world.cycle(CycleKind::Delta).await;
+    assert_eq!(links(&world), 0);
+    // The flow comes back, and with it what is owed.
+    world
+        .reconfigure("rules/out-to-entra-group-identity.toml", "[flow]\n", "[flow]\nmembers = \"[member]\"\n")
+        .await;
+    world.cycle(CycleKind::Delta).await;
+    assert_eq!(links(&world), 8);
+}

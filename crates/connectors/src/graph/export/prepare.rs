@@ -119,7 +119,6 @@ impl GraphConnector {
         if let (UnverifiedSuffix::DefaultDomain, Some(domain)) = (self.settings.unverified_suffix, default) {
             return Some(Values::one(Value::string(format!("{local}@{domain}"))));
         }
-        *self.memory().held_suffixes.entry(suffix.to_ascii_lowercase()).or_default() += 1;
         let message = format!("`{text}` is held: `{suffix}` is no verified domain of the tenant");
         let hint = "verify the domain in the tenant, change the name, or set `unverified_suffix = \"default-domain\"`";
         let error = work.error("GRAPH-SUFFIX", message, hint);

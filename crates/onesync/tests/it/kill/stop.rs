@@ -76,3 +76,23 @@ async fn a_signal_ends_a_cycle_politely_and_nothing_is_lost() {
     setup.run(&["cycle"]).await.ends_with(0);
     assert_eq!(sim.writes(mark).len(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_demonstration_that_is_asked_to_end_leaves_nothing_behind() {
+    for (signal, name) in [("-INT", "SIGINT"), ("-TERM", "SIGTERM")] {
+        let place = tempfile::tempdir().unwrap();
+        let entries = || std::fs::read_dir(place.path()).unwrap().count();
+        let mut command = crate::program::onesync(place.path(), &["demo", "--objects", "200", "--once"]);
+        let child = command.env("TMPDIR", place.path()).spawn().unwrap();
+        while entries() == 0 {
+            tokio::task::yield_now().await;
+        }
+        let id = child.id().unwrap().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().await.unwrap().success());
+        let ended = child.wait_with_output().await.unwrap();
+        let told = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(1), "{told}");
+        assert!(told.contains(&format!("asked to end ({name})")), "{told}");
+        assert_eq!(entries(), 0);
+    }
+}

@@ -6,6 +6,10 @@ type ByName = (&'static str, fn() -> Play);
 
 /// Objects of forest `a` are picked by the order of their anchors as text: `a-10` comes before `a-2`.
 pub const BY_NAME: &[ByName] = &[
+    ("who was refused takes the place of one that is gone, at once", || Play {
+        first: vec![user_with(10, 2, 0), user_with(23, 0, 4), user_with(19, 1, 0)],
+        rounds: vec![vec![user_with(11, 3, 4)], vec![Act::Remove { b: false, at: 51 }]],
+    }),
     ("who enters the scope is found by those who name it", || Play {
         first: vec![user(false, 1, 1), user(false, 2, 2), hide(false, 1, Some(0)), manager(false, 0, 1)],
         rounds: vec![vec![hide(false, 1, None)]],
@@ -184,4 +188,9 @@ fn container(at: u8, name: u8, into: u8) -> Act {
 
 fn member(at: u8, to: u8) -> Act {
     Act::Link { b: false, at, name: 0, to }
+}
+
+/// A user of forest `a` with these join values.
+fn user_with(number: u8, uid: u8, mail: u8) -> Act {
+    Act::Add { b: false, sort: 0, number, uid, mail, container: 0 }
 }
