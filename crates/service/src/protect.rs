@@ -89,6 +89,8 @@ impl Service {
             (Changes::default(), ServiceChanges::default(), Vec::new());
         // A change may be guarded for several reasons: it is held when one of them holds it.
         let mut verdicts: BTreeMap<CsId, (ExportRow, bool)> = BTreeMap::new();
+        // It is listed in one plan only.
+        let mut listed: BTreeSet<Hash128> = BTreeSet::new();
         for &object_type in connector.limits.keys() {
             for guarded in Guarded::ALL {
                 let (all, reason) = self.judged(&*reader, connector, object_type, guarded, &decided)?;
@@ -96,7 +98,7 @@ impl Service {
                 let mut items: BTreeMap<&'static str, Vec<Hash128>> = BTreeMap::new();
                 let mut take = |hash: Hash128, cause: &'static str| {
                     let held = decided.holds(&hash, reason.is_some());
-                    if held && !decided.rejected.contains(&hash) {
+                    if held && !decided.rejected.contains(&hash) && listed.insert(hash) {
                         items.entry(cause).or_default().push(hash);
                     }
                     held
