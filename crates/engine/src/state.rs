@@ -213,7 +213,11 @@ impl ContainerRow {
     /// The name by which it is found in its parent.
     #[must_use]
     pub fn key(&self) -> String {
-        if self.hidden { "?".to_owned() } else { normalise_rdn(&self.rdn) } // no RDN is `?`
+        match (self.hidden, self.rdn.as_str()) {
+            (true, _) => "?".to_owned(), // no RDN is written so
+            (false, "") => String::new(),
+            (false, rdn) => normalise_rdn(rdn),
+        }
     }
 }
 

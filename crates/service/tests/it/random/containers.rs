@@ -92,6 +92,34 @@ async fn a_renamed_container_takes_along_what_lies_in_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_met_by_name_moves_along_too() {
+    let house = settled().await;
+    let b = &house.directories.b;
+    let rename = async |anchor: &str, dn: &str| {
+        assert!(b.rename_container(&Anchor::text(anchor), dn));
+        house.clock.advance_seconds(HALF_HOUR);
+        house.cycle(CycleKind::Delta).await;
+    };
+    // They lie where `ou-0` and `ou-in` are going to lie, under names that only they have told.
+    for (own, container) in [("b-90", "OU=in,OU=late"), ("b-91", "OU=late"), ("b-92", "OU=own,OU=late")] {
+        let dn = format!("CN={own},{container},DC=b");
+        b.put(MemoryObject::new("user", own, &dn).with("guid", own).with("uid", own));
+    }
+    house.cycle(CycleKind::Delta).await;
+    rename("ou-0", "OU=late,DC=b").await;
+    rename("ou-in", "OU=inner,OU=late,DC=b").await;
+    assert_eq!(places(&house, "OU=inner,OU=late,DC=b"), 7);
+    rename("ou-0", "OU=new,DC=b").await;
+    assert_eq!((places(&house, "OU=inner,OU=new,DC=b"), places(&house, "OU=own,OU=new,DC=b")), (7, 1));
+    assert_eq!(places(&house, "OU=new,DC=b"), PEOPLE + 3);
+    let picture = house.picture();
+    house.clock.advance_seconds(HALF_HOUR);
+    let report = house.cycle(CycleKind::Initial).await;
+    assert_eq!(report.imported.update, 0, "a row that is another name of its container is in its place");
+    assert_eq!(house.picture(), picture);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_sync_that_dies_between_the_pages_below_a_container_goes_on_there() {
     let mut ends = Vec::new();
     let mut begun = 0;

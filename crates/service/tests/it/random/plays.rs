@@ -139,6 +139,21 @@ pub const BY_NAME: &[ByName] = &[
             vec![container(0, 3, 1), user_in(true, 4, 4, 1), container(2, 1, 9), container(2, 4, 9)],
         ],
     }),
+    (
+        "a container gets the name under which objects lie that nobody knows a container of, and another one",
+        || Play {
+            first: vec![user_in(true, 1, 1, 4), user_in(true, 2, 2, 0)],
+            rounds: vec![vec![container(0, 4, 9)], vec![container(0, 5, 9)]],
+        },
+    ),
+    ("a new container has the name of one that is renamed at the same time, and is told first", || Play {
+        first: vec![user_in(true, 1, 1, 3)],
+        rounds: vec![vec![
+            container(3, 4, 9),
+            Act::Container { b: true, at: 0, name: None, into: 9 },
+            Act::Open { b: true, number: 0, name: 3 },
+        ]],
+    }),
     ("who leaves names somebody who leaves at the same time and was never in the cloud", || Play {
         first: vec![user(false, 1, 1), user(false, 2, 2), department(0, 3), manager(false, 1, 0)],
         rounds: vec![vec![Act::Remove { b: false, at: 1 }, hide(false, 0, Some(0))]],
