@@ -80,7 +80,9 @@ impl Links<'_, '_> {
             }
             Work::CsLinks(owner, attribute) => {
                 self.batch.load_cs([owner])?;
-                let Some(mv) = self.batch.cs(owner).and_then(|row| row.join).map(|join| join.mv) else {
+                // An object in conflict is left as it is until an import shows it once.
+                let row = self.batch.cs(owner).filter(|row| !row.flags.has(CsFlags::CONFLICT));
+                let Some(mv) = row.and_then(|row| row.join).map(|join| join.mv) else {
                     return Ok(());
                 };
                 self.batch.load_mv([mv])?;
@@ -93,7 +95,9 @@ impl Links<'_, '_> {
             }
             Work::CsLink(owner, attribute, key) => {
                 self.batch.load_cs([owner])?;
-                let Some(mv) = self.batch.cs(owner).and_then(|row| row.join).map(|join| join.mv) else {
+                // An object in conflict is left as it is until an import shows it once.
+                let row = self.batch.cs(owner).filter(|row| !row.flags.has(CsFlags::CONFLICT));
+                let Some(mv) = row.and_then(|row| row.join).map(|join| join.mv) else {
                     return Ok(());
                 };
                 self.batch.load_mv([mv])?;

@@ -332,7 +332,7 @@ impl Service {
         stager.counters.errors += page.errors.len() as u64;
         let reader = self.store().reader()?;
         let ctx = self.context(runtime, run.id);
-        let mut staged = stager.page(&ctx, &*reader, page.entries)?;
+        let mut staged = stager.page(&ctx, &*reader, page.entries, &|id| full && seen.contains(id))?;
         drop(reader);
         for anchor in &staged.unknown {
             stager.counters.errors += 1;

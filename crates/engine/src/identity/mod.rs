@@ -292,6 +292,11 @@ impl<'a, 'r> Pass<'a, 'r> {
             .iter()
             .filter_map(|&id| self.batch.mv(id))
             .filter(|mv| mv.state == MvState::Active)
+            // What an object in conflict gives is not known: its person stays as it is.
+            .filter(|mv| {
+                let joined = self.batch.joined(mv.id);
+                !joined.iter().filter_map(|&id| self.batch.cs(id)).any(|r| r.flags.has(CsFlags::CONFLICT))
+            })
             .cloned()
             .collect();
         let computed = {

@@ -95,7 +95,7 @@ impl Stager {
         }
     }
 
-    /// Stages one page.
+    /// Stages one page; `seen_before` says what earlier pages of this import have shown.
     ///
     /// # Errors
     /// When the reader fails.
@@ -104,8 +104,10 @@ impl Stager {
         ctx: &Context<'_>,
         reader: &dyn Reader,
         entries: Vec<Entry>,
+        seen_before: &dyn Fn(CsId) -> bool,
     ) -> Result<Staged, ReadError> {
         let mut page = Page {
+            seen_before,
             ctx,
             stager: self,
             batch: Batch::new(reader, ctx.run)?,
@@ -175,6 +177,7 @@ impl Stager {
 }
 
 struct Page<'a, 's, 'r> {
+    seen_before: &'a dyn Fn(CsId) -> bool,
     ctx: &'a Context<'a>,
     stager: &'s mut Stager,
     batch: Batch<'r>,
@@ -235,7 +238,9 @@ impl Page<'_, '_, '_> {
             (EntryChange::Delete, None) => self.forget_container(&entry.anchor)?,
             (EntryChange::MoreLinks | EntryChange::Container, _) => {}
             (EntryChange::Full, Some(row))
-                if self.stager.full && !self.taken.insert(row.id) && !self.repeats() =>
+                if self.stager.full
+                    && (!self.taken.insert(row.id) || (self.seen_before)(row.id))
+                    && !self.repeats() =>
             {
                 self.conflict(row, &entry)
             }
@@ -301,7 +306,11 @@ impl Page<'_, '_, '_> {
         );
         self.batch.error(self.ctx, (row.id, row.connector), "import", "duplicate-object", message, false);
         // Back to the row as it was before this import's first sight of it, but for the mark.
-        let before = self.batch.cs_before(row.id).cloned().unwrap_or(row);
+        // What an earlier page has written stays there; a sync does not look at it.
+        let id = row.id;
+        self.batch.changes.links_added.retain(|(owner, ..)| *owner != id);
+        self.batch.changes.links_removed.retain(|(owner, ..)| *owner != id);
+        let before = self.batch.cs_before(id).cloned().unwrap_or(CsRow { links: Vec::new(), ..row });
         let flags = before.flags.with(CsFlags::CONFLICT, true);
         self.batch.put_cs(CsRow { flags, ..before });
     }
@@ -370,6 +379,14 @@ impl Page<'_, '_, '_> {
         };
         if row.flags.has(CsFlags::CONFLICT) {
             self.batch.heal(id, |place| place == "import");
+            // What was left alone since then is looked at as a whole.
+            if let Some(mv) = row.join.map(|join| join.mv) {
+                self.batch.load_mv([mv])?;
+                let picks = self.batch.mv(mv).map(|mv| mv.picks.clone()).unwrap_or_default();
+                for pick in picks {
+                    self.batch.wake(Work::MvLinks(mv, pick.attribute));
+                }
+            }
         }
         if let Some(dn) = entry.dn.as_deref() {
             self.rename(&row, &mut next, dn)?;

@@ -180,3 +180,43 @@ async fn an_object_of_another_type_at_the_source_is_the_same_person_or_leaves() 
     let (report, _) = world.step().await;
     assert_eq!((report.exported.delete, world.cloud_users().await), (0, 12));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_twice_in_one_import_stays_as_it_is_until_it_comes_once() {
+    // More than one page of entries.
+    let mut world = World::staging(people(1_100)).await;
+    world.groups[0].1 = vec![1, 2, 3];
+    world.write();
+    world.go_live().await;
+    let (name, members) = (world.in_cloud(5, "displayName"), world.cloud_members("Everyone"));
+    assert_eq!(members.len(), 3, "{members:?}");
+    let once = std::fs::read_to_string(world.ldif()).unwrap();
+    let entry = |dn: &str| {
+        let from = once.find(&format!("dn: CN={dn},")).unwrap();
+        let rest = &once[from..];
+        rest[..rest.find("\n\n").unwrap() + 2].to_owned()
+    };
+    // The first sight of both differs from what was there, and their second comes at the end of the file.
+    let (first, group) = (entry("Person 5"), entry("Everyone"));
+    let changed = once.replace("displayName: Person 5\n", "displayName: Somebody Else\n");
+    let changed = changed.replace("member: CN=Person 2,OU=People,DC=contoso,DC=com\n", "");
+    std::fs::write(world.ldif(), format!("{changed}{first}{group}")).unwrap();
+    for kind in [onesync_service::CycleKind::Delta, onesync_service::CycleKind::Initial] {
+        let mark = world.sim.log_mark();
+        let report = world.cycle(kind).await;
+        assert_eq!(
+            (report.status, world.sim.writes(mark).len()),
+            (Some(Status::ObjectErrors), 0),
+            "{kind:?}"
+        );
+        assert_eq!(world.in_cloud(5, "displayName"), name);
+        let codes: Vec<String> = world.errors().into_iter().map(|(code, _)| code).collect();
+        assert_eq!(codes, ["duplicate-object", "duplicate-object"]);
+    }
+    // Each once again, as first seen: now it counts.
+    std::fs::write(world.ldif(), &changed).unwrap();
+    world.cycle(onesync_service::CycleKind::Delta).await;
+    assert_eq!(world.errors(), []);
+    assert_eq!(world.in_cloud(5, "displayName"), "Somebody Else");
+    assert_eq!(world.cloud_members("Everyone"), ["u1@contoso.com", "u3@contoso.com"]);
+}
