@@ -1,4 +1,4 @@
-//! Link values that nobody owes any more: their owner or their target left, or no flow leads there now.
+//! Link values that nobody owes any more: their owner left, or no flow leads there now.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -32,7 +32,7 @@ pub fn stale_links(
     };
     let waiting = |row: &&ExportLinkRow| matches!(row.state, ChangeState::Pending | ChangeState::Refused);
     let rows: Vec<&ExportLinkRow> = rows.iter().filter(waiting).collect();
-    pass.batch.load_cs(rows.iter().flat_map(|row| [row.owner, row.target]))?;
+    pass.batch.load_cs(rows.iter().map(|row| row.owner))?;
     let mvs: BTreeSet<MvId> =
         rows.iter().filter_map(|row| Some(pass.batch.cs(row.owner)?.join?.mv)).collect();
     pass.batch.load_mv(mvs)?;
@@ -47,10 +47,7 @@ pub fn stale_links(
 impl Links<'_, '_> {
     fn is_owed(&mut self, row: &ExportLinkRow) -> Result<bool, ReadError> {
         let joined = |id| self.batch.cs(id).and_then(|row| row.join).map(|join| join.mv);
-        let (Some(mv), target) = (joined(row.owner), joined(row.target)) else { return Ok(false) };
-        if row.add && target.is_none() {
-            return Ok(false);
-        }
+        let Some(mv) = joined(row.owner) else { return Ok(false) };
         // Who leaves keeps what it has, and may come back; what others master is their affair.
         let kept = CsFlags::GONE.0 | CsFlags::MASTERED_ELSEWHERE.0;
         if self.batch.mv(mv).is_none_or(|mv| mv.state != MvState::Active)
