@@ -15,6 +15,10 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
+/// The system's allocator gives memory back and takes it again with each batch, and keeps an arena for each thread.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[derive(Parser)]
 #[command(about = "Measure imports, syncs and exports beside what SQLite and ldapsearch alone can do")]
 struct Options {

@@ -76,6 +76,8 @@ pub(crate) struct Batch<'r> {
     exports: BTreeMap<CsId, Slot<ExportRow>>,
     joined: HashMap<MvId, BTreeSet<CsId>>,
     mv_keys: HashMap<i64, Vec<MvId>>,
+    /// Connector-space objects by join key, as read for this batch.
+    cs_keys: HashMap<i64, Vec<CsId>>,
     agenda: BTreeMap<Work, (ConnectorId, Time)>,
     errors: BTreeMap<(CsId, String), ErrorRow>,
     healed: BTreeSet<(CsId, String)>,
@@ -97,6 +99,7 @@ impl<'r> Batch<'r> {
             exports: BTreeMap::new(),
             joined: HashMap::new(),
             mv_keys: HashMap::new(),
+            cs_keys: HashMap::new(),
             agenda: BTreeMap::new(),
             errors: BTreeMap::new(),
             healed: BTreeSet::new(),
@@ -166,6 +169,27 @@ impl<'r> Batch<'r> {
             }
         }
         self.load_cs(joined.into_iter().map(|(_, id)| id))
+    }
+
+    /// Reads which connector-space objects have some join keys.
+    pub(crate) fn load_cs_keys(&mut self, keys: &[i64]) -> Result<(), ReadError> {
+        let mut missing: Vec<i64> =
+            keys.iter().copied().filter(|key| !self.cs_keys.contains_key(key)).collect();
+        missing.sort_unstable();
+        missing.dedup();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        self.cs_keys.extend(missing.iter().map(|&key| (key, Vec::new())));
+        for (key, id) in self.reader.cs_by_join(&missing)? {
+            self.cs_keys.entry(key).or_default().push(id);
+        }
+        Ok(())
+    }
+
+    /// The connector-space objects with a join key that was read.
+    pub(crate) fn cs_of_key(&self, key: i64) -> &[CsId] {
+        self.cs_keys.get(&key).map_or(&[], Vec::as_slice)
     }
 
     /// Reads pending exports.
@@ -333,7 +357,8 @@ impl<'r> Batch<'r> {
 
     /// Puts unjoined objects with one of these join keys on the agenda.
     pub(crate) fn wake_unjoined(&mut self, keys: &[i64]) -> Result<(), ReadError> {
-        let waiting: BTreeSet<CsId> = self.reader.cs_by_join(keys)?.into_iter().map(|(_, id)| id).collect();
+        self.load_cs_keys(keys)?;
+        let waiting: BTreeSet<CsId> = keys.iter().flat_map(|&key| self.cs_of_key(key)).copied().collect();
         self.load_cs(waiting.iter().copied())?;
         for id in waiting {
             if let Some(row) = self.cs(id).filter(|row| row.join.is_none()).cloned() {

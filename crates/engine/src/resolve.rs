@@ -63,7 +63,7 @@ pub(crate) fn collect<'a>(sources: &[&[&'a Rule]]) -> Vec<Candidate<'a>> {
             all.extend(rule.flows.iter().map(|flow| Candidate { rule, flow, source }));
         }
     }
-    all.sort_by_key(|c| (c.flow.target, c.rule.order, c.source));
+    all.sort_unstable_by_key(|c| (c.flow.rank, c.source));
     all
 }
 

@@ -18,6 +18,10 @@ use onesync_service::{Configuration, Home, Service, ServiceError, Status, System
 use args::{Args, Command};
 use output::Output;
 
+/// The system's allocator gives memory back and takes it again with each batch, and keeps an arena for each thread.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let args = Args::parse();
     let filter = tracing_subscriber::EnvFilter::try_from_env("ONESYNC_LOG")

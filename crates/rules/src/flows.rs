@@ -75,6 +75,7 @@ impl FlowCompiler<'_, '_, '_> {
             once: text.once,
             merge: text.merge,
             recheck_seconds: self.rule.recheck_seconds,
+            rank: 0, // given when all rules are known
         })
     }
 

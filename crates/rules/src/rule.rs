@@ -144,6 +144,8 @@ pub struct Flow {
     pub merge: MergeType,
     /// Seconds after which a value that depends on the clock is computed again at the latest.
     pub recheck_seconds: Option<u32>,
+    /// Its place among all flows of its [`RuleSet`](crate::RuleSet), by target and then by the order of the rules.
+    pub rank: u32,
 }
 
 /// Where the values of a flow come from.

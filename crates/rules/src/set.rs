@@ -79,6 +79,7 @@ impl RuleSet {
         for by_connector in set.outbound.values_mut() {
             by_connector.sort_by_key(|(connector, _)| (rank.get(connector).copied(), *connector));
         }
+        rank_flows(&mut rules);
         set.rules = rules;
         set
     }
@@ -145,6 +146,21 @@ impl RuleSet {
 
     fn iter<'a>(&'a self, indices: Option<&'a [usize]>) -> RuleIter<'a> {
         RuleIter { rules: &self.rules, indices: indices.unwrap_or_default().iter() }
+    }
+}
+
+/// Numbers the flows of all rules in the order in which they are looked at.
+fn rank_flows(rules: &mut [Rule]) {
+    let mut flows: Vec<_> = rules
+        .iter_mut()
+        .flat_map(|rule| {
+            let order = rule.order;
+            rule.flows.iter_mut().map(move |flow| (flow.target, order, flow))
+        })
+        .collect();
+    flows.sort_by_key(|(target, order, _)| (*target, *order));
+    for (rank, (.., flow)) in (0..).zip(flows) {
+        flow.rank = rank;
     }
 }
 

@@ -19,6 +19,9 @@ use crate::error::{ServiceError, Status};
 use crate::runs::{OpenRun, Progress, RunReport, Step, StepCounters};
 use crate::runtime::{ConnectorHandle, Runtime, Service};
 
+/// How many times larger the pages of a first import are: measured, see `docs/performance.md`.
+const FIRST_PAGES: usize = 4;
+
 /// Row numbers in one chunk of the bitmap of seen objects: 4 KB.
 const CHUNK_ROWS: i64 = 32_768;
 
@@ -226,7 +229,10 @@ impl Service {
         }
         progress(Progress::Begin { connector: connector.name().to_owned(), step });
         let run = self.begin_run(connector, step)?;
-        let report = match self.import_pages(runtime, connector, &run, mode, progress).await {
+        self.store().begin_load()?;
+        let imported = self.import_pages(runtime, connector, &run, mode, progress).await;
+        let built = tokio::task::block_in_place(|| self.store().end_load());
+        let report = match imported.and_then(|report| Ok(built.map(|()| report)?)) {
             Ok(report) => report,
             Err(error) => return self.fail_run(run, error),
         };
@@ -273,7 +279,7 @@ impl Service {
                 store: std::sync::Arc::clone(self.store()),
                 connector: connector.id,
             })),
-            page_size: self.sizes().page,
+            page_size: self.page_size(connector)?,
         };
         let source = std::sync::Arc::clone(&connector.connector);
         let task = tokio::spawn(async move { source.import(request, sender).await });
@@ -315,6 +321,13 @@ impl Service {
             end.map_err(|error: ConnectorError| ServiceError::connector(connector.name(), error))?;
         end.remarks.extend(left_out.into_remarks());
         self.finish_import(runtime, connector, run, stager, seen, full, end).await
+    }
+
+    /// Entries in a page. While nothing is there yet, pages are larger: what each transaction of a first load costs
+    /// are the pages of indices with random keys, and these are nearly all of them however large it is.
+    fn page_size(&self, connector: &ConnectorHandle) -> Result<usize, ServiceError> {
+        let first = self.store().reader()?.cs_heads(connector.id, CsId(i64::MIN), 1)?.is_empty();
+        Ok(self.sizes().page * if first { FIRST_PAGES } else { 1 })
     }
 
     #[allow(clippy::too_many_arguments)]

@@ -131,6 +131,7 @@ pub(crate) struct OpenRun {
 
 impl Service {
     pub(crate) fn begin_run(&self, connector: &ConnectorHandle, step: Step) -> Result<OpenRun, ServiceError> {
+        self.store().end_load()?; // a first load that was cut short
         let id = self.store().reader()?.next_run()?;
         let row = RunRow {
             id,

@@ -72,6 +72,24 @@ pub trait Store: Send + Sync {
     /// As [`Store::write`].
     fn trim(&self, epoch: u64, retention: &Retention, limit: usize) -> Result<u64, StoreError>;
 
+    /// Prepares for a first load: an index of links that are all still to come may be left out until
+    /// [`Store::end_load`], which builds it in one go. What is read meanwhile is right, but searches for referrers
+    /// are slow.
+    ///
+    /// # Errors
+    /// When the database fails.
+    fn begin_load(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Builds the indices that a load left out, also one that was cut short. Cheap when none is missing.
+    ///
+    /// # Errors
+    /// When the database fails, or has no room.
+    fn end_load(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Brings what is committed into its final place and frees the log, as far as readers allow. Cheap when there is
     /// nothing to do.
     ///

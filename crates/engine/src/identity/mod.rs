@@ -12,9 +12,11 @@
 
 mod newcomers;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use onesync_model::{AttrId, CsId, MvId, TypeId, Value, ValueRef, ValuesRef, fold_case, join_key};
+use onesync_model::{
+    AttrId, ConnectorId, CsId, MvId, TypeId, Value, ValueRef, ValuesRef, fold_case, join_key,
+};
 use onesync_rules::{Direction, JoinGroup};
 
 use crate::batch::{Batch, Context};
@@ -62,8 +64,8 @@ struct Pass<'a, 'r> {
     batch: Batch<'r>,
     facts: HashMap<CsId, Facts<'a>>,
     dns: HashMap<CsId, String>,
-    /// Objects of the connector spaces by join key, as read for this batch.
-    cs_by_key: HashMap<i64, Vec<CsId>>,
+    /// Connectors whose newcomers are found by their anchor only, as far as it was asked.
+    anchor_only: BTreeMap<ConnectorId, bool>,
     /// Metaverse objects by join key, as read for this batch.
     mv_by_key: HashMap<i64, Vec<MvId>>,
     affected: BTreeSet<MvId>,
@@ -76,7 +78,7 @@ impl<'a, 'r> Pass<'a, 'r> {
             batch,
             facts: HashMap::new(),
             dns: HashMap::new(),
-            cs_by_key: HashMap::new(),
+            anchor_only: BTreeMap::new(),
             mv_by_key: HashMap::new(),
             affected: BTreeSet::new(),
         }
@@ -102,7 +104,7 @@ impl<'a, 'r> Pass<'a, 'r> {
                 }
             }
         }
-        self.read_cs_keys(cs_keys)?;
+        self.batch.load_cs_keys(&cs_keys)?;
         mv_keys.sort_unstable();
         mv_keys.dedup();
         let mut found = Vec::new();
@@ -114,21 +116,8 @@ impl<'a, 'r> Pass<'a, 'r> {
             found.push(mv);
         }
         self.batch.load_mv(found)?;
-        let rivals: Vec<CsId> = self.cs_by_key.values().flatten().copied().collect();
+        let rivals: Vec<CsId> = cs_keys.iter().flat_map(|&key| self.batch.cs_of_key(key)).copied().collect();
         self.batch.load_cs(rivals)
-    }
-
-    fn read_cs_keys(&mut self, mut keys: Vec<i64>) -> Result<(), ReadError> {
-        keys.retain(|key| !self.cs_by_key.contains_key(key));
-        keys.sort_unstable();
-        keys.dedup();
-        for key in &keys {
-            self.cs_by_key.insert(*key, Vec::new());
-        }
-        for (key, id) in self.batch.reader.cs_by_join(&keys)? {
-            self.cs_by_key.entry(key).or_default().push(id);
-        }
-        Ok(())
     }
 
     /// Evaluates scopes, in parallel where there are many.

@@ -63,7 +63,14 @@ impl<'a> Pass<'a, '_> {
     }
 
     fn find_place(&mut self, row: &CsRow) -> Result<Place<'a>, ReadError> {
-        let anchor_only = self.batch.reader.state(row.connector, crate::ANCHOR_ONLY)?.is_some();
+        let anchor_only = match self.anchor_only.get(&row.connector) {
+            Some(&known) => known,
+            None => {
+                let found = self.batch.reader.state(row.connector, crate::ANCHOR_ONLY)?.is_some();
+                self.anchor_only.insert(row.connector, found);
+                found
+            }
+        };
         let rules: Vec<&'a Rule> =
             self.facts.get(&row.id).map(|facts| facts.rules.clone()).unwrap_or_default();
         for rule in rules.iter().filter(|rule| holds_link(rule)) {
@@ -136,7 +143,7 @@ impl<'a> Pass<'a, '_> {
         let Some(first) = group.conditions.first() else { return Ok(Vec::new()) };
         let mut ids = BTreeSet::new();
         for value in row.image.as_ref().get(first.connector).into_iter().flat_map(ValuesRef::iter) {
-            ids.extend(self.cs_by_key.get(&join_key(first.connector, value)).into_iter().flatten().copied());
+            ids.extend(self.batch.cs_of_key(join_key(first.connector, value)));
         }
         ids.remove(&row.id);
         let candidates: Vec<CsId> = ids
@@ -230,9 +237,7 @@ impl<'a> Pass<'a, '_> {
         let groups = self.facts.get(&row.id).into_iter().flat_map(|f| &f.rules).flat_map(|rule| &rule.join);
         for first in groups.filter_map(|group| group.conditions.first()) {
             for value in row.image.as_ref().get(first.connector).into_iter().flat_map(ValuesRef::iter) {
-                ids.extend(
-                    self.cs_by_key.get(&join_key(first.connector, value)).into_iter().flatten().copied(),
-                );
+                ids.extend(self.batch.cs_of_key(join_key(first.connector, value)));
             }
         }
         ids.remove(&row.id);

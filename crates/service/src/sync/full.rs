@@ -5,13 +5,14 @@
 //! ([`Covered`]); a durable mark makes the next sync a full one when this one is cut short.
 
 use std::collections::{HashSet, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::ScopedJoinHandle;
 
 use onesync_engine::{AgendaRow, Changes, Context, Covered, ReadError, Reader, Turn, Work};
 use onesync_model::{AttrId, ConnectorId, CsId, MvId, Time};
 use onesync_store::{CsHead, ExportLinkFilter};
 
-use super::FULL_SYNC_NEEDED;
+use super::{FULL_SYNC_NEEDED, WRITING};
 use crate::error::ServiceError;
 use crate::runs::Progress;
 use crate::runtime::{ConnectorHandle, Service};
@@ -19,10 +20,10 @@ use crate::runtime::{ConnectorHandle, Service};
 /// Link values in one batch of links; the links of one object are never divided.
 const LINKS_IN_BATCH: u64 = 20_000;
 /// Objects with links in one batch of links.
-const OWNERS_IN_BATCH: usize = 2_000;
+const OWNERS_IN_BATCH: usize = 1_000;
 
-/// Pages that a thread gets at once while nothing changes.
-const PAGES_PER_THREAD: usize = 1;
+/// Pages computed beside each other for each thread while nothing changes: enough that none waits long for the last.
+const PAGES_PER_THREAD: usize = 4;
 
 impl Service {
     /// Looks at every object again: identity, values, what it means for targets, and its links.
@@ -40,7 +41,9 @@ impl Service {
             self.pass(ctx, connector, pass, Some(covered), processed, progress)?;
         }
         self.targets(ctx, connector, covered)?;
+        self.store().begin_load()?;
         self.all_links(ctx, connector, covered)?;
+        self.store().end_load()?;
         self.drop_stale_links(ctx, connector)?;
         self.mark_full(ctx, connector.id, false)?;
         Ok(processed)
@@ -177,14 +180,14 @@ impl Service {
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<u64, ServiceError> {
         let (mut after, mut processed) = (CsId(i64::MIN), 0);
-        let mut ahead = 1;
+        let (mut ahead, mut size) = (1, self.sizes().batch);
         loop {
             self.check_stop()?;
             let reader = self.store().reader()?;
             let mut pages: Vec<Vec<CsHead>> = Vec::new();
             let mut from = after;
             while pages.len() < ahead {
-                let page = reader.cs_heads(connector, from, self.sizes().batch)?;
+                let page = reader.cs_heads(connector, from, size)?;
                 let Some(last) = page.last() else { break };
                 from = last.turn.cs;
                 pages.push(page);
@@ -196,16 +199,7 @@ impl Service {
             let results = if let [page] = pages.as_slice() {
                 vec![batch(ctx, &*self.store().reader()?, page)]
             } else {
-                let alone = Context { threads: 1, ..*ctx };
-                std::thread::scope(|scope| {
-                    let compute = |page: &[CsHead]| match self.store().reader() {
-                        Ok(reader) => batch(&alone, &*reader, page),
-                        Err(error) => Err(ReadError(error.to_string())),
-                    };
-                    let running: Vec<_> =
-                        pages.iter().map(|page| scope.spawn(move || compute(page))).collect();
-                    running.into_iter().map(joined).collect::<Vec<_>>()
-                })
+                self.beside(ctx, batch, &pages)
             };
             for (page, result) in pages.iter().zip(results) {
                 let changes = result?;
@@ -214,12 +208,42 @@ impl Service {
                 after = page.last().map_or(after, |head| head.turn.cs);
                 processed += page.len() as u64;
                 progress(Progress::At { done: processed, of: None });
-                ahead = if quiet { (ctx.threads * PAGES_PER_THREAD).max(1) } else { 1 };
+                ahead = if quiet { (ahead * 2).min(ctx.threads * PAGES_PER_THREAD).max(1) } else { 1 };
+                size = self.sizes().batch * if quiet { 1 } else { WRITING };
                 if !quiet {
                     break;
                 }
             }
         }
+    }
+
+    /// Computes pages on several threads, each taking the next one; results in the order of the pages.
+    fn beside(
+        &self,
+        ctx: &Context<'_>,
+        batch: &HeadsBatch<'_>,
+        pages: &[Vec<CsHead>],
+    ) -> Vec<Result<Option<Changes>, ReadError>> {
+        let alone = Context { threads: 1, ..*ctx };
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut done = Vec::new();
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let Some(page) = pages.get(index) else { return done };
+                let result = match self.store().reader() {
+                    Ok(reader) => batch(&alone, &*reader, page),
+                    Err(error) => Err(ReadError(error.to_string())),
+                };
+                done.push((index, result));
+            }
+        };
+        let mut results = std::thread::scope(|scope| {
+            let running: Vec<_> = (0..ctx.threads.min(pages.len())).map(|_| scope.spawn(work)).collect();
+            running.into_iter().flat_map(joined).collect::<Vec<_>>()
+        });
+        results.sort_by_key(|(index, _)| *index);
+        results.into_iter().map(|(_, result)| result).collect()
     }
 
     fn write_some(&self, changes: Option<Changes>) -> Result<(), ServiceError> {
@@ -251,14 +275,16 @@ struct Owners<'s> {
 
 impl Owners<'_> {
     fn next_batch(&mut self) -> Result<Option<Vec<Work>>, ServiceError> {
-        let (mut work, mut weight) = (Vec::new(), 0);
+        let (mut work, mut weight, mut owners) = (Vec::new(), 0, 0);
         loop {
             while let Some(head) = self.rest.front() {
                 let more: u64 = head.links.iter().map(|sum| sum.count).sum();
-                if !work.is_empty() && weight + more > LINKS_IN_BATCH {
+                let full = weight + more > LINKS_IN_BATCH || owners == OWNERS_IN_BATCH;
+                if !work.is_empty() && full {
                     return Ok(Some(work));
                 }
                 weight += more;
+                owners += usize::from(more > 0);
                 work.extend(head.links.iter().map(|sum| Work::CsLinks(head.turn.cs, sum.attribute)));
                 self.rest.pop_front();
             }

@@ -19,6 +19,10 @@ const PASSES: [u8; Work::PASSES as usize] = [BELOW, 0, 1, 2, 3, 4, 5, 6, 7];
 /// The pass over what lies below renamed containers.
 const BELOW: u8 = Work::PASSES - 1;
 
+/// How many times more objects a batch holds that is going to write: what a transaction costs are the pages of indices
+/// with random keys, and these are nearly all of them however large it is. Measured, see `docs/performance.md`.
+const WRITING: usize = 4;
+
 /// Set when a change of rules requires a full sync.
 pub(crate) const FULL_SYNC_NEEDED: &str = "full-sync-needed";
 
@@ -110,7 +114,11 @@ impl Service {
         loop {
             self.check_stop()?;
             let reader = self.store().reader()?;
-            let limit = if pass >= 3 && pass != BELOW { self.sizes().links } else { self.sizes().batch };
+            let limit = match pass {
+                BELOW => self.sizes().batch,
+                0..=2 => self.sizes().batch * WRITING,
+                _ => self.sizes().links,
+            };
             let of = (pass == 0).then_some(connector.id);
             let rows = reader.agenda(pass, of, ctx.now, None, limit)?;
             if rows.is_empty() {

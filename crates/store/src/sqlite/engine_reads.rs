@@ -1,6 +1,8 @@
 //! The engine's reads: by key, many keys at a time. A prepared statement is stepped per key: in SQLite a function
 //! call, not a round trip.
 
+use std::sync::atomic::Ordering;
+
 use onesync_engine::{
     AgendaRow, ContainerRow, Counters, CsRow, ErrorRow, ExportLinkRow, ExportRow, JoinedIn, MvRow, ReadError,
     Reader,
@@ -225,13 +227,28 @@ impl Reader for SqliteReader<'_> {
     ) -> Read<(Vec<MvId>, Option<Hash128>)> {
         let from = after.as_ref().map_or(&[][..], |key| &key.0[..]);
         let values: [&dyn ToSql; 4] = [&owner.0, &attribute.0, &from, &limit_of(limit)];
-        // The last key of a whole page; none when there are fewer.
-        let skip = limit_of(limit.saturating_sub(1));
-        let place: [&dyn ToSql; 4] = [&owner.0, &attribute.0, &from, &skip];
-        let last = self.one(sql::LINK_AT, "cs_link", &place, |cells| cells.hash(0))?;
-        let mut out = Vec::with_capacity(limit.min(4_096));
-        for sql in [sql::LINKED_BY_KEY, sql::LINKED_BY_NAME] {
-            out.extend(self.all(sql, "cs_object", &values, row::id(MvId))?);
+        let row = |cells: &Cells<'_>| {
+            Ok((
+                cells.hash(0)?,
+                cells.get::<Option<i64>>(1)?.is_some(),
+                cells.get::<Option<i64>>(2)?.map(MvId),
+            ))
+        };
+        // A directory names its targets one way or the other: what the first look finds needs no second.
+        let named = self.store.linked_by_name.load(Ordering::Relaxed);
+        let looks = [sql::LINKED_BY_KEY, sql::LINKED_BY_NAME];
+        let [first, second] = if named { [looks[1], looks[0]] } else { looks };
+        let found = self.all(first, "cs_link", &values, row)?;
+        let keys = found.chunk_by(|a, b| a.0 == b.0).count();
+        let last = found.last().map(|row| row.0).filter(|_| keys == limit);
+        let missed = found.iter().filter(|row| !row.1).count();
+        let mut out: Vec<MvId> = found.into_iter().filter_map(|row| row.2).collect();
+        if missed > 0 {
+            let rest = self.all(second, "cs_link", &values, row)?;
+            if missed == keys && rest.iter().any(|row| row.1) {
+                self.store.linked_by_name.store(!named, Ordering::Relaxed);
+            }
+            out.extend(rest.into_iter().filter_map(|row| row.2));
         }
         Ok((out, last))
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rusqlite::types::Value;
 use rusqlite::{Connection, TransactionBehavior, params_from_iter};
 
-use super::{failed, open, sql};
+use super::{failed, load, open, sql};
 use crate::error::StoreError;
 
 /// What writing the rows alone took.
@@ -45,7 +45,7 @@ const IMPORT: [Stage; 1] = [Stage {
         Table { read: sql::LIMIT_CS_LINK, write: sql::LIMIT_CS_LINK_PUT },
         Table { read: sql::LIMIT_AGENDA, write: sql::LIMIT_AGENDA_PUT },
     ],
-    weight_max: 10_000,
+    weight_max: 40_000,
 }];
 
 const SYNC: [Stage; 3] = [
@@ -57,7 +57,7 @@ const SYNC: [Stage; 3] = [
             Table { read: sql::LIMIT_MV_JOIN, write: sql::LIMIT_MV_JOIN_PUT },
             Table { read: sql::LIMIT_HISTORY, write: sql::LIMIT_HISTORY_PUT },
         ],
-        weight_max: 500,
+        weight_max: 2_000,
     },
     Stage {
         drive: sql::LIMIT_TARGETS,
@@ -66,7 +66,7 @@ const SYNC: [Stage; 3] = [
             Table { read: sql::LIMIT_CS_JOIN, write: sql::LIMIT_CS_JOIN_PUT },
             Table { read: sql::LIMIT_EXPORT, write: sql::LIMIT_EXPORT_PUT },
         ],
-        weight_max: 500,
+        weight_max: 2_000,
     },
     Stage {
         drive: sql::LIMIT_LINKS,
@@ -100,6 +100,9 @@ fn replay(done: &Path, to: &Path, stages: &[Stage]) -> Result<Limit, StoreError>
     let mut writer = open::writer(to)?;
     let known: i64 = writer.query_row(sql::CS_LAST, [], |row| row.get(0)).map_err(&doing)?;
     let mut limit = Limit::default();
+    let began = Instant::now();
+    load::begin(&writer)?;
+    limit.time += began.elapsed();
     for stage in stages {
         for (first, last) in stretches(&from, stage, known)? {
             let mut rows = Vec::new();
@@ -120,6 +123,9 @@ fn replay(done: &Path, to: &Path, stages: &[Stage]) -> Result<Limit, StoreError>
             limit.transactions += 1;
         }
     }
+    let began = Instant::now();
+    load::end(&mut writer)?;
+    limit.time += began.elapsed();
     Ok(limit)
 }
 

@@ -5,6 +5,7 @@
 mod engine_reads;
 #[cfg(feature = "limit")]
 pub mod limit;
+mod load;
 mod open;
 #[cfg(test)]
 mod plans;
@@ -15,6 +16,7 @@ mod sql;
 mod write;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use onesync_engine::{ChangeState, Changes, ReadError};
@@ -32,6 +34,8 @@ pub struct SqliteStore {
     path: PathBuf,
     writer: Mutex<Connection>,
     readers: Mutex<Vec<Connection>>,
+    /// Whether the links read last name their targets by name: where the next ones are looked for first.
+    linked_by_name: AtomicBool,
 }
 
 fn failed(doing: &'static str) -> impl Fn(rusqlite::Error) -> StoreError {
@@ -55,7 +59,12 @@ impl SqliteStore {
     /// When the file is not ours, is newer than this program, or cannot be written; then it is left as it was.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let writer = open::writer(path)?;
-        Ok(Self { path: path.to_owned(), writer: Mutex::new(writer), readers: Mutex::new(Vec::new()) })
+        Ok(Self {
+            path: path.to_owned(),
+            writer: Mutex::new(writer),
+            readers: Mutex::new(Vec::new()),
+            linked_by_name: AtomicBool::new(false),
+        })
     }
 
     /// Writes a consistent copy of a database to a new file: a scratch for what-if.
@@ -198,6 +207,14 @@ impl Store for SqliteStore {
             }
             Ok(deleted)
         })
+    }
+
+    fn begin_load(&self) -> Result<(), StoreError> {
+        load::begin(&lock(&self.writer))
+    }
+
+    fn end_load(&self) -> Result<(), StoreError> {
+        load::end(&mut lock(&self.writer))
     }
 
     fn checkpoint(&self) -> Result<(), StoreError> {

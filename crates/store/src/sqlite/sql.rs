@@ -82,6 +82,19 @@ pub(super) const CHECKPOINT: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 /// The first read of a transaction is what its snapshot begins with.
 pub(super) const TOUCH: &str = "SELECT one FROM counter";
 
+// --- first loads: a table of links, its index of referrers ---
+
+pub(super) const CS_LINK_ANY: &str = "SELECT EXISTS (SELECT 1 FROM cs_link)";
+pub(super) const CS_LINK_BACK_DROP: &str = "DROP INDEX IF EXISTS cs_link_back";
+pub(super) const CS_LINK_BACK: &str =
+    "CREATE INDEX IF NOT EXISTS cs_link_back ON cs_link (link_key, owner, attribute)";
+pub(super) const MV_LINK_ANY: &str = "SELECT EXISTS (SELECT 1 FROM mv_link)";
+pub(super) const MV_LINK_BACK_DROP: &str = "DROP INDEX IF EXISTS mv_link_back";
+pub(super) const MV_LINK_BACK: &str =
+    "CREATE INDEX IF NOT EXISTS mv_link_back ON mv_link (target, owner, attribute)";
+pub(super) const LINK_BACKS: &str =
+    "SELECT count(*) FROM sqlite_master WHERE type = 'index' AND name IN ('cs_link_back', 'mv_link_back')";
+
 // --- the installation ---
 
 pub(super) const INSTALLATION: &str = "SELECT id, epoch, staging, created FROM installation";
@@ -110,7 +123,7 @@ pub(super) const CS_LIVE: &str = "SELECT id FROM cs_object INDEXED BY cs_by_conn
 pub(super) const CS_IN_CONTAINER: &str =
     "SELECT id FROM cs_object WHERE container = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
 pub(super) const CS_JOINED_IN: &str =
-    "SELECT mv, id, anchor_key, name_key FROM cs_object WHERE mv = ?1 AND +connector = ?2 ORDER BY id";
+    "SELECT mv, id, anchor_key, name_key FROM cs_object INDEXED BY cs_by_mv WHERE mv = ?1 AND connector = ?2";
 pub(super) const CS_JOIN_OF: &str = "SELECT id, mv FROM cs_object WHERE id = ?1 AND mv IS NOT NULL";
 pub(super) const CS_NAME_KEY: &str =
     "SELECT id, name_key FROM cs_object WHERE id = ?1 AND name_key IS NOT NULL";
@@ -142,14 +155,13 @@ pub(super) const CS_JOIN_DELETE: &str = "DELETE FROM cs_join WHERE join_key = ?1
 
 pub(super) const LINKS: &str = "SELECT link_key FROM cs_link
   WHERE owner = ?1 AND attribute = ?2 AND link_key > ?3 ORDER BY link_key LIMIT ?4";
-pub(super) const LINK_AT: &str = "SELECT link_key FROM cs_link
-  WHERE owner = ?1 AND attribute = ?2 AND link_key > ?3 ORDER BY link_key LIMIT 1 OFFSET ?4";
-pub(super) const LINKED_BY_KEY: &str = "SELECT o.mv FROM (SELECT link_key FROM cs_link
+/// Each link value of a page with the object it names, if any: by anchor, by name.
+pub(super) const LINKED_BY_KEY: &str = "SELECT l.link_key, o.id, o.mv FROM (SELECT link_key FROM cs_link
   WHERE owner = ?1 AND attribute = ?2 AND link_key > ?3 ORDER BY link_key LIMIT ?4) AS l
-  CROSS JOIN cs_object AS o INDEXED BY cs_by_anchor ON o.anchor_key = l.link_key WHERE o.mv IS NOT NULL";
-pub(super) const LINKED_BY_NAME: &str = "SELECT o.mv FROM (SELECT link_key FROM cs_link
+  LEFT JOIN cs_object AS o INDEXED BY cs_by_anchor ON o.anchor_key = l.link_key";
+pub(super) const LINKED_BY_NAME: &str = "SELECT l.link_key, o.id, o.mv FROM (SELECT link_key FROM cs_link
   WHERE owner = ?1 AND attribute = ?2 AND link_key > ?3 ORDER BY link_key LIMIT ?4) AS l
-  CROSS JOIN cs_object AS o INDEXED BY cs_by_name ON o.name_key = l.link_key WHERE o.mv IS NOT NULL";
+  LEFT JOIN cs_object AS o INDEXED BY cs_by_name ON o.name_key = l.link_key";
 pub(super) const LINK_HAS: &str =
     "SELECT 1 FROM cs_link WHERE owner = ?1 AND attribute = ?2 AND link_key = ?3";
 pub(super) const LINK_REFERRERS: &str = "SELECT owner, attribute FROM cs_link
