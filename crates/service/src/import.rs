@@ -10,9 +10,9 @@ use onesync_connectors::{
     ConnectorError, ErrorClass, ImportEnd, ImportMode, ImportPage, ImportRequest, KnownContainers,
     PAGES_IN_FLIGHT, Proof, Watermark,
 };
-use onesync_engine::{Changes, ContainerNames, ImportCounters, Stager, suspect};
+use onesync_engine::{Changes, ContainerNames, Context, ImportCounters, ReadError, Reader, Stager, suspect};
 use onesync_model::{Anchor, ConnectorId, CsId};
-use onesync_store::{Store, StoreReader};
+use onesync_store::{Store, StoreReader, apply_and};
 use tokio::sync::mpsc;
 
 use crate::error::{ServiceError, Status};
@@ -160,6 +160,37 @@ impl KnownContainers for Containers {
     }
 }
 
+/// Stages a page of a full import (where objects seen are noted) or of a delta.
+fn stage(
+    ctx: &Context<'_>,
+    connector: ConnectorId,
+    reader: &dyn Reader,
+    stager: &mut Stager,
+    seen: &mut Seen,
+    page: ImportPage,
+    left_out: &mut LeftOut,
+) -> Result<Changes, ReadError> {
+    stager.counters.errors += page.errors.len() as u64;
+    let full = stager.full();
+    let mut staged = stager.page(ctx, reader, page.entries, &|id| full && seen.contains(id))?;
+    for anchor in &staged.unknown {
+        stager.counters.errors += 1;
+        left_out.name(format!(
+            "a change of the unknown object {anchor} was left out: the next full import reads it"
+        ));
+    }
+    if full {
+        for id in &staged.seen {
+            seen.insert(*id);
+        }
+        if let (true, Some(resume)) = (staged.clean, page.resume) {
+            staged.changes.states = seen.take_states(connector);
+            staged.changes.states.push((connector, RESUME.to_owned(), Some(resume.0)));
+        }
+    }
+    Ok(staged.changes)
+}
+
 impl Service {
     /// Imports from a connector: everything, or what changed where that is possible.
     ///
@@ -286,6 +317,8 @@ impl Service {
         let mut stager = Stager::new(connector.id, full);
         let mut left_out = LeftOut::default();
         let mut failure = None;
+        // The page that is staged and not written yet: it is written beside the staging of the next one.
+        let mut staged: Option<Changes> = None;
         loop {
             let page = tokio::select! {
                 page = pages.recv() => page,
@@ -297,13 +330,32 @@ impl Service {
                 }
             };
             let Some(page) = page else { break };
-            let staged = tokio::task::block_in_place(|| {
-                left_out.note(connector.name(), &page.errors);
-                self.stage(runtime, connector, run, &mut stager, &mut seen, full, page, &mut left_out)
+            left_out.note(connector.name(), &page.errors);
+            let before = staged.take();
+            let result = tokio::task::block_in_place(|| {
+                let ctx = self.context(runtime, run.id);
+                let stage = |reader: &dyn Reader| {
+                    stage(&ctx, connector.id, reader, &mut stager, &mut seen, page, &mut left_out)
+                };
+                match before {
+                    None => {
+                        let reader = self.store().reader()?;
+                        let reader: &dyn Reader = &*reader;
+                        Ok(stage(reader)?)
+                    }
+                    Some(changes) => {
+                        apply_and(&**self.store(), self.epoch(), ctx.threads, &changes, |reader| {
+                            Ok(stage(reader)?)
+                        })
+                    }
+                }
             });
-            if let Err(error) = staged {
-                failure = Some(error);
-                break;
+            match result {
+                Ok(changes) => staged = Some(changes),
+                Err(error) => {
+                    failure = Some(error);
+                    break;
+                }
             }
             let c = &stager.counters;
             progress(Progress::At {
@@ -313,6 +365,9 @@ impl Service {
         }
         drop(pages);
         let end = task.await;
+        if let Some(changes) = staged {
+            tokio::task::block_in_place(|| self.store().apply(self.epoch(), &changes))?;
+        }
         if let Some(error) = failure {
             return Err(error);
         }
@@ -328,41 +383,6 @@ impl Service {
     fn page_size(&self, connector: &ConnectorHandle) -> Result<usize, ServiceError> {
         let first = self.store().reader()?.cs_heads(connector.id, CsId(i64::MIN), 1)?.is_empty();
         Ok(self.sizes().page * if first { FIRST_PAGES } else { 1 })
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    fn stage(
-        &self,
-        runtime: &Runtime,
-        connector: &ConnectorHandle,
-        run: &OpenRun,
-        stager: &mut Stager,
-        seen: &mut Seen,
-        full: bool,
-        page: ImportPage,
-        left_out: &mut LeftOut,
-    ) -> Result<(), ServiceError> {
-        stager.counters.errors += page.errors.len() as u64;
-        let reader = self.store().reader()?;
-        let ctx = self.context(runtime, run.id);
-        let mut staged = stager.page(&ctx, &*reader, page.entries, &|id| full && seen.contains(id))?;
-        drop(reader);
-        for anchor in &staged.unknown {
-            stager.counters.errors += 1;
-            left_out.name(format!(
-                "a change of the unknown object {anchor} was left out: the next full import reads it"
-            ));
-        }
-        if full {
-            for id in &staged.seen {
-                seen.insert(*id);
-            }
-            if let (true, Some(resume)) = (staged.clean, page.resume) {
-                staged.changes.states = seen.take_states(connector.id);
-                staged.changes.states.push((connector.id, RESUME.to_owned(), Some(resume.0)));
-            }
-        }
-        Ok(self.store().apply(self.epoch(), &staged.changes)?)
     }
 
     #[allow(clippy::too_many_arguments)]

@@ -3,6 +3,7 @@
 //! One trait ([`Store`], with [`StoreReader`]); the engine's rows go in as [`onesync_engine::Changes`], one batch a
 //! transaction. Deliberately absent: decisions, clocks, retries of steps, free queries.
 
+mod ahead;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod dump;
@@ -13,6 +14,7 @@ mod sqlite;
 mod store;
 mod tally;
 
+pub use ahead::{Ahead, apply_and};
 pub use error::StoreError;
 pub use memory::MemoryStore;
 pub use rows::{

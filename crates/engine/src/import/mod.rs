@@ -82,6 +82,12 @@ enum Counted {
 }
 
 impl Stager {
+    /// Whether the pages are those of a full import.
+    #[must_use]
+    pub fn full(&self) -> bool {
+        self.full
+    }
+
     /// Begins an import; `full` says that every object is going to be seen.
     #[must_use]
     pub fn new(connector: ConnectorId, full: bool) -> Self {
@@ -205,7 +211,8 @@ impl Page<'_, '_, '_> {
         }
         self.batch.keep_cs(rows)?;
         self.batch.load_exports(ids)?;
-        if let Some(open) = &self.stager.open {
+        let goes_on = entries.first().is_some_and(|entry| entry.change == EntryChange::MoreLinks);
+        if let Some(open) = self.stager.open.as_ref().filter(|_| goes_on) {
             self.batch.load_cs([open.id])?;
         }
         self.load_containers(entries)

@@ -10,7 +10,7 @@ use std::thread::ScopedJoinHandle;
 
 use onesync_engine::{AgendaRow, Changes, Context, Covered, ReadError, Reader, Turn, Work};
 use onesync_model::{AttrId, ConnectorId, CsId, MvId, Time};
-use onesync_store::{CsHead, ExportLinkFilter};
+use onesync_store::{CsHead, ExportLinkFilter, apply_and};
 
 use super::{FULL_SYNC_NEEDED, WRITING};
 use crate::error::ServiceError;
@@ -181,40 +181,64 @@ impl Service {
     ) -> Result<u64, ServiceError> {
         let (mut after, mut processed) = (CsId(i64::MIN), 0);
         let (mut ahead, mut size) = (1, self.sizes().batch);
+        let mut ready: Option<(Vec<CsHead>, Option<Changes>)> = None;
         loop {
             self.check_stop()?;
-            let reader = self.store().reader()?;
-            let mut pages: Vec<Vec<CsHead>> = Vec::new();
-            let mut from = after;
-            while pages.len() < ahead {
-                let page = reader.cs_heads(connector, from, size)?;
-                let Some(last) = page.last() else { break };
-                from = last.turn.cs;
-                pages.push(page);
-            }
-            if pages.is_empty() {
-                return Ok(processed);
-            }
-            drop(reader);
-            let results = if let [page] = pages.as_slice() {
-                vec![batch(ctx, &*self.store().reader()?, page)]
-            } else {
-                self.beside(ctx, batch, &pages)
+            let (pages, results) = match ready.take() {
+                Some((page, changes)) => (vec![page], vec![Ok(changes)]),
+                None => {
+                    let pages = self.pages(connector, after, size, ahead)?;
+                    let results = match pages.as_slice() {
+                        [] => return Ok(processed),
+                        [page] => vec![batch(ctx, &*self.store().reader()?, page)],
+                        pages => self.beside(ctx, batch, pages),
+                    };
+                    (pages, results)
+                }
             };
             for (page, result) in pages.iter().zip(results) {
                 let changes = result?;
-                let quiet = changes.is_none();
-                self.write_some(changes)?;
                 after = page.last().map_or(after, |head| head.turn.cs);
                 processed += page.len() as u64;
+                let Some(changes) = changes else {
+                    ahead = (ahead * 2).min(ctx.threads * PAGES_PER_THREAD).max(1);
+                    size = self.sizes().batch;
+                    progress(Progress::At { done: processed, of: None });
+                    continue;
+                };
+                (ahead, size) = (1, self.sizes().batch * WRITING);
+                ready = apply_and(&**self.store(), self.epoch(), ctx.threads, &changes, |reader| {
+                    let page = reader.heads(connector, after, size)?;
+                    match page.is_empty() {
+                        true => Ok(None),
+                        false => {
+                            batch(ctx, reader, &page).map(|changes| Some((page, changes))).map_err(Into::into)
+                        }
+                    }
+                })?;
                 progress(Progress::At { done: processed, of: None });
-                ahead = if quiet { (ahead * 2).min(ctx.threads * PAGES_PER_THREAD).max(1) } else { 1 };
-                size = self.sizes().batch * if quiet { 1 } else { WRITING };
-                if !quiet {
-                    break;
-                }
+                break; // what was computed beside this page rests on a state that is no more
             }
         }
+    }
+
+    /// The next pages of the objects of a connector.
+    fn pages(
+        &self,
+        connector: ConnectorId,
+        mut after: CsId,
+        size: usize,
+        count: usize,
+    ) -> Result<Vec<Vec<CsHead>>, ServiceError> {
+        let reader = self.store().reader()?;
+        let mut pages = Vec::new();
+        while pages.len() < count {
+            let page = reader.cs_heads(connector, after, size)?;
+            let Some(last) = page.last() else { break };
+            after = last.turn.cs;
+            pages.push(page);
+        }
+        Ok(pages)
     }
 
     /// Computes pages on several threads, each taking the next one; results in the order of the pages.

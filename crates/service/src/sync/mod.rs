@@ -2,9 +2,10 @@
 
 mod full;
 
-use onesync_engine::{Changes, Context, Covered, ReadError, Reader, Turn, Work};
+use onesync_engine::{AgendaRow, Changes, Context, Covered, ReadError, Reader, Turn, Work};
 use onesync_model::MvId;
-use onesync_store::StoreReader;
+
+use onesync_store::apply_and;
 
 use crate::error::{ServiceError, Status};
 use crate::runs::{OpenRun, Progress, RunReport, Step, StepCounters};
@@ -110,47 +111,73 @@ impl Service {
         before: u64,
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<u64, ServiceError> {
-        let mut done = 0;
-        loop {
-            self.check_stop()?;
-            let reader = self.store().reader()?;
-            let limit = match pass {
-                BELOW => self.sizes().batch,
-                0..=2 => self.sizes().batch * WRITING,
-                _ => self.sizes().links,
-            };
-            let of = (pass == 0).then_some(connector.id);
-            let rows = reader.agenda(pass, of, ctx.now, None, limit)?;
-            if rows.is_empty() {
-                return Ok(done);
-            }
-            let mut work: Vec<Work> = rows.iter().map(|row| row.work).collect();
+        let limit = match pass {
+            BELOW => self.sizes().batch,
+            0..=2 => self.sizes().batch * WRITING,
+            _ => self.sizes().links,
+        };
+        let of = (pass == 0).then_some(connector.id);
+        let compute = |reader: &dyn Reader, mut rows: Vec<AgendaRow>| {
+            let whole = rows.len();
             // What those that are joined give up is written before anyone wants it.
-            let newcomer = |work: &Work| matches!(work, Work::Identity(turn) if turn.newcomer);
-            match work.iter().position(newcomer) {
-                None | Some(0) => {}
-                Some(first) => work.truncate(first),
+            let newcomer = |row: &AgendaRow| matches!(row.work, Work::Identity(turn) if turn.newcomer);
+            if let Some(first) = rows.iter().position(newcomer).filter(|first| *first > 0) {
+                rows.truncate(first);
             }
-            let mut changes = batch(ctx, &*reader, pass, &work, limit)?;
-            drop(reader);
+            let work: Vec<Work> = rows.iter().map(|row| row.work).collect();
+            let mut changes = batch(ctx, reader, pass, &work, limit)?;
             if let (0, Some(covered)) = (pass, covered) {
                 covered.after_identity(&mut changes, None);
             }
-            self.store().apply(self.epoch(), &changes)?;
-            done += work.len() as u64;
+            let more = (whole == limit || rows.len() < whole).then(|| rows.last().copied()).flatten();
+            Ok::<_, ServiceError>(Batch { count: work.len() as u64, changes, more })
+        };
+        let (mut done, mut ready) = (0, None);
+        loop {
+            self.check_stop()?;
+            let batch = match ready.take() {
+                Some(batch) => batch,
+                None => {
+                    let reader = self.store().reader()?;
+                    let rows = reader.agenda(pass, of, ctx.now, None, limit)?;
+                    if rows.is_empty() {
+                        return Ok(done);
+                    }
+                    let reader: &dyn Reader = &*reader;
+                    compute(reader, rows)?
+                }
+            };
+            match batch.more {
+                None => self.store().apply(self.epoch(), &batch.changes)?,
+                Some(last) => {
+                    ready = apply_and(&**self.store(), self.epoch(), ctx.threads, &batch.changes, |ahead| {
+                        let rows = ahead.following(pass, of, ctx.now, last, limit)?;
+                        rows.map(|rows| compute(ahead, rows)).transpose()
+                    })?;
+                }
+            }
+            done += batch.count;
             progress(Progress::At { done: before + done, of: None });
         }
     }
 }
 
+/// A batch that is computed and not written yet.
+struct Batch {
+    /// Items of the agenda.
+    count: u64,
+    changes: Changes,
+    /// The last of them, when there are probably more.
+    more: Option<AgendaRow>,
+}
+
 fn batch(
     ctx: &Context<'_>,
-    reader: &dyn StoreReader,
+    reader: &dyn Reader,
     pass: u8,
     work: &[Work],
     limit: usize,
 ) -> Result<Changes, ReadError> {
-    let reader: &dyn Reader = reader;
     let mvs = || -> Vec<MvId> {
         work.iter()
             .filter_map(|work| match work {

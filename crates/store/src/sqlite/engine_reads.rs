@@ -139,14 +139,18 @@ impl Reader for SqliteReader<'_> {
 
     fn joined_in(&self, connector: ConnectorId, mvs: &[MvId]) -> Read<Vec<JoinedIn>> {
         let keys = sorted(mvs);
-        self.each(sql::CS_JOINED_IN, "cs_object", keys.iter().map(|mv| (mv.0, connector.0)), |cells| {
+        let keys = keys.iter().map(|mv| (mv.0, connector.0));
+        let mut rows = self.each(sql::CS_JOINED_IN, "cs_object", keys, |cells| {
             Ok(JoinedIn {
                 mv: MvId(cells.get(0)?),
                 cs: CsId(cells.get(1)?),
                 key: cells.hash_or_null(2)?,
                 name_key: cells.hash_or_null(3)?,
             })
-        })
+        })?;
+        // The index orders the objects of one metaverse object by their keys.
+        rows.sort_unstable_by_key(|row| (row.mv, row.cs));
+        Ok(rows)
     }
 
     fn joins_of(&self, ids: &[CsId]) -> Read<Vec<(CsId, MvId)>> {

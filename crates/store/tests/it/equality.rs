@@ -1,15 +1,18 @@
 //! Random batches into the memory store and into SQLite: the same rows, counts and pages come out.
 
 use onesync_engine::{
-    AgendaRow, AttributeChange, ChangeState, Changes, ContainerRow, CsFlags, CsRow, ErrorRow, ExportLinkRow,
-    ExportRow, HistoryRow, Join, LinkSum, MvRow, MvState, Turn, Work,
+    AgendaRow, AttributeChange, ChangeState, Changes, ContainerRow, Counters, CsFlags, CsRow, ErrorRow,
+    ExportLinkRow, ExportRow, HistoryRow, Join, LinkSum, MvRow, MvState, ReadError, Reader, Turn, Work,
 };
 use onesync_model::{
     Anchor, AttrId, ConnectorId, ContainerId, CsId, Hash128, Image, MvGuid, MvId, Operation, RuleId, RunId,
     Time, TypeId, Values,
 };
 use onesync_store::conformance::{EPOCH, install};
-use onesync_store::{ExportFilter, ExportLinkFilter, MemoryStore, SqliteStore, Store, StoreReader};
+use onesync_store::{
+    Ahead, ExportFilter, ExportLinkFilter, MemoryStore, SqliteStore, Store, StoreError, StoreReader,
+    apply_and,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -338,6 +341,115 @@ proptest! {
                 prop_assert_eq!(one.dump(annotations).unwrap(), two.dump(annotations).unwrap());
             }
             prop_assert_eq!(answers(&*one), answers(&*two));
+        }
+    }
+}
+
+type Question = Box<dyn Fn(&dyn Reader) -> String>;
+
+/// Questions about single things: each may or may not be about what a batch writes.
+fn questions() -> Vec<Question> {
+    let mut out: Vec<Question> = Vec::new();
+    macro_rules! ask {
+        ($($question:expr),+ $(,)?) => {{ $(out.push(Box::new(move |r: &dyn Reader| format!("{:?}", $question(r).unwrap())));)+ }};
+    }
+    let (member, first) = (AttrId(1), Hash128([0; 16]));
+    for id in 1..=OBJECTS {
+        let (cs, mv, key) = (CsId(id), MvId(id), Hash128([id as u8 % 5; 16]));
+        let anchor = CsRow::anchor_key(ConnectorId(1 + id as u32 % 2), &Anchor(vec![id as u8].into()));
+        ask!(
+            |r: &dyn Reader| r.cs_by_id(&[cs]),
+            |r: &dyn Reader| r.cs_by_key(&[anchor]),
+            |r: &dyn Reader| r.cs_by_name(&[key]),
+            |r: &dyn Reader| r.cs_of_mv(&[mv]),
+            |r: &dyn Reader| r.joined_in(ConnectorId(1), &[mv]),
+            |r: &dyn Reader| r.joins_of(&[cs]),
+            |r: &dyn Reader| r.cs_by_join(&[id % 4]),
+            |r: &dyn Reader| r.link_targets(&[key]),
+            |r: &dyn Reader| r.link_targets(&[anchor]),
+            |r: &dyn Reader| r.name_key(&[cs]),
+            |r: &dyn Reader| r.mv_by_id(&[mv]),
+            |r: &dyn Reader| r.mv_by_join(&[id % 3]),
+            |r: &dyn Reader| r.links(cs, member, None, 5),
+            |r: &dyn Reader| r.linked(cs, member, None, 5),
+            |r: &dyn Reader| r.has_links(&[(cs, member, key)]),
+            |r: &dyn Reader| r.referrers(key, None, 5),
+            |r: &dyn Reader| r.mv_links(mv, member, MvId(0), 5),
+            |r: &dyn Reader| r.mv_link_count(mv, member),
+            |r: &dyn Reader| r.has_mv_links(&[(mv, member, MvId(1))]),
+            |r: &dyn Reader| r.mv_referrers(mv, None, 5),
+            |r: &dyn Reader| r.exports(&[cs]),
+            |r: &dyn Reader| r.export_links(cs, member, CsId(0), 5),
+            |r: &dyn Reader| r.export_links_by_key(&[(cs, member, CsId(1))]),
+            |r: &dyn Reader| r.errors_of(&[cs]),
+            |r: &dyn Reader| r.containers(&[ContainerId(id)]),
+            |r: &dyn Reader| r.agenda(id as u8 % 8, None, Time::from_ticks(2), None, 5),
+        );
+        ask!(|r: &dyn Reader| {
+            let mut joined = r.joined_to(&[mv])?;
+            joined.sort_unstable();
+            Ok::<_, ReadError>(joined)
+        });
+    }
+    ask!(
+        |r: &dyn Reader| r.counters(),
+        |r: &dyn Reader| r.cs_page(ConnectorId(1), CsId(0), 5),
+        |r: &dyn Reader| r.mv_page(MvId(0), 5),
+        |r: &dyn Reader| r.containers_in(ContainerId(1), ContainerId(0), 5),
+        |r: &dyn Reader| r.referrers(first, None, 5),
+        |r: &dyn Reader| r.state(ConnectorId(1), "a"),
+    );
+    out
+}
+
+fn memory_with(batches: &[Changes]) -> MemoryStore {
+    let store = MemoryStore::new();
+    install(&store);
+    for batch in batches {
+        let _ = store.apply(EPOCH, batch); // refused ones change nothing
+    }
+    store
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(CASES / 4) })]
+
+    #[test]
+    fn what_is_read_beside_a_writing_is_what_is_there_after_it(
+        batches in vec(changes(), 0..5), last in changes(), state in any::<bool>()
+    ) {
+        let counters = Some(Counters { cs: 90, mv: 91, container: 92 }).filter(|_| state);
+        let states = Vec::from_iter(state.then(|| (ConnectorId(1), "a".to_owned(), Some(vec![1]))));
+        let last = Changes { counters, states, ..last };
+        for question in questions() {
+            let store = memory_with(&batches);
+            let ask = |ahead: &Ahead<'_>| Ok::<_, StoreError>(question(ahead));
+            // On one thread the writing is done when the question is asked: nothing waits, and nothing is excused.
+            let Ok(answer) = apply_and(&store, EPOCH, 1, &last, ask) else { return Ok(()) };
+            prop_assert_eq!(answer, question(&*store.reader().unwrap()));
+        }
+        for (connector, after) in [(1, 0), (2, 3)].map(|(c, a)| (ConnectorId(c), CsId(a))) {
+            let store = memory_with(&batches);
+            let heads = apply_and(&store, EPOCH, 1, &last, |ahead| {
+                Ok::<_, StoreError>(ahead.heads(connector, after, 2).unwrap())
+            });
+            prop_assert_eq!(heads.unwrap(), store.reader().unwrap().cs_heads(connector, after, 2).unwrap());
+        }
+    }
+
+    #[test]
+    fn what_follows_on_the_agenda_is_what_comes_first_after_the_writing(
+        batches in vec(changes(), 1..5), last in changes(), pass in 0..8u8
+    ) {
+        let (store, now) = (memory_with(&batches), Time::from_ticks(2));
+        let begun = store.reader().unwrap().agenda(pass, None, now, None, 2).unwrap();
+        let Some(&end) = begun.last() else { return Ok(()) };
+        let last = Changes { agenda_done: begun.iter().map(|row| row.work).collect(), ..last };
+        let following = apply_and(&store, EPOCH, 1, &last, |ahead| {
+            Ok::<_, StoreError>(ahead.following(pass, None, now, end, 2).unwrap())
+        });
+        if let Ok(Some(rows)) = following {
+            prop_assert_eq!(rows, store.reader().unwrap().agenda(pass, None, now, None, 2).unwrap());
         }
     }
 }
