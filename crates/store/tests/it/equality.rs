@@ -345,7 +345,7 @@ proptest! {
     }
 }
 
-type Question = Box<dyn Fn(&dyn Reader) -> String>;
+type Question = Box<dyn Fn(&dyn Reader) -> String + Sync>;
 
 /// Questions about single things: each may or may not be about what a batch writes.
 fn questions() -> Vec<Question> {
