@@ -209,12 +209,11 @@ impl Service {
                 (ahead, size) = (1, self.sizes().batch * WRITING);
                 ready = apply_and(&**self.store(), self.epoch(), ctx.threads, &changes, |reader| {
                     let page = reader.heads(connector, after, size)?;
-                    match page.is_empty() {
-                        true => Ok(None),
-                        false => {
-                            batch(ctx, reader, &page).map(|changes| Some((page, changes))).map_err(Into::into)
-                        }
+                    if page.is_empty() {
+                        return Ok::<_, ServiceError>(None);
                     }
+                    let changes = batch(ctx, reader, &page)?;
+                    Ok(Some((page, changes)))
                 })?;
                 progress(Progress::At { done: processed, of: None });
                 break; // what was computed beside this page rests on a state that is no more
