@@ -259,11 +259,13 @@ impl Service {
             self.recover_exports(runtime, connector).await?;
         }
         progress(Progress::Begin { connector: connector.name().to_owned(), step });
-        let run = self.begin_run(connector, step)?;
-        self.store().begin_load()?;
-        let imported = self.import_pages(runtime, connector, &run, mode, progress).await;
-        let built = tokio::task::block_in_place(|| self.store().end_load());
-        let report = match imported.and_then(|report| Ok(built.map(|()| report)?)) {
+        let mut run = self.begin_run(connector, step)?;
+        let imported = match self.store().begin_load(self.epoch()) {
+            Ok(()) => self.import_pages(runtime, connector, &run, mode, progress).await,
+            Err(error) => Err(error.into()),
+        };
+        tokio::task::block_in_place(|| self.end_load(&mut run));
+        let report = match imported {
             Ok(report) => report,
             Err(error) => return self.fail_run(run, error),
         };

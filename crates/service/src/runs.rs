@@ -127,11 +127,12 @@ pub(crate) struct OpenRun {
     pub(crate) id: RunId,
     row: RunRow,
     began: std::time::Instant,
+    /// What a person should know besides what the step says.
+    remarks: Vec<String>,
 }
 
 impl Service {
     pub(crate) fn begin_run(&self, connector: &ConnectorHandle, step: Step) -> Result<OpenRun, ServiceError> {
-        self.store().end_load()?; // a first load that was cut short
         let id = self.store().reader()?.next_run()?;
         let row = RunRow {
             id,
@@ -143,7 +144,19 @@ impl Service {
             counters: "{}".to_owned(),
         };
         self.record(&ServiceChanges { runs: vec![row.clone()], ..ServiceChanges::default() })?;
-        Ok(OpenRun { id, row, began: std::time::Instant::now() })
+        let mut run = OpenRun { id, row, began: std::time::Instant::now(), remarks: Vec::new() };
+        self.end_load(&mut run); // a first load that was cut short
+        Ok(run)
+    }
+
+    /// Builds the indices that a first load left out. Without them everything is right, but some searches are slow:
+    /// the run goes on.
+    pub(crate) fn end_load(&self, run: &mut OpenRun) {
+        if let Err(error) = self.store().end_load(self.epoch()) {
+            let remark = format!("searches for referrers are slow until the next run: {error}");
+            tracing::warn!("{remark}");
+            run.remarks.push(remark);
+        }
     }
 
     pub(crate) fn end_run(
@@ -152,9 +165,10 @@ impl Service {
         connector: &ConnectorHandle,
         step: Step,
         counters: StepCounters,
-        remarks: Vec<String>,
+        mut remarks: Vec<String>,
         outcome: (&str, Status),
     ) -> Result<RunReport, ServiceError> {
+        remarks.extend(run.remarks);
         let ended: Time = self.now();
         let json = serde_json::json!({"counters": counters, "remarks": remarks}).to_string();
         let row =

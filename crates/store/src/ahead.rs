@@ -22,7 +22,8 @@ use crate::store::{Store, StoreReader};
 
 type Read<T> = Result<T, ReadError>;
 
-/// Writes a batch and computes, beside that, what comes next; where only one thread may compute, after it.
+/// Writes a batch and computes, beside that, what comes next; where only one thread may compute, or the log must come to
+/// an end, after it.
 ///
 /// # Errors
 /// As [`Store::write`], and what `next` fails with.
@@ -33,16 +34,15 @@ pub fn apply_and<T: Send, E: From<StoreError> + Send>(
     changes: &Changes,
     next: impl FnOnce(&Ahead<'_>) -> Result<T, E> + Send,
 ) -> Result<T, E> {
-    let before = store.reader()?;
     let written = Gate::default();
-    let compute = || next(&Ahead::new(store, before, &written, changes));
-    if threads < 2 {
+    if threads < 2 || store.log_is_long() {
         store.apply(epoch, changes)?;
         written.open(true);
-        return compute();
+        return next(&Ahead::new(store, store.reader()?, &written, changes));
     }
+    let before = store.reader()?;
     std::thread::scope(|scope| {
-        let computing = scope.spawn(compute);
+        let computing = scope.spawn(|| next(&Ahead::new(store, before, &written, changes)));
         let opened = OpenAtEnd(&written);
         let result = store.apply(epoch, changes);
         written.open(result.is_ok());

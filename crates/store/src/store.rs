@@ -78,16 +78,24 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// When the database fails.
-    fn begin_load(&self) -> Result<(), StoreError> {
+    fn begin_load(&self, epoch: u64) -> Result<(), StoreError> {
+        let _ = epoch;
         Ok(())
     }
 
     /// Builds the indices that a load left out, also one that was cut short. Cheap when none is missing.
     ///
     /// # Errors
-    /// When the database fails, or has no room.
-    fn end_load(&self) -> Result<(), StoreError> {
+    /// When the database fails, or has no room: nothing is wrong then but the speed of some searches.
+    fn end_load(&self, epoch: u64) -> Result<(), StoreError> {
+        let _ = epoch;
         Ok(())
+    }
+
+    /// Whether the log has grown because something was being read whenever a batch was written: then the next one
+    /// should be written while nothing is.
+    fn log_is_long(&self) -> bool {
+        false
     }
 
     /// Brings what is committed into its final place and frees the log, as far as readers allow. Cheap when there is

@@ -63,7 +63,14 @@ impl Connector for AdConnector {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { delta_import: true, link_deltas: true, hierarchical: true, ..Capabilities::default() }
+        Capabilities {
+            delta_import: true,
+            link_deltas: true,
+            hierarchical: true,
+            // One that moves from a base that was read into one still to be read is the same: `objectGUID` is a key.
+            repeats: true,
+            ..Capabilities::default()
+        }
     }
 
     async fn test(&self) -> Result<TestReport, ConnectorError> {

@@ -25,7 +25,8 @@ pub struct ImportRequest {
 
 /// The containers that were told before ([`onesync_model::EntryChange::Container`]).
 pub trait KnownContainers: fmt::Debug + Send + Sync {
-    /// The names under which they are known now; pages that were sent count once they were taken.
+    /// The names under which they are known now. A page that was sent counts at the latest when the one after the
+    /// next was taken.
     ///
     /// # Errors
     /// When what is known cannot be read.

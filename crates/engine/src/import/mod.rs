@@ -158,16 +158,17 @@ impl Stager {
         batch.load_exports(ids.iter().copied())?;
         for &id in ids {
             if let Some(row) = batch.cs(id).cloned() {
-                self.delete(&mut batch, row);
+                self.delete(&mut batch, row)?;
             }
         }
         Ok(batch.finish(ctx))
     }
 
-    fn delete(&mut self, batch: &mut Batch<'_>, row: CsRow) {
+    fn delete(&mut self, batch: &mut Batch<'_>, row: CsRow) -> Result<(), ReadError> {
         if row.flags.has(CsFlags::GONE) {
-            return;
+            return Ok(());
         }
+        thaw(batch, &row)?;
         let confirmed = batch
             .export(row.id)
             .is_some_and(|export| export.operation == Operation::Delete && export.sent.is_some());
@@ -177,8 +178,9 @@ impl Stager {
             self.counters.delete += 1;
         }
         batch.wake_identity(&row);
-        let flags = row.flags.with(CsFlags::GONE, true);
+        let flags = row.flags.with(CsFlags::GONE, true).with(CsFlags::CONFLICT, false);
         batch.put_cs(CsRow { flags, ..row });
+        Ok(())
     }
 }
 
@@ -239,7 +241,7 @@ impl Page<'_, '_, '_> {
             (EntryChange::Delete, Some(row)) => {
                 let id = row.id;
                 self.batch.load_exports([id])?;
-                self.stager.delete(&mut self.batch, row);
+                self.stager.delete(&mut self.batch, row)?;
                 self.drop_links_to(id, key, &entry.cleared)?;
             }
             (EntryChange::Delete, None) => self.forget_container(&entry.anchor)?,
@@ -306,7 +308,7 @@ impl Page<'_, '_, '_> {
     fn conflict(&mut self, row: CsRow, entry: &Entry) {
         self.stager.counters.errors += 1;
         let message = format!(
-            "the anchor {} was seen twice, as `{}` and as `{}`; the object stays exactly as it is until an import shows it once",
+            "the anchor {} was seen twice, as `{}` and as `{}`; what it gives stays as it is until an import shows it once",
             entry.anchor,
             row.name,
             entry.dn.as_deref().unwrap_or("?")
@@ -384,17 +386,7 @@ impl Page<'_, '_, '_> {
             anchor: Some(entry.anchor),
             ..row.clone()
         };
-        if row.flags.has(CsFlags::CONFLICT) {
-            self.batch.heal(id, |place| place == "import");
-            // What was left alone since then is looked at as a whole.
-            if let Some(mv) = row.join.map(|join| join.mv) {
-                self.batch.load_mv([mv])?;
-                let picks = self.batch.mv(mv).map(|mv| mv.picks.clone()).unwrap_or_default();
-                for pick in picks {
-                    self.batch.wake(Work::MvLinks(mv, pick.attribute));
-                }
-            }
-        }
+        thaw(&mut self.batch, &row)?;
         if let Some(dn) = entry.dn.as_deref() {
             self.rename(&row, &mut next, dn)?;
         }
@@ -445,6 +437,22 @@ impl Page<'_, '_, '_> {
         }
         Ok(())
     }
+}
+
+/// An anchor that was seen twice is seen once, or not at all: what was left alone since then is looked at as a whole.
+fn thaw(batch: &mut Batch<'_>, row: &CsRow) -> Result<(), ReadError> {
+    if !row.flags.has(CsFlags::CONFLICT) {
+        return Ok(());
+    }
+    batch.heal(row.id, |place| place == "import");
+    if let Some(mv) = row.join.map(|join| join.mv) {
+        batch.load_mv([mv])?;
+        let picks = batch.mv(mv).map(|mv| mv.picks.clone()).unwrap_or_default();
+        for pick in picks {
+            batch.wake(Work::MvLinks(mv, pick.attribute));
+        }
+    }
+    Ok(())
 }
 
 fn flags(before: CsFlags, entry: &onesync_model::EntryFlags) -> CsFlags {

@@ -41,9 +41,8 @@ impl Service {
             self.pass(ctx, connector, pass, Some(covered), processed, progress)?;
         }
         self.targets(ctx, connector, covered)?;
-        self.store().begin_load()?;
+        self.store().begin_load(self.epoch())?;
         self.all_links(ctx, connector, covered)?;
-        self.store().end_load()?;
         self.drop_stale_links(ctx, connector)?;
         self.mark_full(ctx, connector.id, false)?;
         Ok(processed)
@@ -130,15 +129,21 @@ impl Service {
             Ok(written_if(onesync_engine::links(ctx, &*reader, &work)?, waiting))
         };
         std::thread::scope(|scope| {
-            let mut running = VecDeque::new();
+            let (mut running, mut computed) = (VecDeque::new(), VecDeque::new());
             loop {
                 self.check_stop()?;
-                while running.len() < ctx.threads.max(1) {
-                    let Some(work) = owners.next_batch()? else { break };
-                    running.push_back(scope.spawn(|| compute(work)));
+                let under_way = !running.is_empty() || !computed.is_empty();
+                if under_way && self.store().log_is_long() {
+                    computed.extend(running.drain(..).map(joined)); // so that nothing is read while it is written
+                } else {
+                    while running.len() < ctx.threads.max(1) {
+                        let Some(work) = owners.next_batch()? else { break };
+                        running.push_back(scope.spawn(|| compute(work)));
+                    }
                 }
-                let Some(first) = running.pop_front() else { return Ok(()) };
-                self.write_some(joined(first)?)?;
+                let next = computed.pop_front().or_else(|| running.pop_front().map(joined));
+                let Some(changes) = next else { return Ok(()) };
+                self.write_some(changes?)?;
             }
         })
     }

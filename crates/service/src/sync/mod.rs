@@ -42,21 +42,12 @@ impl Service {
         let needed = self.store().reader()?.state(connector.id, FULL_SYNC_NEEDED)?.is_some();
         let step = if needed { Step::FullSync } else { step };
         progress(Progress::Begin { connector: connector.name().to_owned(), step });
-        let run = self.begin_run(connector, step)?;
-        match self.sync_all(runtime, connector, &run, step, progress) {
-            Ok(processed) => {
-                for target in runtime.connectors.iter().filter(|c| c.capabilities.export) {
-                    let stops = self.note_stops(runtime, target)?;
-                    self.retire_plans(target, &stops)?;
-                }
-                let errors = self
-                    .store()
-                    .reader()?
-                    .error_counts()?
-                    .iter()
-                    .filter(|e| e.connector == connector.id)
-                    .map(|e| e.count)
-                    .sum();
+        let mut run = self.begin_run(connector, step)?;
+        let synchronised = self
+            .sync_all(runtime, connector, &mut run, step, progress)
+            .and_then(|processed| Ok((processed, self.note_what_stands(runtime, connector)?)));
+        match synchronised {
+            Ok((processed, errors)) => {
                 let counters = StepCounters { processed, errors, ..StepCounters::default() };
                 let outcome = if errors > 0 {
                     ("completed-with-errors", Status::ObjectErrors)
@@ -71,11 +62,21 @@ impl Service {
         }
     }
 
+    /// Notes what exports are stopped, and gives how many errors stand.
+    fn note_what_stands(&self, runtime: &Runtime, connector: &ConnectorHandle) -> Result<u64, ServiceError> {
+        for target in runtime.connectors.iter().filter(|c| c.capabilities.export) {
+            let stops = self.note_stops(runtime, target)?;
+            self.retire_plans(target, &stops)?;
+        }
+        let counts = self.store().reader()?.error_counts()?;
+        Ok(counts.iter().filter(|e| e.connector == connector.id).map(|e| e.count).sum())
+    }
+
     fn sync_all(
         &self,
         runtime: &Runtime,
         connector: &ConnectorHandle,
-        run: &OpenRun,
+        run: &mut OpenRun,
         step: Step,
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<u64, ServiceError> {
@@ -83,7 +84,9 @@ impl Service {
         let mut processed = 0;
         if step == Step::FullSync {
             self.pass(&ctx, connector, BELOW, None, 0, progress)?;
-            processed += self.full(&ctx, connector, progress)?;
+            let full = self.full(&ctx, connector, progress);
+            self.end_load(run);
+            processed += full?;
         }
         for _ in 0..ROUNDS_MAX {
             let mut done = 0;

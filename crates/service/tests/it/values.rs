@@ -220,3 +220,19 @@ async fn what_comes_twice_in_one_import_stays_as_it_is_until_it_comes_once() {
     assert_eq!(world.in_cloud(5, "displayName"), "Somebody Else");
     assert_eq!(world.cloud_members("Everyone"), ["u1@contoso.com", "u3@contoso.com"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_twice_and_then_not_at_all_has_left() {
+    let world = live(|_| {}).await;
+    let once = std::fs::read_to_string(world.ldif()).unwrap();
+    let from = once.find("dn: CN=Person 5,").unwrap();
+    let length = once[from..].find("\n\n").unwrap() + 2;
+    std::fs::write(world.ldif(), format!("{once}{}", &once[from..from + length])).unwrap();
+    world.cycle(onesync_service::CycleKind::Delta).await;
+    assert_eq!(world.errors().len(), 1);
+    assert_eq!(world.in_cloud(5, "accountEnabled"), true);
+    std::fs::write(world.ldif(), once.replace(&once[from..from + length], "")).unwrap();
+    world.cycle(onesync_service::CycleKind::Delta).await;
+    assert_eq!(world.errors(), []);
+    assert_eq!(world.in_cloud(5, "accountEnabled"), false);
+}

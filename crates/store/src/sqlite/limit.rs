@@ -124,7 +124,7 @@ fn replay(done: &Path, to: &Path, stages: &[Stage]) -> Result<Limit, StoreError>
         }
     }
     let began = Instant::now();
-    load::end(&mut writer)?;
+    load::end(&writer)?;
     limit.time += began.elapsed();
     Ok(limit)
 }

@@ -1,7 +1,7 @@
 //! First loads: the indices of referrers have random keys, so that each transaction of a load would change nearly all
 //! their pages. While a table of links is empty its index is taken away, and built at the end, sorted, in one pass.
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::Connection;
 
 use super::{failed, sql};
 use crate::error::StoreError;
@@ -24,26 +24,19 @@ pub(super) fn begin(connection: &Connection) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Builds the indices that are missing.
-pub(super) fn end(connection: &mut Connection) -> Result<(), StoreError> {
-    let doing = failed("building the indices of links");
-    let there: i64 = connection.query_row(sql::LINK_BACKS, [], |row| row.get(0)).map_err(&doing)?;
-    if there == INDICES.len() as i64 {
-        return Ok(());
-    }
-    // What is sorted grows with the directory: it belongs into a file.
-    connection.pragma_update(None, "temp_store", "FILE").map_err(&doing)?;
-    let built = build(connection).map_err(&doing);
-    connection.pragma_update(None, "temp_store", "MEMORY").map_err(&doing)?;
-    built
+/// Whether no index is missing.
+pub(super) fn complete(connection: &Connection) -> Result<bool, StoreError> {
+    let doing = failed("looking for the indices of links");
+    let there: i64 = connection.query_row(sql::LINK_BACKS, [], |row| row.get(0)).map_err(doing)?;
+    Ok(there == INDICES.len() as i64)
 }
 
-fn build(connection: &mut Connection) -> rusqlite::Result<()> {
-    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+/// Builds the indices that are missing.
+pub(super) fn end(connection: &Connection) -> Result<(), StoreError> {
     for (.., create) in INDICES {
-        tx.execute_batch(create)?;
+        connection.execute_batch(create).map_err(failed("building the indices of links"))?;
     }
-    tx.commit()
+    Ok(())
 }
 
 #[cfg(test)]
@@ -66,7 +59,7 @@ mod tests {
         let store = SqliteStore::open(&path).unwrap();
         let row = InstallationRow { id: "i".to_owned(), epoch: 1, staging: true, created: Time::default() };
         store.install(&row).unwrap();
-        store.begin_load().unwrap();
+        store.begin_load(1).unwrap();
         assert_eq!(indices(&store), 0);
         let (owner, attribute, key) = (CsId(1), AttrId(2), Hash128([3; 16]));
         let changes = Changes { links_added: vec![(owner, attribute, key)], ..Changes::default() };
@@ -77,13 +70,13 @@ mod tests {
         drop(store);
         let store = SqliteStore::open(&path).unwrap();
         assert_eq!(indices(&store), 0);
-        store.end_load().unwrap();
+        store.end_load(1).unwrap();
         assert_eq!(indices(&store), 2);
         assert_eq!(store.reader().unwrap().referrers(key, None, 9).unwrap(), [(owner, attribute)]);
         // There are links now: theirs stays, the other one is still of use to a first load.
-        store.begin_load().unwrap();
+        store.begin_load(1).unwrap();
         assert_eq!(indices(&store), 1);
-        store.end_load().unwrap();
+        store.end_load(1).unwrap();
         assert_eq!(indices(&store), 2);
     }
 }

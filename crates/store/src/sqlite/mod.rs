@@ -36,6 +36,8 @@ pub struct SqliteStore {
     readers: Mutex<Vec<Connection>>,
     /// Whether the links read last name their targets by name: where the next ones are looked for first.
     linked_by_name: AtomicBool,
+    /// Bytes of the log beyond which it is to come to an end.
+    log_max: u64,
 }
 
 fn failed(doing: &'static str) -> impl Fn(rusqlite::Error) -> StoreError {
@@ -64,6 +66,7 @@ impl SqliteStore {
             writer: Mutex::new(writer),
             readers: Mutex::new(Vec::new()),
             linked_by_name: AtomicBool::new(false),
+            log_max: open::LOG_MAX,
         })
     }
 
@@ -75,6 +78,11 @@ impl SqliteStore {
         let connection = open::writer(from)?;
         connection.execute(sql::COPY, [to.to_string_lossy()]).map_err(failed("copying the database"))?;
         Ok(())
+    }
+
+    fn temporary(&self, place: &str) -> Result<(), StoreError> {
+        let doing = "setting up the database connection";
+        lock(&self.writer).pragma_update(None, "temp_store", place).map_err(failed(doing))
     }
 
     /// Runs one write transaction. With `durable` it is on the disk when this returns; what was committed before it
@@ -209,12 +217,31 @@ impl Store for SqliteStore {
         })
     }
 
-    fn begin_load(&self) -> Result<(), StoreError> {
-        load::begin(&lock(&self.writer))
+    fn begin_load(&self, epoch: u64) -> Result<(), StoreError> {
+        self.transaction("preparing for a first load", false, |tx| {
+            check_epoch(tx, epoch)?;
+            load::begin(tx)
+        })
     }
 
-    fn end_load(&self) -> Result<(), StoreError> {
-        load::end(&mut lock(&self.writer))
+    fn end_load(&self, epoch: u64) -> Result<(), StoreError> {
+        if load::complete(&lock(&self.writer))? {
+            return Ok(());
+        }
+        // What is sorted grows with the directory: it belongs into a file.
+        self.temporary("FILE")?;
+        let built = self.transaction("building the indices of links", false, |tx| {
+            check_epoch(tx, epoch)?;
+            load::end(tx)
+        });
+        self.temporary("MEMORY")?;
+        built
+    }
+
+    fn log_is_long(&self) -> bool {
+        let mut log = self.path.clone().into_os_string();
+        log.push("-wal");
+        std::fs::metadata(log).is_ok_and(|file| file.len() > self.log_max)
     }
 
     fn checkpoint(&self) -> Result<(), StoreError> {
@@ -269,6 +296,31 @@ mod tests {
         assert!(durable(&export(Pending, Sending)));
         assert!(!durable(&export(Pending, Sent)));
         assert!(!durable(&Changes::default()));
+    }
+
+    #[test]
+    fn the_log_comes_to_an_end_although_something_is_always_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = SqliteStore::open(&folder.path().join("one.db")).unwrap();
+        store.log_max = 400_000;
+        for (name, value) in [("wal_autocheckpoint", 10), ("journal_size_limit", 100_000)] {
+            lock(&store.writer).pragma_update(None, name, value).unwrap();
+        }
+        let row = InstallationRow { id: "i".to_owned(), epoch: 1, staging: true, created: Time::default() };
+        store.install(&row).unwrap();
+        let mut longest = 0;
+        for round in 0..200u8 {
+            let states = vec![(ConnectorId(1), "a".to_owned(), Some(vec![round; 20_000]))];
+            let batch = Changes { states, ..Changes::default() };
+            crate::apply_and(&store, 1, 2, &batch, |ahead| {
+                // Reads what is being written: the reader is there before the writing and after it.
+                Ok::<_, StoreError>(onesync_engine::Reader::state(ahead, ConnectorId(1), "a").unwrap())
+            })
+            .unwrap();
+            let log = std::fs::metadata(folder.path().join("one.db-wal")).unwrap().len();
+            longest = longest.max(log);
+        }
+        assert!(longest < 2 * store.log_max, "{longest}");
     }
 
     #[test]

@@ -424,13 +424,12 @@ proptest! {
         for question in questions() {
             let store = memory_with(&batches);
             let ask = |ahead: &Ahead<'_>| Ok::<_, StoreError>(question(ahead));
-            // On one thread the writing is done when the question is asked: nothing waits, and nothing is excused.
-            let Ok(answer) = apply_and(&store, EPOCH, 1, &last, ask) else { return Ok(()) };
+            let Ok(answer) = apply_and(&store, EPOCH, 2, &last, ask) else { return Ok(()) };
             prop_assert_eq!(answer, question(&*store.reader().unwrap()));
         }
         for (connector, after) in [(1, 0), (2, 3)].map(|(c, a)| (ConnectorId(c), CsId(a))) {
             let store = memory_with(&batches);
-            let heads = apply_and(&store, EPOCH, 1, &last, |ahead| {
+            let heads = apply_and(&store, EPOCH, 2, &last, |ahead| {
                 Ok::<_, StoreError>(ahead.heads(connector, after, 2).unwrap())
             });
             prop_assert_eq!(heads.unwrap(), store.reader().unwrap().cs_heads(connector, after, 2).unwrap());
@@ -445,7 +444,7 @@ proptest! {
         let begun = store.reader().unwrap().agenda(pass, None, now, None, 2).unwrap();
         let Some(&end) = begun.last() else { return Ok(()) };
         let last = Changes { agenda_done: begun.iter().map(|row| row.work).collect(), ..last };
-        let following = apply_and(&store, EPOCH, 1, &last, |ahead| {
+        let following = apply_and(&store, EPOCH, 2, &last, |ahead| {
             Ok::<_, StoreError>(ahead.following(pass, None, now, end, 2).unwrap())
         });
         if let Ok(Some(rows)) = following {
