@@ -53,6 +53,7 @@ pub fn compile(text: &str, context: &mut Context<'_>) -> Result<Program, Vec<Dia
         links: BTreeSet::new(),
         parameters: BTreeSet::new(),
         scope: Vec::new(),
+        clocked: Vec::new(),
         origins: HashMap::new(),
         testing: 0,
         result_links: BTreeSet::new(),
@@ -93,6 +94,8 @@ pub(crate) struct Checker<'c, 'n, 't> {
     pub(crate) parameters: BTreeSet<String>,
     /// Loop variables, outermost first.
     pub(crate) scope: Vec<(&'t str, Types)>,
+    /// Whether each of them is bound to something that reads the clock.
+    pub(crate) clocked: Vec<bool>,
     /// Numbers of the lists that functions make: the same text makes the same list.
     origins: HashMap<&'t str, u64>,
     /// How many conditions and comparisons we are in.
@@ -191,7 +194,7 @@ impl<'t> Checker<'_, '_, 't> {
     pub(crate) fn folded(&mut self, span: Span, kind: NodeKind, types: Types) -> Lowered {
         let node = Node { span, kind };
         let value = if fold::is_constant(&node) {
-            Evaluator::new(&fold::NoSource, &fold::NO_ENV).constant(&node).filter(fold::is_small)
+            Evaluator::new(&fold::NoSource, &fold::NO_ENV, None).constant(&node).filter(fold::is_small)
         } else {
             None
         };
@@ -248,6 +251,8 @@ impl<'t> Checker<'_, '_, 't> {
         match self.scope.iter().rposition(|(known, _)| *known == name) {
             Some(slot) => {
                 let types = self.scope.get(slot).map_or(Types::ANY, |(_, types)| *types);
+                let clocked = self.clocked.get(slot).copied().unwrap_or(false);
+                self.reads.clock_as_value |= clocked && self.testing == 0;
                 Lowered { node: Node { span, kind: NodeKind::Variable(slot) }, types }
             }
             None => {
@@ -366,19 +371,12 @@ impl<'t> Checker<'_, '_, 't> {
                 _ => self.plain_call(definition, args, span),
             };
         }
-        let diagnostic = if functions::UNAVAILABLE.contains(&name) {
-            Diagnostic::error(name_span, format!("the function `{name}` is not available in this version"))
-                .hint(format!(
-                    "functions that read certificates are missing: {}",
-                    functions::UNAVAILABLE.join(", ")
-                ))
-        } else {
-            let hint = match functions::other_name(name) {
-                Some(right) => Some(format!("the function is called `{right}`")),
-                None => did_you_mean(name, functions::functions().iter().map(|f| f.name)),
-            };
-            Diagnostic::error(name_span, format!("there is no function `{name}`")).hint_opt(hint)
+        let hint = match functions::other_name(name) {
+            Some(right) => Some(format!("the function is called `{right}`")),
+            None => did_you_mean(name, functions::functions().iter().map(|f| f.name)),
         };
+        let diagnostic =
+            Diagnostic::error(name_span, format!("there is no function `{name}`")).hint_opt(hint);
         self.wrong(diagnostic)
     }
 

@@ -1,7 +1,7 @@
 //! Checks of calls and operators.
 
 use crate::check::{Checker, Kind, Lowered, Place};
-use crate::clock_side::{clock_side, reads_clock};
+use crate::clock_side::Clocked;
 use crate::diagnostic::{Diagnostic, Span};
 use crate::functions::{Body, Form, FunctionDef, PARAMS_MAX, Param, monikers};
 use crate::lexer::Operator;
@@ -195,23 +195,26 @@ impl<'t> Checker<'_, '_, 't> {
                 }
             }
             (Form::With, [name, value, body]) => {
+                let as_value = self.reads.clock_as_value;
                 let value = self.lower(value, Place::OPERAND);
-                let Some(slot) = self.declare(name, definition, value.types) else { return nothing(span) };
+                // Whether the clock becomes the value is decided where the variable is used.
+                self.reads.clock_as_value = as_value;
+                let Some(slot) = self.declare(name, definition, &value) else { return nothing(span) };
                 let body = self.lower(body, branch);
-                self.scope.truncate(slot);
+                self.undeclare(slot);
                 let kind = NodeKind::With { slot, value: Box::new(value.node), body: Box::new(body.node) };
                 Lowered { node: Node { span, kind }, types: body.types }
             }
             (Form::Select | Form::Where, [name, list, body]) => {
                 let filter = form == Form::Where;
                 let list = self.lower(list, Place::OPERAND);
-                let Some(slot) = self.declare(name, definition, list.types) else { return nothing(span) };
+                let Some(slot) = self.declare(name, definition, &list) else { return nothing(span) };
                 let body = if filter {
                     self.condition(body)
                 } else {
                     self.lower(body, Place { special: true, result: false })
                 };
-                self.scope.truncate(slot);
+                self.undeclare(slot);
                 let types = if filter { list.types } else { body.types };
                 let origin = self.origin(span);
                 let (list, body) = (Box::new(list.node), Box::new(body.node));
@@ -232,7 +235,7 @@ impl<'t> Checker<'_, '_, 't> {
     }
 
     /// Binds a variable; gives its place.
-    fn declare(&mut self, name: &Syntax<'t>, definition: &FunctionDef, types: Types) -> Option<usize> {
+    fn declare(&mut self, name: &Syntax<'t>, definition: &FunctionDef, value: &Lowered) -> Option<usize> {
         let SyntaxKind::Variable(variable) = name.kind else {
             self.found.push(
                 Diagnostic::error(
@@ -243,8 +246,15 @@ impl<'t> Checker<'_, '_, 't> {
             );
             return None;
         };
-        self.scope.push((variable, types));
+        let clocked = Clocked(&self.clocked).reads(&value.node);
+        self.scope.push((variable, value.types));
+        self.clocked.push(clocked);
         Some(self.scope.len() - 1)
+    }
+
+    fn undeclare(&mut self, slot: usize) {
+        self.scope.truncate(slot);
+        self.clocked.truncate(slot);
     }
 
     /// `ImportedValue("x")` and `ValueCount("x")`.
@@ -365,9 +375,10 @@ impl<'t> Checker<'_, '_, 't> {
             }
         }
         self.comparable(operator, &left, &right, span);
-        let clock = match (reads_clock(&left.node), reads_clock(&right.node)) {
-            (true, false) => clock_side(&left.node, true),
-            (false, true) => clock_side(&right.node, false),
+        let clocked = Clocked(&self.clocked);
+        let clock = match (clocked.reads(&left.node), clocked.reads(&right.node)) {
+            (true, false) => clocked.side(&left.node, true),
+            (false, true) => clocked.side(&right.node, false),
             _ => None,
         };
         let kind = NodeKind::Compare { operator, sides: Box::new([left.node, right.node]), clock };

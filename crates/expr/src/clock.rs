@@ -16,33 +16,40 @@ pub(crate) fn next_midnight(now: Time) -> Option<Time> {
 }
 
 /// The first instant at which a comparison of the shifted clock with something that stands still gives another
-/// result; `None` for never.
+/// result: `Some(None)` for never, `None` where it cannot be told.
+#[expect(clippy::option_option, reason = "never and unknown are different answers")]
 pub(crate) fn flip(
     now: Time,
     operator: Operator,
     side: ClockSide,
     left: &Val<'_>,
     right: &Val<'_>,
-) -> Option<Time> {
+) -> Option<Option<Time>> {
     let (clock, still, operator) =
         if side.left { (left, right, operator) } else { (right, left, mirrored(operator)) };
-    let clock = clock.present().next().and_then(ticks)?;
-    let first = still
-        .present()
-        .filter_map(ticks)
-        .filter_map(|still| distance(operator, i128::from(still) - i128::from(clock)))
-        .min()
+    let mut clocks = clock.present();
+    let Some(clock) = clocks.next() else { return Some(None) };
+    if clocks.next().is_some() {
+        return None; // shifted by several values
+    }
+    let clock = i128::from(ticks(clock)?);
+    let mut first: Option<i128> = None;
+    for still in still.present() {
+        let ahead = i128::from(ticks(still)?) - clock;
+        let distance = match side.shift.falling {
+            true => distance(mirrored(operator), -ahead),
+            false => distance(operator, ahead),
+        };
+        first = first.into_iter().chain(distance).min();
+    }
+    let first = first
         .and_then(|distance| i64::try_from(i128::from(now.ticks()) + distance).ok())
         .map(Time::from_ticks);
-    if !side.calendar {
-        return first;
+    if !side.shift.calendar {
+        return Some(first);
     }
     // A shift by months is the same for all of a day, and may be another tomorrow.
-    let midnight = next_midnight(now);
-    match (first, midnight) {
-        (Some(first), Some(midnight)) => Some(first.min(midnight)),
-        (first, midnight) => first.or(midnight),
-    }
+    Some(first.into_iter().chain(next_midnight(now)).min())
 }
 
 /// How many ticks from now the comparison `clock OP still` flips, given how far `still` is ahead.

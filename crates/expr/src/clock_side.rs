@@ -1,58 +1,72 @@
-//! Recognises the clock shifted by constants, e.g. `DateAdd("d", -30, Now())`.
+//! Recognises the clock shifted by what stands still, e.g. `DateAdd("d", -30, Now())`.
 
 use crate::functions::is_calendar_interval;
 use crate::lexer::Operator;
-use crate::program::{ClockSide, Node, NodeKind};
+use crate::program::{ClockSide, Node, NodeKind, Shift};
 use crate::scalar::Scalar;
 
-/// How this side of a comparison is the clock, if it is nothing else.
-pub(crate) fn clock_side(node: &Node, left: bool) -> Option<ClockSide> {
-    shifted(node).map(|calendar| ClockSide { left, calendar })
-}
+/// Which variables are bound to something that reads the clock, by their slots.
+#[derive(Clone, Copy)]
+pub(crate) struct Clocked<'a>(pub(crate) &'a [bool]);
 
-/// Whether the shift is one by months; `None` when it is more than a shift.
-fn shifted(node: &Node) -> Option<bool> {
-    match &node.kind {
-        NodeKind::Now => Some(false),
-        NodeKind::Each { name: "NumFromDate" | "DateFromNum", args, .. } => shifted(args.first()?),
-        NodeKind::Each { name: "DateAdd", args, .. } => match args.as_slice() {
-            [interval, value, time] => {
-                let (NodeKind::Const(Scalar::Str(interval)), NodeKind::Const(_)) =
-                    (&interval.kind, &value.kind)
-                else {
-                    return None;
-                };
-                Some(shifted(time)? || is_calendar_interval(interval))
-            }
-            _ => None,
-        },
-        NodeKind::Arithmetic { operator, sides } => match (operator, &sides[0], &sides[1]) {
-            (Operator::Plus | Operator::Minus, clock, Node { kind: NodeKind::Const(_), .. }) => {
-                shifted(clock)
-            }
-            (Operator::Plus, Node { kind: NodeKind::Const(_), .. }, clock) => shifted(clock),
-            _ => None,
-        },
-        _ => None,
+impl Clocked<'_> {
+    /// How this side of a comparison is the clock, if it is nothing else.
+    pub(crate) fn side(self, node: &Node, left: bool) -> Option<ClockSide> {
+        self.shifted(node).map(|shift| ClockSide { left, shift })
     }
-}
 
-/// Whether the clock is read anywhere in a node.
-pub(crate) fn reads_clock(node: &Node) -> bool {
-    match &node.kind {
-        NodeKind::Now => true,
-        NodeKind::Logic { operands, .. } | NodeKind::Concat(operands) => operands.iter().any(reads_clock),
-        NodeKind::Compare { sides, .. } | NodeKind::Arithmetic { sides, .. } => sides.iter().any(reads_clock),
-        NodeKind::Choose { pairs, otherwise } => {
-            reads_clock(otherwise)
-                || pairs.iter().any(|(test, value)| reads_clock(test) || reads_clock(value))
+    /// How the clock is shifted; `None` when it is more than a shift.
+    fn shifted(self, node: &Node) -> Option<Shift> {
+        match &node.kind {
+            NodeKind::Now => Some(Shift::default()),
+            NodeKind::Each { name: "NumFromDate" | "DateFromNum", args, .. } => self.shifted(args.first()?),
+            NodeKind::Each { name: "DateAdd", args, .. } => match args.as_slice() {
+                [Node { kind: NodeKind::Const(Scalar::Str(interval)), .. }, value, time]
+                    if !self.reads(value) =>
+                {
+                    let shift = self.shifted(time)?;
+                    Some(Shift { calendar: shift.calendar || is_calendar_interval(interval), ..shift })
+                }
+                _ => None,
+            },
+            NodeKind::Arithmetic { operator: operator @ (Operator::Plus | Operator::Minus), sides } => {
+                let [left, right] = &**sides;
+                match (self.reads(left), self.reads(right)) {
+                    (true, false) => self.shifted(left),
+                    (false, true) => {
+                        let shift = self.shifted(right)?;
+                        Some(Shift { falling: shift.falling != (*operator == Operator::Minus), ..shift })
+                    }
+                    _ => None,
+                }
+            }
+            _ => None,
         }
-        NodeKind::Loop { list, body, .. } => reads_clock(list) || reads_clock(body),
-        NodeKind::With { value, body, .. } => reads_clock(value) || reads_clock(body),
-        // A variable may be bound to the clock: then the other side is not known to stand still.
-        NodeKind::Variable(_) => true,
-        NodeKind::Each { args, .. } | NodeKind::Whole { args, .. } => args.iter().any(reads_clock),
-        NodeKind::Raise(message) => reads_clock(message),
-        _ => false,
+    }
+
+    /// Whether the clock is read anywhere in a node.
+    pub(crate) fn reads(self, node: &Node) -> bool {
+        match &node.kind {
+            NodeKind::Now => true,
+            NodeKind::Logic { operands, .. } | NodeKind::Concat(operands) => {
+                operands.iter().any(|node| self.reads(node))
+            }
+            NodeKind::Compare { sides, .. } | NodeKind::Arithmetic { sides, .. } => {
+                sides.iter().any(|node| self.reads(node))
+            }
+            NodeKind::Choose { pairs, otherwise } => {
+                self.reads(otherwise)
+                    || pairs.iter().any(|(test, value)| self.reads(test) || self.reads(value))
+            }
+            NodeKind::Loop { list, body, .. } => self.reads(list) || self.reads(body),
+            NodeKind::With { value, body, .. } => self.reads(value) || self.reads(body),
+            // One that is bound inside of the node is seen where it is bound.
+            NodeKind::Variable(slot) => self.0.get(*slot).copied().unwrap_or(false),
+            NodeKind::Each { args, .. } | NodeKind::Whole { args, .. } => {
+                args.iter().any(|node| self.reads(node))
+            }
+            NodeKind::Raise(message) => self.reads(message),
+            _ => false,
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! What is wrong with an expression, and what goes wrong when one is evaluated.
 
+use onesync_model::Time;
 use thiserror::Error;
 
 /// How bad a diagnostic is.
@@ -90,6 +91,16 @@ pub enum EvalError {
     /// The evaluation took more steps or memory than any sensible expression needs.
     #[error("the evaluation was stopped: {0}")]
     Limit(String),
+}
+
+/// An evaluation that gave no outcome, and how long this holds while nothing but the clock moves.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[error("{error}")]
+pub struct Failure {
+    /// Why.
+    pub error: EvalError,
+    /// The first instant at which it may be otherwise; `None` for never.
+    pub valid_until: Option<Time>,
 }
 
 /// What a function body reports; the evaluator adds the place.

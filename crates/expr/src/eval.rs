@@ -2,22 +2,26 @@
 //!
 //! Lists: a function or operator that works on single values is applied to each value of a list. A condition over
 //! a list is decided for each of its values; while a branch is evaluated for one of them, every read of a list of
-//! the same origin gives the value at the same place.
+//! the same origin gives the value at the same place. A list of one value is that value wherever one is needed.
+//!
+//! Calls and operators are in `eval_calls`.
 
 use std::borrow::Cow;
 
 use onesync_model::{AttrId, Time, Value, Values, ValuesRef};
 
 use crate::clock;
-use crate::diagnostic::{EvalError, Fault, Span};
-use crate::functions::{Call, EachFn, PARAMS_MAX, WholeFn, text_of, to_text};
-use crate::lexer::Operator;
+use crate::diagnostic::{EvalError, Failure, Fault, Span};
+use crate::functions::{text_of, to_text};
 use crate::operators;
-use crate::program::{ClockSide, Env, Evaluated, Node, NodeKind, Outcome, Source};
+use crate::program::{Env, Evaluated, Item, Listed, Node, NodeKind, Outcome, Source};
 use crate::scalar::{List, Scalar, Val};
 
-/// Nodes and list values one evaluation may visit: far beyond any sensible rule, and a fraction of a second.
+/// Nodes and list values one evaluation may visit, and pieces of text it may read: far beyond any sensible rule, and
+/// a fraction of a second.
 pub const STEPS_MAX: usize = 4_000_000;
+/// Bytes that are read in about the time of one step.
+pub(crate) const BYTES_PER_STEP: usize = 64;
 /// Bytes one evaluation may produce in intermediate and final values.
 pub const BYTES_MAX: usize = 16 * 1024 * 1024;
 
@@ -28,25 +32,34 @@ const ORIGIN_IMPORTED: u64 = 2 << 32;
 
 pub(crate) struct Evaluator<'a> {
     source: &'a dyn Source,
-    env: &'a Env,
+    pub(crate) env: &'a Env,
+    /// Until when a use of the clock holds that has no forecast of its own.
+    clock_until: Option<Time>,
     steps: usize,
-    budget: usize,
-    calls: u64,
-    variables: Vec<Val<'a>>,
+    pub(crate) budget: usize,
+    pub(crate) calls: u64,
+    pub(crate) variables: Vec<Val<'a>>,
     /// Lists that are being gone through, innermost last: origin and place.
-    bound: Vec<(u64, usize)>,
+    pub(crate) bound: Vec<(u64, usize)>,
     valid_until: Option<Time>,
     /// Whether a comparison accounts for the clock itself.
-    clock_forecast: bool,
+    pub(crate) clock_forecast: bool,
 }
 
-type Result<T> = std::result::Result<T, EvalError>;
+pub(crate) type Result<T> = std::result::Result<T, EvalError>;
 
 impl<'a> Evaluator<'a> {
-    pub(crate) fn new(source: &'a dyn Source, env: &'a Env) -> Self {
+    /// `recheck_seconds` says how long a use of the clock holds that has no forecast of its own: until the next
+    /// midnight in UTC when it is `None`.
+    pub(crate) fn new(source: &'a dyn Source, env: &'a Env, recheck_seconds: Option<u32>) -> Self {
+        let clock_until = match recheck_seconds {
+            Some(seconds) => Some(env.now.plus_seconds(i64::from(seconds))),
+            None => clock::next_midnight(env.now),
+        };
         Self {
             source,
             env,
+            clock_until,
             steps: 0,
             budget: BYTES_MAX,
             calls: 0,
@@ -57,22 +70,55 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    pub(crate) fn run(mut self, root: &'a Node) -> Result<Evaluated> {
-        let outcome = match self.eval(root)? {
-            Val::One(one) => match at(root.span, one.to_value())? {
-                Some(value) => Outcome::Values(Values::one(value)),
-                None => Outcome::Null,
-            },
-            Val::Many(list) => {
-                let values: std::result::Result<Vec<Value>, Fault> =
-                    list.items.iter().filter_map(|item| item.to_value().transpose()).collect();
-                Values::new(at(root.span, values)?).map_or(Outcome::Null, Outcome::Values)
-            }
+    /// The values as an attribute holds them.
+    pub(crate) fn run(mut self, root: &'a Node) -> std::result::Result<Evaluated, Failure> {
+        let outcome = self.outcome(root, |me, value| {
+            let (Val::One(_) | Val::Many(_)) = &value else { return Ok(None) };
+            let values = value.into_present();
+            me.keep(root.span, &values)?;
+            let values = values.iter().filter_map(|item| item.to_value().transpose());
+            Ok(Values::new(at(root.span, values.collect::<std::result::Result<Vec<Value>, Fault>>())?))
+        });
+        self.evaluated(outcome)
+    }
+
+    /// The values as they were made.
+    pub(crate) fn run_listed(mut self, root: &'a Node) -> std::result::Result<Evaluated<Listed>, Failure> {
+        let outcome = self.outcome(root, |me, value| {
+            let list = matches!(value, Val::Many(_));
+            let values = value.into_present();
+            me.keep(root.span, &values)?;
+            let items = values.iter().filter_map(|item| match item {
+                Scalar::Dec(number) if number.to_int().is_none() => {
+                    Some(Ok(Item::Decimal(number.to_string())))
+                }
+                item => item.to_value().transpose().map(|value| value.map(Item::Value)),
+            });
+            let items = at(root.span, items.collect::<std::result::Result<Vec<Item>, Fault>>())?;
+            Ok((!items.is_empty()).then_some(Listed { items, list }))
+        });
+        self.evaluated(outcome)
+    }
+
+    fn outcome<V>(
+        &mut self,
+        root: &'a Node,
+        values: impl FnOnce(&mut Self, Val<'a>) -> Result<Option<V>>,
+    ) -> Result<Outcome<V>> {
+        Ok(match self.eval(root)? {
             Val::Link(id) => Outcome::Link(id),
             Val::AuthoritativeNull => Outcome::AuthoritativeNull,
             Val::IgnoreThisFlow => Outcome::IgnoreThisFlow,
-        };
-        Ok(Evaluated { outcome, valid_until: self.valid_until })
+            value => values(self, value)?.map_or(Outcome::Null, Outcome::Values),
+        })
+    }
+
+    fn evaluated<V>(self, outcome: Result<Outcome<V>>) -> std::result::Result<Evaluated<V>, Failure> {
+        let valid_until = self.valid_until;
+        match outcome {
+            Ok(outcome) => Ok(Evaluated { outcome, valid_until }),
+            Err(error) => Err(Failure { error, valid_until }),
+        }
     }
 
     /// The value of an expression whose parts are all constant.
@@ -83,7 +129,7 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    fn step(&mut self, steps: usize) -> Result<()> {
+    pub(crate) fn step(&mut self, steps: usize) -> Result<()> {
         self.steps = self.steps.saturating_add(steps);
         if self.steps > STEPS_MAX {
             return Err(EvalError::Limit(format!("it took more than {STEPS_MAX} steps")));
@@ -91,7 +137,18 @@ impl<'a> Evaluator<'a> {
         Ok(())
     }
 
-    fn eval(&mut self, node: &'a Node) -> Result<Val<'a>> {
+    /// Counts bytes that are read or copied.
+    pub(crate) fn read(&mut self, bytes: usize) -> Result<()> {
+        self.step(bytes / BYTES_PER_STEP)
+    }
+
+    /// Takes from the budget what values hold that are kept.
+    fn keep(&mut self, span: Span, values: &[Scalar<'a>]) -> Result<()> {
+        let bytes = values.iter().map(Scalar::bytes).sum();
+        at(span, grow(&mut self.budget, bytes))
+    }
+
+    pub(crate) fn eval(&mut self, node: &'a Node) -> Result<Val<'a>> {
         self.step(1)?;
         match &node.kind {
             NodeKind::Const(value) => Ok(Val::One(value.borrowed())),
@@ -121,7 +178,9 @@ impl<'a> Evaluator<'a> {
                 self.each(*slot, *filter, list, body, *origin)
             }
             NodeKind::With { slot, value, body } => {
+                let span = value.span;
                 let value = self.unbound(value)?;
+                at(span, grow(&mut self.budget, value.owned_len()))?;
                 self.bind(*slot, value, body)
             }
             NodeKind::Each { name, body, args } => self.call_each(node.span, name, *body, args),
@@ -131,23 +190,28 @@ impl<'a> Evaluator<'a> {
             NodeKind::Raise(message) => self.raise(message),
             NodeKind::Now => {
                 if !self.clock_forecast {
-                    self.until(clock::next_midnight(self.env.now));
+                    self.until_rechecked();
                 }
                 Ok(Val::One(Scalar::Time(self.env.now)))
             }
         }
     }
 
-    fn until(&mut self, time: Option<Time>) {
+    pub(crate) fn until(&mut self, time: Option<Time>) {
         if let Some(time) = time {
             self.valid_until = Some(self.valid_until.map_or(time, |t| t.min(time)));
         }
     }
 
+    /// A use of the clock whose end is not known.
+    pub(crate) fn until_rechecked(&mut self) {
+        self.until(self.clock_until);
+    }
+
     /// The values of an attribute: one as itself, several as a list or, in a loop over them, the one at its place.
     fn list(&mut self, values: Option<ValuesRef<'a>>, tag: u64, id: AttrId) -> Result<Val<'a>> {
         let Some(values) = values else { return Ok(Val::NULL) };
-        if values.count() == 1 {
+        if values.count() == 1 && !self.source.is_list(id) {
             return Ok(Val::One(values.first().map_or(Scalar::Null, Scalar::from)));
         }
         let origin = tag | u64::from(id.0);
@@ -164,7 +228,7 @@ impl<'a> Evaluator<'a> {
     }
 
     /// A list, or in a loop over lists of its origin, the value at its place.
-    fn placed(&self, value: Val<'a>) -> Val<'a> {
+    pub(crate) fn placed(&self, value: Val<'a>) -> Val<'a> {
         match value {
             Val::Many(mut list) if !self.bound.is_empty() => match self.place(list.origin) {
                 Some(place) if place < list.items.len() => Val::One(list.items.swap_remove(place)),
@@ -175,7 +239,7 @@ impl<'a> Evaluator<'a> {
     }
 
     /// Evaluates outside of all loops over lists: for functions that need all values.
-    fn unbound(&mut self, node: &'a Node) -> Result<Val<'a>> {
+    pub(crate) fn unbound(&mut self, node: &'a Node) -> Result<Val<'a>> {
         let bound = std::mem::take(&mut self.bound);
         let value = self.eval(node);
         self.bound = bound;
@@ -190,10 +254,11 @@ impl<'a> Evaluator<'a> {
     }
 
     fn variable(&mut self, slot: usize) -> Result<Val<'a>> {
-        let value = self.variables.get(slot).cloned().unwrap_or(Val::NULL);
-        if let Val::Many(list) = &value {
-            self.step(list.items.len())?;
-        }
+        let Some(value) = self.variables.get(slot) else { return Ok(Val::NULL) };
+        let (values, copied) = (value.present().count(), value.owned_len());
+        let value = value.clone();
+        self.step(values)?;
+        self.read(copied)?;
         Ok(self.placed(value))
     }
 
@@ -214,7 +279,7 @@ impl<'a> Evaluator<'a> {
     }
 
     fn raise(&mut self, message: &'a Node) -> Result<Val<'a>> {
-        let text = match self.eval(message)? {
+        let text = match self.eval(message)?.single() {
             Val::One(one) => match to_text(one) {
                 Ok(text) => text_of(&text).ok().flatten().unwrap_or_default().to_owned(),
                 Err(fault) => return at(message.span, Err(fault)),
@@ -233,7 +298,7 @@ impl<'a> Evaluator<'a> {
                     if at(span, operators::truth(&one))? == any {
                         return bool_val(any);
                     }
-                    so_far = self.eval(operand)?;
+                    so_far = self.eval(operand)?.single();
                 }
                 Val::Many(mut list) => {
                     for place in 0..list.items.len() {
@@ -267,7 +332,7 @@ impl<'a> Evaluator<'a> {
 
     /// Evaluates for one value of the lists of an origin; it must give one value.
     fn for_place(&mut self, origin: u64, place: usize, node: &'a Node) -> Result<Scalar<'a>> {
-        match self.at_place(origin, place, node)? {
+        match self.at_place(origin, place, node)?.single() {
             Val::One(one) => Ok(one),
             _ => Err(two_lists(node.span)),
         }
@@ -282,7 +347,7 @@ impl<'a> Evaluator<'a> {
 
     fn choose(&mut self, pairs: &'a [(Node, Node)], otherwise: &'a Node) -> Result<Val<'a>> {
         for (index, (test, value)) in pairs.iter().enumerate() {
-            match self.eval(test)? {
+            match self.eval(test)?.single() {
                 Val::One(one) => {
                     if at(test.span, operators::truth(&one))? {
                         return self.eval(value);
@@ -318,7 +383,7 @@ impl<'a> Evaluator<'a> {
                 self.choose(rest, otherwise)
             };
             self.bound.pop();
-            items.push(match chosen? {
+            items.push(match chosen?.single() {
                 Val::One(one) => one,
                 Val::IgnoreThisFlow => return Ok(Val::IgnoreThisFlow),
                 Val::AuthoritativeNull => {
@@ -331,6 +396,7 @@ impl<'a> Evaluator<'a> {
         if authoritative && items.iter().all(Scalar::is_null) {
             return Ok(Val::AuthoritativeNull);
         }
+        at(span, grow(&mut self.budget, items.iter().map(Scalar::owned_len).sum()))?;
         Ok(Val::Many(List { origin, items }))
     }
 
@@ -358,7 +424,9 @@ impl<'a> Evaluator<'a> {
         for value in values {
             self.step(1)?;
             let kept = if filter { value.clone() } else { Scalar::Null };
-            match self.bind(slot, Val::One(value), body)? {
+            let result = self.bind(slot, Val::One(value), body)?;
+            at(body.span, grow(&mut self.budget, result.owned_len()))?;
+            match if filter { result.single() } else { result } {
                 Val::One(one) if filter => {
                     if at(body.span, operators::truth(&one))? {
                         items.push(kept);
@@ -373,206 +441,26 @@ impl<'a> Evaluator<'a> {
             }
         }
         items.retain(|item| !item.is_null());
-        Ok(self.placed(match items.len() {
-            0 => Val::NULL,
-            1 => Val::One(items.remove(0)),
-            _ => Val::Many(List { origin, items }),
-        }))
-    }
-
-    fn concat(&mut self, span: Span, operands: &'a [Node]) -> Result<Val<'a>> {
-        let mut so_far = Val::NULL;
-        for operand in operands {
-            let next = self.eval(operand)?;
-            let mut pair = [so_far, next];
-            so_far = self.broadcast(span, &mut pair, operators::join)?;
-            if matches!(so_far, Val::IgnoreThisFlow | Val::AuthoritativeNull) {
-                break;
-            }
-        }
-        Ok(so_far)
-    }
-
-    fn compare(
-        &mut self,
-        span: Span,
-        operator: Operator,
-        sides: &'a [Node; 2],
-        clock: Option<ClockSide>,
-    ) -> Result<Val<'a>> {
-        let forecast = self.clock_forecast;
-        self.clock_forecast |= clock.is_some();
-        let left = self.eval(&sides[0]);
-        let right = left.and_then(|left| Ok((left, self.eval(&sides[1])?)));
-        self.clock_forecast = forecast;
-        let (left, right) = right?;
-        if let Some(side) = clock.filter(|_| !forecast) {
-            let until = clock::flip(self.env.now, operator, side, &left, &right);
-            self.until(until);
-        }
-        if let (Val::One(left), Val::One(right)) = (&left, &right) {
-            return bool_val(at(span, operators::compare(operator, left, right))?);
-        }
-        self.broadcast(span, &mut [left, right], |_, pair| {
-            let [left, right] = pair else { return Ok(Scalar::Null) };
-            operators::compare(operator, left, right).map(Scalar::Bool)
-        })
-    }
-
-    fn arithmetic(&mut self, span: Span, operator: Operator, sides: &'a [Node; 2]) -> Result<Val<'a>> {
-        let mut pair = [self.eval(&sides[0])?, self.eval(&sides[1])?];
-        self.broadcast(span, &mut pair, |_, pair| {
-            let [left, right] = pair else { return Ok(Scalar::Null) };
-            operators::compute(operator, left, right)
-        })
-    }
-
-    fn call_each(&mut self, span: Span, name: &str, body: EachFn, args: &'a [Node]) -> Result<Val<'a>> {
-        let mut scalars: [Scalar<'a>; PARAMS_MAX] = [const { Scalar::Null }; PARAMS_MAX];
-        for (index, (slot, arg)) in scalars.iter_mut().zip(args).enumerate() {
-            match self.eval(arg)? {
-                Val::One(one) => *slot = one,
-                other => return self.call_each_of(span, name, body, args, (scalars, index, other)),
-            }
-        }
-        let scalars = scalars.get_mut(..args.len()).unwrap_or_default();
-        self.apply(span, &body, scalars).map(Val::One).map_err(|error| named(error, name))
-    }
-
-    /// The same where an argument is no single value: those before it are done.
-    fn call_each_of(
-        &mut self,
-        span: Span,
-        name: &str,
-        body: EachFn,
-        args: &'a [Node],
-        (mut done, index, found): ([Scalar<'a>; PARAMS_MAX], usize, Val<'a>),
-    ) -> Result<Val<'a>> {
-        let mut values: [Val<'a>; PARAMS_MAX] = [const { Val::NULL }; PARAMS_MAX];
-        let mut found = Some(found);
-        for (place, (slot, arg)) in values.iter_mut().zip(args).enumerate() {
-            *slot = match done.get_mut(place).filter(|_| place < index) {
-                Some(one) => Val::One(std::mem::take(one)),
-                None => match found.take() {
-                    Some(found) => found,
-                    None => self.eval(arg)?,
-                },
-            };
-        }
-        let values = values.get_mut(..args.len()).unwrap_or_default();
-        self.broadcast(span, values, body).map_err(|error| named(error, name))
-    }
-
-    fn call_whole(
-        &mut self,
-        span: Span,
-        name: &str,
-        body: WholeFn,
-        many: &[bool; PARAMS_MAX],
-        args: &'a [Node],
-        origin: u64,
-    ) -> Result<Val<'a>> {
-        let mut values: [Val<'a>; PARAMS_MAX] = [const { Val::NULL }; PARAMS_MAX];
-        for ((slot, arg), many) in values.iter_mut().zip(args).zip(many) {
-            *slot = if *many { self.unbound(arg)? } else { self.eval(arg)? };
-            match slot {
-                Val::AuthoritativeNull | Val::IgnoreThisFlow => {
-                    return Ok(std::mem::replace(slot, Val::NULL));
-                }
-                Val::Many(_) if !*many => {
-                    let error = failed(arg.span, "one value is needed here, but there are several: use Item");
-                    return Err(named(error, name));
-                }
-                _ => {}
-            }
-        }
-        let mut call = Call { env: self.env, site: 0, origin, budget: &mut self.budget };
-        let result = body(&mut call, values.get_mut(..args.len()).unwrap_or_default());
-        let result = at(span, result).map_err(|error| named(error, name))?;
-        if let Val::Many(list) = &result {
-            let count = list.items.len();
-            self.step(count)?;
-        }
-        Ok(self.placed(result))
-    }
-
-    /// Applies a function of single values to each value of the lists among its arguments.
-    fn broadcast<F>(&mut self, span: Span, args: &mut [Val<'a>], body: F) -> Result<Val<'a>>
-    where
-        F: Fn(&mut Call<'_>, &mut [Scalar<'a>]) -> std::result::Result<Scalar<'a>, Fault>,
-    {
-        let mut lists: Option<(u64, usize)> = None;
-        for arg in args.iter_mut() {
-            match arg {
-                Val::One(_) => {}
-                Val::Many(list) => match lists {
-                    Some((origin, count)) if origin != list.origin || count != list.items.len() => {
-                        return Err(two_lists(span));
-                    }
-                    _ => lists = Some((list.origin, list.items.len())),
-                },
-                special => return Ok(std::mem::replace(special, Val::NULL)),
-            }
-        }
-        let mut scalars: [Scalar<'a>; PARAMS_MAX] = [const { Scalar::Null }; PARAMS_MAX];
-        let Some((origin, count)) = lists else {
-            for (slot, arg) in scalars.iter_mut().zip(args.iter_mut()) {
-                if let Val::One(one) = arg {
-                    *slot = std::mem::take(one);
-                }
-            }
-            let scalars = scalars.get_mut(..args.len()).unwrap_or_default();
-            return self.apply(span, &body, scalars).map(Val::One);
-        };
-        let mut items = Vec::with_capacity(count);
-        for place in 0..count {
-            self.step(1)?;
-            for (slot, arg) in scalars.iter_mut().zip(args.iter_mut()) {
-                *slot = match arg {
-                    Val::One(one) => one.clone(),
-                    Val::Many(list) => list.items.get_mut(place).map(std::mem::take).unwrap_or_default(),
-                    _ => Scalar::Null,
-                };
-            }
-            let scalars = scalars.get_mut(..args.len()).unwrap_or_default();
-            items.push(self.apply(span, &body, scalars)?);
-        }
-        Ok(Val::Many(List { origin, items }))
-    }
-
-    fn apply<F>(&mut self, span: Span, body: &F, args: &mut [Scalar<'a>]) -> Result<Scalar<'a>>
-    where
-        F: Fn(&mut Call<'_>, &mut [Scalar<'a>]) -> std::result::Result<Scalar<'a>, Fault>,
-    {
-        self.calls += 1;
-        // By the place in the text a random value stays when other parts of the expression take another path; in
-        // loops every call has its own.
-        let looping = !self.variables.is_empty() || !self.bound.is_empty();
-        let site = u64::from(span.start) << 32 | if looping { self.calls & 0xffff_ffff } else { 0 };
-        let mut call = Call { env: self.env, site, origin: 0, budget: &mut self.budget };
-        let value = at(span, body(&mut call, args))?;
-        let owned = value.owned_len();
-        at(span, call.grow(owned))?;
-        Ok(value)
+        Ok(self.placed(Val::list(origin, items)))
     }
 }
 
-fn bool_val<'a>(value: bool) -> Result<Val<'a>> {
+pub(crate) fn bool_val<'a>(value: bool) -> Result<Val<'a>> {
     Ok(Val::One(Scalar::Bool(value)))
 }
 
-fn failed(span: Span, message: impl Into<String>) -> EvalError {
+pub(crate) fn failed(span: Span, message: impl Into<String>) -> EvalError {
     EvalError::Failed { message: message.into(), start: span.start as usize, end: span.end as usize }
 }
 
-fn two_lists(span: Span) -> EvalError {
+pub(crate) fn two_lists(span: Span) -> EvalError {
     failed(
         span,
         "the values of two different lists cannot be combined one by one: take one value by Item, or use Join or Contains",
     )
 }
 
-fn at<T>(span: Span, result: std::result::Result<T, Fault>) -> Result<T> {
+pub(crate) fn at<T>(span: Span, result: std::result::Result<T, Fault>) -> Result<T> {
     result.map_err(|fault| match fault {
         Fault::Failed(message) => failed(span, message),
         Fault::Limit(message) => EvalError::Limit(message),
@@ -580,11 +468,22 @@ fn at<T>(span: Span, result: std::result::Result<T, Fault>) -> Result<T> {
 }
 
 /// The error with the name of the function in front.
-fn named(error: EvalError, name: &str) -> EvalError {
+pub(crate) fn named(error: EvalError, name: &str) -> EvalError {
     match error {
         EvalError::Failed { message, start, end } => {
             EvalError::Failed { message: format!("{name}: {message}"), start, end }
         }
         other => other,
+    }
+}
+
+/// Takes bytes from a budget before they are produced.
+pub(crate) fn grow(budget: &mut usize, bytes: usize) -> std::result::Result<(), Fault> {
+    match budget.checked_sub(bytes) {
+        Some(rest) => {
+            *budget = rest;
+            Ok(())
+        }
+        None => Err(Fault::Limit(format!("it produced more than {BYTES_MAX} bytes"))),
     }
 }

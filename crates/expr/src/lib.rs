@@ -1,10 +1,11 @@
 //! The expression language of sync rules: AADSync's, compiled once and evaluated per object.
 //!
 //! [`compile`] checks a text and gives a [`Program`] or [`Diagnostic`]s with places and hints; [`Program::eval`]
-//! evaluates it over a [`Source`]. What the original leaves open is decided in `docs/expressions-decisions.md`.
-//! Deliberately absent: the clock and randomness (they come in through [`Env`]), I/O, the functions that read
-//! certificates, and expressions over single values of link attributes.
+//! evaluates it over a [`Source`]. What the original leaves open is decided in `docs/expressions.md`.
+//! Deliberately absent: the clock and randomness (they come in through [`Env`]), I/O, and expressions over single
+//! values of link attributes.
 
+mod certificate;
 mod check;
 mod check_calls;
 mod clock;
@@ -12,8 +13,10 @@ mod clock_side;
 mod decimal;
 mod diagnostic;
 mod eval;
+mod eval_calls;
 mod fold;
 mod functions;
+mod language;
 mod lexer;
 mod operators;
 mod parser;
@@ -23,9 +26,10 @@ mod suggest;
 mod types;
 
 pub use check::{Context, Kind, compile};
-pub use diagnostic::{Diagnostic, EvalError, Severity};
+pub use diagnostic::{Diagnostic, EvalError, Failure, Severity};
 pub use eval::{BYTES_MAX, STEPS_MAX};
-pub use functions::{Example, FunctionDef, Param, UNAVAILABLE, functions};
+pub use functions::{Example, FunctionDef, Param, functions};
+pub use language::{Chapter, Decision, language};
 pub use parser::{DEPTH_MAX, NODES_MAX, TEXT_MAX};
-pub use program::{Env, Evaluated, LinkForm, Outcome, Program, Source};
+pub use program::{Env, Evaluated, Item, LinkForm, Listed, Outcome, Program, Source};
 pub use types::Types;

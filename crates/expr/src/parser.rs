@@ -2,7 +2,7 @@
 //!
 //! Precedence, loosest first: `||`, `&&`, comparisons, `&`, and `+ - *` as equals. All operators associate to the
 //! left. The published page says that all have one priority; the shipped rules cannot be read so (see
-//! docs/expressions-decisions.md).
+//! docs/expressions.md).
 
 use std::borrow::Cow;
 

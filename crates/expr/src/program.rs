@@ -1,8 +1,8 @@
 //! Compiled expressions, what they read, and what they are evaluated over.
 
-use onesync_model::{AttrId, Time, Values, ValuesRef};
+use onesync_model::{AttrId, Time, Value, Values, ValuesRef};
 
-use crate::diagnostic::{Diagnostic, EvalError, Span};
+use crate::diagnostic::{Diagnostic, Failure, Span};
 use crate::eval::Evaluator;
 use crate::functions::{EachFn, WholeFn};
 use crate::lexer::Operator;
@@ -20,6 +20,10 @@ pub trait Source {
     fn dn(&self) -> Option<&str>;
     /// How many values a link attribute has.
     fn link_count(&self, attribute: AttrId) -> u64;
+    /// Whether an attribute that happens to have one value is shown as a list of one: it makes no other difference.
+    fn is_list(&self, _attribute: AttrId) -> bool {
+        false
+    }
     /// The value of `%Name%`, asked for without the percent signs.
     fn parameter(&self, name: &str) -> Option<&str>;
 }
@@ -35,9 +39,9 @@ pub struct Env {
 
 /// What an expression gives.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Outcome {
+pub enum Outcome<V = Values> {
     /// Values.
-    Values(Values),
+    Values(V),
     /// The values of a link attribute, as they are.
     Link(AttrId),
     /// Nothing to contribute.
@@ -50,11 +54,29 @@ pub enum Outcome {
 
 /// An outcome, and how long it holds while nothing but the clock moves.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Evaluated {
+pub struct Evaluated<V = Values> {
     /// What the expression gives.
-    pub outcome: Outcome,
+    pub outcome: Outcome<V>,
     /// The first instant at which it may give something else; `None` for never.
     pub valid_until: Option<Time>,
+}
+
+/// The values of a result in the order in which they were made, repeated ones too: at least one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Listed {
+    /// The values.
+    pub items: Vec<Item>,
+    /// Whether it is a list, be it of one value.
+    pub list: bool,
+}
+
+/// One value of a [`Listed`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Item {
+    /// A value that an attribute can hold.
+    Value(Value),
+    /// The digits of a number that is not whole.
+    Decimal(String),
 }
 
 /// How an expression uses link attributes.
@@ -103,8 +125,30 @@ impl Program {
     ///
     /// # Errors
     /// When the expression raises an error, cannot work with the values, or exceeds a limit.
-    pub fn eval(&self, source: &dyn Source, env: &Env) -> Result<Evaluated, EvalError> {
-        Evaluator::new(source, env).run(&self.root)
+    pub fn eval(&self, source: &dyn Source, env: &Env) -> Result<Evaluated, Failure> {
+        self.eval_rechecked(source, env, None)
+    }
+
+    /// The same, where a use of the clock without an end of its own is looked at again after so many seconds, not at
+    /// the next midnight in UTC.
+    ///
+    /// # Errors
+    /// As [`Program::eval`].
+    pub fn eval_rechecked(
+        &self,
+        source: &dyn Source,
+        env: &Env,
+        recheck_seconds: Option<u32>,
+    ) -> Result<Evaluated, Failure> {
+        Evaluator::new(source, env, recheck_seconds).run(&self.root)
+    }
+
+    /// Evaluates outside of a sync: the values keep the order in which they were made.
+    ///
+    /// # Errors
+    /// As [`Program::eval`].
+    pub fn eval_listed(&self, source: &dyn Source, env: &Env) -> Result<Evaluated<Listed>, Failure> {
+        Evaluator::new(source, env, None).run_listed(&self.root)
     }
 
     /// The attributes whose values it reads, in the order of their ids; links are not among them.
@@ -286,6 +330,15 @@ pub(crate) enum NodeKind {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct ClockSide {
     pub(crate) left: bool,
-    /// Whether it is shifted by months, whose length varies: then a forecast holds for the current day only.
+    /// How it is shifted.
+    pub(crate) shift: Shift,
+}
+
+/// How a clock is shifted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Shift {
+    /// By months, whose length varies: then a forecast holds for the current day only.
     pub(crate) calendar: bool,
+    /// It is taken from something, so that it runs backwards.
+    pub(crate) falling: bool,
 }

@@ -89,6 +89,15 @@ impl<'a> Scalar<'a> {
         }
     }
 
+    /// The bytes of its text or binary, wherever they are.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Str(s) | Self::Ref(s) => s.len(),
+            Self::Bin(b) => b.len(),
+            _ => 0,
+        }
+    }
+
     /// The word for its type in messages.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
@@ -160,6 +169,29 @@ impl<'a> From<ValueRef<'a>> for Scalar<'a> {
 
 impl<'a> Val<'a> {
     pub(crate) const NULL: Val<'static> = Val::One(Scalar::Null);
+
+    /// A list, or NULL when there is no value.
+    pub(crate) fn list(origin: u64, items: Vec<Scalar<'a>>) -> Self {
+        if items.is_empty() { Val::NULL } else { Val::Many(List { origin, items }) }
+    }
+
+    /// A list of one value as that value.
+    pub(crate) fn single(self) -> Self {
+        match self {
+            Val::Many(mut list) if list.items.len() == 1 => Val::One(list.items.swap_remove(0)),
+            other => other,
+        }
+    }
+
+    /// The bytes of all its texts and binaries.
+    pub(crate) fn bytes(&self) -> usize {
+        self.present().map(Scalar::bytes).sum()
+    }
+
+    /// The bytes it holds on the heap.
+    pub(crate) fn owned_len(&self) -> usize {
+        self.present().map(Scalar::owned_len).sum()
+    }
 
     /// The values that are there.
     pub(crate) fn present(&self) -> impl Iterator<Item = &Scalar<'a>> {

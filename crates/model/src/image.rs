@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::{AttrId, Hash128, Time, ValueRef, Values, hash128};
+use crate::{AttrId, Hash128, Time, Value, ValueRef, Values, hash128};
 
 /// The version byte of the format described above.
 const VERSION: u8 = 1;
@@ -106,12 +106,24 @@ impl Image {
     /// Encodes a bag.
     #[must_use]
     pub fn from_bag(bag: &Bag) -> Self {
-        let mut out = Vec::with_capacity(64 + bag.len() * 32);
+        Self::encode(bag.len(), bag.iter().map(|(id, values)| (id, values.as_slice())))
+    }
+
+    /// Encodes values in the order given, repeated ones too: for evaluation outside of a sync. It is not the image of
+    /// an object, and nothing is compared by its bytes.
+    #[must_use]
+    pub fn from_lists(lists: &BTreeMap<AttrId, Vec<Value>>) -> Self {
+        let filled = lists.iter().filter(|(_, values)| !values.is_empty());
+        Self::encode(lists.len(), filled.map(|(&id, values)| (id, values.as_slice())))
+    }
+
+    fn encode<'v>(count: usize, attributes: impl Iterator<Item = (AttrId, &'v [Value])>) -> Self {
+        let mut out = Vec::with_capacity(64 + count * 32);
         out.push(VERSION);
-        for (id, values) in bag.iter() {
+        for (id, values) in attributes {
             put_number(&mut out, u64::from(id.0));
-            put_number(&mut out, values.as_slice().len() as u64);
-            for value in values.as_slice() {
+            put_number(&mut out, values.len() as u64);
+            for value in values {
                 put_value(&mut out, value.as_ref());
             }
         }

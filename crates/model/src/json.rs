@@ -102,14 +102,21 @@ pub fn bag_from_json(
 ) -> Result<Bag, JsonError> {
     let mut bag = Bag::new();
     for (name, json) in map {
-        if let Json::Array(items) = json
-            && items.iter().any(Json::is_array)
-        {
-            return Err(JsonError::Nested(name.clone()));
-        }
-        bag.set(intern(name), values_from_json(json)?);
+        bag.set(intern(name), Values::new(list_from_json(name, json)?));
     }
     Ok(bag)
+}
+
+/// Reads the values of one attribute in the order given, repeated ones too; `null` is no value.
+///
+/// # Errors
+/// When an element has none of the forms of a value; the message names the attribute.
+pub fn list_from_json(name: &str, json: &Json) -> Result<Vec<Value>, JsonError> {
+    match json {
+        Json::Array(items) if items.iter().any(Json::is_array) => Err(JsonError::Nested(name.to_owned())),
+        Json::Array(items) => items.iter().filter_map(|item| value_from_json(item).transpose()).collect(),
+        one => Ok(value_from_json(one)?.into_iter().collect()),
+    }
 }
 
 #[cfg(test)]

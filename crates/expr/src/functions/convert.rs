@@ -16,6 +16,7 @@ pub(super) const FUNCTIONS: &[FunctionDef] = &[
         params: &[param("value", Types::STRING.or(Types::NUMBER).or(Types::BOOLEAN))],
         result: Types::BOOLEAN,
         doc: "True for True, for a number other than 0, and for the text `true` in any case; False for False, 0, the text `false` and NULL.",
+        decision: "Also the texts `true` and `false` in any case, and numbers as text; any other text is an error.",
         examples: &[
             example_with(r#"{"a": "x", "b": "x"}"#, "CBool([a] = [b])", "true"),
             example("CBool(NULL)", "false"),
@@ -26,9 +27,10 @@ pub(super) const FUNCTIONS: &[FunctionDef] = &[
     FunctionDef {
         name: "CNum",
         theme: THEME,
-        params: &[param("value", Types::STRING.or(Types::NUMBER).or(Types::BINARY))],
+        params: &[param("value", Types::STRING.or(Types::NUMBER).or(Types::BINARY).or(Types::BOOLEAN))],
         result: Types::NUMBER,
         doc: "The number a text writes in decimal digits, or that up to eight bytes mean, the lowest first. NULL stays NULL.",
+        decision: "Of binary: up to eight bytes, lowest first, as the shipped deviceKey rule needs. Text: decimal digits with a sign and at most nine places, spaces around it; no exponents, no thousands separators. True is 1 and False is 0.",
         examples: &[
             example(r#"CNum(" 42 ")"#, "42"),
             example_with(r#"{"key": {"$bin": "IAE="}}"#, "CNum([key])", "288"),
@@ -43,6 +45,7 @@ pub(super) const FUNCTIONS: &[FunctionDef] = &[
         params: &[param("value", Types::ANY)],
         result: Types::TEXT,
         doc: "The text of a number, a reference, a boolean (`True`, `False`) or a text. NULL stays NULL. Binary and times are an error: use ConvertToBase64, StringFromGuid, StringFromSid or FormatDateTime.",
+        decision: "`True`, `False`; digits of numbers. Binary and times are errors.",
         examples: &[
             example_with(
                 r#"{"dn": "cn=Joe,dc=contoso,dc=com"}"#,
@@ -60,6 +63,7 @@ pub(super) const FUNCTIONS: &[FunctionDef] = &[
         params: &[param("dn", Types::STRING)],
         result: Types::REFERENCE,
         doc: "The reference to the object with this DN. NULL stays NULL.",
+        decision: "The text is taken as it is; whether it is a DN is seen where it is used.",
         examples: &[example(
             r#"CRef("CN=Joe,DC=contoso,DC=com")"#,
             r#"{"$ref": "CN=Joe,DC=contoso,DC=com"}"#,
@@ -97,17 +101,15 @@ fn cbool<'a>(_: &mut Call<'_>, args: &mut [Scalar<'a>]) -> Result<Scalar<'a>, Fa
 fn cnum<'a>(_: &mut Call<'_>, args: &mut [Scalar<'a>]) -> Result<Scalar<'a>, Fault> {
     match take(args, 0) {
         Scalar::Bin(bytes) => {
-            if bytes.len() > NUMBER_BYTES {
-                return Err(Fault::new(format!(
-                    "{} bytes are too many for a number: 8 at most",
-                    bytes.len()
-                )));
+            if !is_number(&bytes) {
+                return Err(Fault::new(format!("a number has one to eight bytes, not {}", bytes.len())));
             }
             let mut word = [0; NUMBER_BYTES];
             word.iter_mut().zip(bytes.iter()).for_each(|(to, from)| *to = *from);
             Ok(Scalar::Int(i64::from_le_bytes(word)))
         }
         value @ (Scalar::Null | Scalar::Int(_) | Scalar::Dec(_)) => Ok(value),
+        Scalar::Bool(value) => Ok(Scalar::Int(i64::from(value))),
         other => {
             let text = text_of(&other)?.unwrap_or_default();
             parse_number(text).ok_or_else(|| Fault::new(format!("`{}` is not a number", shorten(text))))
@@ -117,6 +119,11 @@ fn cnum<'a>(_: &mut Call<'_>, args: &mut [Scalar<'a>]) -> Result<Scalar<'a>, Fau
 
 fn cstr<'a>(_: &mut Call<'_>, args: &mut [Scalar<'a>]) -> Result<Scalar<'a>, Fault> {
     to_text(take(args, 0))
+}
+
+/// Whether bytes can be a number.
+pub(super) fn is_number(bytes: &[u8]) -> bool {
+    (1..=NUMBER_BYTES).contains(&bytes.len())
 }
 
 /// The text of a value, as CStr and `&` make it.

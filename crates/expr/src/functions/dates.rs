@@ -20,6 +20,7 @@ pub(super) const FUNCTIONS: &[FunctionDef] = &[
         params: &[],
         result: Types::TIME,
         doc: "The time at which the run began, in UTC. Compare it, or use it in a flow that is applied once.",
+        decision: "The start of the run. What a comparison with it gives holds until an instant that is known: see Time.",
         examples: &[example(r#"Now() > CDate("2001-01-01")"#, "true")],
         body: Body::Form(Form::Now),
     },
@@ -29,6 +30,7 @@ pub(super) const FUNCTIONS: &[FunctionDef] = &[
         params: &[param("value", Types::STRING.or(Types::TIME))],
         result: Types::TIME,
         doc: "The time a text writes: `2013-01-10 4:00 PM -8`, `2013-01-10T16:00:00Z`, `12/25/2007` (month first), `10 Jan 2013`, `20130110160000.0Z`. UTC where no offset is given, midnight where no time is given. NULL stays NULL.",
+        decision: "Month before day in `M/d/yyyy`. No two-digit years, nothing that would need today's date. `Z`, `UTC`, `GMT` and numeric offsets are zones; others are an error.",
         examples: &[
             example(r#"CDate("2013-01-10 4:00 PM -8")"#, r#"{"$dt": "2013-01-11T00:00:00Z"}"#),
             example(r#"CDate("12/25/2007")"#, r#"{"$dt": "2007-12-25T00:00:00Z"}"#),
@@ -46,6 +48,7 @@ pub(super) const FUNCTIONS: &[FunctionDef] = &[
         ],
         result: Types::TIME,
         doc: "A time moved by so many intervals: `yyyy` years, `q` quarters, `m` months, `y`, `d` or `w` days, `ww` weeks, `h` hours, `n` minutes, `s` seconds. A day that the month does not have becomes its last day. NULL stays NULL.",
+        decision: "A day that the month does not have becomes its last day, as in VBA; `y`, `d`, `w` are all days.",
         examples: &[
             example(r#"DateAdd("m", 3, CDate("2001-01-01"))"#, r#"{"$dt": "2001-04-01T00:00:00Z"}"#),
             example(r#"DateAdd("m", 1, CDate("2024-01-31"))"#, r#"{"$dt": "2024-02-29T00:00:00Z"}"#),
@@ -58,6 +61,7 @@ pub(super) const FUNCTIONS: &[FunctionDef] = &[
         params: &[param("value", Types::NUMBER)],
         result: Types::TIME,
         doc: "The time of an Active Directory number: 100 nanoseconds since 1601. NULL stays NULL.",
+        decision: "Also 0 and the largest number, which stand for never: they can be compared, the latter not be formatted.",
         examples: &[example("DateFromNum(129699324000000000)", r#"{"$dt": "2012-01-01T23:00:00Z"}"#)],
         body: Body::Each(date_from_num),
     },
@@ -67,6 +71,7 @@ pub(super) const FUNCTIONS: &[FunctionDef] = &[
         params: &[param("value", Types::TIME)],
         result: Types::NUMBER,
         doc: "The Active Directory number of a time: 100 nanoseconds since 1601. NULL stays NULL.",
+        decision: "",
         examples: &[example(r#"NumFromDate(CDate("2012-01-01 23:00:00"))"#, "129699324000000000")],
         body: Body::Each(num_from_date),
     },
@@ -76,6 +81,7 @@ pub(super) const FUNCTIONS: &[FunctionDef] = &[
         params: &[param("value", Types::TIME), param("format", Types::STRING)],
         result: Types::TEXT,
         doc: "The text of a time, by a .NET format of the invariant culture, e.g. `yyyy-MM-dd HH:mm:ss`. NULL stays NULL.",
+        decision: ".NET's custom and standard formats, invariant culture: English names, `.` as decimal separator.",
         examples: &[
             example(r#"FormatDateTime(CDate("12/25/2007"),"yyyy-MM-dd")"#, r#""2007-12-25""#),
             example(

@@ -18,6 +18,7 @@ pub(super) const FUNCTIONS: &[FunctionDef] = &[
         params: &[param("dn", Types::STRING), param("number", Types::NUMBER)],
         result: Types::TEXT,
         doc: "The value of the n-th component from the left, as escaped in the DN. An error when there is none; NULL stays NULL.",
+        decision: "A number out of range is an error. Text is taken where a reference is documented. The value keeps the escapes of the DN.",
         examples: &[
             example_with(ATLANTA, "DNComponent(CRef([dn]),1)", r#""Joe""#),
             example_with(ATLANTA, "DNComponent(CRef([dn]),7)", r#"{"$error": true}"#),
@@ -34,6 +35,7 @@ pub(super) const FUNCTIONS: &[FunctionDef] = &[
         ],
         result: Types::TEXT,
         doc: "The value of the n-th component from the right; with `DC`, components of the domain are not counted. An error when there is none; NULL stays NULL.",
+        decision: "As DNComponent. `DC` may be written with or without quotes.",
         examples: &[
             example_with(ATLANTA, "DNComponentRev(CRef([dn]),3)", r#""US""#),
             example_with(ATLANTA, r#"DNComponentRev(CRef([dn]),1,"DC")"#, r#""US""#),
@@ -46,6 +48,7 @@ pub(super) const FUNCTIONS: &[FunctionDef] = &[
         params: &[param("component", Types::STRING)],
         result: Types::TEXT,
         doc: "One component `name=value` (or a value alone) with everything escaped that a DN cannot hold as it is. NULL stays NULL.",
+        decision: r##"`name=value` or a value alone; escapes `, = + < > # ; \ "`, spaces at the ends, control characters. A name with other characters than letters, digits, `-` and `.` is an error."##,
         examples: &[
             example(r##"EscapeDNComponent("CN=Smith, Joe #1")"##, r##""CN=Smith\\, Joe \\#1""##),
             example(r#"EscapeDNComponent("C N=x")"#, r#"{"$error": true}"#),

@@ -20,6 +20,7 @@ pub(super) const FUNCTIONS: &[FunctionDef] = &[
         params: &[param("source", Types::STRING.or(Types::BINARY))],
         result: Types::TEXT,
         doc: "The base64 text of binary, or of a text in UTF-16 (low byte first). NULL stays NULL.",
+        decision: "Text is written in UTF-16, low byte first; binary as it is.",
         examples: &[
             example(r#"ConvertToBase64("Hello world!")"#, r#""SABlAGwAbABvACAAdwBvAHIAbABkACEA""#),
             example_with(r#"{"objectGUID": {"$bin": "AQI="}}"#, "ConvertToBase64([objectGUID])", r#""AQI=""#),
@@ -32,9 +33,10 @@ pub(super) const FUNCTIONS: &[FunctionDef] = &[
         params: &[param("source", Types::STRING), optional(word("encoding", &["Unicode", "ASCII", "UTF8"]))],
         result: Types::TEXT,
         doc: "The text whose bytes are written in base64: in UTF-16 (low byte first), or in the encoding given. NULL stays NULL.",
+        decision: "White space is ignored. Bytes that are no text of the encoding are an error.",
         examples: &[
             example(r#"ConvertFromBase64("SABlAGwAbABvACAAdwBvAHIAbABkACEA")"#, r#""Hello world!""#),
-            example(r#"ConvertFromBase64("SGVsbG8=",UTF8)"#, r#""Hello""#),
+            example(r#"ConvertFromBase64("SGVsbG8gd29ybGQh", UTF8)"#, r#""Hello world!""#),
         ],
         body: Body::Each(from_base64),
     },
@@ -44,6 +46,7 @@ pub(super) const FUNCTIONS: &[FunctionDef] = &[
         params: &[param("source", Types::STRING)],
         result: Types::TEXT,
         doc: "The bytes of a text in UTF-8, in upper-case hexadecimal. NULL stays NULL.",
+        decision: "",
         examples: &[example(r#"ConvertToUTF8Hex("Hello world!")"#, r#""48656C6C6F20776F726C6421""#)],
         body: Body::Each(to_hex),
     },
@@ -53,6 +56,7 @@ pub(super) const FUNCTIONS: &[FunctionDef] = &[
         params: &[param("source", Types::STRING)],
         result: Types::TEXT,
         doc: "The text whose bytes in UTF-8 are written in hexadecimal. NULL stays NULL.",
+        decision: "Digits of either case; an odd number of them, or bytes that are no UTF-8, are an error.",
         examples: &[example(r#"ConvertFromUTF8Hex("48656C6C6F20776F726C6421")"#, r#""Hello world!""#)],
         body: Body::Each(from_hex),
     },
@@ -62,6 +66,7 @@ pub(super) const FUNCTIONS: &[FunctionDef] = &[
         params: &[param("guid", Types::STRING)],
         result: Types::BINARY,
         doc: "The 16 bytes of a GUID, in the order of objectGUID (the first three groups low byte first). NULL stays NULL.",
+        decision: "In the order of objectGUID: the first three groups low byte first.",
         examples: &[example(
             r#"CGuid("00001111-aaaa-2222-bbbb-3333cccc4444")"#,
             r#"{"$bin": "EREAAKqqIiK7uzMzzMxERA=="}"#,
@@ -74,6 +79,7 @@ pub(super) const FUNCTIONS: &[FunctionDef] = &[
         params: &[param("guid", Types::BINARY)],
         result: Types::TEXT,
         doc: "The text of a GUID's 16 bytes, in lower case without braces. NULL stays NULL.",
+        decision: "In lower case, without braces, as .NET's Guid.ToString gives.",
         examples: &[example_with(
             r#"{"objectGUID": {"$bin": "EREAAKqqIiK7uzMzzMxERA=="}}"#,
             "StringFromGuid([objectGUID])",
@@ -87,6 +93,7 @@ pub(super) const FUNCTIONS: &[FunctionDef] = &[
         params: &[param("sid", Types::BINARY)],
         result: Types::TEXT,
         doc: "The text of a security identifier, `S-1-...`. NULL stays NULL.",
+        decision: "The authority is written in decimal.",
         examples: &[example_with(
             r#"{"objectSid": {"$bin": "AQUAAAAAAAUVAAAAAQAAAAIAAAADAAAA9AEAAA=="}}"#,
             "StringFromSid([objectSid])",
@@ -100,6 +107,7 @@ pub(super) const FUNCTIONS: &[FunctionDef] = &[
         params: &[param("number", Types::NUMBER), param("bytes", Types::NUMBER)],
         result: Types::BINARY,
         doc: "A number as so many bytes (1 to 8), the lowest first. NULL stays NULL.",
+        decision: "Lowest byte first. A number that does not fit is an error, as unsigned or as signed.",
         examples: &[example("CBin(258,2)", r#"{"$bin": "AgE="}"#)],
         body: Body::Each(cbin),
     },
@@ -109,6 +117,7 @@ pub(super) const FUNCTIONS: &[FunctionDef] = &[
         params: &[param("value", Types::BINARY)],
         result: Types::BINARY,
         doc: "The SHA-256 hash of binary. NULL stays NULL.",
+        decision: "SHA-256 (MS-ADTS 2.2.20, the key credential that the shipped deviceKey rule builds).",
         examples: &[example_with(
             r#"{"key": {"$bin": "YWJj"}}"#,
             "Thumbprint([key])",
@@ -149,7 +158,8 @@ fn to_base64<'a>(call: &mut Call<'_>, args: &mut [Scalar<'a>]) -> Result<Scalar<
 fn from_base64<'a>(_: &mut Call<'_>, args: &mut [Scalar<'a>]) -> Result<Scalar<'a>, Fault> {
     let Some(text) = text_of(at(args, 0))? else { return Ok(Scalar::Null) };
     let fault = |what: &str| Fault::new(format!("`{}` is not {what}", shorten(text)));
-    let bytes = BASE64.decode(text.trim()).map_err(|_| fault("base64"))?;
+    let digits: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
+    let bytes = BASE64.decode(digits).map_err(|_| fault("base64"))?;
     let decoded = match text_of(at(args, 1))?.unwrap_or("Unicode") {
         "UTF8" => String::from_utf8(bytes).map_err(|_| fault("the base64 of UTF-8"))?,
         "ASCII" if bytes.is_ascii() => bytes.iter().map(|&b| char::from(b)).collect(),
@@ -164,11 +174,15 @@ fn from_base64<'a>(_: &mut Call<'_>, args: &mut [Scalar<'a>]) -> Result<Scalar<'
 }
 
 fn to_hex<'a>(call: &mut Call<'_>, args: &mut [Scalar<'a>]) -> Result<Scalar<'a>, Fault> {
-    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     let Some(text) = text_of(at(args, 0))? else { return Ok(Scalar::Null) };
     call.grow(text.len().saturating_mul(2))?;
+    Ok(Scalar::text(upper_hex(text.as_bytes())))
+}
+
+pub(super) fn upper_hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     let digit = |n: u8| char::from(DIGITS.get(usize::from(n)).copied().unwrap_or(b'0'));
-    Ok(Scalar::text(text.bytes().flat_map(|b| [digit(b >> 4), digit(b & 15)]).collect::<String>()))
+    bytes.iter().flat_map(|b| [digit(b >> 4), digit(b & 15)]).collect()
 }
 
 fn from_hex<'a>(_: &mut Call<'_>, args: &mut [Scalar<'a>]) -> Result<Scalar<'a>, Fault> {

@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 
 use super::args::{int_of, slice, take_text, text_of};
-use super::{Body, Call, FunctionDef, Param, example, example_with, many, optional, param, word};
+use super::{Body, Call, FunctionDef, Param, example, example_with, many, optional, param, to_text, word};
 use crate::diagnostic::Fault;
-use crate::scalar::{List, Scalar, Val, same_reference};
+use crate::scalar::{Scalar, Val, same_reference};
 use crate::types::Types;
 
 const THEME: &str = "Several values";
@@ -23,6 +23,7 @@ pub(super) const FUNCTIONS: &[FunctionDef] = &[
         ],
         result: Types::NUMBER,
         doc: "The position, counted from 1, of the first value that contains the text; 0 where there is none. References must be equal as a whole.",
+        decision: "References are compared as a whole, as DNs. Of one value, it tests that value.",
         examples: &[
             example_with(TWO, r#"Contains([proxyAddresses],"SMTP:")"#, "2"),
             example_with(TWO, r#"Contains([proxyAddresses],"SMTP:",CaseInsensitive)"#, "1"),
@@ -36,6 +37,7 @@ pub(super) const FUNCTIONS: &[FunctionDef] = &[
         params: &[VALUES],
         result: Types::NUMBER,
         doc: "The number of values; 0 when there is none.",
+        decision: "0 when there is no value.",
         examples: &[
             example_with(TWO, "Count([proxyAddresses])", "2"),
             example("Count([proxyAddresses])", "0"),
@@ -48,6 +50,7 @@ pub(super) const FUNCTIONS: &[FunctionDef] = &[
         params: &[VALUES, param("index", Types::NUMBER)],
         result: Types::ANY,
         doc: "The value at a position, counted from 1, in the canonical order of values; an error when there is none.",
+        decision: "In the canonical order of values (`eval` keeps the order in which they are given). NULL as index is out of bounds.",
         examples: &[
             example_with(
                 TWO,
@@ -64,20 +67,33 @@ pub(super) const FUNCTIONS: &[FunctionDef] = &[
         params: &[VALUES, param("index", Types::NUMBER)],
         result: Types::ANY,
         doc: "The value at a position, counted from 1, in the canonical order of values; NULL when there is none.",
+        decision: "As Item.",
         examples: &[example_with(TWO, "ItemOrNull([proxyAddresses],5)", "null")],
         body: Body::Whole(item_or_null),
     },
     FunctionDef {
         name: "Join",
         theme: THEME,
-        params: &[many("values", Types::STRING), optional(param("delimiter", Types::STRING))],
+        params: &[
+            many("values", Types::STRING.or(Types::NUMBER).or(Types::BOOLEAN)),
+            optional(param("delimiter", Types::STRING)),
+        ],
         result: Types::TEXT,
         doc: "All values as one text, with a delimiter between them: a blank when left out, nothing for NULL or an empty text. NULL when there is no value.",
-        examples: &[example_with(
-            TWO,
-            r#"Join([proxyAddresses],",")"#,
-            r#""smtp:jd@contoso.com,SMTP:john.doe@contoso.com""#,
-        )],
+        decision: "NULL when there is no value, so that no empty attribute is made. Numbers and booleans become text as by CStr.",
+        examples: &[
+            example_with(
+                TWO,
+                r#"Join([proxyAddresses],",")"#,
+                r#""smtp:jd@contoso.com,SMTP:john.doe@contoso.com""#,
+            ),
+            example_with(TWO, "Join([proxyAddresses])", r#""smtp:jd@contoso.com SMTP:john.doe@contoso.com""#),
+            example_with(
+                TWO,
+                "Join([proxyAddresses],NULL)",
+                r#""smtp:jd@contoso.comSMTP:john.doe@contoso.com""#,
+            ),
+        ],
         body: Body::Whole(join),
     },
     FunctionDef {
@@ -86,6 +102,7 @@ pub(super) const FUNCTIONS: &[FunctionDef] = &[
         params: &[VALUES],
         result: Types::ANY,
         doc: "The values without repeated ones. Values that differ in case are different.",
+        decision: "Values that differ in case are different, so that nothing is lost; the first of equal ones stays.",
         examples: &[example_with(
             r#"{"proxyAddresses": ["smtp:a@x ", "smtp:a@x", "smtp:b@x"]}"#,
             "Count(RemoveDuplicates(Trim([proxyAddresses])))",
@@ -103,6 +120,7 @@ pub(super) const FUNCTIONS: &[FunctionDef] = &[
         ],
         result: Types::TEXT,
         doc: "The pieces of a text between one delimiter character. With a limit there are at most so many, and the last holds the rest.",
+        decision: "Exactly one character divides; with a limit the last piece holds the rest; a negative limit is none; 0 gives NULL. Of several texts, all pieces in one list.",
         examples: &[
             example(r#"Split("a@x,b@x",",")"#, r#"["a@x", "b@x"]"#),
             example(r#"Item(Split("a,b,c",",",2),2)"#, r#""b,c""#),
@@ -175,14 +193,15 @@ fn item_or_null<'a>(_: &mut Call<'_>, args: &mut [Val<'a>]) -> Result<Val<'a>, F
 }
 
 fn join<'a>(call: &mut Call<'_>, args: &mut [Val<'a>]) -> Result<Val<'a>, Fault> {
-    let values = first(args);
+    let values = first(args).into_present();
     let delimiter = match args.get(1) {
         None => " ",
         Some(_) => text_of(scalar(args, 1))?.unwrap_or_default(),
     };
     let mut out: Option<String> = None;
-    for value in values.present() {
-        let text = text_of(value)?.unwrap_or_default();
+    for value in values {
+        let value = to_text(value)?;
+        let text = text_of(&value)?.unwrap_or_default();
         call.grow(text.len() + delimiter.len())?;
         match &mut out {
             None => out = Some(text.to_owned()),
@@ -200,12 +219,13 @@ fn remove_duplicates<'a>(call: &mut Call<'_>, args: &mut [Val<'a>]) -> Result<Va
     let mut items = Vec::new();
     for value in first(args).into_present() {
         // The value's own ordering key would need a copy as well.
+        call.grow(value.bytes())?;
         let Some(key) = value.to_value()? else { continue };
         if seen.insert(key) {
             items.push(value);
         }
     }
-    Ok(list(call, items))
+    Ok(Val::list(call.origin, items))
 }
 
 fn split<'a>(call: &mut Call<'_>, args: &mut [Val<'a>]) -> Result<Val<'a>, Fault> {
@@ -244,14 +264,5 @@ fn split<'a>(call: &mut Call<'_>, args: &mut [Val<'a>]) -> Result<Val<'a>, Fault
                 .collect()
         }
     };
-    Ok(list(call, items))
-}
-
-/// A list of this call; one value is just that value.
-pub(super) fn list<'a>(call: &Call<'_>, mut items: Vec<Scalar<'a>>) -> Val<'a> {
-    match items.len() {
-        0 => Val::NULL,
-        1 => Val::One(items.remove(0)),
-        _ => Val::Many(List { origin: call.origin, items }),
-    }
+    Ok(Val::list(call.origin, items))
 }

@@ -1,9 +1,8 @@
 //! The functions of the language: one table, from which checks, evaluation and documentation are made.
-//!
-//! Absent in this version: the certificate functions (`Cert...`, `IsCert`); using one is an error that says so.
 
 mod args;
 mod bits;
+mod certificates;
 mod convert;
 mod dates;
 mod dates_format;
@@ -45,6 +44,8 @@ pub struct FunctionDef {
     pub result: Types,
     /// What it does, in a sentence or two.
     pub doc: &'static str,
+    /// What we decided where the original's documentation leaves it open, and why; may be empty.
+    pub decision: &'static str,
     /// Expressions with their results.
     pub examples: &'static [Example],
     pub(crate) body: Body,
@@ -122,13 +123,7 @@ pub(crate) struct Call<'c> {
 impl Call<'_> {
     /// Takes bytes from the budget before they are produced.
     pub(crate) fn grow(&mut self, bytes: usize) -> Result<(), Fault> {
-        match self.budget.checked_sub(bytes) {
-            Some(rest) => {
-                *self.budget = rest;
-                Ok(())
-            }
-            None => Err(Fault::Limit(format!("it produced more than {} bytes", crate::eval::BYTES_MAX))),
-        }
+        crate::eval::grow(self.budget, bytes)
     }
 
     /// A pseudo-random number that depends on object, attribute, rule and place in the expression only.
@@ -207,16 +202,20 @@ const fn optional(param: Param) -> Param {
     Param { optional: true, ..param }
 }
 
-const fn example(expression: &'static str, result: &'static str) -> Example {
+pub(crate) const fn example(expression: &'static str, result: &'static str) -> Example {
     Example { expression, attributes: "{}", result }
 }
 
-const fn example_with(attributes: &'static str, expression: &'static str, result: &'static str) -> Example {
+pub(crate) const fn example_with(
+    attributes: &'static str,
+    expression: &'static str,
+    result: &'static str,
+) -> Example {
     Example { expression, attributes, result }
 }
 
 /// All functions, by theme.
-static TABLES: [&[FunctionDef]; 10] = [
+static TABLES: [&[FunctionDef]; 11] = [
     flow::FUNCTIONS,
     tests_of_values::FUNCTIONS,
     text::FUNCTIONS,
@@ -227,6 +226,7 @@ static TABLES: [&[FunctionDef]; 10] = [
     dates::FUNCTIONS,
     bits::FUNCTIONS,
     dn::FUNCTIONS,
+    certificates::FUNCTIONS,
 ];
 
 static ALL: LazyLock<Vec<FunctionDef>> = LazyLock::new(|| TABLES.concat());
@@ -243,32 +243,6 @@ pub fn functions() -> &'static [FunctionDef] {
 pub(crate) fn find(name: &str) -> Option<&'static FunctionDef> {
     BY_NAME.get(name).copied()
 }
-
-/// Functions of the original that this version does not have.
-pub const UNAVAILABLE: [&str; 22] = [
-    "CertExtensionOids",
-    "CertFormat",
-    "CertFriendlyName",
-    "CertHashString",
-    "CertIssuer",
-    "CertIssuerDN",
-    "CertIssuerOid",
-    "CertKeyAlgorithm",
-    "CertKeyAlgorithmParams",
-    "CertNameInfo",
-    "CertNotAfter",
-    "CertNotBefore",
-    "CertPublicKeyOid",
-    "CertPublicKeyParametersOid",
-    "CertSerialNumber",
-    "CertSignatureAlgorithmOid",
-    "CertSubject",
-    "CertSubjectNameDN",
-    "CertSubjectNameOid",
-    "CertThumbprint",
-    "CertVersion",
-    "IsCert",
-];
 
 /// What functions of the ancestor dialect (MIM 2016) and frequent slips are called here.
 pub(crate) fn other_name(name: &str) -> Option<&'static str> {

@@ -21,9 +21,11 @@ pub(super) const FUNCTIONS: &[FunctionDef] = &[
         ],
         result: Types::NUMBER,
         doc: "The position, counted from 1, of the first occurrence at or after `start`; 0 where there is none, and for NULL. Case matters, unless vbTextCompare is given.",
+        decision: "Case matters unless vbTextCompare is given. An empty `find` is found at the start, in an empty text nowhere (0). A start below 1 is an error, one behind the end finds nothing.",
         examples: &[
             example(r#"InStr("The quick brown fox","quick")"#, "5"),
             example(r#"InStr("repEated","e")"#, "2"),
+            example(r#"InStr("repEated","e",3,vbBinaryCompare)"#, "7"),
             example(r#"InStr("repEated","e",3,vbTextCompare)"#, "4"),
         ],
         body: Body::Each(in_str),
@@ -39,6 +41,7 @@ pub(super) const FUNCTIONS: &[FunctionDef] = &[
         ],
         result: Types::NUMBER,
         doc: "The position, counted from 1 on the left, of the last occurrence that ends at or before `start` (the end, when left out or -1); 0 where there is none, and for NULL.",
+        decision: "Finds what ends at or before the start; -1 means the end.",
         examples: &[
             example(r#"InStrRev("abbcdbbbef","bb")"#, "7"),
             example(r#"InStrRev("abbcdbbbef","bb",6)"#, "2"),
@@ -73,6 +76,7 @@ fn in_str<'a>(_: &mut Call<'_>, args: &mut [Scalar<'a>]) -> Result<Scalar<'a>, F
         };
         let position = text
             .find(find)
+            .filter(|_| !text.is_empty())
             .and_then(|at| text.get(..at))
             .map_or(0, |before| before.chars().count() as i64 + 1);
         return Ok(Scalar::Int(position));
@@ -82,7 +86,9 @@ fn in_str<'a>(_: &mut Call<'_>, args: &mut [Scalar<'a>]) -> Result<Scalar<'a>, F
         start if start >= 1 => usize::try_from(start - 1).unwrap_or(usize::MAX),
         start => return Err(Fault::new(format!("the start must be 1 or more, not {start}"))),
     };
-    let Some(rest) = search.text.get(skip..) else { return Ok(Scalar::Int(0)) };
+    let Some(rest) = search.text.get(skip..).filter(|rest| !rest.is_empty()) else {
+        return Ok(Scalar::Int(0));
+    };
     Ok(Scalar::Int(first(rest, &search.find).map_or(0, |at| (skip + at) as i64 + 1)))
 }
 

@@ -2,6 +2,7 @@
 //! no function cuts one in half.
 
 use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 
 use super::args::{at, int_of, slice, take, take_text, take_text_at, text_of};
 use super::{Body, Call, FunctionDef, Param, example, example_with, optional, param};
@@ -18,13 +19,14 @@ const fn moniker(param: Param) -> Param {
 }
 
 macro_rules! text_function {
-    ($name:literal, [$($param:expr),*], $doc:literal, [$($example:expr),*], $body:expr) => {
+    ($name:literal, [$($param:expr),*], $doc:literal, $decision:literal, [$($example:expr),*], $body:expr) => {
         FunctionDef {
             name: $name,
             theme: THEME,
             params: &[$($param),*],
             result: Types::TEXT,
             doc: $doc,
+            decision: $decision,
             examples: &[$($example),*],
             body: Body::Each($body),
         }
@@ -36,6 +38,7 @@ pub(super) const FUNCTIONS: &[FunctionDef] = &[
         "LCase",
         [TEXT],
         "The text in lower case; NULL stays NULL.",
+        "By Unicode's simple mapping as .NET: one character stays one character.",
         [example(r#"LCase("TeSt")"#, r#""test""#)],
         lcase
     ),
@@ -43,6 +46,7 @@ pub(super) const FUNCTIONS: &[FunctionDef] = &[
         "UCase",
         [TEXT],
         "The text in upper case; NULL stays NULL.",
+        "By Unicode's simple mapping as .NET: one character stays one character, so `ß` stays.",
         [example(r#"UCase("TeSt")"#, r#""TEST""#)],
         ucase
     ),
@@ -50,6 +54,7 @@ pub(super) const FUNCTIONS: &[FunctionDef] = &[
         "PCase",
         [TEXT],
         "The first letter of each word (divided by spaces) in upper case, the rest in lower case; a word that is all upper case is left alone. NULL stays NULL.",
+        "Words are divided by spaces only. The first letter is raised, be it behind other characters (`$test` becomes `$Test`).",
         [
             example(r#"PCase("TEsT of IBM")"#, r#""Test Of IBM""#),
             example(r#"PCase(LCase("TEST"))"#, r#""Test""#)
@@ -60,6 +65,7 @@ pub(super) const FUNCTIONS: &[FunctionDef] = &[
         "Trim",
         [TEXT],
         "The text without white space at both ends; NULL stays NULL.",
+        "White space is what Unicode says it is. NULL stays NULL, so that the shipped `Trim([c])` of an absent attribute makes no empty one.",
         [example(r#"Trim(" Test ")"#, r#""Test""#), example("Trim([c])", "null")],
         trim
     ),
@@ -67,6 +73,7 @@ pub(super) const FUNCTIONS: &[FunctionDef] = &[
         "LTrim",
         [TEXT],
         "The text without leading white space; NULL stays NULL.",
+        "",
         [example(r#"LTrim(" Test ")"#, r#""Test ""#)],
         ltrim
     ),
@@ -74,6 +81,7 @@ pub(super) const FUNCTIONS: &[FunctionDef] = &[
         "RTrim",
         [TEXT],
         "The text without trailing white space; NULL stays NULL.",
+        "",
         [example(r#"RTrim(" Test ")"#, r#"" Test""#)],
         rtrim
     ),
@@ -81,6 +89,7 @@ pub(super) const FUNCTIONS: &[FunctionDef] = &[
         "Left",
         [TEXT, param("count", Types::NUMBER)],
         "The first characters; all of the text when the count is negative; an empty text for NULL.",
+        "Counts characters (code points), so that none is cut in half. NULL as count gives NULL.",
         [example(r#"Left("John Doe", 3)"#, r#""Joh""#), example(r#"Left("John Doe", -1)"#, r#""John Doe""#)],
         left
     ),
@@ -88,6 +97,7 @@ pub(super) const FUNCTIONS: &[FunctionDef] = &[
         "Right",
         [TEXT, param("count", Types::NUMBER)],
         "The last characters; all of the text when the count is negative; an empty text for NULL.",
+        "As Left.",
         [example(r#"Right("John Doe", 3)"#, r#""Doe""#)],
         right
     ),
@@ -97,10 +107,15 @@ pub(super) const FUNCTIONS: &[FunctionDef] = &[
         params: &[TEXT_OR_BINARY, param("start", Types::NUMBER), optional(param("count", Types::NUMBER))],
         result: Types::TEXT.or(Types::BINARY),
         doc: "The characters (bytes, of binary) from a position on, at most `count`. The whole input when the start lies outside of it or the count is negative; an empty text for NULL.",
+        decision: "A count of 0 wins over a start out of range. Without a count it goes to the end, as the published example for Item needs. Of binary, bytes are counted.",
         examples: &[
             example(r#"Mid("John Doe", 3, 5)"#, r#""hn Do""#),
             example(r#"Mid("SMTP:joe@x", 6)"#, r#""joe@x""#),
+            example(r#"Mid("John Doe", 6, 999)"#, r#""Doe""#),
             example(r#"Mid("John Doe", 0, 2)"#, r#""John Doe""#),
+            example(r#"Mid("John Doe", 9, 2)"#, r#""John Doe""#),
+            example(r#"Mid("John Doe", 3, -1)"#, r#""John Doe""#),
+            example(r#"Mid("John Doe", 3, 0)"#, r#""""#),
         ],
         body: Body::Each(mid),
     },
@@ -110,6 +125,7 @@ pub(super) const FUNCTIONS: &[FunctionDef] = &[
         params: &[TEXT_OR_BINARY],
         result: Types::NUMBER,
         doc: "The number of characters (bytes, of binary); 0 for NULL.",
+        decision: "0 for NULL; bytes of binary.",
         examples: &[example(r#"Len("John Doe")"#, "8")],
         body: Body::Each(len),
     },
@@ -117,6 +133,7 @@ pub(super) const FUNCTIONS: &[FunctionDef] = &[
         "PadLeft",
         [TEXT, param("length", Types::NUMBER), param("pad", Types::STRING)],
         "The text, filled up on the left to a length with one character; an empty text for NULL.",
+        "A pad character that is empty, NULL or longer than one is an error.",
         [example(r#"PadLeft("User", 10, "0")"#, r#""000000User""#)],
         pad_left
     ),
@@ -124,6 +141,7 @@ pub(super) const FUNCTIONS: &[FunctionDef] = &[
         "PadRight",
         [TEXT, param("length", Types::NUMBER), param("pad", Types::STRING)],
         "The text, filled up on the right to a length with one character; an empty text for NULL.",
+        "As PadLeft.",
         [example(r#"PadRight("User", 10, "0")"#, r#""User000000""#)],
         pad_right
     ),
@@ -131,6 +149,7 @@ pub(super) const FUNCTIONS: &[FunctionDef] = &[
         "Replace",
         [moniker(TEXT), moniker(param("old", Types::STRING)), moniker(param("new", Types::STRING))],
         "The text with every occurrence of one text, in exactly this case, replaced by another. In literals `\\r`, `\\n` and `\\t` mean carriage return, line feed and tab. NULL stays NULL.",
+        "Case matters. Only literals have monikers: an attribute's backslash is a backslash. An empty `old` replaces nothing; NULL as `new` removes.",
         [example_with(
             r#"{"address": "One Way\r\nRedmond"}"#,
             r#"Replace([address],"\r\n",", ")"#,
@@ -142,6 +161,7 @@ pub(super) const FUNCTIONS: &[FunctionDef] = &[
         "ReplaceChars",
         [TEXT, param("pattern", Types::STRING)],
         "The text with characters replaced by a pattern `source:target,source:target`: the source is one character, the target any number. White space in the pattern is ignored. NULL stays NULL.",
+        "An item without `:`, with more than one, or with another source than one character is an error. The first of two items for one character counts. Items that are empty are ignored.",
         [
             example(r#"ReplaceChars("Joe_B.","_:-,.:")"#, r#""Joe-B""#),
             example(r#"ReplaceChars("abc","ab:x")"#, r#"{"$error": true}"#)
@@ -152,6 +172,7 @@ pub(super) const FUNCTIONS: &[FunctionDef] = &[
         "Word",
         [TEXT, param("number", Types::NUMBER), param("delimiters", Types::STRING)],
         "The n-th word of a text that is divided at any of the delimiter characters; an empty text where there is none, and for NULL.",
+        "A text without any delimiter is one word. An empty word between two delimiters counts.",
         [
             example(r#"Word("The quick brown fox",3," ")"#, r#""brown""#),
             example(r#"Word("Test;;Function",2,";")"#, r#""""#)
@@ -168,15 +189,28 @@ fn map<'a>(
     Ok(take_text_at(args, 0)?.map_or(Scalar::Null, |text| Scalar::Str(f(text))))
 }
 
+/// A character in another case, or itself where that would be more than one character.
+fn simple(c: char, mut mapped: impl ExactSizeIterator<Item = char>) -> char {
+    if mapped.len() == 1 { mapped.next().unwrap_or(c) } else { c }
+}
+
 fn lcase<'a>(_: &mut Call<'_>, args: &mut [Scalar<'a>]) -> Result<Scalar<'a>, Fault> {
     map(args, |s| {
-        if s.bytes().all(|b| b.is_ascii() && !b.is_ascii_uppercase()) { s } else { s.to_lowercase().into() }
+        if s.bytes().all(|b| b.is_ascii() && !b.is_ascii_uppercase()) {
+            s
+        } else {
+            s.chars().map(|c| simple(c, c.to_lowercase())).collect::<String>().into()
+        }
     })
 }
 
 fn ucase<'a>(_: &mut Call<'_>, args: &mut [Scalar<'a>]) -> Result<Scalar<'a>, Fault> {
     map(args, |s| {
-        if s.bytes().all(|b| b.is_ascii() && !b.is_ascii_lowercase()) { s } else { s.to_uppercase().into() }
+        if s.bytes().all(|b| b.is_ascii() && !b.is_ascii_lowercase()) {
+            s
+        } else {
+            s.chars().map(|c| simple(c, c.to_uppercase())).collect::<String>().into()
+        }
     })
 }
 
@@ -193,10 +227,10 @@ fn proper_word(word: &str) -> String {
     let mut started = false;
     for c in word.chars() {
         if started || !c.is_alphabetic() {
-            out.extend(c.to_lowercase());
+            out.push(simple(c, c.to_lowercase()));
         } else {
             started = true;
-            out.extend(c.to_uppercase());
+            out.push(simple(c, c.to_uppercase()));
         }
     }
     out
@@ -345,7 +379,8 @@ fn replace_chars<'a>(call: &mut Call<'_>, args: &mut [Scalar<'a>]) -> Result<Sca
     let Some(text) = take_text_at(args, 0)? else { return Ok(Scalar::Null) };
     let pattern: String =
         text_of(at(args, 1))?.unwrap_or_default().chars().filter(|c| !c.is_whitespace()).collect();
-    let mut pairs = Vec::new();
+    // A map: text and pattern may both be long.
+    let mut pairs: HashMap<char, &str> = HashMap::new();
     for item in pattern.split(',').filter(|item| !item.is_empty()) {
         let mut chars = item.chars();
         let (Some(source), Some(':')) = (chars.next(), chars.next()) else {
@@ -358,15 +393,15 @@ fn replace_chars<'a>(call: &mut Call<'_>, args: &mut [Scalar<'a>]) -> Result<Sca
                 "`{item}` in the pattern has more than one `:`, which cannot be replaced"
             )));
         }
-        pairs.push((source, chars.as_str()));
+        pairs.entry(source).or_insert(chars.as_str());
     }
-    if !text.contains(|c| pairs.iter().any(|(source, _)| *source == c)) {
+    if !text.contains(|c| pairs.contains_key(&c)) {
         return Ok(Scalar::Str(text));
     }
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        match pairs.iter().find(|(source, _)| *source == c) {
-            Some((_, target)) => {
+        match pairs.get(&c) {
+            Some(target) => {
                 call.grow(target.len())?;
                 out.push_str(target);
             }
@@ -382,7 +417,11 @@ fn word<'a>(_: &mut Call<'_>, args: &mut [Scalar<'a>]) -> Result<Scalar<'a>, Fau
     let delimiters = text_of(at(args, 2))?.unwrap_or_default();
     let Some(skip) = usize::try_from(number).ok().and_then(|n| n.checked_sub(1)) else { return Ok(EMPTY) };
     let mut start = 0;
-    let mut words = text.split(|c| delimiters.contains(c));
+    // Long lists of delimiters are looked up: the work must not grow with the product of the lengths.
+    let many: HashSet<char> =
+        if delimiters.len() > 16 { delimiters.chars().collect() } else { HashSet::new() };
+    let divides = |c| if many.is_empty() { delimiters.contains(c) } else { many.contains(&c) };
+    let mut words = text.split(divides);
     for _ in 0..skip {
         match words.next() {
             Some(word) => start += word.len(),

@@ -30,12 +30,6 @@ fn each_fault_has_place_cause_and_remedy() {
         ("trim([displayName])", "trim", "no function `trim`", "`Trim`"),
         ("IF(True,1,2)", "IF", "no function `IF`", "`IIF`"),
         ("UpperCase([displayName])", "UpperCase", "no function", "`UCase`"),
-        (
-            "CertIssuer([objectGUID])",
-            "CertIssuer",
-            "`CertIssuer` is not available in this version",
-            "CertNotAfter",
-        ),
         ("Left([displayName])", "Left", "takes 2 arguments, not 1", "num count"),
         ("Mid(\"a\",1,2,3)", "Mid", "takes 2 to 3 arguments, not 4", "Mid("),
         ("Switch(True,1,False)", "Switch", "even number", "test1"),

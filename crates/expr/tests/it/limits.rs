@@ -1,6 +1,6 @@
 //! No expression hangs, exhausts the memory or the stack, or panics.
 
-use onesync_expr::{DEPTH_MAX, EvalError};
+use onesync_expr::{DEPTH_MAX, EvalError, Failure};
 use proptest::prelude::*;
 use serde_json::{Map, json};
 
@@ -24,7 +24,7 @@ fn the_deepest_expression_fits_the_stack_of_a_thread() {
 #[test]
 fn growth_is_stopped() {
     let limit = |text: &str, attributes| match run(text, &attributes, &Map::new()) {
-        Err(EvalError::Limit(message)) => message,
+        Err(Failure { error: EvalError::Limit(message), .. }) => message,
         other => panic!("{text}: {other:?}"),
     };
     let ten: Vec<String> = (0..10).map(|n| n.to_string()).collect();

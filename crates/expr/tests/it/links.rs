@@ -97,7 +97,7 @@ fn links_are_counted_not_read() {
         ("IsNull([manager])", Ok(Outcome::Values(onesync_model::Value::Boolean(true).into()))),
     ] {
         let program = world.compile(text).unwrap();
-        assert_eq!(program.eval(&object, &env()).map(|e| e.outcome), expected, "{text}");
+        assert_eq!(program.eval(&object, &env()).map(|e| e.outcome).map_err(|e| e.error), expected, "{text}");
     }
     assert_eq!(object.links.get(&manager), None);
 }

@@ -3,6 +3,7 @@
 
 mod clock;
 mod diagnostics;
+mod document;
 mod examples;
 mod limits;
 mod links;

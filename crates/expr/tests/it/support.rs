@@ -1,11 +1,14 @@
 //! A source made of JSON, and evaluation in JSON.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use onesync_expr::{Context, Diagnostic, Env, EvalError, Evaluated, Kind, Outcome, Program, Source, compile};
+use onesync_expr::{
+    Context, Diagnostic, Env, Evaluated, Failure, Item, Kind, Listed, Outcome, Program, Source, compile,
+};
 use onesync_model::{
-    AttrId, AttributeDef, AttributeType, Image, Names, Schema, Time, ValuesRef, bag_from_json, values_to_json,
+    AttrId, AttributeDef, AttributeType, Image, Names, Schema, Time, ValuesRef, bag_from_json,
+    list_from_json, value_to_json, values_to_json,
 };
 use serde_json::{Map, Value as Json, json};
 
@@ -16,6 +19,7 @@ pub struct Object {
     pub imported: Option<Image>,
     pub dn: Option<String>,
     pub links: BTreeMap<AttrId, u64>,
+    pub lists: BTreeSet<AttrId>,
     pub parameters: BTreeMap<String, String>,
 }
 
@@ -25,6 +29,25 @@ impl Object {
         let dn = map.remove("dn").and_then(|dn| dn.as_str().map(str::to_owned));
         let bag = bag_from_json(&map, |name| names.intern(name)).unwrap();
         Self { image: Image::from_bag(&bag), dn, ..Self::default() }
+    }
+
+    /// Values in the order given; an array is a list, also of one value.
+    pub fn given(attributes: &Json, names: &mut Names) -> Self {
+        let mut object = Self::default();
+        let mut lists = BTreeMap::new();
+        for (name, json) in attributes.as_object().unwrap() {
+            if name == "dn" {
+                object.dn = json.as_str().map(str::to_owned);
+                continue;
+            }
+            let id = names.intern(name);
+            lists.insert(id, list_from_json(name, json).unwrap());
+            if json.is_array() {
+                object.lists.insert(id);
+            }
+        }
+        object.image = Image::from_lists(&lists);
+        object
     }
 }
 
@@ -43,6 +66,10 @@ impl Source for Object {
 
     fn link_count(&self, attribute: AttrId) -> u64 {
         self.links.get(&attribute).copied().unwrap_or(0)
+    }
+
+    fn is_list(&self, attribute: AttrId) -> bool {
+        self.lists.contains(&attribute)
     }
 
     fn parameter(&self, name: &str) -> Option<&str> {
@@ -66,7 +93,7 @@ pub fn program(text: &str) -> Result<Program, Vec<Diagnostic>> {
 }
 
 /// Evaluates over attributes, without a schema.
-pub fn run(text: &str, attributes: &Json, parameters: &Map<String, Json>) -> Result<Evaluated, EvalError> {
+pub fn run(text: &str, attributes: &Json, parameters: &Map<String, Json>) -> Result<Evaluated, Failure> {
     let mut names = Names::new();
     let mut object = Object::new(attributes, &mut names);
     object.parameters = parameters.iter().map(|(k, v)| (k.clone(), v.as_str().unwrap().to_owned())).collect();
@@ -75,12 +102,36 @@ pub fn run(text: &str, attributes: &Json, parameters: &Map<String, Json>) -> Res
     program.eval(&object, &env())
 }
 
+/// Evaluates as the `eval` command does: values in the order given and made; what does not compile is an error, too.
+pub fn eval_given(text: &str, attributes: &Json, parameters: &Map<String, Json>) -> Json {
+    let mut names = Names::new();
+    let mut object = Object::given(attributes, &mut names);
+    object.parameters = parameters.iter().map(|(k, v)| (k.clone(), v.as_str().unwrap().to_owned())).collect();
+    let program = match compile(text, &mut Context { names: &mut names, schema: None, kind: Kind::Inbound }) {
+        Ok(program) => program,
+        Err(found) => return json!({"$error": found[0].message}),
+    };
+    let item = |item: &Item| match item {
+        Item::Value(value) => value_to_json(value.as_ref()),
+        Item::Decimal(digits) => serde_json::from_str(digits).unwrap(),
+    };
+    match program.eval_listed(&object, &env()).map(|evaluated| evaluated.outcome) {
+        Ok(Outcome::Values(Listed { items, list: true })) => items.iter().map(item).collect(),
+        Ok(Outcome::Values(Listed { items, .. })) => item(&items[0]),
+        Ok(Outcome::Null) => Json::Null,
+        Ok(Outcome::AuthoritativeNull) => json!({"$literal": "AuthoritativeNull"}),
+        Ok(Outcome::IgnoreThisFlow) => json!({"$literal": "IgnoreThisFlow"}),
+        Ok(Outcome::Link(_)) => panic!("no links without a schema"),
+        Err(failure) => json!({"$error": failure.to_string()}),
+    }
+}
+
 /// Evaluates to JSON; an error is `{"$error": text}`.
 pub fn eval(text: &str, attributes: Json) -> Json {
     to_json(run(text, &attributes, &Map::new()))
 }
 
-pub fn to_json(result: Result<Evaluated, EvalError>) -> Json {
+pub fn to_json(result: Result<Evaluated, Failure>) -> Json {
     match result.map(|evaluated| evaluated.outcome) {
         Ok(Outcome::Values(values)) => values_to_json(&values),
         Ok(Outcome::Null) => Json::Null,
@@ -91,7 +142,7 @@ pub fn to_json(result: Result<Evaluated, EvalError>) -> Json {
     }
 }
 
-/// Whether a result is the expected one: an array is a set, `$range` an interval, `$error: true` any error.
+/// Whether a result is the expected one: `$range` is an interval, `$error: true` any error.
 pub fn matches(expected: &Json, actual: &Json) -> bool {
     if let Some(range) = expected.get("$range") {
         let n = actual.as_i64().unwrap_or(i64::MIN);
@@ -100,12 +151,7 @@ pub fn matches(expected: &Json, actual: &Json) -> bool {
     if expected.get("$error") == Some(&Json::Bool(true)) {
         return actual.get("$error").is_some();
     }
-    match (expected, actual) {
-        (Json::Array(a), Json::Array(b)) => a.len() == b.len() && a.iter().all(|x| b.contains(x)),
-        // One value and a list of it are the same attribute.
-        (Json::Array(a), b) => a.as_slice() == [b.clone()],
-        (a, b) => a == b,
-    }
+    expected == actual
 }
 
 /// A schema of attributes: name, type, several values.
