@@ -106,14 +106,17 @@ pub(crate) fn resolve<'s>(
         let object = source(candidate.source);
         let outcome = match candidate.flow.evaluate(object, &env) {
             Ok(Evaluated { outcome, valid_until: until }) => {
-                if let Some(until) = until {
-                    *valid_until = Some(valid_until.map_or(until, |known| known.min(until)));
-                }
+                *valid_until = (*valid_until).into_iter().chain(until).min();
                 outcome
             }
-            Err(EvalError::Raised(message)) => return Resolved::Raised { from: index, message },
-            Err(error) => {
-                return Resolved::Failed { from: index, failure: Failure::of(&error, candidate.rule) };
+            Err(onesync_expr::Failure { error, valid_until: until }) => {
+                *valid_until = (*valid_until).into_iter().chain(until).min();
+                return match error {
+                    EvalError::Raised(message) => Resolved::Raised { from: index, message },
+                    error => {
+                        Resolved::Failed { from: index, failure: Failure::of(&error, candidate.rule) }
+                    }
+                };
             }
         };
         match outcome {

@@ -29,6 +29,10 @@ pub(crate) fn settle_values(
         let Some(connector) = batch.cs(*cs).map(|row| row.connector) else { continue };
         batch.flow_failed(ctx, (*cs, connector), "flow", *attribute, failure);
     }
+    // An error that depends on the clock ends by itself, too.
+    if let Some(until) = computed.valid_until {
+        batch.wake_at(Work::Values(id), ConnectorId(0), until);
+    }
     if let Some((cs, attribute, message)) = &computed.raised {
         if let Some(connector) = batch.cs(*cs).map(|row| row.connector) {
             let message =
@@ -43,9 +47,6 @@ pub(crate) fn settle_values(
             );
         }
         return Ok(());
-    }
-    if let Some(until) = computed.valid_until {
-        batch.wake_at(Work::Values(id), ConnectorId(0), until);
     }
     let changes = differences(before.as_ref(), &computed);
     let picks_before = before.as_ref().map(|row| row.picks.clone()).unwrap_or_default();

@@ -21,7 +21,7 @@ use crate::scalar::{List, Scalar, Val};
 /// a fraction of a second.
 pub const STEPS_MAX: usize = 4_000_000;
 /// Bytes that are read in about the time of one step.
-pub(crate) const BYTES_PER_STEP: usize = 64;
+pub(crate) const BYTES_PER_STEP: usize = 16;
 /// Bytes one evaluation may produce in intermediate and final values.
 pub const BYTES_MAX: usize = 16 * 1024 * 1024;
 

@@ -405,7 +405,7 @@ const LIMITS: &[Decision] = &[
     ),
     decided(
         "when it is evaluated",
-        "4,000,000 steps and 16 MiB of values that are kept. A step is a part that is evaluated, a value that is gone through, or 64 bytes that are read",
+        "4,000,000 steps and 16 MiB of values that are kept. A step is a part that is evaluated, a value that is gone through, or 16 bytes that are read",
         "a fraction of a second",
         &[example(r#"Len(PadLeft("a",999999999,"b"))"#, r#"{"$error": true}"#)],
     ),

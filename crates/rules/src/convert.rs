@@ -4,7 +4,7 @@
 //! text. Binary is never guessed: the rule says how, by `ConvertToBase64` and its like. An empty text is no value:
 //! no directory we know can hold one, and functions like `Left` give it for an absent attribute.
 
-use onesync_expr::{EvalError, Evaluated, Outcome};
+use onesync_expr::{EvalError, Evaluated, Failure, Outcome};
 use onesync_model::{AttributeType, Time, Value, Values};
 use thiserror::Error;
 
@@ -63,13 +63,15 @@ pub fn convert(values: Values, target: Target) -> Result<Option<Values>, Convert
 }
 
 /// Converts the values of an outcome; other outcomes stay as they are.
-pub(crate) fn convert_outcome(evaluated: Evaluated, target: Target) -> Result<Evaluated, EvalError> {
+pub(crate) fn convert_outcome(evaluated: Evaluated, target: Target) -> Result<Evaluated, Failure> {
     let Outcome::Values(values) = evaluated.outcome else { return Ok(evaluated) };
-    let outcome = match convert(values, target).map_err(failed)? {
-        Some(values) => Outcome::Values(values),
-        None => Outcome::Null,
+    let valid_until = evaluated.valid_until;
+    let outcome = match convert(values, target) {
+        Ok(Some(values)) => Outcome::Values(values),
+        Ok(None) => Outcome::Null,
+        Err(error) => return Err(Failure { error: failed(error), valid_until }),
     };
-    Ok(Evaluated { outcome, ..evaluated })
+    Ok(Evaluated { outcome, valid_until })
 }
 
 fn failed(error: ConvertError) -> EvalError {

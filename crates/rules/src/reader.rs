@@ -215,7 +215,7 @@ impl Reader<'_, '_> {
         let found = seconds.zip(number).and_then(|(unit, number)| unit.checked_mul(number));
         if found.is_none() {
             self.sink.error(&text.place, "`recheck` is a number with m, h or d").hint(
-                "e.g. recheck = \"12h\": what depends on the clock is computed again at least this often",
+                "e.g. recheck = \"12h\": what depends on the clock, and not by a comparison alone, is computed again so often; without it at midnight UTC",
             );
         }
         found

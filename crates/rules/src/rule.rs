@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use onesync_expr::{Env, EvalError, Evaluated, Outcome, Program, Source};
+use onesync_expr::{Env, Evaluated, Failure, Outcome, Program, Source};
 use onesync_model::{AttrId, AttributeType, ConnectorId, RuleId, TypeId, Values};
 
 use crate::{Scope, convert::convert_outcome};
@@ -179,7 +179,7 @@ impl Flow {
     ///
     /// # Errors
     /// When the expression raises or fails, or its values do not fit the target.
-    pub fn evaluate(&self, source: &dyn Source, env: &Env) -> Result<Evaluated, EvalError> {
+    pub fn evaluate(&self, source: &dyn Source, env: &Env) -> Result<Evaluated, Failure> {
         let fixed = |outcome| Evaluated { outcome, valid_until: None };
         let evaluated = match &self.source {
             FlowSource::Direct(attribute) => {
@@ -189,15 +189,13 @@ impl Flow {
                 })
             }
             FlowSource::Constant(values) => return Ok(fixed(Outcome::Values(values.clone()))),
-            FlowSource::Expression(program) => program.eval(source, env)?,
-            FlowSource::Link(LinkFlow { guard: Some(program), .. }) => return program.eval(source, env),
+            FlowSource::Expression(program) => program.eval_rechecked(source, env, self.recheck_seconds)?,
+            FlowSource::Link(LinkFlow { guard: Some(program), .. }) => {
+                return program.eval_rechecked(source, env, self.recheck_seconds);
+            }
             FlowSource::Link(LinkFlow { source, guard: None }) => return Ok(fixed(Outcome::Link(*source))),
         };
-        let mut evaluated = convert_outcome(evaluated, self.target_def)?;
-        if let (Some(seconds), Some(until)) = (self.recheck_seconds, evaluated.valid_until) {
-            evaluated.valid_until = Some(until.min(env.now.plus_seconds(i64::from(seconds))));
-        }
-        Ok(evaluated)
+        convert_outcome(evaluated, self.target_def)
     }
 
     /// The attributes of the source object that its values depend on, link attributes included.

@@ -22,7 +22,7 @@ pub(super) const FUNCTIONS: &[FunctionDef] = &[
             example_with(
                 r#"{"proxyAddresses": ["SMTP:a@x.com", "SIP:a@x.com"]}"#,
                 r#"IIF(InStr([proxyAddresses],"SIP:")=1,NULL,[proxyAddresses])"#,
-                r#""SMTP:a@x.com""#,
+                r#"["SMTP:a@x.com"]"#,
             ),
         ],
         body: Body::Form(Form::If),
@@ -99,7 +99,7 @@ pub(super) const FUNCTIONS: &[FunctionDef] = &[
         examples: &[example_with(
             r#"{"otherPhone": ["425-555-0100", "911"]}"#,
             r#"Where($item,[otherPhone],Len($item) > 3)"#,
-            r#""425-555-0100""#,
+            r#"["425-555-0100"]"#,
         )],
         body: Body::Form(Form::Where),
     },

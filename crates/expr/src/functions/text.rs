@@ -417,10 +417,8 @@ fn word<'a>(_: &mut Call<'_>, args: &mut [Scalar<'a>]) -> Result<Scalar<'a>, Fau
     let delimiters = text_of(at(args, 2))?.unwrap_or_default();
     let Some(skip) = usize::try_from(number).ok().and_then(|n| n.checked_sub(1)) else { return Ok(EMPTY) };
     let mut start = 0;
-    // Long lists of delimiters are looked up: the work must not grow with the product of the lengths.
-    let many: HashSet<char> =
-        if delimiters.len() > 16 { delimiters.chars().collect() } else { HashSet::new() };
-    let divides = |c| if many.is_empty() { delimiters.contains(c) } else { many.contains(&c) };
+    let divider = Characters::of(delimiters);
+    let divides = |c| divider.contains(c);
     let mut words = text.split(divides);
     for _ in 0..skip {
         match words.next() {
@@ -432,6 +430,31 @@ fn word<'a>(_: &mut Call<'_>, args: &mut [Scalar<'a>]) -> Result<Scalar<'a>, Fau
     }
     let Some(length) = words.next().map(str::len) else { return Ok(EMPTY) };
     Ok(Scalar::Str(slice(text, start, start + length)))
+}
+
+/// A set of characters that is asked often: the work must not grow with the product of two lengths.
+struct Characters {
+    ascii: [bool; 128],
+    others: HashSet<char>,
+}
+
+impl Characters {
+    fn of(text: &str) -> Self {
+        let mut set = Self { ascii: [false; 128], others: HashSet::new() };
+        for c in text.chars() {
+            match set.ascii.get_mut(c as usize) {
+                Some(slot) => *slot = true,
+                None => {
+                    set.others.insert(c);
+                }
+            }
+        }
+        set
+    }
+
+    fn contains(&self, c: char) -> bool {
+        self.ascii.get(c as usize).copied().unwrap_or_else(|| self.others.contains(&c))
+    }
 }
 
 /// Resolves the monikers `\r`, `\n` and `\t` of a literal.

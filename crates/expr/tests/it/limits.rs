@@ -37,6 +37,63 @@ fn growth_is_stopped() {
     assert!(limit(&nested, a).contains("steps"));
 }
 
+/// Everything that could take the product of two sizes, over many values and long texts.
+#[test]
+fn many_values_and_long_texts_stop_at_a_limit_soon() {
+    let many: Vec<String> = (0..10_000).map(|n| format!("value {n}")).collect();
+    let long = "abcdefghij".repeat(100_000);
+    let attributes = json!({"many": many, "long": long, "pairs": "a:b,".repeat(100_000)});
+    for (text, what) in [
+        ("Select($i,[many],Select($j,[many],$i & $j))", "bytes"),
+        ("Count(Select($i,[many],Select($j,[many],$j)))", "steps"),
+        ("Select($i,[many],Count(Where($j,[many],$i = $j)))", "steps"),
+        ("Select($i,[many],Len([long]))", "steps"),
+        ("Select($i,[many],[long])", "bytes"),
+        ("With($x,[long] & \"x\",Count(Select($i,[many],$x)))", "bytes"),
+        ("With($x,[long] & \"x\",Select($i,[many],Len($x)))", "steps"),
+        ("Select($i,[many],Word([long],500,[long]))", "steps"),
+        ("Select($i,[many],ReplaceChars([long],[pairs]))", "bytes"),
+        ("Select($i,[many],[long] = [long])", "steps"),
+        ("Select($i,[many],InStr([long],$i,1,vbTextCompare))", "steps"),
+        ("Count(IIF(InStr([many],\"value\")=1,[long] & [many],NULL))", "bytes"),
+        ("RemoveDuplicates(Select($i,[many],[long]))", "steps"),
+    ] {
+        let started = std::time::Instant::now();
+        match run(text, &attributes, &Map::new()) {
+            Err(Failure { error: EvalError::Limit(message), .. }) => {
+                assert!(message.contains(what), "{text}: {message}");
+            }
+            other => panic!("{text}: {:?}", other.map(|_| "a result")),
+        }
+        // Generous: the build is not optimised and the machine shared.
+        assert!(started.elapsed().as_secs() < 20, "{text} took {:?}", started.elapsed());
+    }
+    // What sensible rules do with as many values is far below.
+    assert_eq!(eval("Count(RemoveDuplicates(Trim([many])))", attributes.clone()), json!(10_000));
+    assert_eq!(eval("Len(Join(Select($i,[many],Mid($i,7)),\",\"))", attributes), json!(48_889));
+}
+
+#[test]
+fn huge_nesting_is_refused_at_its_place() {
+    for text in [
+        format!("{}1{}", "(".repeat(100_000), ")".repeat(100_000)),
+        "IIF(".repeat(60_000),
+        "-".repeat(200_000),
+        "Trim([a]) = ".repeat(20_000),
+    ] {
+        let found = program(&text).err().unwrap();
+        assert!(
+            found[0].message.contains("deeper") || found[0].message.contains("parts"),
+            "{}",
+            found[0].message
+        );
+        assert!(found[0].hint.is_some());
+    }
+    assert!(program(&format!("\"{}\"", "x".repeat(300_000))).err().unwrap()[0].message.contains("longer"));
+    let wide = vec!["[a]"; 20_000].join(",");
+    assert!(program(&format!("Switch({wide})")).err().unwrap()[0].message.contains("parts"));
+}
+
 #[test]
 fn a_constant_that_fails_fails_when_evaluated() {
     assert!(eval("IIF(1=2,CNum(\"x\"),1)", json!({})) == json!(1));

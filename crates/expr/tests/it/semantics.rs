@@ -1,4 +1,4 @@
-//! What the sources leave open, as docs/expressions-decisions.md decides it.
+//! What the sources leave open, as docs/expressions.md decides it.
 
 use onesync_expr::{Context, Env, Kind, compile};
 use onesync_model::{Image, Names, bag_from_json};

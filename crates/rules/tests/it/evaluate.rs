@@ -27,7 +27,7 @@ fn person(world: &World, attributes: &[(&str, Value)]) -> Object {
 
 fn evaluate(world: &World, rules: &RuleSet, target: &str, object: &Object) -> Result<Evaluated, EvalError> {
     let target: AttrId = world.attribute(target);
-    rules.rules()[0].flow(target).unwrap().evaluate(object, &env())
+    rules.rules()[0].flow(target).unwrap().evaluate(object, &env()).map_err(|failure| failure.error)
 }
 
 fn value(result: Result<Evaluated, EvalError>) -> Option<Value> {
@@ -111,10 +111,13 @@ fn links_flow_whole_guarded_or_counted() {
 fn values_of_the_clock_are_valid_until_they_flip_and_are_rechecked() {
     let mut world = World::new();
     let flows = "[flow]\naccountEnabled = 'IIF(Now() > CDate(\"2027-03-01\"), False, True)'\n\
-                 employeeHireDate = { expr = \"Now()\", once = true }\n";
+                 employeeHireDate = { expr = \"Now()\", once = true }\n\
+                 department = 'IIF(FormatDateTime(Now(), \"HH\") = \"00\", \"night\", \"day\")'\n\
+                 manager = 'IIF(FormatDateTime(Now(), \"HH\") = \"00\", NULL, [manager])'\n";
     let always = rules(&mut world, "user", "person", flows);
     let anna = person(&world, &[]);
-    let until = |rules| evaluate(&world, rules, "accountEnabled", &anna).unwrap().valid_until;
+    let of = |rules, target| evaluate(&world, rules, target, &anna).unwrap().valid_until;
+    let until = |rules| of(rules, "accountEnabled");
     let flip: Time = "2027-03-01T00:00:00Z".parse().unwrap();
     assert!(
         until(&always).is_some_and(|at| at >= flip && at <= flip.plus_seconds(1)),
@@ -125,7 +128,12 @@ fn values_of_the_clock_are_valid_until_they_flip_and_are_rechecked() {
     assert!(hired.once && hired.uses_clock());
     let mut world_again = World::new();
     let often = rules(&mut world_again, "user", "person", &format!("recheck = \"12h\"\n{flows}"));
-    assert_eq!(until(&often), Some(env().now.plus_seconds(12 * 3_600)));
+    assert_eq!(until(&often), until(&always), "a comparison has its own end");
+    for target in ["department", "manager"] {
+        let midnight = of(&always, target).unwrap();
+        assert_eq!(midnight.seconds() % 86_400, 0);
+        assert_eq!(of(&often, target), Some(env().now.plus_seconds(12 * 3_600)), "{target}");
+    }
 }
 
 #[test]
