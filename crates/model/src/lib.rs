@@ -20,7 +20,10 @@ pub use domains::{NameDomains, NameVerdict};
 pub use hash::{Hash128, hash64, hash128};
 pub use ids::{AttrId, ConnectorId, ContainerId, CsId, MvGuid, MvId, RuleId, RunId, TypeId};
 pub use image::{Bag, Image, ImageError, ImageIndex, ImageRef, ValueIter, ValuesRef};
-pub use json::{JsonError, bag_from_json, list_from_json, value_from_json, value_to_json, values_from_json, values_to_json};
+pub use json::{
+    JsonError, bag_from_json, list_from_json, value_from_json, value_to_json, values_from_json,
+    values_to_json,
+};
 pub use names::Names;
 pub use schema::{AttributeDef, AttributeType, ObjectTypeDef, Schema};
 pub use time::Time;

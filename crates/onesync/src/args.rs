@@ -325,11 +325,12 @@ pub enum SearchCommand {
 #[derive(Debug, ClapArgs)]
 pub struct EvalArgs {
     /// Expression
-    pub expression: String,
+    #[arg(required_unless_present = "batch")]
+    pub expression: Option<String>,
     /// Attributes as a JSON object, @FILE, or - for standard input
     #[arg(long, default_value = "{}")]
     pub attributes: String,
-    /// Parameters as a JSON object
+    /// Parameters as a JSON object, or @FILE
     #[arg(long, default_value = "{}")]
     pub parameters: String,
     /// The time that Now() gives (RFC 3339); the machine's when left out
@@ -338,6 +339,12 @@ pub struct EvalArgs {
     /// inbound or outbound
     #[arg(long, default_value = "inbound")]
     pub kind: String,
+    /// Several values in canonical order, each once, as in a sync
+    #[arg(long)]
+    pub canonical: bool,
+    /// JSON lines {"expression", "attributes", "parameters"} from a file, or - for standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["expression", "attributes"])]
+    pub batch: Option<String>,
 }
 
 #[cfg(test)]

@@ -169,6 +169,28 @@ impl<'f> Sink<'f> {
     }
 }
 
+/// Shows findings in an expression that is in no file, one below the other.
+#[must_use]
+pub fn render_expression(expression: &str, found: &[onesync_expr::Diagnostic]) -> String {
+    let groups: Vec<_> = found
+        .iter()
+        .map(|d| {
+            let level = match d.severity {
+                onesync_expr::Severity::Error => Level::ERROR,
+                onesync_expr::Severity::Warning => Level::WARNING,
+            };
+            let place = AnnotationKind::Primary.span(safe(expression, d.start, d.end));
+            let group =
+                level.primary_title(&d.message).element(Snippet::source(expression).annotation(place));
+            match &d.hint {
+                Some(hint) => group.element(Level::HELP.message(hint)),
+                None => group,
+            }
+        })
+        .collect();
+    Renderer::plain().render(&groups)
+}
+
 /// Shows a finding with the lines concerned, as a person reads it on a terminal without colours.
 #[must_use]
 pub fn render(diagnostic: &Diagnostic, files: &[RuleFile]) -> String {

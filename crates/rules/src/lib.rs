@@ -38,7 +38,7 @@ mod text;
 
 pub use compile::{Compiled, compile};
 pub use convert::{ConvertError, convert};
-pub use diagnostic::{Diagnostic, Label, RuleFile, Severity, render};
+pub use diagnostic::{Diagnostic, Label, RuleFile, Severity, render, render_expression};
 pub use metaverse::{METAVERSE, read_metaverse, read_metaverse_index};
 pub use rule::{
     Direction, Flow, FlowSource, JoinCondition, JoinGroup, LinkFlow, LinkType, MergeType, Rule, Target,

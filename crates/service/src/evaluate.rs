@@ -1,17 +1,192 @@
-//! Evaluating one expression over attributes given as JSON.
+//! Evaluating one expression over attributes given as JSON, outside of any installation.
+//!
+//! Several values are taken in the order given, and results given in the order in which they are made, so that
+//! examples can be tried as they are published; a sync has them in canonical order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use onesync_expr::{Context, Env, EvalError, Kind, Outcome, Source};
-use onesync_model::{AttrId, Image, Names, Time, ValuesRef, bag_from_json, values_to_json};
-use serde_json::{Value as Json, json};
+use onesync_expr::{Context, Env, EvalError, Item, Kind, Listed, Outcome, Source};
+use onesync_model::{AttrId, Image, Names, Time, Values, ValuesRef, list_from_json, value_to_json};
+use onesync_rules::render_expression;
+use serde_json::{Map, Value as Json, json};
 
 use crate::error::ServiceError;
 
+/// An expression, and what it is evaluated over.
+#[derive(Clone, Debug)]
+pub struct Evaluation {
+    /// The expression.
+    pub expression: String,
+    /// Its attributes.
+    pub attributes: Map<String, Json>,
+    /// Its parameters.
+    pub parameters: Map<String, Json>,
+    /// What `Now()` gives.
+    pub now: Time,
+    /// The direction.
+    pub kind: Kind,
+    /// Whether several values are taken and given as in a sync: in canonical order, each once.
+    pub canonical: bool,
+}
+
+/// What an evaluation gave.
+#[derive(Clone, Debug)]
+pub struct EvaluationResult {
+    /// The value, or `{"$error": message}`.
+    pub value: Json,
+    /// The first instant at which it may be otherwise.
+    pub valid_until: Option<Time>,
+    /// Where and why it failed, for people.
+    pub report: Option<String>,
+    /// Whether the expression itself is wrong: it was not evaluated.
+    pub refused: bool,
+}
+
+/// Reads a JSON object; `what` names it in messages.
+///
+/// # Errors
+/// When it is something else.
+pub fn json_object(text: &str, what: &str) -> Result<Map<String, Json>, ServiceError> {
+    serde_json::from_str(text).map_err(|error| {
+        ServiceError::usage(format!("{what} are no JSON object: {error}"), "write e.g. '{\"sn\": \"Meier\"}'")
+    })
+}
+
+/// Reads a time for `Now()`.
+///
+/// # Errors
+/// When it is none.
+pub fn eval_time(text: &str) -> Result<Time, ServiceError> {
+    text.parse().map_err(|_| {
+        ServiceError::usage(format!("`{text}` is no time"), "write RFC 3339, e.g. 2026-01-31T00:00:00Z")
+    })
+}
+
+/// Reads a direction.
+///
+/// # Errors
+/// When it is none.
+pub fn eval_kind(text: &str) -> Result<Kind, ServiceError> {
+    match text {
+        "inbound" => Ok(Kind::Inbound),
+        "outbound" => Ok(Kind::Outbound),
+        other => Err(ServiceError::usage(format!("`{other}` is no kind"), "write inbound or outbound")),
+    }
+}
+
+/// Evaluates an expression.
+///
+/// # Errors
+/// When attributes or parameters have none of the forms of values.
+pub fn eval(request: &Evaluation) -> Result<EvaluationResult, ServiceError> {
+    let mut names = Names::new();
+    let mut source = Given::read(request, &mut names)?;
+    let mut context = Context { names: &mut names, schema: None, kind: request.kind };
+    let program = match onesync_expr::compile(&request.expression, &mut context) {
+        Ok(program) => program,
+        Err(found) => {
+            let messages: Vec<String> = found
+                .iter()
+                .map(|d| match &d.hint {
+                    Some(hint) => format!("{} ({hint})", d.message),
+                    None => d.message.clone(),
+                })
+                .collect();
+            return Ok(EvaluationResult {
+                value: json!({"$error": messages.join("; ")}),
+                valid_until: None,
+                report: Some(render_expression(&request.expression, &found)),
+                refused: true,
+            });
+        }
+    };
+    if request.canonical {
+        source.lists.clear();
+    }
+    let env = Env { now: request.now, seed: 0 };
+    let result = |value, valid_until, report| EvaluationResult { value, valid_until, report, refused: false };
+    Ok(match program.eval_listed(&source, &env) {
+        Ok(evaluated) => {
+            let value = match evaluated.outcome {
+                Outcome::Values(listed) => listed_to_json(listed, request.canonical),
+                Outcome::Null => Json::Null,
+                Outcome::AuthoritativeNull => json!({"$literal": "AuthoritativeNull"}),
+                Outcome::IgnoreThisFlow => json!({"$literal": "IgnoreThisFlow"}),
+                // Without a schema no attribute is known to be one of links.
+                Outcome::Link(_) => Json::Null,
+            };
+            result(value, evaluated.valid_until, None)
+        }
+        Err(failure) => {
+            let report = match &failure.error {
+                EvalError::Failed { message, start, end } => {
+                    let place = onesync_expr::Diagnostic {
+                        start: *start,
+                        end: *end,
+                        message: message.clone(),
+                        hint: None,
+                        severity: onesync_expr::Severity::Error,
+                    };
+                    render_expression(&request.expression, &[place])
+                }
+                other => format!("error: {other}"),
+            };
+            result(json!({"$error": failure.to_string()}), failure.valid_until, Some(report))
+        }
+    })
+}
+
+/// Attributes and parameters as given.
 struct Given {
     image: Image,
     dn: Option<String>,
+    /// Attributes that were given as an array.
+    lists: BTreeSet<AttrId>,
     parameters: BTreeMap<String, String>,
+}
+
+impl Given {
+    fn read(request: &Evaluation, names: &mut Names) -> Result<Self, ServiceError> {
+        let mut dn = None;
+        let mut lists = BTreeSet::new();
+        let mut attributes = BTreeMap::new();
+        for (name, json) in &request.attributes {
+            let mut values = list_from_json(name, json).map_err(|error| {
+                ServiceError::usage(
+                    format!("attribute `{name}`: {error}"),
+                    "see docs/reference.md, values in JSON",
+                )
+            })?;
+            if request.canonical {
+                values = Values::new(values).map(Values::into_vec).unwrap_or_default();
+            }
+            if name == "dn" {
+                dn = values.first().map(ToString::to_string);
+            }
+            let id = names.intern(name);
+            if json.is_array() {
+                lists.insert(id);
+            }
+            attributes.insert(id, values);
+        }
+        let mut parameters = BTreeMap::new();
+        for (name, json) in &request.parameters {
+            let text = match json {
+                Json::String(text) => text.clone(),
+                Json::Number(_) | Json::Bool(_) => json.to_string(),
+                Json::Null => continue,
+                _ => {
+                    let message = format!("parameter `{name}` is neither a text nor a number");
+                    return Err(ServiceError::usage(
+                        message,
+                        "write e.g. '{\"Domain.FQDN\": \"contoso.com\"}'",
+                    ));
+                }
+            };
+            parameters.insert(name.clone(), text);
+        }
+        Ok(Self { image: Image::from_lists(&attributes), dn, lists, parameters })
+    }
 }
 
 impl Source for Given {
@@ -31,76 +206,72 @@ impl Source for Given {
         self.values(attribute).map_or(0, |values| values.count() as u64)
     }
 
+    fn is_list(&self, attribute: AttrId) -> bool {
+        self.lists.contains(&attribute)
+    }
+
     fn parameter(&self, name: &str) -> Option<&str> {
         self.parameters.get(name).map(String::as_str)
     }
 }
 
-/// Evaluates an expression; the result is JSON, a failure is `{"$error": message}`.
-///
-/// # Errors
-/// When the expression does not compile, or the attributes, parameters or time cannot be read.
-pub fn eval(
-    expression: &str,
-    attributes: &str,
-    parameters: &str,
-    now: &str,
-    kind: &str,
-) -> Result<Json, ServiceError> {
-    let object = |text: &str, what: &str| -> Result<serde_json::Map<String, Json>, ServiceError> {
-        serde_json::from_str(text).map_err(|error| {
-            ServiceError::usage(
-                format!("{what} are no JSON object: {error}"),
-                "write e.g. '{\"sn\": \"Meier\"}'",
-            )
-        })
-    };
-    let mut names = Names::new();
-    let attributes = object(attributes, "attributes")?;
-    let dn = attributes.get("dn").and_then(Json::as_str).map(str::to_owned);
-    let bag = bag_from_json(&attributes, |name| names.intern(name))
-        .map_err(|error| ServiceError::usage(error.to_string(), "see docs/reference.md, values in JSON"))?;
-    let parameters = object(parameters, "parameters")?
-        .into_iter()
-        .filter_map(|(name, value)| Some((name, value.as_str()?.to_owned())))
-        .collect();
-    let now: Time = now.parse().map_err(|_| {
-        ServiceError::usage(format!("`{now}` is no time"), "write RFC 3339, e.g. 2026-01-31T00:00:00Z")
-    })?;
-    let kind = match kind {
-        "inbound" => Kind::Inbound,
-        "outbound" => Kind::Outbound,
-        other => {
-            return Err(ServiceError::usage(format!("`{other}` is no kind"), "write inbound or outbound"));
+fn listed_to_json(listed: Listed, canonical: bool) -> Json {
+    let mut list = listed.list;
+    let mut decimals = Vec::new();
+    let mut values = Vec::new();
+    for item in listed.items {
+        match item {
+            Item::Value(value) => values.push(value),
+            // Exact digits; a JSON number that holds fewer is the nearest one.
+            Item::Decimal(digits) => {
+                decimals.push(serde_json::from_str(&digits).unwrap_or(Json::String(digits)))
+            }
         }
-    };
-    let mut context = Context { names: &mut names, schema: None, kind };
-    let program = onesync_expr::compile(expression, &mut context).map_err(|found| {
-        let lines: Vec<String> = found
-            .iter()
-            .map(|d| {
-                let column = expression.get(..d.start).map_or(0, |before| before.chars().count());
-                let width = expression.get(d.start..d.end).map_or(1, |part| part.chars().count().max(1));
-                let hint = d.hint.as_ref().map(|hint| format!("\n  hint: {hint}")).unwrap_or_default();
-                format!("{}\n  {expression}\n  {}{}{hint}", d.message, " ".repeat(column), "^".repeat(width))
-            })
-            .collect();
-        ServiceError::Usage { message: lines.join("\n"), hint: None }
-    })?;
-    let source = Given { image: Image::from_bag(&bag), dn, parameters };
-    Ok(match program.eval(&source, &Env { now, seed: 0 }) {
-        Ok(evaluated) => match evaluated.outcome {
-            Outcome::Values(values) => values_to_json(&values),
-            Outcome::Null => Json::Null,
-            Outcome::AuthoritativeNull => json!({"$literal": "AuthoritativeNull"}),
-            Outcome::IgnoreThisFlow => json!({"$literal": "IgnoreThisFlow"}),
-            Outcome::Link(attribute) => source
-                .values(attribute)
-                .and_then(ValuesRef::to_values)
-                .as_ref()
-                .map_or(Json::Null, values_to_json),
-        },
-        Err(EvalError::Raised(message)) => json!({"$error": message}),
-        Err(error) => json!({"$error": error.to_string()}),
-    })
+    }
+    if canonical {
+        values = Values::new(values).map(Values::into_vec).unwrap_or_default();
+        list = values.len() + decimals.len() > 1;
+    }
+    let mut all: Vec<Json> =
+        values.iter().map(|value| value_to_json(value.as_ref())).chain(decimals).collect();
+    if list { Json::Array(all) } else { all.pop().unwrap_or(Json::Null) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(expression: &str, attributes: Json, canonical: bool) -> Evaluation {
+        Evaluation {
+            expression: expression.to_owned(),
+            attributes: attributes.as_object().unwrap().clone(),
+            parameters: Map::new(),
+            now: Time::default(),
+            kind: Kind::Inbound,
+            canonical,
+        }
+    }
+
+    #[test]
+    fn values_keep_their_order_unless_a_sync_is_asked_for() {
+        let values = json!({"p": ["b", "A", "b"], "one": ["x"]});
+        let value = |text: &str, canonical| eval(&request(text, values.clone(), canonical)).unwrap().value;
+        assert_eq!(value("UCase([p])", false), json!(["B", "A", "B"]));
+        assert_eq!(value("UCase([p])", true), json!(["A", "B"]));
+        assert_eq!(value("[one]", false), json!(["x"]));
+        assert_eq!(value("[one]", true), json!("x"));
+        assert_eq!(value("0.5 + 1", false), json!(1.5));
+    }
+
+    #[test]
+    fn what_is_wrong_is_shown_at_its_place() {
+        let found = eval(&request("Trim([a]) & trim([b])", json!({}), false)).unwrap();
+        assert!(found.refused);
+        let report = found.report.unwrap();
+        assert!(report.contains("^^^^") && report.contains("`Trim`"), "{report}");
+        let found = eval(&request("1 + CNum([a])", json!({"a": "x"}), false)).unwrap();
+        assert!(!found.refused && found.report.unwrap().contains("^^^^^^^^^"));
+        assert_eq!(found.value, json!({"$error": "CNum: `x` is not a number"}));
+        assert!(eval(&request("1", json!({"a": {"b": 1}}), false)).is_err());
+    }
 }

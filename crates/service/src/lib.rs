@@ -13,6 +13,7 @@ mod connector_view;
 mod cycle;
 mod error;
 mod evaluate;
+mod evaluate_batch;
 mod export;
 mod facts;
 mod gone;
@@ -45,7 +46,8 @@ pub use config::{ConfigCheck, Configuration, ConnectorFile, MainFile, TypeFile, 
 pub use connector_view::{ConnectorView, TypeView};
 pub use cycle::{CycleKind, CycleReport, StepFailure};
 pub use error::{ServiceError, Status};
-pub use evaluate::eval;
+pub use evaluate::{Evaluation, EvaluationResult, eval, eval_kind, eval_time, json_object};
+pub use evaluate_batch::{BatchReport, eval_batch};
 pub use export::{ExportCounters, HeldGroup};
 pub use held::HeldItem;
 pub use home::Home;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use onesync_model::{AttrId, NameVerdict, RuleId, Value, Values, ValuesRef};
+use onesync_model::{AttrId, ConnectorId, NameVerdict, RuleId, Time, Value, Values, ValuesRef};
 use onesync_rules::Rule;
 
 use super::plan::{Wanted, plan_update};
@@ -14,7 +14,7 @@ use crate::policy::TypePolicy;
 use crate::reader::ReadError;
 use crate::resolve::{Failure, Resolved, collect, groups, resolve, seed};
 use crate::sources::MvSource;
-use crate::state::{ChangeState, CsFlags, CsRow, MvRow, MvState};
+use crate::state::{ChangeState, CsFlags, CsRow, MvRow, MvState, Work};
 
 impl<'a> Outbound<'a, '_> {
     /// Computes and plans the attributes of all targets of the batch's objects, the computing in parallel.
@@ -60,6 +60,9 @@ impl<'a> Outbound<'a, '_> {
         let computed =
             parallel::map(ctx.threads, &jobs, |job| flow(ctx, &job.mv, &job.row, &job.rules, &job.counts));
         for (job, flows) in jobs.into_iter().zip(computed) {
+            if let Some(until) = flows.valid_until {
+                self.batch.wake_at(Work::Outbound(job.mv.id), ConnectorId(0), until);
+            }
             self.settle(job.row, flows);
         }
         Ok(())
@@ -141,6 +144,8 @@ struct Flows {
     wanted: BTreeMap<AttrId, Wanted>,
     failed: Vec<(AttrId, Failure)>,
     raised: Option<(AttrId, String)>,
+    /// When the clock may change any of it.
+    valid_until: Option<Time>,
 }
 
 fn flow(
@@ -156,7 +161,6 @@ fn flow(
     let policy = ctx.policies.of(row.connector);
     let mut out = Flows::default();
     let candidates = collect(&[rules]);
-    let mut valid_until = None;
     for (attribute, group) in groups(&candidates) {
         // What a link attribute holds is decided link by link; here only whether its guard fails.
         let is_link = policy.link_attributes.contains(&attribute);
@@ -175,7 +179,7 @@ fn flow(
             },
             |_| &source,
             |_| present(attribute),
-            &mut valid_until,
+            &mut out.valid_until,
         );
         let rule = |index: usize| group.get(index).map_or(RuleId(0), |c| c.rule.id);
         match resolved {

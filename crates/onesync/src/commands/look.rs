@@ -1,7 +1,7 @@
 //! Looking: `search`, `show`, `pending`, `errors`, `history`, `eval`.
 
 use anyhow::Context as _;
-use onesync_service::{Service, Status, StepCounters};
+use onesync_service::{Evaluation, Service, Status, StepCounters};
 use serde_json::{Value as Json, json};
 
 use crate::args::{EvalArgs, SearchCommand};
@@ -145,17 +145,61 @@ fn what_a_run_did(row: &Json) -> String {
 
 /// `eval`.
 pub fn eval(options: &EvalArgs) -> anyhow::Result<Status> {
-    let attributes = match options.attributes.strip_prefix('@') {
-        Some(file) => std::fs::read_to_string(file).with_context(|| file.to_owned())?,
-        None if options.attributes == "-" => std::io::read_to_string(std::io::stdin())?,
-        None => options.attributes.clone(),
+    let given = |option: &str| -> anyhow::Result<String> {
+        match option.strip_prefix('@') {
+            Some(file) => std::fs::read_to_string(file).with_context(|| file.to_owned()),
+            None if option == "-" => Ok(std::io::read_to_string(std::io::stdin())?),
+            None => Ok(option.to_owned()),
+        }
     };
     let now = match &options.now {
         Some(text) => text.clone(),
         None => jiff::Timestamp::now().to_string(),
     };
-    let result =
-        onesync_service::eval(&options.expression, &attributes, &options.parameters, &now, &options.kind)?;
-    say!("{result}");
-    Ok(if result.get("$error").is_some() { Status::ObjectErrors } else { Status::Done })
+    let request = Evaluation {
+        expression: options.expression.clone().unwrap_or_default(),
+        attributes: onesync_service::json_object(&given(&options.attributes)?, "attributes")?,
+        parameters: onesync_service::json_object(&given(&options.parameters)?, "parameters")?,
+        now: onesync_service::eval_time(&now)?,
+        kind: onesync_service::eval_kind(&options.kind)?,
+        canonical: options.canonical,
+    };
+    if let Some(file) = &options.batch {
+        return eval_batch(file, &request);
+    }
+    let result = onesync_service::eval(&request)?;
+    say!("{}", result.value);
+    if let Some(report) = result.report {
+        eprintln!("{report}");
+    }
+    if let Some(until) = result.valid_until {
+        eprintln!("this depends on the clock, and holds until {until}");
+    }
+    Ok(match result.value.get("$error") {
+        _ if result.refused => Status::Usage,
+        Some(_) => Status::ObjectErrors,
+        None => Status::Done,
+    })
+}
+
+/// `eval --batch`: every line has its result, so that an error in one is no failure of the command.
+fn eval_batch(file: &str, defaults: &Evaluation) -> anyhow::Result<Status> {
+    let mut write = |result: &serde_json::Value| {
+        say!("{result}");
+        Ok(())
+    };
+    let report = if file == "-" {
+        onesync_service::eval_batch(&mut std::io::stdin().lock(), defaults, &mut write)
+    } else {
+        let opened = std::fs::File::open(file).with_context(|| file.to_owned())?;
+        onesync_service::eval_batch(&mut std::io::BufReader::new(opened), defaults, &mut write)
+    }
+    .with_context(|| file.to_owned())?;
+    Ok(match report.no_requests {
+        0 => Status::Done,
+        count => {
+            eprintln!("{count} of {} lines are no requests: their results say why", report.results);
+            Status::ObjectErrors
+        }
+    })
 }
