@@ -136,8 +136,8 @@ const GRAMMAR: &[Decision] = &[
     ),
     decided(
         "functions of the ancestor (MIM 2016) and `IF(`",
-        "are unknown; the message names the function that is meant",
-        "a rule that was tried in the original's editor has none of them",
+        "are unknown in rules; the message names the function that is meant. `eval` translates the ancestor's names and says so",
+        "a rule that was tried in the original's editor has none of them; published examples do",
         &[example(r#"UpperCase("a")"#, r#"{"$error": "there is no function `UpperCase`"}"#)],
     ),
 ];

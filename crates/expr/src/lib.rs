@@ -5,6 +5,7 @@
 //! Deliberately absent: the clock and randomness (they come in through [`Env`]), I/O, and expressions over single
 //! values of link attributes.
 
+mod ancestor;
 mod certificate;
 mod check;
 mod check_calls;
@@ -25,6 +26,7 @@ mod scalar;
 mod suggest;
 mod types;
 
+pub use ancestor::from_ancestor;
 pub use check::{Context, Kind, compile};
 pub use diagnostic::{Diagnostic, EvalError, Failure, Severity};
 pub use eval::{BYTES_MAX, STEPS_MAX};

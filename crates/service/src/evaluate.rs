@@ -82,7 +82,13 @@ pub fn eval(request: &Evaluation) -> Result<EvaluationResult, ServiceError> {
     let mut names = Names::new();
     let mut source = Given::read(request, &mut names)?;
     let mut context = Context { names: &mut names, schema: None, kind: request.kind };
-    let program = match onesync_expr::compile(&request.expression, &mut context) {
+    let mut report = None;
+    let compiled = onesync_expr::compile(&request.expression, &mut context).or_else(|found| {
+        let translated = onesync_expr::from_ancestor(&request.expression).ok_or_else(|| found.clone())?;
+        report = Some(format!("in the words of this language: {translated}"));
+        onesync_expr::compile(&translated, &mut context).map_err(|_| found)
+    });
+    let program = match compiled {
         Ok(program) => program,
         Err(found) => {
             let messages: Vec<String> = found
@@ -115,7 +121,7 @@ pub fn eval(request: &Evaluation) -> Result<EvaluationResult, ServiceError> {
                 // Without a schema no attribute is known to be one of links.
                 Outcome::Link(_) => Json::Null,
             };
-            result(value, evaluated.valid_until, None)
+            result(value, evaluated.valid_until, report)
         }
         Err(failure) => {
             let report = match &failure.error {
@@ -127,7 +133,7 @@ pub fn eval(request: &Evaluation) -> Result<EvaluationResult, ServiceError> {
                         hint: None,
                         severity: onesync_expr::Severity::Error,
                     };
-                    render_expression(&request.expression, &[place])
+                    render_expression(program.text(), &[place])
                 }
                 other => format!("error: {other}"),
             };
@@ -273,5 +279,8 @@ mod tests {
         assert!(!found.refused && found.report.unwrap().contains("^^^^^^^^^"));
         assert_eq!(found.value, json!({"$error": "CNum: `x` is not a number"}));
         assert!(eval(&request("1", json!({"a": {"b": 1}}), false)).is_err());
+        let found = eval(&request("UpperCase([a])", json!({"a": "x"}), false)).unwrap();
+        assert_eq!(found.value, json!("X"));
+        assert!(found.report.unwrap().contains("UCase([a])"));
     }
 }

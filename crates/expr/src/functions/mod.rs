@@ -244,20 +244,9 @@ pub(crate) fn find(name: &str) -> Option<&'static FunctionDef> {
     BY_NAME.get(name).copied()
 }
 
-/// What functions of the ancestor dialect (MIM 2016) and frequent slips are called here.
+/// What functions of the ancestor (MIM 2016) and frequent slips are called here.
 pub(crate) fn other_name(name: &str) -> Option<&'static str> {
-    Some(match name {
-        "UpperCase" => "UCase",
-        "LowerCase" => "LCase",
-        "ProperCase" => "PCase",
-        "LeftPad" => "PadLeft",
-        "RightPad" => "PadRight",
-        "DateTimeFormat" => "FormatDateTime",
-        "ConvertSidToString" => "StringFromSid",
-        "ConvertStringToGuid" => "CGuid",
-        "ReplaceString" => "Replace",
-        "Random" => "RandomNum",
-        "If" | "IF" | "IIf" | "Iif" => "IIF",
-        _ => return None,
-    })
+    const SLIPS: [(&str, &str); 5] =
+        [("Random", "RandomNum"), ("If", "IIF"), ("IF", "IIF"), ("IIf", "IIF"), ("Iif", "IIF")];
+    crate::ancestor::NAMES.iter().chain(&SLIPS).find(|(old, _)| *old == name).map(|(_, new)| *new)
 }
