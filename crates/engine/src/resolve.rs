@@ -113,9 +113,7 @@ pub(crate) fn resolve<'s>(
                 *valid_until = (*valid_until).into_iter().chain(until).min();
                 return match error {
                     EvalError::Raised(message) => Resolved::Raised { from: index, message },
-                    error => {
-                        Resolved::Failed { from: index, failure: Failure::of(&error, candidate.rule) }
-                    }
+                    error => Resolved::Failed { from: index, failure: Failure::of(&error, candidate.rule) },
                 };
             }
         };

@@ -13,6 +13,7 @@ mod samba;
 mod secrets;
 mod stops;
 mod story;
+mod time;
 mod trouble;
 mod values;
 mod world;
