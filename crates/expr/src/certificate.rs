@@ -13,6 +13,8 @@ use x509_cert::der::{Decode as _, Encode as _, Tag, Tagged as _};
 use x509_cert::ext::pkix::name::{GeneralName, GeneralNames};
 use x509_cert::name::Name;
 
+use crate::functions::upper_hex;
+
 /// Longer ones are none: real ones have a few kilobytes.
 const LENGTH_MAX: usize = 256 * 1024;
 /// The user principal name in a subject alternative name (MS-WCCE 2.2.2.7.7.4).
@@ -225,6 +227,6 @@ fn decoded(tag: Tag, bytes: &[u8]) -> String {
         }
         // T.61 in the standard, Latin 1 in practice.
         Tag::TeletexString => bytes.iter().map(|&b| char::from(b)).collect(),
-        _ => bytes.iter().fold(String::from("#"), |text, byte| format!("{text}{byte:02X}")),
+        _ => format!("#{}", upper_hex(bytes)),
     }
 }

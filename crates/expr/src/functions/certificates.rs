@@ -3,8 +3,7 @@
 use sha1::{Digest as _, Sha1};
 
 use super::args::{at, take, text_of};
-use super::encode::upper_hex;
-use super::{Body, Call, EachFn, FunctionDef, Param, example, example_with, param, word};
+use super::{Body, Call, EachFn, FunctionDef, Param, example, example_with, param, upper_hex, word};
 use crate::certificate::{Certificate, NameType};
 use crate::diagnostic::Fault;
 use crate::scalar::{Scalar, Val};

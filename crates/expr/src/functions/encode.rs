@@ -179,7 +179,7 @@ fn to_hex<'a>(call: &mut Call<'_>, args: &mut [Scalar<'a>]) -> Result<Scalar<'a>
     Ok(Scalar::text(upper_hex(text.as_bytes())))
 }
 
-pub(super) fn upper_hex(bytes: &[u8]) -> String {
+pub(crate) fn upper_hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     let digit = |n: u8| char::from(DIGITS.get(usize::from(n)).copied().unwrap_or(b'0'));
     bytes.iter().flat_map(|b| [digit(b >> 4), digit(b & 15)]).collect()

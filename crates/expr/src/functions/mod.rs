@@ -26,6 +26,7 @@ use crate::types::Types;
 pub(crate) use args::text_of;
 pub(crate) use convert::to_text;
 pub(crate) use dates::is_calendar_interval;
+pub(crate) use encode::upper_hex;
 pub(crate) use text::monikers;
 
 /// The most parameters any function has, except Switch.
