@@ -237,9 +237,9 @@ impl<'t> Lexer<'t> {
     }
 }
 
+/// Where an operand is expected, `&H` can only begin a hexadecimal number.
 fn starts_hex(rest: &str) -> bool {
-    let mut bytes = rest.bytes().skip(1);
-    matches!(bytes.next(), Some(b'H' | b'h')) && bytes.next().is_some_and(|b| b.is_ascii_hexdigit())
+    matches!(rest.as_bytes().get(1), Some(b'H' | b'h'))
 }
 
 fn word_of(rest: &str) -> &str {
@@ -298,5 +298,6 @@ mod tests {
         assert!(fault("\"a\u{201d}").2.contains("straight"));
         assert!(fault("99999999999999999999").2.contains("64-bit"));
         assert!(fault("&H11112222333344445").2.contains("1 to 16"));
+        assert!(fault("1 + &HZZ").2.contains("1 to 16"));
     }
 }

@@ -64,8 +64,10 @@ pub(crate) fn parse(text: &str) -> Result<Syntax<'_>, Diagnostic> {
         (Token::End, _) => Ok(root),
         (Token::Close, span) => Err(Diagnostic::error(*span, "this `)` closes nothing")),
         (token, span) => {
+            let negated = matches!(root.kind, SyntaxKind::Word(word) if word.eq_ignore_ascii_case("not"));
+            let hint = if negated { Some("negate with `= False`".to_owned()) } else { word_operator(token) };
             Err(Diagnostic::error(*span, format!("an operator is missing before {}", describe(token)))
-                .hint_opt(word_operator(token)))
+                .hint_opt(hint))
         }
     }
 }
@@ -324,6 +326,7 @@ mod tests {
         assert_eq!(fault("1 +"), (3, 3, "the expression ends where a value is expected".into()));
         assert_eq!(fault("[a] [b]"), (4, 7, "an operator is missing before `[b]`".into()));
         assert_eq!(parse("[a] and [b]").unwrap_err().hint.as_deref(), Some("the operator is `&&`"));
+        assert_eq!(parse("Not [b]").unwrap_err().hint.as_deref(), Some("negate with `= False`"));
     }
 
     #[test]

@@ -61,7 +61,7 @@ pub(super) const FUNCTIONS: &[FunctionDef] = &[
         params: &[param("value", Types::NUMBER)],
         result: Types::TIME,
         doc: "The time of an Active Directory number: 100 nanoseconds since 1601. NULL stays NULL.",
-        decision: "Also 0 and the largest number, which stand for never: they can be compared, the latter not be formatted.",
+        decision: "Also 0 and the largest number, which stand for never: they can be compared, the latter not be formatted. Negative numbers are an error, as in .NET.",
         examples: &[example("DateFromNum(129699324000000000)", r#"{"$dt": "2012-01-01T23:00:00Z"}"#)],
         body: Body::Each(date_from_num),
     },
@@ -168,7 +168,7 @@ fn add_months(interval: &str, value: i64, time: Time) -> Option<Time> {
 
 fn date_from_num<'a>(_: &mut Call<'_>, args: &mut [Scalar<'a>]) -> Result<Scalar<'a>, Fault> {
     let Some(number) = int_of(at(args, 0))? else { return Ok(Scalar::Null) };
-    let time = Time::from_filetime(number);
+    let time = Time::from_filetime(number).filter(|_| number >= 0);
     time.map(Scalar::Time).ok_or_else(|| Fault::new(format!("{number} lies outside the range of times")))
 }
 

@@ -68,7 +68,7 @@ pub(super) const FUNCTIONS: &[FunctionDef] = &[
         params: &[param("value", Types::ANY)],
         result: Types::BOOLEAN,
         doc: "True when CStr can make a text of the value: False for binary, times and NULL.",
-        decision: "False for binary, times and NULL.",
+        decision: "",
         examples: &[
             example_with(r#"{"objectGUID": {"$bin": "AQI="}}"#, "IsString([objectGUID])", "false"),
             example(r#"IsString("text")"#, "true"),
