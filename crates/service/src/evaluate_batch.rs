@@ -129,16 +129,10 @@ fn evaluation(request: &Json, defaults: &Evaluation) -> Result<Evaluation, Servi
         Some(_) => Err(wrong(&format!("`{key}` is no object"))),
     };
     let Some(expression) = text("expression")? else { return Err(wrong("there is no `expression`")) };
-    // Files of examples call attributes `inputs`, name what they expect, and use `kind` for something else.
+    // Files of examples call attributes `inputs`, and use `kind` for the kind of example.
     let attributes = object("attributes")?.or(object("inputs")?).cloned().unwrap_or_default();
-    let is_example = request.contains_key("expected");
-    let kind = match text("kind")? {
-        None => defaults.kind,
-        Some(kind) => match eval_kind(kind) {
-            Err(_) if is_example => defaults.kind,
-            kind => kind?,
-        },
-    };
+    let meant = |kind: &&str| ["in", "out"].iter().any(|start| kind.to_ascii_lowercase().starts_with(start));
+    let kind = text("kind")?.filter(meant).map_or(Ok(defaults.kind), eval_kind)?;
     let mut parameters: Map<String, Json> = defaults.parameters.clone();
     parameters.extend(object("parameters")?.cloned().unwrap_or_default());
     Ok(Evaluation {
@@ -219,12 +213,13 @@ not json
             br#"
             [{"function": "Item", "expression": "Item([p],1)", "inputs": {"p": ["b", "a"]}, "expected": "b",
               "kind": "example", "dialect": "AADSync"},
-             {"expression": "1", "kind": "remark"}, 5]"#,
+             {"expression": "1", "kind": "oob-rule"}, {"expression": "1", "kind": "Inbound"}, 5]"#,
         );
         assert_eq!(out[0], json!("b"));
-        failed(&out[1], "no kind");
-        failed(&out[2], "no JSON object");
-        assert_eq!(report, BatchReport { results: 3, no_requests: 2 });
+        assert_eq!(out[1], json!(1));
+        failed(&out[2], "no kind");
+        failed(&out[3], "no JSON object");
+        assert_eq!(report, BatchReport { results: 4, no_requests: 2 });
         failed(&results(b"[{").0[0], "no JSON array");
     }
 
