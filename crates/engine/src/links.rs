@@ -243,7 +243,7 @@ impl Links<'_, '_> {
 
     fn collect_flows(&mut self, rule: &Rule, source: &MvSource<'_>, row: &MvRow, flows: &mut OutFlows) {
         for flow in &rule.flows {
-            let FlowSource::Link(_) = flow.source else { continue };
+            let FlowSource::Link(link) = &flow.source else { continue };
             let taken = flows.iter().any(|(_, to)| *to == flow.target);
             if taken && !flow.merge.takes_all() {
                 continue;
@@ -251,7 +251,12 @@ impl Links<'_, '_> {
             let seed = crate::resolve::seed(&row.guid.0, self.ctx.attribute(flow.target), &rule.name);
             let env = onesync_expr::Env { now: self.ctx.now, seed };
             // A guard that fails, or says NULL or IgnoreThisFlow, lets nothing flow: the target keeps its links.
-            match flow.evaluate(source, &env).map(|evaluated| evaluated.outcome) {
+            let evaluated = flow.evaluate(source, &env);
+            let until = evaluated.as_ref().map_or_else(|failure| failure.valid_until, |e| e.valid_until);
+            if let Some(until) = until {
+                self.batch.wake_at(Work::MvLinks(row.id, link.source), ConnectorId(0), until);
+            }
+            match evaluated.map(|evaluated| evaluated.outcome) {
                 Ok(onesync_expr::Outcome::Link(from)) => flows.push((from, flow.target)),
                 Ok(_) => {}
                 Err(_) => _ = self.unclear.insert((row.id, rule.connector, flow.target)),

@@ -69,3 +69,24 @@ async fn what_the_clock_changes_is_exported_in_time() {
     let report = world.cycle(CycleKind::Delta).await;
     assert_eq!((report.exported.add, report.exported.update), (0, 0), "and stays so: {report:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn links_behind_a_guard_that_looks_at_the_clock_flow_in_time() {
+    let then = SystemClock.now().plus_seconds(10 * DAY).to_string();
+    let mut world = World::staging_with(vec![person(1, "Anna"), person(2, "Bert")], |setup| {
+        let group = "rules/out-to-entra-group-identity.toml";
+        let shipped = onesync_service::template("single-forest", "ldif").unwrap()[group].clone();
+        let guarded = format!("members = 'IIF(Now() < CDate(\"{then}\"), NULL, [member])'");
+        assert!(shipped.contains("members = \"[member]\""));
+        setup.rules.insert(group.into(), shipped.replace("members = \"[member]\"", &guarded));
+    })
+    .await;
+    world.write();
+    world.go_live().await;
+    assert_eq!(world.cloud_members("Everyone"), [""; 0]);
+    world.clock.advance_seconds(11 * DAY);
+    world.cycle(CycleKind::Delta).await;
+    assert_eq!(world.cloud_members("Everyone"), world.cloud_accounts());
+    let report = world.cycle(CycleKind::Delta).await;
+    assert_eq!((report.exported.add, report.exported.update), (0, 0), "{report:?}");
+}
