@@ -440,6 +440,11 @@ impl<'r> Batch<'r> {
         }
     }
 
+    /// Whether an error of a loaded object stood before the batch at this place.
+    pub(crate) fn has_error(&self, id: CsId, place: &str) -> bool {
+        self.known_errors.contains_key(&(id, place.to_owned()))
+    }
+
     /// Takes back the standing errors of an object whose place satisfies `which`, unless the batch reports them anew.
     pub(crate) fn heal(&mut self, id: CsId, which: impl Fn(&str) -> bool) {
         let from = (id, String::new());

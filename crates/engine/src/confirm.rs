@@ -1,11 +1,12 @@
 //! Confirming: what was sent is now seen, is not yet seen, or was never taken.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use onesync_model::{AttrId, CsId, Hash128, Operation, ValuesRef};
 
 use crate::batch::{Batch, Context};
 use crate::changes::Changes;
+use crate::export::heal_links;
 use crate::outbound::equal;
 use crate::reader::{ReadError, Reader};
 use crate::state::{ChangeState, CsFlags, CsRow, ExportLinkRow, ExportRow};
@@ -55,6 +56,7 @@ fn finish(batch: &mut Batch<'_>, mut export: ExportRow) {
 
 /// Takes away link exports that an import shows done; gives how many.
 pub(crate) fn links_seen(
+    ctx: &Context<'_>,
     batch: &mut Batch<'_>,
     owner: CsId,
     attribute: AttrId,
@@ -65,6 +67,7 @@ pub(crate) fn links_seen(
     if batch.cs_before(owner).is_none() {
         return Ok(confirmed); // to an object that was not known nothing was sent
     }
+    let mut freed = BTreeSet::new();
     for (keys, add) in [(added, true), (removed, false)] {
         if keys.is_empty() {
             continue;
@@ -77,9 +80,11 @@ pub(crate) fn links_seen(
                     confirmed += 1;
                 }
                 batch.changes.export_links_deleted.push((row.owner, row.attribute, row.target));
+                freed.extend(row.error.map(|_| (row.owner, row.attribute)));
             }
         }
     }
+    heal_links(ctx, batch, freed)?;
     Ok(confirmed)
 }
 

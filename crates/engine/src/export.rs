@@ -16,6 +16,9 @@ use crate::state::{AttributeChange, ChangeState, CsFlags, CsRow, ExportLinkRow, 
 /// The shortest and the longest time until a refused item is tried again, in seconds: it doubles in between.
 const RETRY_SECONDS: (i64, i64) = (300, 86_400);
 
+/// Link values read at once.
+const LINKS_PAGE: usize = 1_000;
+
 /// One item to send.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Outgoing {
@@ -133,7 +136,7 @@ pub fn begin(
             || owner.flags.has(CsFlags::OUTSIDE)
             || owner.anchor.is_none()
             || !owner.join.is_some_and(|join| join.owned)
-            || stopped.holds(owner.object_type, 0, link.attribute)
+            || stopped.holds_link(ctx.policies.of(owner.connector), owner.object_type, link)
         {
             continue;
         }
@@ -361,6 +364,7 @@ fn settle_links(
     }
     let keys: Vec<_> = item.links.iter().map(|link| (item.cs, link.attribute, link.target)).collect();
     let mut refused: BTreeMap<AttrId, u64> = BTreeMap::new();
+    let mut freed: BTreeSet<(CsId, AttrId)> = BTreeSet::new();
     for mut link in batch.reader.export_links_by_key(&keys)? {
         let refusal =
             answer.refused.iter().find(|r| r.attribute == link.attribute && r.target == Some(link.target));
@@ -369,7 +373,9 @@ fn settle_links(
             (Outcome::Done { .. }, None) => {
                 link.state = ChangeState::Sent;
                 link.not_before = ctx.now;
-                link.error = None;
+                if link.error.take().is_some() {
+                    freed.insert((link.owner, link.attribute));
+                }
             }
             (Outcome::Done { .. }, Some(refusal)) => {
                 *refused.entry(link.attribute).or_default() += 1;
@@ -395,19 +401,52 @@ fn settle_links(
             (Outcome::Failed { code, message, .. }, None) => (code.as_str(), message.as_str()),
             (_, first) => first.map_or(("", "no reason given"), |r| (r.code.as_str(), r.message.as_str())),
         };
-        match refused.get(&attribute) {
-            Some(count) => {
-                let message = format!("{count} values of `{name}` were refused, the first: {why}");
-                batch.error(ctx, (row.id, row.connector), &place, "links-refused", message, false);
-                batch.caused(row.id, place, hash64(code.as_bytes()) as i64);
-            }
-            None if matches!(answer.outcome, Outcome::Done { .. }) => {
-                batch.heal(row.id, |known| known == place)
-            }
-            None => {}
+        if let Some(count) = refused.get(&attribute) {
+            let message = format!("{count} values of `{name}` were refused, the first: {why}");
+            batch.error(ctx, (row.id, row.connector), &place, "links-refused", message, false);
+            batch.caused(row.id, place, hash64(code.as_bytes()) as i64);
+        }
+    }
+    heal_links(ctx, batch, freed)
+}
+
+/// Takes back the errors of link attributes of which failing values were taken away, by being sent, by going or by being
+/// planned anew: an error stands as long as any value fails.
+pub(crate) fn heal_links(
+    ctx: &Context<'_>,
+    batch: &mut Batch<'_>,
+    freed: BTreeSet<(CsId, AttrId)>,
+) -> Result<(), ReadError> {
+    batch.load_cs(freed.iter().map(|(owner, _)| *owner))?;
+    for (owner, attribute) in freed {
+        let place = format!("export:{}", ctx.attribute(attribute));
+        if batch.has_error(owner, &place) && !any_fails(batch, owner, attribute)? {
+            batch.heal(owner, |known| known == place);
         }
     }
     Ok(())
+}
+
+fn any_fails(batch: &Batch<'_>, owner: CsId, attribute: AttrId) -> Result<bool, ReadError> {
+    let of = |row: &&ExportLinkRow| (row.owner, row.attribute) == (owner, attribute);
+    let mut decided: BTreeMap<CsId, bool> = BTreeMap::new();
+    for row in batch.changes.export_links.iter().filter(of) {
+        decided.insert(row.target, row.error.is_some());
+    }
+    if decided.values().any(|fails| *fails) {
+        return Ok(true);
+    }
+    let gone = batch.changes.export_links_deleted.iter();
+    decided.extend(gone.filter(|key| (key.0, key.1) == (owner, attribute)).map(|key| (key.2, false)));
+    let mut after = CsId(i64::MIN);
+    loop {
+        let page = batch.reader.export_links(owner, attribute, after, LINKS_PAGE)?;
+        let Some(last) = page.last() else { return Ok(false) };
+        after = last.target;
+        if page.iter().any(|row| row.error.is_some() && !decided.contains_key(&row.target)) {
+            return Ok(true);
+        }
+    }
 }
 
 fn retry_link(ctx: &Context<'_>, link: &mut ExportLinkRow, message: &str, wait: Option<i64>) {

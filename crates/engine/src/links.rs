@@ -14,6 +14,7 @@ use onesync_rules::{FlowSource, Rule};
 
 use crate::batch::{Batch, Context};
 use crate::changes::Changes;
+use crate::export::heal_links;
 use crate::pilot::Pilot;
 use crate::reader::{JoinedIn, ReadError, Reader};
 use crate::sources::MvSource;
@@ -38,6 +39,7 @@ pub fn links(ctx: &Context<'_>, reader: &dyn Reader, work: &[Work]) -> Result<Ch
         values: BTreeSet::new(),
         scopes: HashMap::new(),
         unclear: HashSet::new(),
+        freed: BTreeSet::new(),
     };
     for &item in work {
         pass.spread(item)?;
@@ -50,6 +52,7 @@ pub fn links(ctx: &Context<'_>, reader: &dyn Reader, work: &[Work]) -> Result<Ch
     pass.probe_units()?;
     pass.check_values()?;
     pass.wake_pilots()?;
+    heal_links(ctx, &mut pass.batch, std::mem::take(&mut pass.freed))?;
     Ok(pass.batch.finish(ctx))
 }
 
@@ -69,6 +72,8 @@ struct Links<'a, 'r> {
     scopes: HashMap<(MvId, ConnectorId), OutFlows>,
     /// Attributes at targets whose guard fails: what flows there is not known now.
     unclear: HashSet<(MvId, ConnectorId, AttrId)>,
+    /// Link attributes of target objects of which a value that failed goes, or is planned anew.
+    freed: BTreeSet<(CsId, AttrId)>,
 }
 
 impl Links<'_, '_> {
@@ -393,14 +398,9 @@ impl Links<'_, '_> {
             .filter(|k| matches!(k.state, ChangeState::Sent | ChangeState::Sending))
             .map(|k| k.add);
         if flying.unwrap_or(held) == wanted {
-            match known {
-                Some(known) if flying.is_none() => {
-                    self.batch.changes.export_links_deleted.push((known.owner, known.attribute, known.target))
-                }
-                Some(known) if held == wanted => {
-                    self.batch.changes.export_links_deleted.push((known.owner, known.attribute, known.target))
-                }
-                _ => {}
+            if let Some(known) = known.filter(|_| flying.is_none() || held == wanted) {
+                self.freed.extend(known.error.is_some().then_some((known.owner, known.attribute)));
+                self.batch.changes.export_links_deleted.push((known.owner, known.attribute, known.target));
             }
             return;
         }
@@ -408,6 +408,7 @@ impl Links<'_, '_> {
             return; // planned already, or refused and unchanged
         }
         let (owner, attribute, target) = key;
+        self.freed.extend(known.and_then(|known| known.error).map(|_| (owner, attribute)));
         self.batch.changes.export_links.push(ExportLinkRow {
             connector,
             owner,

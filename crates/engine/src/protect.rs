@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 
 use onesync_model::{AttrId, Operation, TypeId};
 
-use crate::policy::TypePolicy;
-use crate::state::{ChangeState, ExportRow};
+use crate::policy::{ConnectorPolicy, TypePolicy};
+use crate::state::{ChangeState, ExportLinkRow, ExportRow};
 
 /// How many of something may happen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -138,6 +138,16 @@ impl Stopped {
     #[must_use]
     pub fn holds(&self, object_type: TypeId, kinds: u8, attribute: AttrId) -> bool {
         kinds & ExportRow::KIND_LEAVER == 0 && self.0.contains(&(object_type, attribute))
+    }
+
+    /// Whether a link value waits. What takes away and what was tried already go on: access that ends must end, and by
+    /// retries it is seen that the directory takes them again. Where a new value takes the place of the old one, taking
+    /// away waits for it.
+    #[must_use]
+    pub fn holds_link(&self, policy: &ConnectorPolicy, object_type: TypeId, link: &ExportLinkRow) -> bool {
+        (link.add || policy.single_links.contains(&link.attribute))
+            && link.attempts == 0
+            && self.holds(object_type, 0, link.attribute)
     }
 
     /// Whether anything of an export is sent now: a new object waits for what it needs, a change for something to

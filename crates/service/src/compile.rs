@@ -311,6 +311,7 @@ fn assemble(
         read_only: of_kind(|def| def.read_only),
         case_exact: of_kind(|def| def.case_exact),
         link_attributes: of_kind(|def| def.kind == AttributeType::Reference),
+        single_links: of_kind(|def| def.kind == AttributeType::Reference && !def.multi),
         stay_joined_out_of_scope: file.out_of_scope == OutOfScope::Stay,
         search,
         pilot: None,

@@ -205,7 +205,9 @@ impl Service {
                 self.store().reader()?.due_export_links(connector.id, self.now(), after, LINKS_PAGE)?;
             let Some(last) = due.last() else { return Ok(()) };
             after = Some((last.owner, last.attribute, last.target));
-            course.counters.held += keep_sendable(&*self.store().reader()?, &course.stopped, &mut due)?;
+            let policy = runtime.policies.of(connector.id);
+            course.counters.held +=
+                keep_sendable(&*self.store().reader()?, policy, &course.stopped, &mut due)?;
             for batch in link_batches(
                 &due,
                 connector.capabilities.export_batch_max.max(1),

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use onesync_engine::{ChangeState, Changes, ExportLinkRow, ExportRow, Stopped};
-use onesync_model::{CsId, Hash128};
+use onesync_model::{CsId, Hash128, TypeId};
 use onesync_store::{
     ExportFilter, ExportLinkFilter, HeldPlanRow, HeldState, ServiceChanges, StoreReader, export_hash,
     export_link_hash,
@@ -17,6 +17,9 @@ use crate::stops::{Stop, waiting};
 
 /// Rows read at once.
 const PAGE: usize = 1_000;
+
+/// Changes that wait for the end of a stop and are shown one by one; a stop may keep all objects of a type waiting.
+const SHOWN_MAX: usize = 100;
 
 /// One change that is held.
 #[derive(Clone, Debug, Serialize)]
@@ -66,7 +69,7 @@ impl Service {
         if let Some(connector) = runtime.connector_by_id(plan.connector)
             && let Some(stop) = self.stops(&*reader, runtime, connector)?.by_hash(plan.hash)
         {
-            return stopped_items(&*reader, runtime, connector, stop);
+            return stopped_items(&*reader, runtime, connector, stop, SHOWN_MAX);
         }
         let wanted: BTreeSet<Hash128> = plan.items.iter().copied().collect();
         let mut items = Vec::new();
@@ -196,21 +199,23 @@ impl Service {
     }
 }
 
-/// The changes that wait for the end of a stop.
+/// The changes that wait for the end of a stop: the first of them one by one, of the rest how many there are.
 fn stopped_items(
     reader: &dyn StoreReader,
     runtime: &Runtime,
     connector: &ConnectorHandle,
     stop: &Stop,
+    shown_max: usize,
 ) -> Result<Vec<HeldItem>, ServiceError> {
     let of: Stopped = Stopped(stop.attributes.iter().map(|&a| (stop.object_type, a)).collect());
-    let item = |object: String, change: String| HeldItem {
+    let policy = runtime.policies.of(connector.id);
+    let item = |object: &str, change: String| HeldItem {
         hash: stop.hash.to_string(),
-        object,
+        object: object.to_owned(),
         change,
         left_scope: false,
     };
-    let mut items = Vec::new();
+    let (mut items, mut more) = (Vec::new(), 0);
     let filter = ExportFilter {
         state: Some(ChangeState::Pending),
         object_type: Some(stop.object_type),
@@ -221,29 +226,48 @@ fn stopped_items(
         let page = reader.exports_page(connector.id, filter, after, PAGE)?;
         let Some(last) = page.last() else { break };
         after = last.cs;
-        let rows: Vec<ExportRow> = page.into_iter().filter(|row| waiting(&of, row) > 0).collect();
+        let mut rows: Vec<ExportRow> = page.into_iter().filter(|row| waiting(&of, row) > 0).collect();
+        more += rows.len().saturating_sub(shown_max - items.len());
+        rows.truncate(shown_max - items.len());
         let ids: Vec<CsId> = rows.iter().map(|row| row.cs).collect();
-        let names: BTreeMap<CsId, String> =
-            reader.cs_by_id(&ids)?.into_iter().map(|row| (row.id, row.name)).collect();
+        let known = objects(reader, ids)?;
         for mut row in rows {
             row.changes.retain(|change| stop.attributes.contains(&change.attribute));
-            let change = crate::look::describe_export(runtime, &row);
-            items.push(item(names.get(&row.cs).cloned().unwrap_or_default(), change));
+            let name = known.get(&row.cs).map_or("", |(_, name)| name);
+            items.push(item(name, crate::look::describe_export(runtime, &row)));
         }
     }
     let filter = ExportLinkFilter { state: Some(ChangeState::Pending), ..ExportLinkFilter::default() };
     let mut after = None;
     loop {
-        let page = reader.export_links_page(connector.id, filter, after, PAGE)?;
-        let Some(last) = page.last() else { return Ok(items) };
+        let mut page = reader.export_links_page(connector.id, filter, after, PAGE)?;
+        let Some(last) = page.last() else { break };
         after = Some((last.owner, last.attribute, last.target));
-        for row in page.into_iter().filter(|row| stop.attributes.contains(&row.attribute)) {
-            let known = reader.cs_by_id(&[row.owner])?;
-            let Some(owner) = known.first().filter(|owner| owner.object_type == stop.object_type) else {
-                continue;
-            };
-            let verb = if row.add { "add a value of" } else { "remove a value of" };
-            items.push(item(owner.name.clone(), format!("{verb} {}", runtime.names.name(row.attribute))));
+        page.retain(|row| of.holds_link(policy, stop.object_type, row));
+        let owners: BTreeSet<CsId> = page.iter().map(|row| row.owner).collect();
+        let known = objects(reader, owners.into_iter().collect())?;
+        for row in &page {
+            let owner = known.get(&row.owner).filter(|(of, _)| *of == stop.object_type);
+            match owner {
+                Some((_, name)) if items.len() < shown_max => {
+                    let verb = if row.add { "add a value of" } else { "remove a value of" };
+                    items.push(item(name, format!("{verb} {}", runtime.names.name(row.attribute))));
+                }
+                Some(_) => more += 1,
+                None => {}
+            }
         }
     }
+    if more > 0 {
+        items.push(item("", format!("and {more} more: `onesync pending {}`", connector.name())));
+    }
+    Ok(items)
+}
+
+/// The types and names of objects.
+fn objects(
+    reader: &dyn StoreReader,
+    ids: Vec<CsId>,
+) -> Result<BTreeMap<CsId, (TypeId, String)>, ServiceError> {
+    Ok(reader.cs_by_id(&ids)?.into_iter().map(|row| (row.id, (row.object_type, row.name))).collect())
 }

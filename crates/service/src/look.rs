@@ -322,7 +322,8 @@ impl Service {
         let name = |id: CsId| known.get(&id).map(|cs| cs.name.clone()).unwrap_or_default();
         out.extend(links.iter().map(|row| {
             let of = known.get(&row.owner).map_or(TypeId(0), |owner| owner.object_type);
-            let waits = stops.why(of, row.attribute).map(str::to_owned);
+            let held = stopped.holds_link(policy, of, row);
+            let waits = stops.why(of, row.attribute).filter(|_| held).map(str::to_owned);
             PendingView {
                 id: row.owner.0,
                 object: name(row.owner),

@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use onesync_engine::{CsFlags, ExportLinkRow, ExportRow, Stopped};
+use onesync_engine::{ConnectorPolicy, CsFlags, ExportLinkRow, ExportRow, Stopped};
 use onesync_model::{AttrId, ConnectorId, CsId, Hash128, TypeId, hash128};
 use onesync_rules::Direction;
 use onesync_store::{CsCount, ErrorCount, HeldPlanRow, HeldState, ServiceChanges, StoreReader};
@@ -198,6 +198,7 @@ fn reached(
 /// Takes link values out that wait for the end of a stop; gives how many.
 pub(crate) fn keep_sendable(
     reader: &dyn StoreReader,
+    policy: &ConnectorPolicy,
     stopped: &Stopped,
     due: &mut Vec<ExportLinkRow>,
 ) -> Result<u64, ServiceError> {
@@ -209,6 +210,6 @@ pub(crate) fn keep_sendable(
     let types: BTreeMap<CsId, TypeId> =
         reader.cs_by_id(&owners)?.into_iter().map(|row| (row.id, row.object_type)).collect();
     let before = due.len();
-    due.retain(|link| !types.get(&link.owner).is_some_and(|&of| stopped.holds(of, 0, link.attribute)));
+    due.retain(|link| !types.get(&link.owner).is_some_and(|&of| stopped.holds_link(policy, of, link)));
     Ok((before - due.len()) as u64)
 }

@@ -174,7 +174,7 @@ impl Page<'_, '_, '_> {
             return Ok(());
         }
         let before = self.batch.cs(id).map_or(0, |row| row.link_count(attribute));
-        let confirmed = confirm::links_seen(&mut self.batch, id, attribute, &added, &removed)?;
+        let confirmed = confirm::links_seen(self.ctx, &mut self.batch, id, attribute, &added, &removed)?;
         self.recount(confirmed == added.len() + removed.len());
         self.adjust(id, attribute, &added, &removed);
         let Some(row) = self.batch.cs(id).cloned() else { return Ok(()) };

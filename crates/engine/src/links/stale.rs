@@ -7,6 +7,7 @@ use onesync_model::MvId;
 use super::Links;
 use crate::batch::{Batch, Context};
 use crate::changes::Changes;
+use crate::export::heal_links;
 use crate::reader::{ReadError, Reader};
 use crate::state::{ChangeState, CsFlags, ExportLinkRow, MvState};
 
@@ -29,6 +30,7 @@ pub fn stale_links(
         values: BTreeSet::new(),
         scopes: HashMap::new(),
         unclear: HashSet::new(),
+        freed: BTreeSet::new(),
     };
     let waiting = |row: &&ExportLinkRow| matches!(row.state, ChangeState::Pending | ChangeState::Refused);
     let rows: Vec<&ExportLinkRow> = rows.iter().filter(waiting).collect();
@@ -38,9 +40,11 @@ pub fn stale_links(
     pass.batch.load_mv(mvs)?;
     for row in rows {
         if !pass.is_owed(row)? {
+            pass.freed.extend(row.error.is_some().then_some((row.owner, row.attribute)));
             pass.batch.changes.export_links_deleted.push((row.owner, row.attribute, row.target));
         }
     }
+    heal_links(ctx, &mut pass.batch, std::mem::take(&mut pass.freed))?;
     Ok(pass.batch.finish(ctx))
 }
 

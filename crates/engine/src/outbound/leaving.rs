@@ -1,11 +1,12 @@
 //! What becomes of a target object whose metaverse object leaves, or left the scope.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use onesync_model::{ConnectorId, CsId, Operation, RuleId, Time, Values};
 
 use super::Outbound;
 use super::plan::{Wanted, plan_update};
+use crate::export::heal_links;
 use crate::policy::{ConnectorPolicy, Deprovision};
 use crate::reader::ReadError;
 use crate::state::{ChangeState, CsFlags, CsRow, ExportRow, MvRow, MvState, Work};
@@ -121,6 +122,7 @@ impl Outbound<'_, '_> {
                 let keys = waiting.map(|link| (link.owner, link.attribute, link.target));
                 self.batch.changes.export_links_deleted.extend(keys);
             }
+            heal_links(self.ctx, &mut self.batch, BTreeSet::from([(row.id, attribute)]))?;
         }
         self.batch.put_cs(CsRow { join: None, leaving: None, ..row });
         Ok(())

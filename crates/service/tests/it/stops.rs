@@ -186,3 +186,107 @@ async fn a_new_object_waits_for_what_it_needs_and_leavers_are_disabled_all_the_s
     let (report, writes) = world.step().await;
     assert_eq!((report.status, writes), (Some(Status::Done), vec!["POST /v1.0/users".to_owned()]));
 }
+
+/// The cloud refuses one member, whatever group it is to be put into.
+fn refuse_member(world: &World, number: u32) {
+    let id = world.in_cloud(number, "id").as_str().unwrap().to_owned();
+    for method in ["PATCH", "POST"] {
+        world.sim.fault(FaultRule {
+            method: Some(method.into()),
+            path: Some("/groups/".into()),
+            body: Some(id.clone()),
+            times: 0,
+            action: FaultAction::Status {
+                status: 400,
+                code: Some("Request_BadRequest".into()),
+                message: Some("The member cannot be added.".into()),
+                retry_after: None,
+                sticky: false,
+            },
+            ..FaultRule::default()
+        });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn members_that_are_refused_stop_new_members_until_they_go_or_are_taken_and_removals_go_on() {
+    let mut world = World::staging((1..=30).map(|n| person(n, &format!("Person {n}"))).collect()).await;
+    world.groups.extend((1..=19).map(|n| (format!("Group {n}"), vec![1, 2])));
+    world.write();
+    world.go_live().await;
+    world.step().await;
+    refuse_member(&world, 30);
+    let join = |world: &mut World| world.groups[1..=12].iter_mut().for_each(|(_, of)| of.push(30));
+    join(&mut world);
+    world.step().await;
+    assert_eq!((world.errors().len(), world.cloud_status().stopped.len()), (12, 1), "{:?}", world.errors());
+
+    // Somebody is put into a group and waits; who is taken out of one is out.
+    world.groups[19].1 = vec![1, 29];
+    let (report, _) = world.step().await;
+    assert_eq!(report.status, Some(Status::Held));
+    assert_eq!(world.cloud_members("Group 19"), ["u1@contoso.com"]);
+    let runtime = world.service.runtime().unwrap();
+    let rows = world.service.pending(&runtime, runtime.connector("entra").unwrap(), 1_000).unwrap();
+    let stopped: Vec<_> = rows.iter().filter(|row| row.state == "stopped").collect();
+    assert!(stopped.len() == 1 && stopped[0].object.contains("Group 19"), "{stopped:?}");
+    let hash = held(&world)[0]["hash"].as_str().unwrap().to_owned();
+    assert_eq!(world.service.held_show(&runtime, &hash).unwrap().len(), 1, "what is tried does not wait");
+
+    // The members go at the source: nothing fails any more, and nothing waits.
+    world.groups[1..=12].iter_mut().for_each(|(_, of)| of.truncate(2));
+    let (report, _) = world.step().await;
+    assert_eq!((report.status, world.errors()), (Some(Status::Done), Vec::new()));
+    assert_eq!(world.cloud_members("Group 19"), ["u1@contoso.com", "u29@contoso.com"]);
+
+    // They come again, are refused again, and then taken: retries end it.
+    join(&mut world);
+    world.step().await;
+    world.groups[19].1 = vec![1, 28];
+    world.step().await;
+    assert_eq!((world.errors().len(), world.cloud_members("Group 19").len()), (12, 1));
+    world.sim.clear_faults();
+    world.step().await;
+    assert_eq!((world.errors(), world.cloud_status().stopped.len()), (Vec::new(), 0));
+    let (report, _) = world.step().await;
+    assert_eq!(report.status, Some(Status::Done));
+    assert_eq!(world.cloud_members("Group 19"), ["u1@contoso.com", "u28@contoso.com"]);
+    assert!(world.cloud_members("Group 5").contains(&"u30@contoso.com".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_is_refused_stays_an_error_when_others_are_taken() {
+    let mut world = World::new((1..=5).map(|n| person(n, &format!("Person {n}"))).collect()).await;
+    world.groups.push(("Group".to_owned(), vec![1]));
+    world.step().await;
+    refuse_member(&world, 5);
+    world.groups[1].1 = vec![1, 5];
+    // By and by it is tried less often than a cycle runs.
+    for _ in 0..4 {
+        world.step().await;
+    }
+    world.groups[1].1 = vec![1, 2, 5];
+    let (_, writes) = world.step().await;
+    assert_eq!(writes.len(), 1, "only the new one is sent: {writes:?}");
+    assert_eq!(world.cloud_members("Group"), ["u1@contoso.com", "u2@contoso.com"]);
+    assert_eq!(world.errors().len(), 1, "{:?}", world.errors());
+    world.groups[1].1 = vec![1, 2];
+    world.step().await;
+    assert_eq!(world.errors(), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_changes_that_wait_the_first_are_shown_and_the_rest_counted() {
+    let mut people: Vec<_> = (1..=150).map(|n| person(n, &format!("Person {n}"))).collect();
+    people[20..].iter_mut().for_each(|person| person.department = "100".into());
+    let mut world = World::new(people).await;
+    world.reconfigure(INBOUND, TRIMMED, NUMBERED).await;
+    world.people[20..].iter_mut().for_each(|person| person.department = "101".into());
+    let (report, _) = world.step().await;
+    assert_eq!(report.exported.held, 130);
+    let runtime = world.service.runtime().unwrap();
+    let items = world.service.held_show(&runtime, held(&world)[0]["hash"].as_str().unwrap()).unwrap();
+    assert_eq!(items.len(), 101);
+    assert!(items[0].object.starts_with('u') && items[0].change.contains("department"), "{:?}", items[0]);
+    assert!(items[100].change.starts_with("and 30 more"), "{:?}", items[100]);
+}
