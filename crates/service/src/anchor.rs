@@ -6,15 +6,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use onesync_engine::{Changes, CsFlags};
-use onesync_model::{AttrId, ConnectorId, CsId, Value, ValuesRef, hash64, value_to_json};
-use onesync_rules::Direction;
+use onesync_model::{AttrId, ConnectorId, CsId, TypeId, Value, ValuesRef, hash64, value_to_json};
+use onesync_rules::{Direction, Rule};
 use onesync_store::{ServiceChanges, StoreReader};
 use serde::{Deserialize, Serialize};
 
-use crate::config::SourceAnchor;
+use crate::config::{Configuration, ConnectorFile, SourceAnchor};
 use crate::error::ServiceError;
 use crate::import::WATERMARK;
-use crate::runtime::{Runtime, Service};
+use crate::runtime::{ConnectorHandle, Runtime, Service};
 
 /// The parameter of rules that holds the definition.
 pub(crate) const ANCHOR_PARAMETER: &str = "SourceAnchor";
@@ -23,7 +23,7 @@ pub(crate) const EXPORTED: &str = "exported";
 /// The installation's state that holds what was found out.
 const FOUND: &str = "source-anchor";
 /// The installation's state that holds the definition under which objects were exported.
-const RECORDED: &str = "source-anchor/recorded";
+const RECORDED: &str = "source-anchor/definitions";
 /// The metaverse attribute that holds source anchors.
 const ANCHOR: &str = "sourceAnchor";
 /// The candidates.
@@ -172,44 +172,76 @@ impl Service {
     /// exported: every account would be matched anew. Gives what is to be remembered of the next one.
     pub(crate) fn refuse_other_anchor(&self, next: &Runtime) -> Result<Changes, ServiceError> {
         let reader = self.store().reader()?;
-        let mut exported = None;
+        let mut exported = BTreeSet::new();
         // Also by connectors that are not configured now: what they wrote is still there.
         for connector in reader.connectors()? {
             if reader.state(connector.id, EXPORTED)?.is_some() {
-                exported = Some(connector.name);
+                exported.insert(connector.name);
             }
         }
-        let Some(exported) = exported else { return Ok(Changes::default()) };
+        let Some(first) = exported.first() else { return Ok(Changes::default()) };
         let recorded = match (self.recorded_anchor(&*reader)?, self.runtime()) {
             (Some(recorded), _) => recorded,
-            (None, Ok(runtime)) => self.anchor_of(&runtime)?,
-            (None, Err(_)) => return Ok(Changes::default()),
+            (None, Ok(runtime)) => self.anchor_of(&runtime)?.written_by(&exported),
+            (None, Err(error)) => return self.refuse_unless_as_stored(&next.configuration, first, &error),
         };
-        let mut after = self.anchor_of(next)?;
+        let after = self.anchor_of(next)?;
         let places = recorded.changed(&after);
         if !places.is_empty() {
             return Err(ServiceError::config(
                 format!(
-                    "the definition of the source anchor changes ({}), and objects were exported to `{exported}` under another one: their ties to the sources would be lost",
+                    "the definition of the source anchor changes ({}), and objects were exported to `{first}` under another one: their ties to the sources would be lost",
                     places.join(", ")
                 ),
                 "leave the definition as it is; an account that moves between forests keeps its source anchor without a change. Nothing was changed",
             ));
         }
-        // What is left out for a while is still known when it comes back.
-        for (place, definition) in recorded.definitions {
-            after.definitions.entry(place).or_insert(definition);
-        }
-        after.sources.extend(recorded.sources);
-        Ok(Changes { states: vec![after.state()?], ..Changes::default() })
+        let state = recorded.with(after.written_by(&exported)).state()?;
+        Ok(Changes { states: vec![state], ..Changes::default() })
     }
 
-    /// What is to be remembered when something is exported for the first time.
-    pub(crate) fn first_anchor(&self, runtime: &Runtime) -> Result<Option<State>, ServiceError> {
-        if self.recorded_anchor(&*self.store().reader()?)?.is_some() {
+    /// Objects were exported before definitions were remembered, and the configuration in force, which says how, cannot
+    /// be used: another one may come in its place that defines nothing else.
+    fn refuse_unless_as_stored(
+        &self,
+        next: &Configuration,
+        exported: &str,
+        error: &ServiceError,
+    ) -> Result<Changes, ServiceError> {
+        let stored = Configuration::parse(self.config_files(None)?);
+        let same = |stored: Configuration| {
+            let own = |of: &Configuration| -> BTreeMap<String, Option<String>> {
+                let named = |c: &ConnectorFile| (c.name.clone(), c.parameters.get(ANCHOR_PARAMETER).cloned());
+                of.connectors.iter().map(named).collect()
+            };
+            stored.rules == next.rules
+                && stored.main.source_anchor == next.main.source_anchor
+                && own(&stored) == own(next)
+        };
+        if stored.is_ok_and(same) {
+            return Ok(Changes::default());
+        }
+        Err(ServiceError::config(
+            format!(
+                "objects were exported to `{exported}` under the configuration in force, and whether another one defines the source anchor as it does cannot be told: {error}"
+            ),
+            "mend what keeps it from being used, in the world or in the files of its connectors, with rules and `source_anchor` as they are; change these afterwards. Nothing was changed",
+        ))
+    }
+
+    /// What is to be remembered when something is exported to a connector for the first time.
+    pub(crate) fn first_anchor(
+        &self,
+        runtime: &Runtime,
+        connector: &ConnectorHandle,
+    ) -> Result<Option<State>, ServiceError> {
+        let reader = self.store().reader()?;
+        let recorded = self.recorded_anchor(&*reader)?;
+        if recorded.is_some() && reader.state(connector.id, EXPORTED)?.is_some() {
             return Ok(None);
         }
-        Ok(Some(self.anchor_of(runtime)?.state()?))
+        let new = self.anchor_of(runtime)?.written_by(&BTreeSet::from([connector.name().to_owned()]));
+        Ok(Some(recorded.unwrap_or_default().with(new).state()?))
     }
 
     fn recorded_anchor(&self, reader: &dyn StoreReader) -> Result<Option<AnchorRecord>, ServiceError> {
@@ -218,66 +250,95 @@ impl Service {
         Ok(Some(serde_json::from_slice(&bytes).map_err(damaged)?))
     }
 
-    /// What defines the source anchor under a configuration: flows to what identifies objects at targets, flows to the
-    /// metaverse attributes that these read, and the parameters.
+    /// What defines the source anchor under a configuration: for each object type of each target the flows to what
+    /// identifies objects there, and the flows to the metaverse attributes that these read; the parameters; and the
+    /// flows to `sourceAnchor` itself.
     fn anchor_of(&self, runtime: &Runtime) -> Result<AnchorRecord, ServiceError> {
         let configuration = &runtime.configuration;
-        let keys: BTreeSet<AttrId> = runtime
-            .connectors
-            .iter()
-            .filter(|connector| connector.capabilities.export)
-            .flat_map(|connector| runtime.policies.of(connector.id).types.values())
-            .filter_map(|policy| policy.create_key)
-            .collect();
-        let of = |wanted: Direction| runtime.rules.rules().iter().filter(move |r| r.direction == wanted);
-        let outbound = of(Direction::Outbound).flat_map(|rule| &rule.flows);
-        let mut inputs: BTreeSet<AttrId> = outbound
-            .filter(|flow| keys.contains(&flow.target))
-            .flat_map(|flow| flow.attributes().collect::<Vec<_>>())
-            .collect();
-        inputs.extend(runtime.names.find(ANCHOR));
-        let names = |ids: &BTreeSet<AttrId>| -> BTreeSet<String> {
-            ids.iter().map(|&id| runtime.names.name(id).to_ascii_lowercase()).collect()
-        };
-        let (keys, inputs) = (names(&keys), names(&inputs));
-        let definition = self.source_anchor(configuration.main.source_anchor)?.0;
         let mut record = AnchorRecord::default();
-        let named = |table: &toml::Table, key: &str| {
-            table.get(key).and_then(toml::Value::as_str).unwrap_or_default().to_owned()
-        };
-        for rule in &configuration.rules {
-            let Ok(table) = rule.text.parse::<toml::Table>() else { continue };
-            let wanted = if named(&table, "direction") == "inbound" { &inputs } else { &keys };
-            let flows = table.get("flow").and_then(toml::Value::as_table).into_iter().flatten();
-            for (target, flow) in flows.filter(|(target, _)| wanted.contains(&target.to_ascii_lowercase())) {
-                let text = flow.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
-                let place = format!("rule `{}`, `{target}`", named(&table, "name"));
-                record.definitions.insert(place, (named(&table, "connector"), text.replace("\\n", " ")));
-            }
-        }
-        let place = "`source_anchor`".to_owned();
-        record.definitions.insert(place, (String::new(), definition.as_str().to_owned()));
+        let anywhere = record.targets.entry(String::new()).or_default();
+        let definition = self.source_anchor(configuration.main.source_anchor)?.0;
+        let nowhere = (String::new(), String::new());
+        anywhere.insert("`source_anchor`".to_owned(), (nowhere, definition.as_str().to_owned()));
         for connector in &configuration.connectors {
-            record.sources.extend([connector.name.clone(), format!("kind:{}", connector.kind)]);
-            if let Some(own) = connector.parameters.get(ANCHOR_PARAMETER) {
-                let place = format!("parameter `{ANCHOR_PARAMETER}` of `{}`", connector.name);
-                record.definitions.insert(place, (connector.name.clone(), own.clone()));
+            let of = (connector.name.clone(), String::new());
+            let place = format!("parameter `{ANCHOR_PARAMETER}` of `{}`", connector.name);
+            let own = connector.parameters.get(ANCHOR_PARAMETER).cloned().unwrap_or_default();
+            record.present.insert(of.clone());
+            anywhere.insert(place, (of, own));
+        }
+        let tables: Vec<Option<toml::Table>> =
+            configuration.rules.iter().map(|file| file.text.parse().ok()).collect();
+        let define = |definitions: &mut Definitions, rule: &Rule, target: AttrId| {
+            let Some(of) = source_of(runtime, rule) else { return };
+            let name = runtime.names.name(target);
+            let table = tables.get(rule.file).and_then(Option::as_ref);
+            let flows = table.and_then(|table| table.get("flow")).and_then(toml::Value::as_table);
+            let flow = flows.into_iter().flatten().find(|(target, _)| target.eq_ignore_ascii_case(name));
+            let text = flow.map(|(_, flow)| flow.to_string().replace("\\n", " ")).unwrap_or_default();
+            let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+            let place = format!("rule `{}`, `{name}` of {} of `{}`", rule.name, of.1, of.0);
+            definitions.insert(place, (of, text));
+        };
+        let rules = || runtime.rules.rules().iter();
+        let inbound = |definitions: &mut Definitions, inputs: &[(AttrId, Option<TypeId>)]| {
+            for rule in rules().filter(|rule| rule.direction == Direction::Inbound) {
+                for flow in &rule.flows {
+                    let fits = |&(input, of): &(AttrId, Option<TypeId>)| {
+                        input == flow.target
+                            && (of.is_none() || rule.metaverse.is_none() || of == rule.metaverse)
+                    };
+                    if inputs.iter().any(fits) {
+                        define(definitions, rule, flow.target);
+                    }
+                }
+            }
+        };
+        if let Some(anchor) = runtime.names.find(ANCHOR) {
+            inbound(anywhere, &[(anchor, None)]);
+        }
+        record.present.extend(rules().filter_map(|rule| source_of(runtime, rule)));
+        let writing = |rule: &&Rule| {
+            rule.direction == Direction::Outbound
+                && runtime.connector_by_id(rule.connector).is_some_and(|c| c.capabilities.export)
+        };
+        for rule in rules().filter(writing) {
+            let Some(of) = source_of(runtime, rule) else { continue };
+            let key = runtime.policies.of(rule.connector).object_type(rule.object).create_key;
+            for flow in rule.flows.iter().filter(|flow| Some(flow.target) == key) {
+                let definitions = record.targets.entry(format!("{}/{}", of.0, of.1)).or_default();
+                define(definitions, rule, flow.target);
+                let inputs: Vec<_> = flow.attributes().map(|input| (input, rule.metaverse)).collect();
+                inbound(definitions, &inputs);
             }
         }
         Ok(record)
     }
 }
 
+/// The connector of a rule and its object type there.
+fn source_of(runtime: &Runtime, rule: &Rule) -> Option<Source> {
+    let connector = runtime.connector_by_id(rule.connector)?;
+    Some((connector.name().to_owned(), runtime.names.type_name(rule.object).to_ascii_lowercase()))
+}
+
 /// A small named state of a connector.
 type State = (ConnectorId, String, Option<Vec<u8>>);
+
+/// A connector and an object type of it.
+type Source = (String, String);
+
+/// Place to what it is of, and its text.
+type Definitions = BTreeMap<String, (Source, String)>;
 
 /// What defines the source anchor, as it was when something was exported first, and what came to it since.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct AnchorRecord {
-    /// Place to connector (or kind) and text.
-    definitions: BTreeMap<String, (String, String)>,
-    /// Connectors and kinds that there were.
-    sources: BTreeSet<String>,
+    /// By target and object type (`entra/user`); under the empty name what counts everywhere.
+    targets: BTreeMap<String, Definitions>,
+    /// What is there now.
+    #[serde(skip)]
+    present: BTreeSet<Source>,
 }
 
 impl AnchorRecord {
@@ -286,24 +347,41 @@ impl AnchorRecord {
         Ok((ConnectorId(0), RECORDED.to_owned(), Some(bytes)))
     }
 
-    /// Where a definition is another one. What belongs to a connector that is not there, or was not there, defines
-    /// nothing for those that are.
+    /// What matters to connectors that were written to.
+    fn written_by(mut self, connectors: &BTreeSet<String>) -> Self {
+        self.targets.retain(|target, _| {
+            target.is_empty() || target.rsplit_once('/').is_some_and(|(name, _)| connectors.contains(name))
+        });
+        self
+    }
+
+    /// With what came to it; what is left out for a while is still known when it comes back.
+    fn with(mut self, next: Self) -> Self {
+        for (target, definitions) in next.targets {
+            self.targets.entry(target).or_default().extend(definitions);
+        }
+        self
+    }
+
+    /// Where a definition is another one. What belongs to a target or source that is not there, or was not there,
+    /// defines nothing for those that are.
     fn changed(&self, next: &Self) -> Vec<String> {
-        let gone = |(place, (of, _)): &(&String, &(String, String))| {
-            !next.definitions.contains_key(*place) && self.sources.contains(of) && !next.sources.contains(of)
-        };
-        let changed = self
-            .definitions
-            .iter()
-            .filter(|entry| !gone(entry))
-            .filter(|(place, definition)| next.definitions.get(*place) != Some(definition))
-            .map(|(place, _)| place);
-        let new = next
-            .definitions
-            .iter()
-            .filter(|(place, (of, _))| !self.definitions.contains_key(*place) && self.sources.contains(of))
-            .map(|(place, _)| place);
-        changed.chain(new).cloned().collect()
+        let mut changed = BTreeSet::new();
+        for (target, known) in &self.targets {
+            let Some(now) = next.targets.get(target) else { continue };
+            changed.extend(known.iter().filter_map(|(place, definition)| {
+                let same = match now.get(place) {
+                    Some(now) => now == definition,
+                    None => !next.present.contains(&definition.0),
+                };
+                (!same).then_some(place)
+            }));
+            let sources: BTreeSet<&Source> = known.values().map(|(of, _)| of).collect();
+            let new =
+                now.iter().filter(|(place, (of, _))| !known.contains_key(*place) && sources.contains(of));
+            changed.extend(new.map(|(place, _)| place));
+        }
+        changed.into_iter().cloned().collect()
     }
 }
 

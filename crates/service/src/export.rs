@@ -247,7 +247,7 @@ impl Service {
         let mut changes = changes;
         if !outgoing.is_empty() {
             changes.states.push((connector.id, EXPORTED.to_owned(), Some(vec![1])));
-            changes.states.extend(self.first_anchor(runtime)?);
+            changes.states.extend(self.first_anchor(runtime, connector)?);
         }
         self.store().apply(self.epoch(), &changes)?; // durable before the first byte leaves
         if outgoing.is_empty() {

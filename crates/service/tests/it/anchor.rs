@@ -137,6 +137,106 @@ async fn a_definition_slips_through_neither_beside_an_unusable_configuration_nor
     service.apply(same, "test").await.unwrap();
 }
 
+/// A list of ids, written beside the cloud: its accounts are identified by something else.
+const LIST: &str = "name = \"list\"\nkind = \"jsonl\"\nrank = 200\n[settings]\npath = \"../list.jsonl\"\nwrite = true\n\
+    [settings.types.person]\ncreate_key = \"id\"\nattributes = { id = \"string\", name = \"string\" }\n";
+const TO_LIST: &str = "name = \"Out to list\"\ndirection = \"outbound\"\nconnector = \"list\"\nobject = \"person\"\n\
+    metaverse = \"person\"\nlink = \"provision\"\nprecedence = 500\n[[scope]]\nclauses = [{ attribute = \"employeeID\", operator = \"ISNOTNULL\" }]\n\
+    [flow]\nid = \"[employeeID]\"\nname = \"[displayName]\"\n";
+
+type Files = std::collections::BTreeMap<String, Vec<u8>>;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn targets_and_types_come_and_go_and_only_what_was_written_by_is_fixed() {
+    let mut world = World::staging(people(3)).await;
+    (1..=3).for_each(|n| world.lines(n, &format!("employeeID: E{n}\n")));
+    world.write();
+    let apply = async |files: &Files| {
+        let next = onesync_service::Configuration::parse(files.clone()).unwrap();
+        world.service.apply(next, "test").await.map_err(|error| error.to_string())
+    };
+    let refused = async |files: &Files| {
+        let error = apply(files).await.unwrap_err();
+        assert!(error.contains("definition of the source anchor changes"), "{error}");
+    };
+    let edited = |files: &Files, path: &str, from: &str, to: &str| {
+        let mut files = files.clone();
+        let text = String::from_utf8(files[path].clone()).unwrap();
+        assert!(text.contains(from), "{path}: {from}");
+        files.insert(path.to_owned(), text.replace(from, to).into_bytes());
+        files
+    };
+    // A pilot with people only.
+    let all = world.configuration("").files;
+    let mut users = all.clone();
+    users.retain(|path, _| !path.contains("group"));
+    apply(&users).await.unwrap();
+    world.cycle(CycleKind::Initial).await;
+    world.activate();
+    world.cycle(CycleKind::Delta).await;
+    assert_eq!(world.cloud_accounts().len(), 3);
+
+    // Groups come, go, and come again as they were.
+    let error = "Error(\"SourceAnchor attribute has changed.\")";
+    let to_groups = "rules/out-to-entra-group-join.toml";
+    let from_groups = "rules/in-from-ad-group-common.toml";
+    apply(&all).await.unwrap();
+    refused(&edited(&all, to_groups, error, "[displayName]")).await;
+    apply(&users).await.unwrap();
+    refused(&edited(&all, to_groups, error, "[displayName]")).await;
+    refused(&edited(&all, from_groups, "sourceAnchor = { expr", "sourceAnchor = { merge = \"Update\", expr"))
+        .await;
+    apply(&all).await.unwrap();
+
+    // Another target, which is identified by something else; it may be corrected until it is written to.
+    let mut list = all.clone();
+    list.insert("connectors/list.toml".into(), LIST.into());
+    list.insert("rules/out-to-list.toml".into(), TO_LIST.into());
+    let common = "rules/in-from-ad-user-common.toml";
+    let padded = |files: &Files| edited(files, common, "employeeID = \"Trim(", "employeeID = \"LCase(");
+    apply(&list).await.unwrap();
+    apply(&edited(&list, "rules/out-to-list.toml", "id = \"[employeeID]", "id = \"[mail]")).await.unwrap();
+    apply(&padded(&list)).await.unwrap();
+    apply(&list).await.unwrap();
+    world.cycle(CycleKind::Initial).await;
+    let runtime = world.service.runtime().unwrap();
+    let connector = runtime.connector("list").unwrap();
+    let plan = world.service.staging_plan(&runtime, connector).unwrap();
+    world.service.staging_off(&runtime, connector, &plan.hash).unwrap();
+    world.cycle(CycleKind::Delta).await;
+    let lines = std::fs::read_to_string(world.ldif().with_file_name("list.jsonl")).unwrap();
+    assert!(lines.contains("E2"), "{lines}");
+    refused(&edited(&list, "rules/out-to-list.toml", "id = \"[employeeID]", "id = \"[mail]")).await;
+    refused(&padded(&list)).await;
+
+    // It is left out, and comes back.
+    apply(&all).await.unwrap();
+    refused(&padded(&list)).await;
+    apply(&list).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_exported_before_definitions_were_remembered_is_fixed_beside_an_unusable_configuration() {
+    let world = World::new(people(3)).await;
+    let (same, other) =
+        (world.configuration(""), world.configuration_with("source_anchor = \"object-guid\"\n", ""));
+    let home = world.service.home().clone();
+    let (store, _) = home.open().unwrap();
+    let epoch = store.reader().unwrap().installation().unwrap().unwrap().epoch;
+    let states = vec![(onesync_model::ConnectorId(0), "source-anchor/definitions".to_owned(), None)];
+    store.apply(epoch, &onesync_engine::Changes { states, ..Default::default() }).unwrap();
+    let text = std::fs::read(world.ldif()).unwrap();
+    std::fs::remove_file(world.ldif()).unwrap();
+    let service = world.reopen().await;
+    assert!(service.runtime().is_err());
+    std::fs::write(world.ldif(), text).unwrap();
+    let error = service.apply(other.clone(), "test").await.unwrap_err();
+    assert!(error.to_string().contains("cannot be told") && error.hint().is_some(), "{error}");
+    service.apply(same, "test").await.unwrap();
+    let error = service.apply(other, "test").await.unwrap_err().to_string();
+    assert!(error.contains("definition of the source anchor changes"), "{error}");
+}
+
 fn anchor(prefix: &str, n: u32) -> String {
     base64(format!("{prefix}-{n:011}").as_bytes())
 }
