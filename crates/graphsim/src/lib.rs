@@ -16,6 +16,8 @@ mod delta;
 mod error;
 mod faults;
 mod handlers;
+#[cfg(feature = "validate")]
+pub mod judged;
 mod log;
 mod message;
 mod odata;

@@ -77,21 +77,26 @@ async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
         let made = sim.seed(data)?;
         eprintln!("seeded {} objects", made.len());
     }
+    // before anybody is told that it runs, and may ask it to end
+    let end = end_asked()?;
     println!("{}", sim.graph_url());
     eprintln!("token endpoint {}", sim.token_url());
     eprintln!("client id      {client_id}");
     eprintln!("control plane  {}/_sim/", sim.base_url());
-    wait_for_end().await?;
+    end.await;
     sim.shutdown().await?;
     Ok(())
 }
 
-/// Ends on an interrupt from the terminal or a request of the service manager.
-async fn wait_for_end() -> std::io::Result<()> {
+/// Waits for an interrupt from the terminal or a request of the service manager; both are heard from now on.
+fn end_asked() -> std::io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        done = tokio::signal::ctrl_c() => done,
-        _ = terminate.recv() => Ok(()),
-    }
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
 }

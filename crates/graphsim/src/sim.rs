@@ -322,6 +322,10 @@ impl GraphSim {
     /// # Errors
     /// When the state file cannot be written.
     pub async fn shutdown(mut self) -> Result<(), SimError> {
+        self.stop().await
+    }
+
+    pub(crate) async fn stop(&mut self) -> Result<(), SimError> {
         let _ = self.stop.send(true);
         let _ = (&mut self.task).await;
         let Some(file) = self.state_file.clone() else { return Ok(()) };

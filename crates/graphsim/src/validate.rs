@@ -1,6 +1,6 @@
 //! Judges recorded traffic against the OpenAPI description of the Graph subset (feature `validate`).
 //!
-//! Made for tests: start the simulator with `keep_bodies(true)`, run, and give its log to [`Validator::check`].
+//! Made for tests: [`crate::judged`] starts a simulator and gives its log to [`Validator::check_all`].
 //! Deliberately absent: query options and headers; the description says little about them.
 
 use std::collections::HashMap;

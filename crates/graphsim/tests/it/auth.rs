@@ -161,7 +161,8 @@ async fn certificates_open_in_both_algorithms_and_thumbprints() {
 
 #[tokio::test]
 async fn https_serves_with_its_own_authority() {
-    let sim = GraphSim::builder().tls(TlsConfig::Generate).start().await.unwrap();
+    let sim =
+        GraphSim::builder().tls(TlsConfig::Generate).judged_beside(&["/openid-configuration"]).await.unwrap();
     let mut roots = rustls::RootCertStore::empty();
     roots
         .add(rustls::pki_types::CertificateDer::from_pem_slice(sim.ca_pem().unwrap().as_bytes()).unwrap())

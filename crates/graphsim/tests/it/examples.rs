@@ -8,7 +8,9 @@ use onesync_graphsim::validate::shared_data;
 use onesync_graphsim::{DomainConfig, FaultRule};
 use serde_json::{Map, Value, json};
 
-use crate::lab::{Lab, skip};
+use onesync_graphsim::judged::skip;
+
+use crate::lab::Lab;
 
 /// Ids of objects the placeholders of the examples stand for.
 struct World {

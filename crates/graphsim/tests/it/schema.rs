@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::lab::{Lab, validator};
+use onesync_graphsim::judged::validator;
+
+use crate::lab::Lab;
 
 /// Every property the description calls read-only is refused on PATCH, and every writable one is known.
 #[tokio::test]

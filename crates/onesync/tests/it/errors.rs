@@ -42,7 +42,7 @@ fn says(ended: &Ended, parts: &[&str]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn typos_in_a_configuration_name_file_and_line() {
-    let sim = GraphSim::builder().start().await.unwrap();
+    let sim = GraphSim::builder().judged().await.unwrap();
     let setup = prepared(&cloud(&sim)).await;
     let folder = setup.configuration();
     let check = ["config", "check", folder.to_str().unwrap()];
@@ -80,7 +80,7 @@ async fn typos_in_a_configuration_name_file_and_line() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_words_on_the_command_line_are_wrong_usage() {
-    let sim = GraphSim::builder().start().await.unwrap();
+    let sim = GraphSim::builder().judged().await.unwrap();
     let setup = prepared(&cloud(&sim)).await;
     says(&setup.run(&["cycle"]).await.ends_with(2), &["no configuration is applied", "config apply"]);
     setup.apply().await.ends_with(0);
@@ -96,7 +96,7 @@ async fn wrong_words_on_the_command_line_are_wrong_usage() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn staging_and_a_plan_that_changed_hold_back() {
-    let sim = GraphSim::builder().start().await.unwrap();
+    let sim = GraphSim::builder().judged().await.unwrap();
     let setup = applied(&cloud(&sim)).await;
     setup.run(&["cycle", "initial"]).await.ends_with(0);
     says(
@@ -110,7 +110,7 @@ async fn staging_and_a_plan_that_changed_hold_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn secrets_that_are_missing_or_wrong() {
-    let sim = GraphSim::builder().start().await.unwrap();
+    let sim = GraphSim::builder().judged().await.unwrap();
     let setup = Setup::new("ldif", SOURCE, &cloud(&sim)).await;
     std::fs::write(setup.path().join("directory.ldif"), LDIF).unwrap();
     setup.secret("another", "secret").await;
@@ -141,7 +141,7 @@ async fn secrets_that_are_missing_or_wrong() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_set_that_is_missing_or_open_to_others_holds_back() {
     use std::os::unix::fs::PermissionsExt as _;
-    let sim = GraphSim::builder().start().await.unwrap();
+    let sim = GraphSim::builder().judged().await.unwrap();
     let setup = applied(&cloud(&sim)).await;
     let (keys, away) = (setup.home().join("keyset.toml"), setup.path().join("away"));
     std::fs::rename(&keys, &away).unwrap();
@@ -175,7 +175,7 @@ async fn a_server_that_nobody_reaches() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_that_is_not_trusted() {
-    let sim = GraphSim::builder().tls(TlsConfig::Generate).start().await.unwrap();
+    let sim = GraphSim::builder().tls(TlsConfig::Generate).judged().await.unwrap();
     let setup = applied(&cloud(&sim)).await;
     let ended = setup.run(&["cycle"]).await.ends_with(1);
     says(&ended, &[&sim.base_url(), "authority that is not trusted", "hint: ", "ca_file"]);
@@ -188,7 +188,7 @@ async fn a_certificate_that_is_not_trusted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_permission_that_is_missing() {
-    let sim = GraphSim::builder().start().await.unwrap();
+    let sim = GraphSim::builder().judged().await.unwrap();
     sim.change_tenant(|tenant| {
         tenant.applications[0]
             .roles
@@ -203,7 +203,7 @@ async fn a_permission_that_is_missing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_is_missing_or_broken() {
-    let sim = GraphSim::builder().start().await.unwrap();
+    let sim = GraphSim::builder().judged().await.unwrap();
     let setup = applied(&cloud(&sim)).await;
     setup.run(&["cycle", "initial"]).await.ends_with(0);
     let file = setup.path().join("directory.ldif");
@@ -223,7 +223,7 @@ async fn a_file_that_is_missing_or_broken() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_that_is_refused_ends_with_object_errors() {
-    let sim = GraphSim::builder().start().await.unwrap();
+    let sim = GraphSim::builder().judged().await.unwrap();
     let setup = applied(&cloud(&sim)).await;
     setup.run(&["cycle", "initial"]).await.ends_with(0);
     crate::program::leave_staging(&setup.home()).await;

@@ -39,7 +39,7 @@ async fn one_token_serves_many_requests_at_once() {
 async fn every_wrong_credential_has_its_message_and_remedy() {
     let mut tenant = TenantConfig::default();
     tenant.applications[0].secrets.push(SecretConfig { value: "old".into(), expires_ms: Some(1) });
-    let sim = GraphSim::builder().tenant(tenant).start().await.unwrap();
+    let sim = GraphSim::builder().tenant(tenant).judged().await.unwrap();
     let good = settings(&sim);
     let unknown_app = "99999999-2222-4333-8444-555555555555";
     for (settings, value, code, words) in [
@@ -64,7 +64,7 @@ async fn a_certificate_signs_in() {
     let certificate = params.self_signed(&pair).unwrap();
     let mut tenant = TenantConfig::default();
     tenant.applications[0].certificates.push(certificate.pem());
-    let sim = GraphSim::builder().tenant(tenant).start().await.unwrap();
+    let sim = GraphSim::builder().tenant(tenant).judged().await.unwrap();
     let mut good = settings(&sim);
     good.secret = None;
     good.certificate = Some("cert".into());
@@ -91,7 +91,7 @@ async fn a_certificate_signs_in() {
 
 #[tokio::test]
 async fn an_authority_of_ones_own_is_trusted_by_file_only() {
-    let sim = GraphSim::builder().tls(TlsConfig::Generate).start().await.unwrap();
+    let sim = GraphSim::builder().tls(TlsConfig::Generate).judged().await.unwrap();
     let mut settings = settings(&sim);
     assert!(settings.graph_url.starts_with("https://"));
     let error = obstacle(settings.clone(), &secrets()).await.unwrap_err();
@@ -112,7 +112,7 @@ async fn an_authority_of_ones_own_is_trusted_by_file_only() {
 
 #[tokio::test]
 async fn hosts_that_are_not_there_are_named_with_the_remedy() {
-    let sim = GraphSim::builder().start().await.unwrap();
+    let sim = GraphSim::builder().judged().await.unwrap();
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let good = settings(&sim);
     let refused = GraphSettings { login_url: format!("http://{free}"), ..good.clone() };
@@ -155,7 +155,7 @@ async fn proxy(listener: TcpListener, login: &'static str) {
 
 #[tokio::test]
 async fn a_proxy_with_login_is_gone_through() {
-    let sim = GraphSim::builder().tls(TlsConfig::Generate).start().await.unwrap();
+    let sim = GraphSim::builder().tls(TlsConfig::Generate).judged().await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(proxy(listener, "dXNlcjpwYXNz")); // user:pass

@@ -18,7 +18,7 @@ const OBJECTS: usize = 90;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_anywhere_the_end_state_is_the_undisturbed_one() {
-    let sim = GraphSim::builder().seed(7).keep_bodies(true).start().await.unwrap();
+    let sim = GraphSim::builder().seed(7).judged().await.unwrap();
     let mut company = Company::new(CompanyOptions { seed: 3, objects: OBJECTS, ..CompanyOptions::default() });
     let setup = Setup::new("ldif", SOURCE, &cloud(&sim)).await;
     write(&company, &setup.path().join("directory.ldif"));

@@ -10,7 +10,7 @@ use crate::program::{CLOUD_SECRET, Setup, onesync, run};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_cycle_says_who_works_and_writes_nothing() {
-    let sim = GraphSim::builder().seed(5).start().await.unwrap();
+    let sim = GraphSim::builder().seed(5).judged().await.unwrap();
     let setup = small(&sim).await;
     // The first cycle waits for the cloud while the second one tries.
     sim.fault(FaultRule {
@@ -43,7 +43,7 @@ async fn a_second_cycle_says_who_works_and_writes_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_cycles_at_once_write_each_object_once() {
-    let sim = GraphSim::builder().seed(5).keep_bodies(true).start().await.unwrap();
+    let sim = GraphSim::builder().seed(5).judged().await.unwrap();
     let setup = small(&sim).await;
     setup.run(&["cycle", "initial"]).await.ends_with(0);
     crate::program::leave_staging(&setup.home()).await;
@@ -64,7 +64,7 @@ async fn two_cycles_at_once_write_each_object_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_installation_whose_making_was_killed_can_be_made() {
-    let sim = GraphSim::builder().seed(5).start().await.unwrap();
+    let sim = GraphSim::builder().seed(5).judged().await.unwrap();
     let mut dice = Dice(11);
     let (mut killed, mut early) = (0, 0);
     for round in 0..12 {
@@ -93,7 +93,7 @@ async fn an_installation_whose_making_was_killed_can_be_made() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_killed_maker_left_is_not_taken_for_an_installation() {
-    let sim = GraphSim::builder().seed(5).start().await.unwrap();
+    let sim = GraphSim::builder().seed(5).judged().await.unwrap();
     let setup = Setup::new("ldif", super::ldif::SOURCE, &crate::program::cloud(&sim)).await;
     std::fs::create_dir(setup.home()).unwrap();
     // Half a key set and half a database, as they lie there after a kill.

@@ -45,7 +45,7 @@ fn held_back(method: &str, path: &str, ms: u64) -> FaultRule {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signal_ends_a_cycle_politely_and_nothing_is_lost() {
-    let sim = GraphSim::builder().seed(9).keep_bodies(true).start().await.unwrap();
+    let sim = GraphSim::builder().seed(9).judged().await.unwrap();
     let setup = small(&sim).await;
 
     // An import does not wait for a directory that does not answer.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use onesync_graphsim::judged::Judged;
 use onesync_graphsim::{DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET, DEFAULT_TENANT_ID, GraphSim};
 use onesync_ldap::control::TREE_DELETE;
 use onesync_ldap::message::ModifyDnRequest;
@@ -29,7 +30,7 @@ pub struct Forest {
     pub ou: String,
     pub service: Service,
     pub clock: Arc<ManualClock>,
-    pub sim: GraphSim,
+    pub sim: Judged,
     folder: tempfile::TempDir,
 }
 
@@ -67,7 +68,7 @@ impl Forest {
             .iter()
             .map(|name| if name.ends_with(&base) { (*name).to_owned() } else { format!("{name},{ou}") })
             .collect();
-        let sim = GraphSim::builder().seed(7).start().await.unwrap();
+        let sim = GraphSim::builder().seed(7).judged().await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let home = Home::new(folder.path().join("home"));
         let clock = Arc::new(ManualClock::new(SystemClock.now()));
