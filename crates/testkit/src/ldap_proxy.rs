@@ -17,6 +17,7 @@ use onesync_ldap::message::{Message, Op, Scope, SearchRequest};
 use onesync_ldap::{Entry, LdapResult, RangeOption, ResultCode, TypedControl};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet};
 
 /// What the proxy plays. Changes are seen by the next message.
@@ -42,6 +43,8 @@ pub struct Behaviour {
     pub usn: Option<u64>,
     /// How long the end of every search is held back.
     pub delay: Option<Duration>,
+    /// The end of this page, counted from 1, is held back until this is changed.
+    pub hold_page: Option<usize>,
 }
 
 /// A running proxy; dropped, it closes all connections.
@@ -57,6 +60,10 @@ struct State {
     behaviour: Behaviour,
     connections: usize,
     pages: usize,
+    /// The page whose end was held back last.
+    held: Option<usize>,
+    /// Told of every change of `behaviour` and `held`.
+    changed: Arc<Notify>,
 }
 
 impl LdapProxy {
@@ -80,7 +87,14 @@ impl LdapProxy {
 
     /// Changes what it plays.
     pub fn play(&self, change: impl FnOnce(&mut Behaviour)) {
-        change(&mut lock(&self.state).behaviour);
+        let mut state = lock(&self.state);
+        change(&mut state.behaviour);
+        state.changed.notify_waiters();
+    }
+
+    /// Waits until the end of this page is held back: the server has read it, the client waits for it.
+    pub async fn held(&self, page: usize) {
+        until(&self.state, |state| state.held == Some(page)).await;
     }
 
     /// How many connections were taken.
@@ -106,6 +120,18 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Waits for a state. What is told between the look and the waiting is not missed: the waiting begins first.
+async fn until(state: &Mutex<State>, is: impl Fn(&State) -> bool) {
+    let changed = Arc::clone(&lock(state).changed);
+    loop {
+        let next = changed.notified();
+        if is(&lock(state)) {
+            return;
+        }
+        next.await;
+    }
+}
+
 async fn serve(listener: TcpListener, upstream: String, state: Arc<Mutex<State>>) {
     // its connections end with it
     let mut connections = JoinSet::new();
@@ -126,6 +152,8 @@ struct Running {
     cut_after: Option<i32>,
     /// Whether the limit was passed, so that the search must end with a refusal.
     refused: bool,
+    /// Which page it is.
+    page: Option<usize>,
 }
 
 struct Connection {
@@ -176,6 +204,7 @@ async fn connection(client: TcpStream, upstream: String, state: Arc<Mutex<State>
             if let (Op::SearchDone(_), Some(delay)) = (&message.op, delay) {
                 tokio::time::sleep(delay).await;
             }
+            shared.hold(&message).await;
             let goes_on = match shared.response(message) {
                 Verdict::Forward(message) | Verdict::Answer(message) => send(&mut to_client, &message).await,
                 Verdict::Drop => true,
@@ -191,6 +220,24 @@ async fn connection(client: TcpStream, upstream: String, state: Arc<Mutex<State>
 }
 
 impl Connection {
+    /// Waits while the end of a page is to be held back.
+    async fn hold(&self, message: &Message) {
+        let Op::SearchDone(_) = &message.op else { return };
+        let page = lock(&self.running).get(&message.id).and_then(|running| running.page);
+        if page.is_none() {
+            return;
+        }
+        {
+            let mut state = lock(&self.state);
+            if state.behaviour.hold_page != page {
+                return;
+            }
+            state.held = page;
+            state.changed.notify_waiters();
+        }
+        until(&self.state, |state| state.behaviour.hold_page != page).await;
+    }
+
     fn request(&self, mut message: Message) -> Verdict {
         let Op::SearchRequest(request) = &mut message.op else { return Verdict::Forward(message) };
         let mut state = lock(&self.state);
@@ -206,6 +253,7 @@ impl Connection {
         let is_dir_sync = request.controls.iter().any(|control| control.oid == DIR_SYNC);
         if let Some(size) = limit_page(request, state.behaviour.page_max) {
             state.pages += 1;
+            running.page = Some(state.pages);
             if let Some(pages) = state.behaviour.cut_in_page {
                 state.behaviour.cut_in_page = pages.checked_sub(1).filter(|&left| left > 0);
                 running.cut_after = (pages == 1).then_some(size / 2);

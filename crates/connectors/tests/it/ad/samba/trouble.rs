@@ -164,14 +164,15 @@ async fn what_nobody_deleted_is_only_out_of_sight() {
     assert_eq!(out, [anchors[0].clone(), anchors[1].clone()]);
     assert_eq!(reader.out_of_sight(None, &anchors).await.unwrap(), [], "nothing was known before");
     narrow.play(|behaviour| behaviour.current_time = Some("20990101000000.0Z".to_owned()));
-    assert_eq!(reader.out_of_sight(Some(&known), &anchors).await.unwrap(), [], "tombstones may be gone, too");
+    let out = reader.out_of_sight(Some(&known), &anchors).await.unwrap();
+    assert_eq!(out, anchors[..1], "tombstones may be gone, too; what is there was missed");
 
-    // without sight of deleted objects only another domain controller, which may lag behind, is in doubt
+    // without sight of deleted objects only another domain controller, which may lag behind, is in doubt of absence
     let mut blind = lab.settings();
     blind.deleted_objects = false;
     let blind = connector(through(&narrow, blind));
     narrow.play(|behaviour| behaviour.current_time = None);
-    assert_eq!(blind.out_of_sight(Some(&known), &anchors).await.unwrap(), []);
+    assert_eq!(blind.out_of_sight(Some(&known), &anchors).await.unwrap(), anchors[..1]);
     narrow.play(|behaviour| behaviour.invocation = Some([7; 16]));
     let doubted = blind.out_of_sight(Some(&known), &anchors).await.unwrap();
     assert_eq!(doubted, [anchors[0].clone(), anchors[1].clone(), anchors[2].clone()]);
@@ -231,22 +232,21 @@ async fn a_move_between_containers_while_they_are_read_proves_nothing() {
     let slow = proxy(Behaviour::default()).await;
     let reader = connector(through(&slow, settings(&format!("include = [\"{a}\", \"{b}\"]"))));
     lab.full(&reader).await;
-    slow.play(|behaviour| behaviour.delay = Some(Duration::from_millis(500)));
-    let pages = slow.pages();
+    // that of all containers comes before it
+    let first = slow.pages() + 2;
+    slow.play(|behaviour| behaviour.hold_page = Some(first));
     let mover = super::super::lab::administrator();
     let moving = async {
-        // the first container's page has been asked for after that of all containers, its end is held back
-        while slow.pages() < pages + 2 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        // the first container has been read, the second is not asked for before the first has ended
+        tokio::time::timeout(Duration::from_secs(60), slow.held(first)).await.unwrap();
         let request = onesync_ldap::message::ModifyDnRequest {
             dn: user,
             new_rdn: "CN=u1".to_owned(),
             delete_old_rdn: true,
             new_superior: Some(a),
         };
-        tokio::time::sleep(Duration::from_millis(200)).await;
         mover.await.modify_dn(request, Vec::new()).await.unwrap();
+        slow.play(|behaviour| behaviour.hold_page = None);
     };
     let ((pages, end), ()) = tokio::join!(lab.import(&reader, FULL), moving);
     let end = end.unwrap();
@@ -407,6 +407,47 @@ async fn the_test_names_missing_and_excessive_rights() {
     let seen = lab.dn("CN=seen");
     lab.modify(&seen, &[(Replace, "description", &["d"])]).await;
     assert_eq!(lab.delta(&narrow).await.0, ["merge CN=seen description=d"]);
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn an_account_that_lost_its_right_on_purpose_goes_on_without_dirsync() {
+    let Some(mut lab) = Lab::open("without").await else { return };
+    let stays = lab.user("CN=stays", &[]).await;
+    let goes = lab.user("CN=goes", &[]).await;
+    let stays = lab.guid(&stays).await;
+    let plain = plain_user(&mut lab, "CN=plain").await;
+    lab.full(&connector(lab.settings())).await;
+    let mut own = lab.settings();
+    own.bind = plain;
+    let narrow = connector_with(own.clone(), PLAIN_PASSWORD);
+    for _ in 0..2 {
+        let (_, end) = lab.import(&narrow, FULL).await;
+        let proof = end.unwrap().proof;
+        assert!(matches!(&proof, Proof::Incomplete(why) if why.contains("without_dirsync")), "{proof:?}");
+    }
+
+    own.without_dirsync = true;
+    let whole = connector_with(own.clone(), PLAIN_PASSWORD);
+    assert!(!whole.capabilities().delta_import);
+    lab.client.delete(&goes, Vec::new()).await.unwrap();
+    lab.full(&whole).await;
+    assert_eq!(lab.objects().keys().filter(|name| name.as_str() == "CN=goes").count(), 0);
+    assert_eq!(lab.objects().len(), 2);
+    let report = whole.test().await.unwrap();
+    let delta = find(&report, "delta import");
+    assert_eq!(delta.severity, Severity::Warning);
+    assert!(delta.message.contains("every import reads everything"), "{delta:?}");
+    // what is there was missed, whoever says that it is gone
+    let mark = lab.watermark();
+    assert_eq!(whole.out_of_sight(Some(&mark), &[stays.clone()]).await.unwrap(), [stays]);
+
+    // and back again: no delta goes on from such an import
+    own.without_dirsync = false;
+    let again = connector_with(own, PLAIN_PASSWORD);
+    let error = lab.import(&again, ImportMode::Delta { since: mark }).await.1.unwrap_err();
+    assert_eq!(error.class, ErrorClass::Watermark);
+    assert!(error.message.contains("without DirSync"), "{error:?}");
     lab.close().await;
 }
 
