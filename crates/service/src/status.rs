@@ -76,6 +76,8 @@ pub struct ConnectorStatus {
     pub kind: String,
     /// `reads only`, `staging`, `active`.
     pub mode: String,
+    /// Whether every import reads everything.
+    pub full_imports_only: bool,
     /// The last import that ended well.
     pub last_import: Option<String>,
     /// Objects, and how many of them are joined.
@@ -243,6 +245,7 @@ impl Service {
                 name: connector.name().to_owned(),
                 kind: connector.file.kind.clone(),
                 mode: self.mode(connector)?.to_owned(),
+                full_imports_only: !connector.capabilities.delta_import,
                 last_import,
                 objects: objects(&|_| true),
                 joined: objects(&|c| c.joined),

@@ -63,9 +63,10 @@ impl Connector for AdConnector {
     }
 
     fn capabilities(&self) -> Capabilities {
+let delta = !self.settings.without_dirsync;
         Capabilities {
-            delta_import: true,
-            link_deltas: true,
+            delta_import: delta,
+            link_deltas: delta,
             hierarchical: true,
             // One that moves from a base that was read into one still to be read is the same: `objectGUID` is a key.
             repeats: true,

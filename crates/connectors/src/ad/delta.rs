@@ -46,6 +46,9 @@ pub async fn import(
     let layout = Layout::new(&request.selection, settings)?;
     let invocation = server.invocation().await?;
     since.check(&invocation, &server.root, &server.address, &layout.hash(settings))?;
+    if !since.has_cookie() {
+        return Err(unusable("it was made by an import without DirSync".to_owned()));
+    }
     let containers = Containers::find(server, settings, &since.containers).await?;
     let usn = server.root.usn;
     let host = server.host.clone();

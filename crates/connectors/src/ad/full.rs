@@ -53,6 +53,7 @@ pub async fn import(
             output.reread.clone_from(&mark.reread);
             Some(mark)
         }
+        None if settings.without_dirsync => Some(without_cookie(server).await?),
         None => begin(server, &containers.base, &mut remarks).await?,
     };
     if let Some(mark) = &mut mark {
@@ -84,7 +85,8 @@ pub async fn import(
     let moved = containers.have_moved(server, settings).await?;
     // What goes from a container that is still to be read to one that was read already is not seen in either.
     let crossed = match &mark {
-        Some(mark) if several => {
+        // Without DirSync nobody tells: what is there and was not shown is looked up again before it counts as gone.
+        Some(mark) if several && mark.has_cookie() => {
             let since = Since { flags: mark.flags(), cookie: &mark.cookie()?, filter: layout.delta_filter() };
             since.moves(server, &containers.base, |_| true).await?
         }
@@ -109,9 +111,10 @@ pub async fn import(
     }
     let lost =
         known.is_some_and(|known| known.replicates) && mark.as_ref().is_none_or(|mark| !mark.replicates);
-    if lost && proof == Proof::Complete {
+    if lost && !settings.without_dirsync && proof == Proof::Complete {
         proof = Proof::Incomplete(
-            "the account has lost the right to replicate directory changes and may see less than before"
+            "the account has lost the right to replicate directory changes and may see less than before; where that \
+             is meant, set `without_dirsync = true`"
                 .to_owned(),
         );
     }
@@ -143,6 +146,14 @@ async fn begin(
     mark.replicates = replicates;
     mark.made = server.root.now;
     Ok(Some(mark))
+}
+
+/// What is to be known of this import where DirSync is never asked: no delta import goes on from it.
+async fn without_cookie(server: &mut Server) -> Result<Mark, ConnectorError> {
+    let invocation = server.invocation().await?;
+    let mut mark = Mark::new(&[], &server.host, invocation, server.root.usn);
+    mark.made = server.root.now;
+    Ok(mark)
 }
 
 /// Where DirSync is asked what was renamed or moved since.

@@ -18,8 +18,9 @@ use crate::{Anchor, ConnectorError, Selection};
 /// another type by now.
 ///
 /// A tombstone is kept for longer than a watermark is trusted. Where none is found, the account may no longer see the
-/// object, or this domain controller has not heard of it yet. Without sight of deleted objects nothing can be told at
-/// the domain controller of the watermark; at another one the object is given, since that one may lag behind.
+/// object, or this domain controller has not heard of it yet. Without sight of deleted objects, absence at the domain
+/// controller of the watermark is a deletion; at another one the object is given, since that one may lag behind. What
+/// is there, selected, and was not shown is always given.
 pub async fn out_of_sight(
     server: &mut Server,
     settings: &AdSettings,
@@ -30,9 +31,8 @@ pub async fn out_of_sight(
     let base = base(server, settings)?;
     let same = hex(&server.invocation().await?) == known.invocation;
     let tombstones = settings.deleted_objects && sees_deleted(server, &base).await?;
-    if known.is_old(&server.root) || (same && !tombstones) {
-        return Ok(Vec::new());
-    }
+    // Where no tombstone is to be expected, absence means deletion; what is there was missed all the same.
+    let absence_tells = known.is_old(&server.root) || (same && !tombstones);
     // Nothing is selected where nothing was imported yet: then the type explains nothing.
     let layout = if selection.types.is_empty() { None } else { Some(Layout::new(selection, settings)?) };
     let mut containers = Containers::find(server, settings, &known.containers).await?;
@@ -53,11 +53,16 @@ pub async fn out_of_sight(
                 && layout.as_ref().is_some_and(|layout| reader::type_of(entry, layout).is_none());
             deleted || other || !containers.contain(reader::plain_name(entry.dn()))
         };
-        let found: BTreeSet<Guid> =
-            found.iter().filter(&mut explained).filter_map(|entry| guid(entry, "objectGUID")).collect();
+        let (explained, missed): (Vec<&LdapEntry>, Vec<&LdapEntry>) = found.iter().partition(&mut explained);
+        let guids = |entries: Vec<&LdapEntry>| -> BTreeSet<Guid> {
+            entries.into_iter().filter_map(|entry| guid(entry, "objectGUID")).collect()
+        };
+        let (explained, missed) = (guids(explained), guids(missed));
+        let in_doubt =
+            |guid: &Guid| if absence_tells { missed.contains(guid) } else { !explained.contains(guid) };
         let hidden = some
             .iter()
-            .filter(|anchor| <Guid>::try_from(anchor.0.as_ref()).is_ok_and(|guid| !found.contains(&guid)));
+            .filter(|anchor| <Guid>::try_from(anchor.0.as_ref()).is_ok_and(|guid| in_doubt(&guid)));
         missing.extend(hidden.cloned());
     }
     Ok(missing)

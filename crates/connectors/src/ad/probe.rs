@@ -74,7 +74,7 @@ impl Probe {
         }
         for outcome in [
             self.reading(server, &containers).await,
-            self.replication(server, &containers.base).await,
+            self.replication(server, &containers.base, settings).await,
             self.deleted(server, &containers.base, settings).await,
             self.power(server, &containers.base, settings).await,
         ] {
@@ -138,8 +138,18 @@ impl Probe {
         Ok(())
     }
 
-    async fn replication(&mut self, server: &mut Server, base: &str) -> Result<(), ConnectorError> {
+    async fn replication(
+        &mut self,
+        server: &mut Server,
+        base: &str,
+        settings: &AdSettings,
+    ) -> Result<(), ConnectorError> {
         const SUBJECT: &str = "delta import";
+        if settings.without_dirsync {
+            let text = "`without_dirsync` is set: every import reads everything, and deletions are found by that only";
+            self.say(Severity::Warning, SUBJECT, text);
+            return Ok(());
+        }
         let advice = format!("grant the account `Replicating Directory Changes` on `{base}`");
         match server.cookie(base, DELTA_FLAGS).await? {
             Ok(_) => self.say(Severity::Ok, SUBJECT, "may replicate directory changes: DirSync works"),

@@ -47,6 +47,9 @@ pub struct AdSettings {
     /// Whether DirSync may tell deletions. Otherwise they are found by full imports.
     #[serde(default = "yes")]
     pub deleted_objects: bool,
+    /// Never asks DirSync: every import reads everything, for an account without the right to replicate.
+    #[serde(default)]
+    pub without_dirsync: bool,
     /// Lets the password go over an unencrypted connection: for tests only.
     #[serde(default)]
     pub allow_plaintext_password: bool,

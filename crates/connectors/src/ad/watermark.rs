@@ -156,6 +156,12 @@ impl Mark {
         Watermark(serde_json::to_vec(self).unwrap_or_default())
     }
 
+    /// Whether a delta import can go on from it.
+    #[must_use]
+    pub const fn has_cookie(&self) -> bool {
+        !self.cookie.is_empty()
+    }
+
     /// The DirSync cookie.
     ///
     /// # Errors

@@ -55,6 +55,9 @@ fn print_connector(c: &ConnectorStatus) {
     let last = c.last_import.as_deref().map_or_else(|| "never".to_owned(), short_time);
     say!("\n{} ({}, {}), last import {last}", c.name, c.kind, c.mode);
     say!("  {} objects, {} joined, {} errors", c.objects, c.joined, c.errors);
+    if c.full_imports_only {
+        say!("  no delta imports: every import reads everything, and deletions are found by that only");
+    }
     if c.mode != "reads only" {
         say!(
             "  {} pending, {} sent and not yet seen, {} refused, {} held",
