@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
-use onesync_service::Step;
 
 /// Keeps directories in step: reads identities, joins them under rules, writes what changed.
 #[derive(Debug, Parser)]
@@ -43,13 +42,12 @@ pub enum Command {
     /// Connected directories
     #[command(subcommand)]
     Connector(ConnectorCommand),
-    /// Run one step of one connector now
+    /// Run one step, or one run profile, of one connector now
     Run {
         /// Connector
         connector: String,
-        /// full-import, delta-import, full-sync, delta-sync or export
-        #[arg(value_parser = step)]
-        step: Step,
+        /// full-import, delta-import, full-sync, delta-sync, export, or the name of a run profile
+        step: String,
     },
     /// Run a cycle now: import, sync, export, confirm
     Cycle {
@@ -117,13 +115,6 @@ impl From<CycleKind> for onesync_service::CycleKind {
             CycleKind::Delta => Self::Delta,
         }
     }
-}
-
-fn step(text: &str) -> Result<Step, String> {
-    Step::parse(text).ok_or_else(|| {
-        let known: Vec<&str> = Step::ALL.iter().map(|step| step.as_str()).collect();
-        format!("write one of {}", known.join(", "))
-    })
 }
 
 /// A company needs somebody to be hired, renamed, moved and to leave.

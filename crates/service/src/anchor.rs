@@ -109,6 +109,9 @@ impl Service {
             })?;
         }
         let mut hits = AnchorHits { immutable_ids: ids.len() as u64, ..AnchorHits::default() };
+        if ids.is_empty() {
+            return Ok(hits);
+        }
         let [by_consistency, by_object] = CANDIDATES.map(|(name, _)| runtime.names.find(name));
         for connector in runtime.connectors.iter().filter(|c| !c.capabilities.export) {
             each_row(&*reader, connector.id, |_, values| {

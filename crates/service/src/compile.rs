@@ -19,7 +19,7 @@ use crate::config::{ConfigCheck, Configuration, ConnectorFile, GRACE_SECONDS, Ou
 use crate::error::ServiceError;
 use crate::kinds::Workshop;
 use crate::runtime::{ConnectorHandle, Runtime};
-use crate::{kinds, mistakes, scope};
+use crate::{kinds, mistakes, profile, scope};
 
 /// What compiling gave besides the runtime: rows to write when the configuration is applied.
 pub(crate) struct Compiled {
@@ -153,6 +153,10 @@ pub(crate) async fn compile(
         let (handle, mut policy) =
             assemble(id, file, connector, schema, &rules, &mut names, &mut check, workshop)?;
         scope::contact(&handle, &mut policy, &metaverse, &names, &mut check);
+        for message in profile::cannot_export(&handle) {
+            check.errors += 1;
+            check.messages.push(format!("error: {message}"));
+        }
         policies.insert(id, policy);
         connectors.push(handle);
     }

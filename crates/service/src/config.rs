@@ -13,6 +13,8 @@ use serde::Deserialize;
 
 use crate::error::ServiceError;
 use crate::mistakes::{place_of, toml_mistake};
+use crate::profile;
+use crate::runs::Step;
 
 /// No configuration needs more files.
 const FILES_MAX: usize = 2_000;
@@ -145,6 +147,9 @@ pub struct ConnectorFile {
     /// Attributes other than the source anchor by which existing accounts are adopted.
     #[serde(default)]
     pub adopt_by: Vec<String>,
+    /// Run profiles: named lists of steps.
+    #[serde(default)]
+    pub profiles: BTreeMap<String, Vec<Step>>,
     /// What the kind needs.
     #[serde(default)]
     pub settings: toml::Table,
@@ -382,6 +387,9 @@ impl Configuration {
         }
         let (mut names, mut ranks) = (BTreeMap::new(), BTreeMap::new());
         for connector in &out.connectors {
+            for (name, message) in profile::mistakes(connector) {
+                mistakes.push(format!("{}: {message}", connector.place_of(&["profiles", name])));
+            }
             let mut wrong = |key: &str, message: String| {
                 mistakes.push(format!("{}: {message}", connector.place_of(&[key])));
             };

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::config::OutOfScope;
 use crate::error::ServiceError;
+use crate::runs::Step;
 use crate::runtime::{Runtime, Service};
 
 /// A connector as people see it.
@@ -28,6 +29,8 @@ pub struct ConnectorView {
     pub suspect_percent: u64,
     /// See `suspect_percent`.
     pub suspect_at_least: u64,
+    /// Run profiles.
+    pub profiles: BTreeMap<String, Vec<Step>>,
     /// Values for rules.
     pub parameters: BTreeMap<String, String>,
     /// The settings of its kind; secrets are named, never shown.
@@ -90,6 +93,7 @@ impl Service {
             },
             suspect_percent: connector.file.suspect_percent,
             suspect_at_least: connector.file.suspect_at_least,
+            profiles: connector.file.profiles.clone(),
             parameters: connector.file.parameters.clone(),
             settings: connector.file.settings.clone(),
             types,

@@ -63,7 +63,7 @@ pub struct StepFailure {
 }
 
 impl CycleReport {
-    fn take(&mut self, report: RunReport) {
+    pub(crate) fn take(&mut self, report: RunReport) {
         let c = &report.counters;
         match report.step {
             Step::FullImport | Step::DeltaImport => {
@@ -99,7 +99,7 @@ impl CycleReport {
         self.seconds += other.seconds;
     }
 
-    fn fail(&mut self, connector: &ConnectorHandle, step: Step, error: &ServiceError) {
+    pub(crate) fn fail(&mut self, connector: &ConnectorHandle, step: Step, error: &ServiceError) {
         self.status = self.status.max(Some(error.status()));
         // The connector is named beside the message.
         let message = match error {
@@ -129,6 +129,16 @@ impl Service {
         self.runtime()?.connector(connector)?;
         let _lock = self.begin_work(step.as_str())?;
         self.try_new_secrets().await?;
+        self.one_step(connector, step, progress).await
+    }
+
+    /// One step, under the lock of the work that it belongs to.
+    pub(crate) async fn one_step(
+        &self,
+        connector: &str,
+        step: Step,
+        progress: &(dyn Fn(Progress) + Sync),
+    ) -> Result<RunReport, ServiceError> {
         if matches!(step, Step::FullSync | Step::DeltaSync) && self.find_source_anchor(&*self.runtime()?)? {
             self.reload().await?;
         }
@@ -233,7 +243,7 @@ impl Service {
         self.closed(report, began)
     }
 
-    fn closed(
+    pub(crate) fn closed(
         &self,
         mut report: CycleReport,
         began: std::time::Instant,

@@ -26,6 +26,7 @@ mod mistakes;
 mod narrowed;
 mod parts;
 mod plan;
+mod profile;
 mod protect;
 mod recover;
 mod reports;

@@ -138,8 +138,21 @@ impl Service {
         if asks_tenant {
             let hits = copy.anchor_hits(&*copy.runtime()?)?;
             check.messages.push(format!("source anchor: {hits}"));
-            if copy.find_source_anchor(&*copy.runtime()?)? {
-                copy.reload().await?;
+            match copy.find_source_anchor(&*copy.runtime()?) {
+                Ok(true) => copy.reload().await?,
+                Ok(false) => {}
+                // Nothing will be synchronised either, and the way out may be this very configuration.
+                Err(ServiceError::Held { message, .. }) => {
+                    check.messages.push(format!("warning: {message}"));
+                    return Ok(ConfigPlan {
+                        messages: check.messages,
+                        first,
+                        files,
+                        counts: vec![],
+                        outside: vec![],
+                    });
+                }
+                Err(error) => return Err(error),
             }
         }
         let runtime = copy.runtime()?;

@@ -8,7 +8,7 @@ use crate::error::{ServiceError, Status};
 use crate::runtime::{ConnectorHandle, Service};
 
 /// A step.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Step {
     /// Reads everything.

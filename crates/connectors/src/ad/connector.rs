@@ -63,7 +63,7 @@ impl Connector for AdConnector {
     }
 
     fn capabilities(&self) -> Capabilities {
-let delta = !self.settings.without_dirsync;
+        let delta = !self.settings.without_dirsync;
         Capabilities {
             delta_import: delta,
             link_deltas: delta,

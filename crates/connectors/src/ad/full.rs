@@ -88,7 +88,9 @@ pub async fn import(
         // Without DirSync nobody tells: what is there and was not shown is looked up again before it counts as gone.
         Some(mark) if several && mark.has_cookie() => {
             let since = Since { flags: mark.flags(), cookie: &mark.cookie()?, filter: layout.delta_filter() };
-            since.moves(server, &containers.base, |_| true).await?
+            // What lies outside now was not to be shown; what came from there is told by the next delta import.
+            let base = containers.base.clone();
+            since.moves(server, &base, |name| containers.contain(name)).await?
         }
         _ => 0,
     };
@@ -172,7 +174,7 @@ impl Since<'_> {
         self,
         server: &mut Server,
         base: &str,
-        counts: impl Fn(&str) -> bool,
+        mut counts: impl FnMut(&str) -> bool,
     ) -> Result<usize, ConnectorError> {
         let mut cookie = bytes::Bytes::copy_from_slice(self.cookie);
         let mut moves = 0;

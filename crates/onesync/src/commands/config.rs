@@ -71,7 +71,7 @@ pub async fn apply(service: &Service, options: &ApplyArgs, out: &Output) -> anyh
         out.json(&json!({"version": version, "files": files, "counts": counts, "messages": check.messages}))?;
         return Ok(Status::Done);
     }
-    warnings(&check.messages);
+    warnings(plan.as_ref().map_or(&check.messages, |plan| &plan.messages));
     match &plan {
         Some(plan) => say!("{}", plan.to_string().trim_end()),
         None => {

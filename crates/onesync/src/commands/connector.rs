@@ -70,6 +70,10 @@ fn print(view: &ConnectorView) {
             _ => "given up",
         }
     );
+    for (name, steps) in &view.profiles {
+        let steps: Vec<&str> = steps.iter().map(|step| step.as_str()).collect();
+        say!("  run profile {name}: {}", steps.join(", "));
+    }
     for (name, value) in &view.parameters {
         say!("  parameter {name} = {value:?}");
     }

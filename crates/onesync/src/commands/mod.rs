@@ -11,7 +11,7 @@ pub use config::{apply as config_apply, check as config_check, init as config_in
 pub use look::eval;
 pub use secret::{read as read_secret, secret};
 
-use onesync_service::{CycleReport, Service, Status};
+use onesync_service::{CycleReport, Service, Status, Step};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{Command, ConfigCommand};
@@ -35,6 +35,12 @@ pub async fn run(service: Service, command: Command, out: &Output) -> anyhow::Re
         Command::Connector(command) => connector::connector(&service, command, out).await,
         Command::Run { connector, step } => {
             end_politely(&service)?;
+            let Some(step) = Step::parse(&step) else {
+                let report =
+                    service.run_profile(&connector, &step, &|progress| out.progress(progress)).await?;
+                cycle_report(&report, out)?;
+                return Ok(report.status.unwrap_or(Status::Done));
+            };
             let report = service.run_step(&connector, step, &|progress| out.progress(progress)).await?;
             if out.is_json() {
                 out.json(&report)?;

@@ -46,6 +46,11 @@ async fn the_definition_is_the_one_that_made_the_tenants_ids() {
 #[tokio::test(flavor = "multi_thread")]
 async fn ids_that_neither_candidate_made_stop_the_synchronisation() {
     let world = World::staging_with(people(6), tenant(|n| format!("employee-{n}"))).await;
+    // A configuration can be planned, and so applied, before the tenant was read: it may be the one that mends that.
+    let mended = world.configuration_with("source_anchor = \"tenant\"\nsearch = [\"mail\"]\n", "");
+    let plan = world.service.config_plan(mended).await.unwrap();
+    let told = plan.messages.join("\n");
+    assert!(told.contains("was not imported yet") && plan.counts.is_empty(), "{told}");
     let error = world.service.cycle(CycleKind::Initial, &|_| ()).await.unwrap_err();
     assert_eq!(error.status(), Status::Held);
     assert!(error.to_string().contains("of 4 immutable ids") && error.hint().is_some(), "{error}");

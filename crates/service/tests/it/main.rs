@@ -7,6 +7,7 @@ mod crash;
 mod forests;
 mod identity;
 mod pilot;
+mod profile;
 mod protection;
 mod random;
 mod samba;

@@ -252,6 +252,26 @@ async fn a_move_between_containers_while_they_are_read_proves_nothing() {
     let end = end.unwrap();
     assert_eq!(objects(&pages), 0, "it was seen nowhere");
     assert!(matches!(&end.proof, Proof::Incomplete(why) if why.contains("moved")), "{end:?}");
+
+    // what is renamed elsewhere has nothing to do with it
+    let elsewhere = lab.user("CN=u2", &[]).await;
+    let first = slow.pages() + 2;
+    slow.play(|behaviour| behaviour.hold_page = Some(first));
+    let mover = super::super::lab::administrator().await;
+    let renaming = async {
+        tokio::time::timeout(Duration::from_secs(60), slow.held(first)).await.unwrap();
+        let request = onesync_ldap::message::ModifyDnRequest {
+            dn: elsewhere,
+            new_rdn: "CN=u3".to_owned(),
+            delete_old_rdn: true,
+            new_superior: None,
+        };
+        let mut mover = mover;
+        mover.modify_dn(request, Vec::new()).await.unwrap();
+        slow.play(|behaviour| behaviour.hold_page = None);
+    };
+    let ((_, end), ()) = tokio::join!(lab.import(&reader, FULL), renaming);
+    assert_eq!(end.unwrap().proof, Proof::Complete);
     lab.close().await;
 }
 
@@ -440,7 +460,7 @@ async fn an_account_that_lost_its_right_on_purpose_goes_on_without_dirsync() {
     assert!(delta.message.contains("every import reads everything"), "{delta:?}");
     // what is there was missed, whoever says that it is gone
     let mark = lab.watermark();
-    assert_eq!(whole.out_of_sight(Some(&mark), &[stays.clone()]).await.unwrap(), [stays]);
+    assert_eq!(whole.out_of_sight(Some(&mark), std::slice::from_ref(&stays)).await.unwrap(), [stays]);
 
     // and back again: no delta goes on from such an import
     own.without_dirsync = false;
