@@ -196,10 +196,10 @@ pub fn judge(limits: &Limits, object_type: TypeId, guarded: Guarded, numbers: Nu
 }
 
 /// Whether an import sees so much less than it should that it must be suspected: `known` objects were there, `gone`
-/// of them are not any more.
+/// of them are not any more. A share of 100 percent says that everything may be gone.
 #[must_use]
 pub fn suspect(known: u64, gone: u64, share_percent: u64, at_least: u64) -> Option<String> {
-    if known == 0 || gone < at_least {
+    if known == 0 || gone < at_least || share_percent >= 100 {
         return None;
     }
     if gone == known {
@@ -243,6 +243,8 @@ mod tests {
         assert!(suspect(5_000, 1_501, 30, 10).is_some());
         assert!(suspect(5_000, 1_500, 30, 10).is_none());
         assert!(suspect(0, 0, 30, 10).is_none());
+        assert!(suspect(5_000, 5_000, 99, 10).is_some());
+        assert!(suspect(5_000, 5_000, 100, 10).is_none());
         assert!(suspect(4, 4, 30, 10).is_none(), "fewer than the floor is ordinary work");
     }
 }

@@ -411,6 +411,9 @@ impl Configuration {
             if connector.name.trim().is_empty() {
                 wrong("name", "the name is empty".to_owned());
             }
+            if connector.suspect_percent > 100 {
+                wrong("suspect_percent", "at most 100 percent can be missing".to_owned());
+            }
         }
         if !mistakes.is_empty() {
             return Err(ServiceError::config(

@@ -146,6 +146,9 @@ impl ServiceError {
             | Self::Usage { hint, .. }
             | Self::Suspect { hint, .. }
             | Self::Held { hint, .. } => hint.as_deref(),
+            Self::Store(StoreError::ReadOnly { .. }) => {
+                Some("run as the account that owns `--home`, or give this one the right to write there")
+            }
             Self::Store(StoreError::Database { .. }) => Some(
                 "restore the database from a backup; without one, begin anew with another `--home`: accounts are found again by their source anchor",
             ),

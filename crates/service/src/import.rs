@@ -422,7 +422,7 @@ impl Service {
                         connector.name()
                     ),
                     hint: Some(format!(
-                        "look at filter, base and rights of the account; if it is right, raise `suspect_percent` in the file of `{}`",
+                        "look at filter, base and rights of the account; if it is right, raise `suspect_percent` in the file of `{}` for this once (100 lets everything be gone)",
                         connector.name()
                     )),
                 });

@@ -54,6 +54,14 @@ pub enum StoreError {
         /// How it was found out.
         why: String,
     },
+    /// The file, or the folder beside it, cannot be written.
+    #[error(
+        "the database cannot be written while {doing}: the account that runs this program has no right to the file or its folder"
+    )]
+    ReadOnly {
+        /// What was being done.
+        doing: &'static str,
+    },
     /// The database library or server is too old.
     #[error("{product} {found} is too old, at least {needed} is needed: {why}")]
     TooOld {

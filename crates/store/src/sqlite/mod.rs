@@ -42,6 +42,7 @@ pub struct SqliteStore {
 
 fn failed(doing: &'static str) -> impl Fn(rusqlite::Error) -> StoreError {
     move |error| match error.sqlite_error_code() {
+        Some(ErrorCode::ReadOnly) => StoreError::ReadOnly { doing },
         Some(ErrorCode::DiskFull) => StoreError::Full { doing },
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Busy { doing },
         Some(ErrorCode::ConstraintViolation) => StoreError::Conflict(format!("{error}, while {doing}")),

@@ -122,7 +122,7 @@ pub struct Ways {
 
 impl Default for Ways {
     fn default() -> Self {
-        Self { sizes: Sizes { page: 7, batch: 5, links: 6 }, threads: 1, shuffle: 0 }
+        Self { sizes: Sizes { page: 7, batch: 5, links: 6 }, threads: 2, shuffle: 0 }
     }
 }
 
