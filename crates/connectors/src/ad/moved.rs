@@ -33,7 +33,7 @@ pub struct Told {
     pub first: Vec<Named>,
     /// After their objects, which are read whole.
     pub last: Vec<Named>,
-    /// Those of them that are known by other names, which are forgotten before any object is told.
+    /// Those of them that are known by other names, which are forgotten before anything else.
     forgotten: Vec<Guid>,
     /// Names before and now.
     renamed: Vec<(String, String)>,
@@ -100,12 +100,10 @@ impl Told {
     /// # Errors
     /// When the importer went away.
     pub async fn send_first(&self, output: &mut Output) -> Result<(), ConnectorError> {
-        // With a container all that lie in it are forgotten: what has left it says so before.
-        send(&self.first, output).await?;
         for guid in &self.forgotten {
             output.push(reader::deletion(guid, Vec::new())).await?;
         }
-        Ok(())
+        send(&self.first, output).await
     }
 
     /// Sends what comes after the objects.

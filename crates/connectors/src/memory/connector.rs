@@ -347,22 +347,22 @@ fn chunk(attribute: &SelectedAttribute, mode: LinkMode, targets: Vec<LinkTarget>
     LinkChunk { attribute: attribute.id, mode, targets }
 }
 
-/// Tells of the containers that changed after a point of the log: those that are there, each after those in which it
-/// lies, then those that are gone, with all that still lie in them.
+/// Tells of the containers that changed after a point of the log: first those that are gone, then those that are
+/// there, each after those in which it lies.
 fn tell_containers(state: &State, since: usize, pager: &mut Pager) {
     if !state.tells_containers() {
         return;
     }
     let changed = state.log.iter().skip(since).filter(|(_, change)| *change == Change::Container);
     let changed: BTreeSet<&Anchor> = changed.map(|(anchor, _)| anchor).collect();
+    for anchor in changed.iter().filter(|anchor| !state.containers.contains_key(**anchor) && since > 0) {
+        let gone = more_links((*anchor).clone(), Vec::new());
+        pager.push(Entry { change: EntryChange::Delete, ..gone }, None);
+    }
     let mut there: Vec<_> = state.containers.iter().filter(|(anchor, _)| changed.contains(anchor)).collect();
     there.sort_by_key(|(_, dn)| dn.matches(',').count());
     for (anchor, dn) in there {
         pager.push(container(anchor.clone(), dn), None);
-    }
-    for anchor in changed.iter().filter(|anchor| !state.containers.contains_key(**anchor) && since > 0) {
-        let gone = more_links((*anchor).clone(), Vec::new());
-        pager.push(Entry { change: EntryChange::Delete, ..gone }, None);
     }
 }
 

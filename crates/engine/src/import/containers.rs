@@ -133,38 +133,14 @@ impl Page<'_, '_, '_> {
         row
     }
 
-    /// A container is not known any more, nor are those below it: nobody tells where they are from now on. What may
-    /// still lie in them keeps its name until it is told where it is.
+    /// A container is not known any more; what may still lie in it keeps its name until it is told where it is.
     pub(super) fn forget_container(&mut self, anchor: &Anchor) -> Result<(), ReadError> {
         let Some(&id) = self.containers.by_anchor.get(anchor) else { return Ok(()) };
         if let Some(row) = self.row(id)?.filter(|row| row.anchor.as_ref() == Some(anchor)) {
-            let mut open = vec![row];
-            while let Some(row) = open.pop() {
-                open.extend(self.children(row.id)?);
-                if let Some(anchor) = &row.anchor {
-                    self.containers.by_anchor.remove(anchor);
-                    self.containers.put(ContainerRow { anchor: None, ..row });
-                }
-            }
+            self.containers.by_anchor.remove(anchor);
+            self.containers.put(ContainerRow { anchor: None, ..row });
         }
         Ok(())
-    }
-
-    /// The containers that lie directly in one, as this page has them.
-    fn children(&mut self, parent: ContainerId) -> Result<Vec<ContainerRow>, ReadError> {
-        let (mut after, mut children) = (ContainerId(0), Vec::new());
-        loop {
-            let page = self.batch.reader.containers_in(parent, after, PAGE)?;
-            let Some(last) = page.last() else { break };
-            after = last.id;
-            for row in page {
-                if !self.containers.rows.contains_key(&row.id) {
-                    children.push(self.containers.now(row));
-                }
-            }
-        }
-        children.extend(self.containers.rows.values().filter(|row| row.parent == Some(parent)).cloned());
-        Ok(children)
     }
 
     /// Takes the name that a container has now.
@@ -244,7 +220,15 @@ impl Page<'_, '_, '_> {
 
     /// Containers of one name in both become one, too.
     fn merge_children(&mut self, into: ContainerId, from: ContainerId) -> Result<(), ReadError> {
-        for child in self.children(from)?.into_iter().filter(|row| !row.hidden) {
+        let (mut after, mut children) = (ContainerId(0), Vec::new());
+        loop {
+            let page = self.batch.reader.containers_in(from, after, PAGE)?;
+            let Some(last) = page.last() else { break };
+            after = last.id;
+            children.extend(page.into_iter().filter(|row| !self.containers.rows.contains_key(&row.id)));
+        }
+        children.extend(self.containers.rows.values().filter(|row| row.parent == Some(from)).cloned());
+        for child in children.into_iter().filter(|row| !row.hidden) {
             if child.rdn.is_empty() {
                 self.merge_children(into, child.id)?;
                 continue;

@@ -148,24 +148,3 @@ async fn a_sync_that_dies_between_the_pages_below_a_container_goes_on_there() {
     assert!(begun > 0, "none died in the middle");
     assert!(ends.windows(2).all(|pair| pair[0] == pair[1]), "the end depends on where it died");
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn with_a_container_those_below_it_are_forgotten_and_not_those_that_left_it() {
-    let house = settled().await;
-    let b = &house.directories.b;
-    let [outer, inner, left] = ["ou-0", "ou-in", "ou-left"].map(Anchor::text);
-    b.put_container("ou-left", "OU=left,OU=in,OU=o0,DC=b");
-    house.clock.advance_seconds(HALF_HOUR);
-    house.cycle(CycleKind::Delta).await;
-    let known = || {
-        let reader = house.stage.store.reader().unwrap();
-        let connector = reader.connectors().unwrap().into_iter().find(|c| c.name == "b").unwrap().id;
-        reader.containers_by_anchor(connector, &[&outer, &inner, &left]).unwrap().len()
-    };
-    assert_eq!(known(), 3);
-    assert!(b.rename_container(&left, "OU=left,OU=o2,DC=b") && b.remove_container(&outer));
-    house.clock.advance_seconds(HALF_HOUR);
-    house.cycle(CycleKind::Delta).await;
-    assert_eq!(known(), 1);
-    assert_eq!(house.service.verify().unwrap(), Vec::<String>::new());
-}
