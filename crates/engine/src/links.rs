@@ -30,17 +30,7 @@ const PAGE: usize = 2_000;
 /// # Errors
 /// When the reader fails.
 pub fn links(ctx: &Context<'_>, reader: &dyn Reader, work: &[Work]) -> Result<Changes, ReadError> {
-    let mut pass = Links {
-        ctx,
-        reader,
-        batch: Batch::new(reader, ctx.run)?,
-        units: BTreeSet::new(),
-        whole: BTreeSet::new(),
-        values: BTreeSet::new(),
-        scopes: HashMap::new(),
-        unclear: HashSet::new(),
-        freed: BTreeSet::new(),
-    };
+    let mut pass = Links::new(ctx, reader)?;
     for &item in work {
         pass.spread(item)?;
         pass.batch.done(item);
@@ -74,6 +64,22 @@ struct Links<'a, 'r> {
     unclear: HashSet<(MvId, ConnectorId, AttrId)>,
     /// Link attributes of target objects of which a value that failed goes, or is planned anew.
     freed: BTreeSet<(CsId, AttrId)>,
+}
+
+impl<'a, 'r> Links<'a, 'r> {
+    fn new(ctx: &'a Context<'a>, reader: &'r dyn Reader) -> Result<Self, ReadError> {
+        Ok(Self {
+            ctx,
+            reader,
+            batch: Batch::new(reader, ctx.run)?,
+            units: BTreeSet::new(),
+            whole: BTreeSet::new(),
+            values: BTreeSet::new(),
+            scopes: HashMap::new(),
+            unclear: HashSet::new(),
+            freed: BTreeSet::new(),
+        })
+    }
 }
 
 impl Links<'_, '_> {

@@ -377,7 +377,7 @@ impl Service {
         let mut end: ImportEnd =
             end.map_err(|error: ConnectorError| ServiceError::connector(connector.name(), error))?;
         end.remarks.extend(left_out.into_remarks());
-        self.finish_import(runtime, connector, run, stager, seen, full, end).await
+        self.finish_import(runtime, connector, run, stager, seen, end).await
     }
 
     /// Entries in a page. While nothing is there yet, pages are larger: what each transaction of a first load costs
@@ -387,7 +387,6 @@ impl Service {
         Ok(self.sizes().page * if first { FIRST_PAGES } else { 1 })
     }
 
-    #[allow(clippy::too_many_arguments)]
     async fn finish_import(
         &self,
         runtime: &Runtime,
@@ -395,9 +394,9 @@ impl Service {
         run: &OpenRun,
         mut stager: Stager,
         seen: Seen,
-        full: bool,
         end: ImportEnd,
     ) -> Result<ImportReport, ServiceError> {
+        let full = stager.full();
         let mut remarks = end.remarks;
         let complete = match end.proof {
             Proof::Complete => true,

@@ -31,9 +31,9 @@ pub struct Parts {
 /// How much is done at once. Results do not depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
-    /// Entries in one page of an import: one transaction.
+    /// Entries in one page of an import, one transaction; four times as many while nothing is there yet.
     pub page: usize,
-    /// Objects in one batch of a sync: one transaction.
+    /// Objects in one batch of a sync, one transaction; four times as many in one that is going to write.
     pub batch: usize,
     /// Links in one batch of a sync.
     pub links: usize,

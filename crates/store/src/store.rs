@@ -78,8 +78,7 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// When the database fails.
-    fn begin_load(&self, epoch: u64) -> Result<(), StoreError> {
-        let _ = epoch;
+    fn begin_load(&self, _epoch: u64) -> Result<(), StoreError> {
         Ok(())
     }
 
@@ -87,8 +86,7 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// When the database fails, or has no room: nothing is wrong then but the speed of some searches.
-    fn end_load(&self, epoch: u64) -> Result<(), StoreError> {
-        let _ = epoch;
+    fn end_load(&self, _epoch: u64) -> Result<(), StoreError> {
         Ok(())
     }
 

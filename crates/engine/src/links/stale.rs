@@ -1,11 +1,11 @@
 //! Link values that nobody owes any more: their owner left, or no flow leads there now.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 
 use onesync_model::MvId;
 
 use super::Links;
-use crate::batch::{Batch, Context};
+use crate::batch::Context;
 use crate::changes::Changes;
 use crate::export::heal_links;
 use crate::reader::{ReadError, Reader};
@@ -21,17 +21,7 @@ pub fn stale_links(
     reader: &dyn Reader,
     rows: &[ExportLinkRow],
 ) -> Result<Changes, ReadError> {
-    let mut pass = Links {
-        ctx,
-        reader,
-        batch: Batch::new(reader, ctx.run)?,
-        units: BTreeSet::new(),
-        whole: BTreeSet::new(),
-        values: BTreeSet::new(),
-        scopes: HashMap::new(),
-        unclear: HashSet::new(),
-        freed: BTreeSet::new(),
-    };
+    let mut pass = Links::new(ctx, reader)?;
     let waiting = |row: &&ExportLinkRow| matches!(row.state, ChangeState::Pending | ChangeState::Refused);
     let rows: Vec<&ExportLinkRow> = rows.iter().filter(waiting).collect();
     pass.batch.load_cs(rows.iter().map(|row| row.owner))?;
