@@ -15,6 +15,7 @@ use crate::reader::{ReadError, Reader};
 use crate::resolve::Failure;
 use crate::sources::{cs_keys, mv_keys};
 use crate::state::{AgendaRow, CsRow, ErrorRow, ExportRow, HistoryRow, MvRow, Turn, ValueChange, Work};
+use crate::trace::{Note, Trace};
 
 /// Everything a decision rests on besides the rows: fixed for a run.
 #[derive(Clone, Copy)]
@@ -31,12 +32,21 @@ pub struct Context<'a> {
     pub run: RunId,
     /// How many threads may compute at once.
     pub threads: usize,
+    /// Where notes of decisions go; `None` in a sync.
+    pub trace: Option<&'a Trace>,
 }
 
 impl Context<'_> {
     /// The name of an attribute, for messages.
     pub(crate) fn attribute(&self, id: AttrId) -> &str {
         self.names.name(id)
+    }
+
+    /// Takes a note where notes are taken.
+    pub(crate) fn note(&self, note: impl FnOnce() -> Note) {
+        if let Some(trace) = self.trace {
+            trace.note(note());
+        }
     }
 }
 

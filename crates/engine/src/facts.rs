@@ -5,6 +5,7 @@ use onesync_rules::{LinkType, Rule};
 use crate::batch::Context;
 use crate::sources::CsSource;
 use crate::state::{CsFlags, CsRow};
+use crate::trace::{Note, Subject};
 
 /// The inbound rules in scope of one object.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +24,12 @@ impl<'a> Facts<'a> {
         }
         let source = CsSource::new(row, dn, ctx.rules.parameters(row.connector));
         for rule in ctx.rules.inbound(row.connector, row.object_type) {
+            ctx.note(|| Note::Scope {
+                of: Subject::Cs(row.id),
+                rule: rule.id,
+                connector: row.connector,
+                asked: rule.scope.trace(&source),
+            });
             match rule.scope.holds(&source) {
                 Ok(true) => facts.rules.push(rule),
                 Ok(false) => {}

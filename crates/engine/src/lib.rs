@@ -19,6 +19,7 @@ mod import;
 pub mod invariants;
 mod links;
 mod outbound;
+mod overlay;
 mod parallel;
 mod pilot;
 mod policy;
@@ -28,6 +29,7 @@ mod resolve;
 mod settle;
 mod sources;
 mod state;
+mod trace;
 mod values;
 
 pub use batch::Context;
@@ -41,6 +43,7 @@ pub use identity::{identity, values};
 pub use import::{ImportCounters, Staged, Stager};
 pub use links::{links, stale_links};
 pub use outbound::{ANCHOR_ONLY, NAME_DOMAINS, outbound};
+pub use overlay::Overlay;
 pub use pilot::Pilot;
 pub use policy::{ConnectorPolicy, Deprovision, NameMatch, Policies, TypePolicy};
 pub use protect::{Guarded, Hold, Limit, Limits, Numbers, Stopped, judge, suspect};
@@ -50,3 +53,4 @@ pub use state::{
     ExportLinkRow, ExportRow, HistoryRow, Join, LinkPick, LinkSum, MvRow, MvState, Retained, Turn,
     ValueChange, Work,
 };
+pub use trace::{Fate, Gave, JoinStep, Note, Subject, TargetStep, Trace, Tried};

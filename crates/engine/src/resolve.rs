@@ -8,6 +8,8 @@ use onesync_expr::{Env, EvalError, Evaluated, Outcome, Source};
 use onesync_model::{AttrId, Time, Value, Values, fold_case, hash64};
 use onesync_rules::{Flow, MergeType, Rule};
 
+use crate::trace::Gave;
+
 /// One flow of one rule for one source object.
 #[derive(Clone, Copy)]
 pub(crate) struct Candidate<'a> {
@@ -77,7 +79,8 @@ pub(crate) fn groups<'c, 'a>(
 /// Decides one attribute.
 ///
 /// `source` gives the object of a candidate; `once` gives the value that was applied once by a candidate's rule, if
-/// it is still there; `valid_until` is lowered to the time at which the decision must be made again.
+/// it is still there; `valid_until` is lowered to the time at which the decision must be made again. What each of
+/// those who are asked gives goes into `asked`, where notes are taken.
 pub(crate) fn resolve<'s>(
     group: &[Candidate<'_>],
     now: Time,
@@ -85,6 +88,7 @@ pub(crate) fn resolve<'s>(
     source: impl Fn(usize) -> &'s dyn Source,
     once: impl Fn(&Candidate<'_>) -> Option<Values>,
     valid_until: &mut Option<Time>,
+    mut asked: Option<&mut Vec<Gave>>,
 ) -> Resolved {
     let mut merged: Vec<Value> = Vec::new();
     let mut from = Vec::new();
@@ -94,6 +98,9 @@ pub(crate) fn resolve<'s>(
         if candidate.flow.once
             && let Some(values) = once(candidate)
         {
+            if let Some(asked) = &mut asked {
+                asked.push(Gave::Once(values.clone()));
+            }
             if !candidate.flow.merge.takes_all() {
                 return Resolved::Values { values, from: vec![index], once: true };
             }
@@ -104,7 +111,11 @@ pub(crate) fn resolve<'s>(
         }
         let env = Env { now, seed: seed_of(candidate) };
         let object = source(candidate.source);
-        let outcome = match candidate.flow.evaluate(object, &env) {
+        let evaluated = candidate.flow.evaluate(object, &env);
+        if let Some(asked) = &mut asked {
+            asked.push(Gave::of(evaluated.clone().map(|evaluated| evaluated.outcome)));
+        }
+        let outcome = match evaluated {
             Ok(Evaluated { outcome, valid_until: until }) => {
                 *valid_until = (*valid_until).into_iter().chain(until).min();
                 outcome

@@ -11,6 +11,7 @@ use crate::batch::Context;
 use crate::resolve::{Candidate, Failure, Resolved, collect, groups, resolve, seed};
 use crate::sources::CsSource;
 use crate::state::{Cause, CsRow, LinkPick, MvRow, Retained};
+use crate::trace::{Subject, flow_note};
 
 /// One joined object, ready for computing.
 pub(crate) struct Contributor<'a> {
@@ -61,6 +62,7 @@ pub(crate) fn compute(
         if only.is_some_and(|only| only.binary_search(&attribute).is_err()) {
             continue;
         }
+        let mut asked = ctx.trace.map(|_| Vec::new());
         let resolved = resolve(
             group,
             ctx.now,
@@ -68,7 +70,22 @@ pub(crate) fn compute(
             |index| source(&sources, index),
             |_| old.applied_once(attribute),
             &mut out.valid_until,
+            asked.as_mut(),
         );
+        if let (Some(trace), Some(asked), Some(mv)) = (ctx.trace, asked, before) {
+            let seed = |c: &Candidate<'_>| seed_for(ctx, contributors, c);
+            let object = |index: usize| (contributors.get(index).map(|c| c.row.id), source(&sources, index));
+            trace.note(flow_note(
+                Subject::Mv(mv.id),
+                attribute,
+                group,
+                asked,
+                &resolved,
+                ctx.now,
+                seed,
+                object,
+            ));
+        }
         let source_of = |index: usize| {
             group.get(index).and_then(|c| contributors.get(c.source)).map_or(CsId(0), |c| c.row.id)
         };

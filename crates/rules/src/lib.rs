@@ -31,6 +31,7 @@ mod metaverse;
 mod reader;
 mod rule;
 mod scope;
+mod scope_trace;
 mod set;
 mod stock;
 mod suggest;
@@ -44,6 +45,7 @@ pub use rule::{
     Direction, Flow, FlowSource, JoinCondition, JoinGroup, LinkFlow, LinkType, MergeType, Rule, Target,
 };
 pub use scope::{Clause, Operand, Operator, Scope, ScopeError};
+pub use scope_trace::{ClauseTrace, ScopeTrace};
 pub use set::{ConnectorInfo, RuleIter, RuleSet};
 pub use stock::{Topology, stock_rules};
 pub use suggest::nearest;

@@ -329,7 +329,7 @@ impl Clause {
 }
 
 /// Replaces each `%Name%`; `Err` has the name of one that is not set. A lone `%` stays as it is.
-fn substitute<'t>(text: &'t str, source: &dyn Source) -> Result<Cow<'t, str>, String> {
+pub(crate) fn substitute<'t>(text: &'t str, source: &dyn Source) -> Result<Cow<'t, str>, String> {
     if !text.contains('%') {
         return Ok(Cow::Borrowed(text));
     }

@@ -290,6 +290,7 @@ impl Service {
             now: self.now(),
             run,
             threads: self.threads,
+            trace: None,
         }
     }
 

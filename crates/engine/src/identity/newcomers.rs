@@ -9,6 +9,7 @@ use super::{Pass, common};
 use crate::facts::holds_link;
 use crate::reader::ReadError;
 use crate::state::{CsFlags, CsRow, Join, MvRow, MvState, Work};
+use crate::trace::{JoinStep, Note, Subject};
 use crate::values::{self, fits};
 
 /// Where a newcomer belongs.
@@ -27,6 +28,7 @@ enum Place<'a> {
 impl<'a> Pass<'a, '_> {
     pub(super) fn place_newcomer(&mut self, row: CsRow, unclear: bool) -> Result<(), ReadError> {
         let place = if unclear || row.flags.has(CsFlags::PROTECTED) {
+            self.note_step(&row, None, || JoinStep::Undecided);
             Place::Unclear
         } else {
             self.find_place(&row)?
@@ -75,9 +77,17 @@ impl<'a> Pass<'a, '_> {
             self.facts.get(&row.id).map(|facts| facts.rules.clone()).unwrap_or_default();
         for rule in rules.iter().filter(|rule| holds_link(rule)) {
             let policy = self.ctx.policies.of(row.connector).object_type(row.object_type);
-            for group in rule.join.iter().filter(|group| policy.may_join(group, anchor_only)) {
+            for (index, group) in rule.join.iter().enumerate() {
+                let at = Some((*rule, Some(index)));
+                if !policy.may_join(group, anchor_only) {
+                    self.note_step(row, at, || JoinStep::NotAllowed);
+                    continue;
+                }
                 let rivals = self.rivals(row, rule, group)?;
                 if !rivals.is_empty() {
+                    self.note_step(row, at, || {
+                        JoinStep::Rivals(rivals.iter().map(|rival| rival.id).collect())
+                    });
                     // They want the same place, and may not know it yet.
                     let known = row.flags.has(CsFlags::REFUSED);
                     for rival in rivals.iter().filter(|r| !known || !r.flags.has(CsFlags::REFUSED)) {
@@ -104,7 +114,10 @@ impl<'a> Pass<'a, '_> {
                     return Ok(Place::Refused { code: "duplicate-join-key", message });
                 }
                 let matches = self.matches(row, rule, group);
-                let [one] = matches.as_slice() else { continue };
+                let [one] = matches.as_slice() else {
+                    self.note_step(row, at, || no_single_match(row, group, &matches));
+                    continue;
+                };
                 let holder = self
                     .batch
                     .joined(*one)
@@ -117,6 +130,7 @@ impl<'a> Pass<'a, '_> {
                     })
                     .cloned();
                 if let Some(holder) = holder {
+                    self.note_step(row, at, || JoinStep::Taken(holder.id));
                     let message = format!(
                         "`{}` matches the metaverse object of `{}` by {}; that object holds the place and keeps it. Make the values differ, or remove one of the two",
                         self.label(row)?,
@@ -125,17 +139,29 @@ impl<'a> Pass<'a, '_> {
                     );
                     return Ok(Place::Refused { code: "place-taken", message });
                 }
+                self.note_step(row, at, || JoinStep::Joined(Subject::Mv(*one)));
                 return Ok(Place::Join(*one, rule));
             }
         }
         let provision =
             rules.iter().find(|rule| rule.link == LinkType::Provision && rule.metaverse.is_some());
-        let Some(rule) = provision else { return Ok(Place::Nowhere) };
+        let Some(rule) = provision else {
+            self.note_step(row, None, || JoinStep::NoProvision);
+            return Ok(Place::Nowhere);
+        };
         // A rule with join conditions provisions only what could have been joined.
         let image = row.image.as_ref();
         let joinable = rule.join.is_empty()
             || rule.join.iter().flat_map(|group| &group.conditions).any(|c| image.get(c.connector).is_some());
+        let step = if joinable { JoinStep::Created } else { JoinStep::NothingToJoinBy };
+        self.note_step(row, Some((rule, None)), || step);
         Ok(if joinable { Place::Create(rule) } else { Place::Nowhere })
+    }
+
+    fn note_step(&self, row: &CsRow, by: Option<(&Rule, Option<usize>)>, step: impl FnOnce() -> JoinStep) {
+        let (rule, group) = by.map_or((None, None), |(rule, group)| (Some(rule.id), group));
+        let (of, connector) = (Subject::Cs(row.id), row.connector);
+        self.ctx.note(|| Note::Join { of, connector, rule, group, step: step() });
     }
 
     /// Unjoined objects of the same connector and type, in the scope of the same rule, with the same join values.
@@ -272,4 +298,14 @@ impl<'a> Pass<'a, '_> {
         self.batch.put_mv(row);
         Ok(())
     }
+}
+
+/// Why a join group leads nowhere.
+fn no_single_match(row: &CsRow, group: &JoinGroup, matches: &[MvId]) -> JoinStep {
+    if !matches.is_empty() {
+        return JoinStep::Several(matches.iter().copied().map(Subject::Mv).collect());
+    }
+    let image = row.image.as_ref();
+    let none = group.conditions.iter().any(|condition| image.get(condition.connector).is_none());
+    if none { JoinStep::NoValue } else { JoinStep::NoMatch }
 }

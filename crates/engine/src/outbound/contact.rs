@@ -9,13 +9,14 @@ use std::collections::BTreeSet;
 use onesync_model::{
     ConnectorId, CsId, Image, NameVerdict, RuleId, TypeId, Value, Values, ValuesRef, join_key,
 };
-use onesync_rules::{JoinGroup, LinkType, Rule};
+use onesync_rules::{JoinCondition, JoinGroup, LinkType, Rule};
 
 use super::Outbound;
 use crate::facts::holds_link;
 use crate::identity::common;
 use crate::policy::NameMatch;
 use crate::state::{CsFlags, CsRow, Join, MvRow, Work};
+use crate::trace::{JoinStep, Note, Subject};
 
 impl<'a> Outbound<'a, '_> {
     /// Finds the object at the target, or plans to create it.
@@ -34,17 +35,27 @@ impl<'a> Outbound<'a, '_> {
         let candidates: Vec<&'a Rule> =
             rules.iter().copied().filter(|rule| rule.object == object_type && holds_link(rule)).collect();
         for rule in &candidates {
-            for group in &rule.join {
+            for (index, group) in rule.join.iter().enumerate() {
                 if !self.may_join(connector, object_type, group) {
+                    self.note_step(mv, connector, Some((rule, Some(index))), || JoinStep::NotAllowed);
                     continue;
                 }
                 let matches = self.matches(mv, connector, object_type, group);
+                if matches.is_empty() {
+                    let lacks = |c: &JoinCondition| mv.values.as_ref().get(c.metaverse).is_none();
+                    let none = group.conditions.iter().any(lacks);
+                    let step = if none { JoinStep::NoValue } else { JoinStep::NoMatch };
+                    self.note_step(mv, connector, Some((rule, Some(index))), || step);
+                }
                 if self.take(mv, connector, &matches, rule, false, outside) {
                     return;
                 }
             }
         }
-        let Some(rule) = candidates.iter().find(|rule| rule.link == LinkType::Provision) else { return };
+        let Some(rule) = candidates.iter().find(|rule| rule.link == LinkType::Provision) else {
+            self.note_step(mv, connector, None, || JoinStep::NoProvision);
+            return;
+        };
         for by in self.ctx.policies.of(connector).object_type(object_type).by_name {
             let matches = self.named(mv, connector, object_type, by);
             if matches.is_empty() {
@@ -65,11 +76,14 @@ impl<'a> Outbound<'a, '_> {
                     }
                 }
                 Some(why) => {
+                    let step = || JoinStep::Refused(matches.clone(), why.clone());
+                    self.note_step(mv, connector, Some((rule, None)), step);
                     self.conflict(mv, connector, &matches, &format!("has the same `{attribute}` as"), &why);
                     return;
                 }
             }
         }
+        self.note_step(mv, connector, Some((rule, None)), || JoinStep::Created);
         self.event(
             mv.id,
             &format!("provisioned to {} by rule `{}`", self.ctx.policies.of(connector).name, rule.name),
@@ -104,6 +118,8 @@ impl<'a> Outbound<'a, '_> {
         const JOINED: &str = "would be joined with";
         let [one] = matches else {
             if !matches.is_empty() {
+                let all = || JoinStep::Several(matches.iter().copied().map(Subject::Cs).collect());
+                self.note_step(mv, connector, Some((rule, None)), all);
                 self.conflict(mv, connector, matches, JOINED, "several objects there match");
             }
             return !matches.is_empty();
@@ -121,9 +137,12 @@ impl<'a> Outbound<'a, '_> {
             None
         };
         if let Some(why) = refusal {
+            let step = || JoinStep::Refused(matches.to_vec(), why.clone());
+            self.note_step(mv, connector, Some((rule, None)), step);
             self.conflict(mv, connector, matches, JOINED, &why);
             return true;
         }
+        self.note_step(mv, connector, Some((rule, None)), || JoinStep::Joined(Subject::Cs(row.id)));
         let target = &self.ctx.policies.of(connector).name;
         let how = if by_name { ", by name" } else { "" };
         self.event(mv.id, &format!("joined {target}: {} by rule `{}`{how}", row.name, rule.name));
@@ -173,6 +192,17 @@ impl<'a> Outbound<'a, '_> {
             })
         });
         ids.into_iter().collect()
+    }
+
+    fn note_step(
+        &self,
+        mv: &MvRow,
+        connector: ConnectorId,
+        by: Option<(&Rule, Option<usize>)>,
+        step: impl FnOnce() -> JoinStep,
+    ) {
+        let (rule, group) = by.map_or((None, None), |(rule, group)| (Some(rule.id), group));
+        self.ctx.note(|| Note::Join { of: Subject::Mv(mv.id), connector, rule, group, step: step() });
     }
 
     // --- names ---

@@ -12,9 +12,10 @@ use crate::facts::holds_link;
 use crate::parallel;
 use crate::policy::TypePolicy;
 use crate::reader::ReadError;
-use crate::resolve::{Failure, Resolved, collect, groups, resolve, seed};
+use crate::resolve::{Candidate, Failure, Resolved, collect, groups, resolve, seed};
 use crate::sources::MvSource;
 use crate::state::{ChangeState, CsFlags, CsRow, MvRow, MvState, Work};
+use crate::trace::{Subject, flow_note};
 
 impl<'a> Outbound<'a, '_> {
     /// Computes and plans the attributes of all targets of the batch's objects, the computing in parallel.
@@ -167,20 +168,22 @@ fn flow(
         let present = |attribute| {
             target.and_then(|row| row.image.as_ref().get(attribute)).and_then(ValuesRef::to_values)
         };
-        let resolved = resolve(
-            group,
-            ctx.now,
-            |c| {
-                if c.flow.program().is_some() {
-                    seed(&mv.guid.0, ctx.attribute(attribute), &c.rule.name)
-                } else {
-                    0
-                }
-            },
-            |_| &source,
-            |_| present(attribute),
-            &mut out.valid_until,
-        );
+        let seed_of = |c: &Candidate<'_>| {
+            if c.flow.program().is_some() {
+                seed(&mv.guid.0, ctx.attribute(attribute), &c.rule.name)
+            } else {
+                0
+            }
+        };
+        let mut asked = ctx.trace.map(|_| Vec::new());
+        let once = |_: &Candidate<'_>| present(attribute);
+        let until = &mut out.valid_until;
+        let resolved = resolve(group, ctx.now, seed_of, |_| &source, once, until, asked.as_mut());
+        if let (Some(trace), Some(asked)) = (ctx.trace, asked) {
+            let of = Subject::Cs(row.id);
+            let object = |_| (None, &source as &dyn onesync_expr::Source);
+            trace.note(flow_note(of, attribute, group, asked, &resolved, ctx.now, seed_of, object));
+        }
         let rule = |index: usize| group.get(index).map_or(RuleId(0), |c| c.rule.id);
         match resolved {
             Resolved::Values { .. } | Resolved::Absent if is_link => {}

@@ -21,6 +21,7 @@ use crate::facts::holds_link;
 use crate::reader::{ReadError, Reader};
 use crate::sources::MvSource;
 use crate::state::{CsFlags, CsRow, Join, MvRow, MvState, Work};
+use crate::trace::{Note, Subject, TargetStep};
 
 pub(crate) use plan::equal;
 
@@ -184,13 +185,24 @@ impl<'a> Outbound<'a, '_> {
         let mut kept = false;
         for row in existing {
             let row = self.mark_outside(mv, row, outside);
+            let object = row.id;
+            let note = |step| Note::Target { of: mv.id, connector, object, step };
+            if outside {
+                self.ctx.note(|| note(TargetStep::Outside));
+            }
             match linking {
                 Some(rule) if mv.state == MvState::Active && rule.object == row.object_type => {
                     kept = true;
+                    let adopts = policy.writable && row.join.is_some_and(|join| !join.owned);
+                    let step = if adopts { TargetStep::Adopted } else { TargetStep::Kept };
+                    self.ctx.note(|| note(step));
                     self.keep(row, policy.writable);
                 }
-                _ if is_source(&row) => {}
-                _ => self.deprovision(mv, row, policy)?,
+                _ if is_source(&row) => self.ctx.note(|| note(TargetStep::Source)),
+                _ => {
+                    self.ctx.note(|| note(TargetStep::Deprovisioned));
+                    self.deprovision(mv, row, policy)?;
+                }
             }
         }
         if let Some(rule) = linking
@@ -282,6 +294,12 @@ pub(crate) fn in_scope<'a>(
     let source = MvSource::new(mv, None, &counts, parameters);
     let (mut rules, mut failed) = (Vec::new(), None);
     for rule in ctx.rules.outbound_for(connector, mv.object_type) {
+        ctx.note(|| Note::Scope {
+            of: Subject::Mv(mv.id),
+            rule: rule.id,
+            connector,
+            asked: rule.scope.trace(&source),
+        });
         match rule.scope.holds(&source) {
             Ok(true) => rules.push(rule),
             Ok(false) => {}

@@ -7,6 +7,7 @@ use onesync_model::{AttrId, Bag, Image, Operation, RuleId, Time, Value, Values, 
 use crate::batch::{Batch, Context};
 use crate::policy::{ConnectorPolicy, TypePolicy};
 use crate::state::{AttributeChange, ChangeState, CsFlags, CsRow, ExportRow};
+use crate::trace::{Fate, Note};
 
 /// A target attribute as it should be.
 #[derive(Debug)]
@@ -46,7 +47,11 @@ pub(super) fn plan_update(
     let mut kinds = kinds;
     for (&attribute, want) in &wanted {
         // Of a directory where nothing can be written, everything is shown: none of it is sent.
+        let note = |fate| {
+            ctx.note(|| Note::Planned { of: row.id, attribute, values: want.values.clone(), fate });
+        };
         if policy.writable && policy.read_only.contains(&attribute) && Some(attribute) != rules.create_key {
+            note(Fate::ReadOnly);
             continue;
         }
         let exact = policy.case_exact.contains(&attribute);
@@ -55,9 +60,11 @@ pub(super) fn plan_update(
         let flying = before.filter(|c| matches!(c.state, ChangeState::Sent | ChangeState::Sending));
         let effective = flying.map_or(have.as_ref(), |c| c.values.as_ref());
         if equal(want.values.as_ref(), effective, exact) {
+            note(Fate::Same);
             changes.extend(flying.map(|c| (*c).clone()));
             continue;
         }
+        note(Fate::Changes);
         match before {
             Some(same) if equal(same.values.as_ref(), want.values.as_ref(), true) => {
                 changes.push(AttributeChange { rule: want.rule, ..(*same).clone() });
