@@ -197,7 +197,6 @@ impl Gave {
 /// Makes the note of a decision about one attribute: who was asked, and what the others would have given.
 pub(crate) fn flow_note<'s>(
     of: Subject,
-    attribute: AttrId,
     group: &[Candidate<'_>],
     asked: Vec<Gave>,
     resolved: &Resolved,
@@ -211,6 +210,7 @@ pub(crate) fn flow_note<'s>(
         Resolved::Failed { from, .. } | Resolved::Raised { from, .. } => *from == index,
         Resolved::Absent | Resolved::Keep => false,
     };
+    let attribute = group.first().map_or(AttrId(0), |candidate| candidate.flow.target);
     let mut asked = asked.into_iter();
     let candidates = group.iter().enumerate().map(|(index, candidate)| {
         let (id, object) = source(candidate.source);

@@ -75,16 +75,7 @@ pub(crate) fn compute(
         if let (Some(trace), Some(asked), Some(mv)) = (ctx.trace, asked, before) {
             let seed = |c: &Candidate<'_>| seed_for(ctx, contributors, c);
             let object = |index: usize| (contributors.get(index).map(|c| c.row.id), source(&sources, index));
-            trace.note(flow_note(
-                Subject::Mv(mv.id),
-                attribute,
-                group,
-                asked,
-                &resolved,
-                ctx.now,
-                seed,
-                object,
-            ));
+            trace.note(flow_note(Subject::Mv(mv.id), group, asked, &resolved, ctx.now, seed, object));
         }
         let source_of = |index: usize| {
             group.get(index).and_then(|c| contributors.get(c.source)).map_or(CsId(0), |c| c.row.id)

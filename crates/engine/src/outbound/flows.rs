@@ -182,7 +182,7 @@ fn flow(
         if let (Some(trace), Some(asked)) = (ctx.trace, asked) {
             let of = Subject::Cs(row.id);
             let object = |_| (None, &source as &dyn onesync_expr::Source);
-            trace.note(flow_note(of, attribute, group, asked, &resolved, ctx.now, seed_of, object));
+            trace.note(flow_note(of, group, asked, &resolved, ctx.now, seed_of, object));
         }
         let rule = |index: usize| group.get(index).map_or(RuleId(0), |c| c.rule.id);
         match resolved {
