@@ -189,6 +189,10 @@ pub struct ApplyArgs {
     /// Do not show what would become of objects first (a full sync over a copy of the database)
     #[arg(long)]
     pub no_plan: bool,
+    /// Apply as it was looked at: the hash that `config plan` showed. What is another change by now is held, and nothing is
+    /// applied when something would be deleted, disabled or disconnected that was not in the plan
+    #[arg(long, value_name = "HASH", conflicts_with = "no_plan")]
+    pub plan: Option<String>,
 }
 
 /// Secrets.

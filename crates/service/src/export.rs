@@ -70,6 +70,9 @@ impl Service {
         self.recover_exports(runtime, connector).await?;
         progress(Progress::Begin { connector: connector.name().to_owned(), step: Step::Export });
         let run = self.begin_run(connector, Step::Export)?;
+        if let Err(error) = self.hold_moved(runtime, connector) {
+            return self.fail_run(run, error);
+        }
         let held = match self.hold(runtime, connector) {
             Ok(held) => held,
             Err(error) => return self.fail_run(run, error),

@@ -132,7 +132,7 @@ fn restrict(folder: &Path) -> std::io::Result<()> {
 }
 
 #[cfg(unix)]
-fn restrict_file(file: &Path) -> std::io::Result<()> {
+pub(crate) fn restrict_file(file: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600))
 }

@@ -56,7 +56,10 @@ pub use import::ImportReport;
 pub use kinds::MakeConnector;
 pub use look::{ObjectView, PendingView, ValueView};
 pub use parts::{Parts, Sizes};
-pub use plan::{ConfigPlan, CountChange, FileChange};
+pub use plan::{
+    Applied, AttributeCount, ConfigPlan, CountChange, Difference, Effect, EffectCount, FileChange, Moved,
+    PlanItem,
+};
 pub use protect::WindowUse;
 pub use reports::template;
 pub use runs::{Progress, RunReport, Step, StepCounters};

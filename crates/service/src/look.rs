@@ -515,7 +515,7 @@ fn view_mv(
     })
 }
 
-fn mv_name(runtime: &Runtime, row: &MvRow) -> String {
+pub(crate) fn mv_name(runtime: &Runtime, row: &MvRow) -> String {
     ["displayName", "cn", "userPrincipalName", "mail"]
         .iter()
         .filter_map(|name| runtime.names.find(name))

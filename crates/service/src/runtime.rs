@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
 use onesync_connectors::{Capabilities, Connector, Selection};
-use onesync_engine::{Context, Limits, Policies};
+use onesync_engine::{Changes, Context, Limits, Policies};
 use onesync_model::{AttrId, ConnectorId, Names, RunId, Schema, Time, TypeId};
 use onesync_rules::RuleSet;
 use onesync_store::{ConfigFiles, ConfigVersionRow, EventRow, ServiceChanges, Store};
@@ -206,6 +206,10 @@ impl Service {
         self.sizes
     }
 
+    pub(crate) fn threads(&self) -> usize {
+        self.threads
+    }
+
     pub(crate) fn epoch(&self) -> u64 {
         self.epoch
     }
@@ -314,6 +318,16 @@ impl Service {
     ) -> Result<(u32, ConfigCheck), ServiceError> {
         // A cycle that began under other rules must not take the mark below for its own.
         let _lock = self.begin_work("config apply")?;
+        self.apply_locked(configuration, who, &|_| Changes::default()).await
+    }
+
+    /// [`Service::apply`] under a lock that is held already; `more` is written in the same transaction.
+    pub(crate) async fn apply_locked(
+        &self,
+        configuration: Configuration,
+        who: &str,
+        more: &(dyn Fn(&Runtime) -> Changes + Sync),
+    ) -> Result<(u32, ConfigCheck), ServiceError> {
         let latest = self.store.reader()?.config_versions()?.last().cloned();
         let ready = matches!(self.current(), Current::Ready(_));
         if let Some(latest) = latest.as_ref().filter(|latest| ready && latest.hash == configuration.hash()) {
@@ -345,6 +359,8 @@ impl Service {
         if latest.is_some() {
             self.mark_full_sync(&runtime)?;
         }
+        let states = more(&runtime).states;
+        let anchor = Changes { states: anchor.states.iter().cloned().chain(states).collect(), ..anchor };
         self.store.write(self.epoch, &anchor, &changes)?;
         let check = compiled.check;
         self.install(runtime);
@@ -376,7 +392,7 @@ impl Service {
             .iter()
             .map(|c| (c.id, crate::sync::FULL_SYNC_NEEDED.to_owned(), Some(vec![1])))
             .collect();
-        let changes = onesync_engine::Changes { states, ..onesync_engine::Changes::default() };
+        let changes = Changes { states, ..Changes::default() };
         Ok(self.store.apply(self.epoch, &changes)?)
     }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use onesync_service::{Configuration, Service, ServiceError, Status, account, read_folder};
+use onesync_service::{Configuration, Moved, Service, ServiceError, Status, account, read_folder};
 use serde_json::json;
 
 use crate::args::{ApplyArgs, InitArgs};
@@ -61,14 +61,16 @@ pub async fn plan(service: &Service, folder: &Path, out: &Output) -> anyhow::Res
 /// `config apply`.
 pub async fn apply(service: &Service, options: &ApplyArgs, out: &Output) -> anyhow::Result<Status> {
     let configuration = load(&options.folder)?;
+    if let Some(plan) = &options.plan {
+        return apply_reviewed(service, configuration, plan, out).await;
+    }
     let files = service.changed_files(&configuration)?;
     // The same plan as `config plan` gives; not for the first configuration, which has nothing to compare with.
     let compare = !options.no_plan && !files.is_empty() && !service.config_history()?.is_empty();
     let plan = if compare { Some(service.config_plan(configuration.clone()).await?) } else { None };
     let (version, check) = service.apply(configuration, &account::who()).await?;
     if out.is_json() {
-        let counts = plan.map(|plan| plan.counts);
-        out.json(&json!({"version": version, "files": files, "counts": counts, "messages": check.messages}))?;
+        out.json(&json!({"version": version, "files": files, "plan": plan, "messages": check.messages}))?;
         return Ok(Status::Done);
     }
     warnings(plan.as_ref().map_or(&check.messages, |plan| &plan.messages));
@@ -83,6 +85,40 @@ pub async fn apply(service: &Service, options: &ApplyArgs, out: &Output) -> anyh
     let unchanged = if files.is_empty() { ", as before" } else { "" };
     eprintln!("configuration {version} is in force{unchanged}");
     Ok(Status::Done)
+}
+
+/// `config apply --plan`.
+async fn apply_reviewed(
+    service: &Service,
+    configuration: Configuration,
+    plan: &str,
+    out: &Output,
+) -> anyhow::Result<Status> {
+    let progress = |progress| out.progress(progress);
+    let applied = service.apply_reviewed(configuration, plan, &account::who(), &progress).await?;
+    let status = if applied.held.is_empty() { Status::Done } else { Status::Held };
+    if out.is_json() {
+        out.json(&applied)?;
+        return Ok(status);
+    }
+    say!("{} changes are as they were reviewed", applied.as_reviewed);
+    if applied.not_needed > 0 {
+        say!("{} changes of the plan are not needed any more", applied.not_needed);
+    }
+    for Moved { reviewed, now } in &applied.samples {
+        match reviewed {
+            Some(reviewed) => say!("moved: {now}\n  reviewed: {reviewed}"),
+            None => say!("new: {now}"),
+        }
+    }
+    if let Some(list) = &applied.list {
+        say!("all {} that have moved or are new, in both versions: {}", applied.moved, list.display());
+    }
+    for (connector, held) in &applied.held {
+        say!("{connector}: {held} changes are held; `onesync held list` shows them");
+    }
+    eprintln!("configuration {} is in force and synchronised; nothing is exported yet", applied.version);
+    Ok(status)
 }
 
 /// Notes belong to `config check`: here they would hide what changes.

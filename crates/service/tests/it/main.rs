@@ -7,6 +7,7 @@ mod crash;
 mod forests;
 mod identity;
 mod pilot;
+mod planned;
 mod profile;
 mod protection;
 mod random;

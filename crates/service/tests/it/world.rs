@@ -169,12 +169,17 @@ impl World {
 
     /// Applies the configuration in force with one text replaced in a file of it.
     pub async fn reconfigure(&self, path: &str, from: &str, to: &str) {
+        self.service.apply(self.changed(path, from, to), "test").await.unwrap();
+    }
+
+    /// The configuration in force with one text replaced in a file of it.
+    pub fn changed(&self, path: &str, from: &str, to: &str) -> Configuration {
         let mut files = self.service.config_files(None).unwrap();
         let file = files.get_mut(path).unwrap();
         let text = String::from_utf8(file.clone()).unwrap();
         assert!(text.contains(from), "{path} has no `{from}`");
         *file = text.replace(from, to).into_bytes();
-        self.service.apply(Configuration::parse(files).unwrap(), "test").await.unwrap();
+        Configuration::parse(files).unwrap()
     }
 
     /// The person with a number.

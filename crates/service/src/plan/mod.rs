@@ -1,7 +1,15 @@
 //! What a changed configuration would do: the sync itself, run over a copy of the database.
+//!
+//! Every difference between the two states is an item; all items are in a file below the home, and their sum is the hash
+//! by which `config apply` takes the plan.
+
+mod compare;
+mod effect;
+mod reviewed;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use onesync_engine::ExportRow;
@@ -16,6 +24,11 @@ use crate::runs::Step;
 use crate::runtime::Service;
 use crate::{Home, ServiceError as Error};
 
+use compare::Comparison;
+use effect::Effects;
+pub use effect::{AttributeCount, Difference, Effect, EffectCount, PlanItem};
+pub use reviewed::{Applied, Moved};
+
 /// What would be different.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct ConfigPlan {
@@ -25,10 +38,20 @@ pub struct ConfigPlan {
     pub first: bool,
     /// Files that are new, changed or removed.
     pub files: Vec<FileChange>,
+    /// Objects by what would become of them.
+    pub effects: Vec<EffectCount>,
+    /// Objects by the attributes that would change: of the metaverse, and as pending at targets.
+    pub attributes: Vec<AttributeCount>,
     /// Numbers of objects and pending changes, before and after.
     pub counts: Vec<CountChange>,
     /// What a narrower selection of a connector leaves outside.
     pub outside: Vec<String>,
+    /// The hash of all items: `config apply --plan` takes it. Empty where nothing could be computed.
+    pub hash: String,
+    /// How many items there are.
+    pub items: u64,
+    /// The file with all items, one JSON object a line.
+    pub list: Option<PathBuf>,
 }
 
 /// One file of a configuration that differs from the one in force.
@@ -56,20 +79,34 @@ impl fmt::Display for ConfigPlan {
         for file in &self.files {
             writeln!(f, "{:<8} {}", file.change, file.path)?;
         }
-        let mut same = true;
-        for CountChange { what, before, after } in self.counts.iter().filter(|c| c.before != c.after) {
-            same = false;
-            writeln!(f, "{what}: {before} -> {after}")?;
-        }
         for line in &self.outside {
             writeln!(f, "{line}")?;
         }
-        match (self.first, same && self.outside.is_empty()) {
-            (true, _) => write!(f, "this is the first configuration: nothing is imported yet"),
-            (false, true) if self.files.is_empty() => write!(f, "it is the configuration in force"),
-            (false, true) => write!(f, "no object and no pending change would be different"),
-            (false, false) => Ok(()),
+        match (self.first, self.items == 0 && self.outside.is_empty()) {
+            (true, _) => return write!(f, "this is the first configuration: nothing is imported yet"),
+            (false, true) if self.files.is_empty() => return write!(f, "it is the configuration in force"),
+            (false, true) => return write!(f, "no object and no pending change would be different"),
+            (false, false) => {}
         }
+        for EffectCount { connector, object_type, count, samples, words, .. } in &self.effects {
+            let place = if connector.is_empty() { String::new() } else { format!("{connector}: ") };
+            let more = if *count > samples.len() as u64 { ", ..." } else { "" };
+            writeln!(f, "{place}{count} {object_type} {words}: {}{more}", samples.join(", "))?;
+        }
+        for count in &self.attributes {
+            let place = if count.connector.is_empty() { "metaverse" } else { &count.connector };
+            let parts = [(count.set, "set"), (count.changed, "changed"), (count.emptied, "emptied")];
+            let parts = parts.iter().filter(|(count, _)| *count > 0);
+            let parts: Vec<String> = parts.map(|(count, word)| format!("{count} {word}")).collect();
+            writeln!(f, "{place}: {} {}: {}", count.object_type, count.attribute, parts.join(", "))?;
+        }
+        for CountChange { what, before, after } in self.counts.iter().filter(|c| c.before != c.after) {
+            writeln!(f, "{what}: {before} -> {after}")?;
+        }
+        if let Some(list) = &self.list {
+            writeln!(f, "all {} items: {}", self.items, list.display())?;
+        }
+        write!(f, "plan {}", self.hash)
     }
 }
 
@@ -126,11 +163,12 @@ impl Service {
                 .map_err(|source| Error::File { place: scratch.key_set().display().to_string(), source })?;
         }
         let before = self.plan_counts()?;
+        let named = configuration.hash();
         let copy = Box::pin(Self::open_from(
             scratch,
             self.paths_from().to_owned(),
             Arc::new(ManualClock::new(self.now())),
-            1,
+            self.threads(),
         ))
         .await?;
         let asks_tenant = configuration.main.source_anchor == SourceAnchor::Tenant;
@@ -148,8 +186,7 @@ impl Service {
                         messages: check.messages,
                         first,
                         files,
-                        counts: vec![],
-                        outside: vec![],
+                        ..ConfigPlan::default()
                     });
                 }
                 Err(error) => return Err(error),
@@ -174,7 +211,30 @@ impl Service {
                 after: count(&after, name),
             })
             .collect();
-        Ok(ConfigPlan { messages: check.messages, first, files, counts, outside })
+        let mut list = self.begin_list(&copy)?;
+        let mut effects = Effects::default();
+        tokio::task::block_in_place(|| -> Result<(), ServiceError> {
+            let (before, after) = (self.store().reader()?, copy.store().reader()?);
+            let comparison = Comparison { before: &*before, after: &*after, runtime: &runtime };
+            comparison.all(&mut |item| {
+                effects.take(&item);
+                list.write(&item)
+            })
+        })?;
+        let hash = onesync_model::hash128(&[&named.0, &effects.hash.0]);
+        let list = self.keep_list(list, hash, named)?;
+        Ok(ConfigPlan {
+            messages: check.messages,
+            first,
+            files,
+            effects: effects.counts(),
+            attributes: effects.attributes(),
+            counts,
+            outside,
+            hash: hash.to_string(),
+            items: effects.items,
+            list: Some(list),
+        })
     }
 
     fn plan_counts(&self) -> Result<BTreeMap<String, u64>, ServiceError> {

@@ -1,0 +1,408 @@
+//! The state as it is beside the state after a sync under another configuration: every difference becomes an item.
+//!
+//! Both sides have the same row numbers, since one began as a copy of the other; they are read page by page, so that the
+//! size of the directory does not matter.
+
+use std::collections::BTreeMap;
+
+use onesync_engine::{CsFlags, CsRow, ErrorRow, ExportLinkRow, ExportRow, MvRow, MvState};
+use onesync_model::{
+    AttrId, Bag, ConnectorId, CsId, Hash128, MvId, Names, Operation, TypeId, Values, ValuesRef, hash128,
+    values_to_json,
+};
+use onesync_store::{ExportFilter, ExportLinkFilter, ExportLinkKey, StoreReader, export_hash};
+use serde_json::{Value as Json, json};
+
+use super::effect::{Difference, Effect, PlanItem};
+use crate::error::ServiceError;
+use crate::look::mv_name;
+use crate::runtime::Runtime;
+
+/// Rows read at once.
+const PAGE: usize = 1_000;
+/// Link values that an item names.
+const LINKS_NAMED: usize = 3;
+
+/// Takes items.
+pub(super) type Take<'a> = dyn FnMut(PlanItem) -> Result<(), ServiceError> + 'a;
+
+/// Two states of one installation.
+pub(super) struct Comparison<'a> {
+    /// As it is.
+    pub(super) before: &'a dyn StoreReader,
+    /// After a sync under the other configuration.
+    pub(super) after: &'a dyn StoreReader,
+    /// The other configuration: it knows all names.
+    pub(super) runtime: &'a Runtime,
+}
+
+/// Reads the page after a row, the first one without.
+type ReadPage<'a, T> = Box<dyn FnMut(Option<&T>) -> Result<Vec<T>, ServiceError> + 'a>;
+
+/// The pages of one side.
+struct Pages<'a, T> {
+    read: ReadPage<'a, T>,
+    page: std::vec::IntoIter<T>,
+    last: Option<T>,
+    ended: bool,
+}
+
+impl<'a, T: Clone> Pages<'a, T> {
+    fn new(read: impl FnMut(Option<&T>) -> Result<Vec<T>, ServiceError> + 'a) -> Self {
+        Self { read: Box::new(read), page: Vec::new().into_iter(), last: None, ended: false }
+    }
+
+    fn next(&mut self) -> Result<Option<T>, ServiceError> {
+        if let Some(row) = self.page.next() {
+            return Ok(Some(row));
+        }
+        if self.ended {
+            return Ok(None);
+        }
+        let page = (self.read)(self.last.as_ref())?;
+        self.ended = page.len() < PAGE;
+        self.last = page.last().cloned();
+        self.page = page.into_iter();
+        Ok(self.page.next())
+    }
+}
+
+/// Goes through two ordered sequences side by side.
+fn side_by_side<T: Clone, K: Ord>(
+    mut before: Pages<'_, T>,
+    mut after: Pages<'_, T>,
+    key: impl Fn(&T) -> K,
+    mut each: impl FnMut(Option<T>, Option<T>) -> Result<(), ServiceError>,
+) -> Result<(), ServiceError> {
+    let (mut left, mut right) = (before.next()?, after.next()?);
+    loop {
+        let order = match (&left, &right) {
+            (None, None) => return Ok(()),
+            (Some(_), None) => std::cmp::Ordering::Less,
+            (None, Some(_)) => std::cmp::Ordering::Greater,
+            (Some(a), Some(b)) => key(a).cmp(&key(b)),
+        };
+        let one = if order.is_le() { std::mem::replace(&mut left, before.next()?) } else { None };
+        let other = if order.is_ge() { std::mem::replace(&mut right, after.next()?) } else { None };
+        each(one, other)?;
+    }
+}
+
+impl Comparison<'_> {
+    /// Gives every difference, in an order that depends on nothing but the two states.
+    pub(super) fn all(&self, take: &mut Take<'_>) -> Result<(), ServiceError> {
+        let connectors: Vec<(ConnectorId, String)> =
+            self.after.connectors()?.into_iter().map(|row| (row.id, row.name)).collect();
+        for (id, name) in &connectors {
+            self.exports(*id, name, take)?;
+            self.links(*id, name, take)?;
+            self.joins(*id, name, take)?;
+            self.errors(*id, name, take)?;
+        }
+        self.metaverse(take)
+    }
+
+    fn item(&self, effect: Effect, connector: &str, row: &CsRow) -> PlanItem {
+        object_item(effect, &self.runtime.names, connector, row)
+    }
+
+    fn exports(&self, id: ConnectorId, connector: &str, take: &mut Take<'_>) -> Result<(), ServiceError> {
+        let pages = |reader: &'_ dyn StoreReader, last: Option<&ExportRow>| {
+            let after = last.map_or(CsId(i64::MIN), |row| row.cs);
+            Ok(reader.exports_page(id, ExportFilter::default(), after, PAGE)?)
+        };
+        side_by_side(
+            Pages::new(|last| pages(self.before, last)),
+            Pages::new(|last| pages(self.after, last)),
+            |row| row.cs,
+            |before, after| {
+                let same =
+                    |a: &ExportRow, b: &ExportRow| export_hash(a) == export_hash(b) && a.kinds == b.kinds;
+                let (reader, row, withdrawn) = match (before, after) {
+                    (Some(before), Some(after)) if same(&before, &after) => return Ok(()),
+                    (_, Some(after)) => (self.after, after, false),
+                    (Some(before), None) => (self.before, before, true),
+                    (None, None) => return Ok(()),
+                };
+                let Some(mut item) = export_item(reader, &self.runtime.names, connector, &row)? else {
+                    return Ok(());
+                };
+                if withdrawn {
+                    item.effect = Effect::Withdraw;
+                }
+                take(item)
+            },
+        )
+    }
+
+    /// The link values of one attribute of one object are one item: the numbers, and a sum over all of them.
+    fn links(&self, id: ConnectorId, connector: &str, take: &mut Take<'_>) -> Result<(), ServiceError> {
+        let key = |row: &ExportLinkRow| -> ExportLinkKey { (row.owner, row.attribute, row.target) };
+        let pages = |reader: &'_ dyn StoreReader, last: Option<&ExportLinkRow>| {
+            Ok(reader.export_links_page(id, ExportLinkFilter::default(), last.map(key), PAGE)?)
+        };
+        let mut open: Option<(CsId, AttrId, LinkChanges)> = None;
+        side_by_side(
+            Pages::new(|last| pages(self.before, last)),
+            Pages::new(|last| pages(self.after, last)),
+            key,
+            |before, after| {
+                let (word, row) = match (before, after) {
+                    (Some(before), Some(after)) if before.add == after.add => return Ok(()),
+                    (_, Some(after)) => (if after.add { "added" } else { "removed" }, after),
+                    (Some(before), None) => ("withdrawn", before),
+                    (None, None) => return Ok(()),
+                };
+                let same = open.as_ref().is_some_and(|(o, a, _)| (*o, *a) == (row.owner, row.attribute));
+                if !same && let Some(done) = open.take() {
+                    self.link_item(connector, done, take)?;
+                }
+                let reader = if word == "withdrawn" { self.before } else { self.after };
+                let target = reader.cs_by_id(&[row.target])?.into_iter().next();
+                let (_, _, changes) =
+                    open.get_or_insert_with(|| (row.owner, row.attribute, LinkChanges::default()));
+                changes.take(word, target.as_ref());
+                Ok(())
+            },
+        )?;
+        open.map_or(Ok(()), |done| self.link_item(connector, done, take))
+    }
+
+    fn link_item(
+        &self,
+        connector: &str,
+        (owner, attribute, changes): (CsId, AttrId, LinkChanges),
+        take: &mut Take<'_>,
+    ) -> Result<(), ServiceError> {
+        let names = &self.runtime.names;
+        let found = match owner_item(self.after, names, connector, (owner, attribute))? {
+            Some(found) => Some(found),
+            None => owner_item(self.before, names, connector, (owner, attribute))?,
+        };
+        let Some((mut item, _)) = found else { return Ok(()) };
+        if changes.numbers.keys().all(|word| *word == "withdrawn") {
+            item.effect = Effect::Withdraw;
+        }
+        for difference in item.changes.values_mut() {
+            difference.after = changes.json();
+        }
+        take(item)
+    }
+
+    fn joins(&self, id: ConnectorId, connector: &str, take: &mut Take<'_>) -> Result<(), ServiceError> {
+        let pages = |reader: &'_ dyn StoreReader, last: Option<&CsRow>| {
+            Ok(reader.cs_page(id, last.map_or(CsId(i64::MIN), |row| row.id), PAGE)?)
+        };
+        let joined = |row: &CsRow| row.join.map(|join| join.mv);
+        side_by_side(
+            Pages::new(|last| pages(self.before, last)),
+            Pages::new(|last| pages(self.after, last)),
+            |row| row.id,
+            |before, after| {
+                let was = before.as_ref().and_then(joined);
+                // What is only planned at a target is told by its export.
+                let planned = |row: &&CsRow| !row.flags.has(CsFlags::PROVISIONED);
+                let is = after.as_ref().filter(planned).and_then(joined);
+                if was == is {
+                    return Ok(());
+                }
+                let mv = |reader: &dyn StoreReader, id: MvId| -> Result<Option<MvRow>, ServiceError> {
+                    Ok(reader.mv_by_id(&[id])?.into_iter().next())
+                };
+                if let (Some(was), Some(row)) = (was, before.as_ref().filter(planned)) {
+                    let mut item = self.item(Effect::Disconnect, connector, row);
+                    if let Some(mv) = mv(self.before, was)? {
+                        item.note = format!("from `{}`", mv_name(self.runtime, &mv));
+                    }
+                    if after.is_none() {
+                        item.note.push_str(", and its row is gone");
+                    }
+                    take(item)?;
+                }
+                if let (Some(is), Some(row)) = (is, &after) {
+                    let known = mv(self.before, is)?;
+                    let effect = if known.is_some() { Effect::Join } else { Effect::Project };
+                    let mut item = self.item(effect, connector, row);
+                    if let Some(mv) = known {
+                        item.note = format!("to `{}`", mv_name(self.runtime, &mv));
+                    }
+                    take(item)?;
+                }
+                Ok(())
+            },
+        )
+    }
+
+    fn errors(&self, id: ConnectorId, connector: &str, take: &mut Take<'_>) -> Result<(), ServiceError> {
+        let pages = |reader: &'_ dyn StoreReader, last: Option<&ErrorRow>| {
+            Ok(reader.errors_page(Some(id), last.map(|row| (row.cs, row.place.as_str())), PAGE)?)
+        };
+        side_by_side(
+            Pages::new(|last| pages(self.before, last)),
+            Pages::new(|last| pages(self.after, last)),
+            |row| (row.cs, row.place.clone()),
+            |before, after| {
+                let (effect, row) = match (before, after) {
+                    (Some(before), Some(after)) if before.message == after.message => return Ok(()),
+                    (_, Some(after)) => (Effect::Error, after),
+                    (Some(before), None) => (Effect::Mended, before),
+                    (None, None) => return Ok(()),
+                };
+                let found = match self.after.cs_by_id(&[row.cs])?.into_iter().next() {
+                    Some(cs) => Some(cs),
+                    None => self.before.cs_by_id(&[row.cs])?.into_iter().next(),
+                };
+                let Some(cs) = found else { return Ok(()) };
+                let mut item = self.item(effect, connector, &cs);
+                item.changes.insert(row.place, Difference::default());
+                item.note = row.message;
+                take(item)
+            },
+        )
+    }
+
+    fn metaverse(&self, take: &mut Take<'_>) -> Result<(), ServiceError> {
+        let pages = |reader: &'_ dyn StoreReader, last: Option<&MvRow>| {
+            Ok(reader.mv_page(last.map_or(MvId(i64::MIN), |row| row.id), PAGE)?)
+        };
+        side_by_side(
+            Pages::new(|last| pages(self.before, last)),
+            Pages::new(|last| pages(self.after, last)),
+            |row| row.id,
+            |before, after| {
+                let item = |effect: Effect, row: &MvRow| PlanItem {
+                    effect,
+                    connector: String::new(),
+                    object_type: self.runtime.names.type_name(row.object_type).to_owned(),
+                    key: row.guid.to_string(),
+                    object: mv_name(self.runtime, row),
+                    changes: BTreeMap::new(),
+                    note: String::new(),
+                };
+                let (before, after) = match (before, after) {
+                    (Some(before), None) => return take(item(Effect::Leave, &before)),
+                    (Some(before), Some(after)) => (before, after),
+                    // Its source object is the item.
+                    (None, _) => return Ok(()),
+                };
+                match (&before.state, &after.state) {
+                    (MvState::Active, MvState::Leaving { .. }) => take(item(Effect::Leave, &before))?,
+                    (MvState::Leaving { .. }, MvState::Active) => take(item(Effect::Stay, &after))?,
+                    _ => {}
+                }
+                if before.values == after.values && before.object_type == after.object_type {
+                    return Ok(());
+                }
+                let mut values = item(Effect::Values, &after);
+                values.changes = self.differences(&before.values.to_bag(), &after.values.to_bag());
+                if before.object_type != after.object_type {
+                    values.note = format!("was a {}", self.runtime.names.type_name(before.object_type));
+                }
+                take(values)
+            },
+        )
+    }
+
+    fn differences(&self, before: &Bag, after: &Bag) -> BTreeMap<String, Difference> {
+        let all = before.iter().chain(after.iter()).map(|(attribute, _)| attribute);
+        all.filter(|&attribute| before.get(attribute) != after.get(attribute))
+            .map(|attribute| {
+                let difference =
+                    Difference { before: shown(before.get(attribute)), after: shown(after.get(attribute)) };
+                (self.runtime.names.name(attribute).to_owned(), difference)
+            })
+            .collect()
+    }
+}
+
+fn object_item(effect: Effect, names: &Names, connector: &str, row: &CsRow) -> PlanItem {
+    PlanItem {
+        effect,
+        connector: connector.to_owned(),
+        object_type: names.type_name(row.object_type).to_owned(),
+        key: row.anchor.as_ref().map_or_else(|| row.name.clone(), ToString::to_string),
+        object: row.name.clone(),
+        changes: BTreeMap::new(),
+        note: String::new(),
+    }
+}
+
+/// The item of a pending export; `None` when its object is gone.
+pub(super) fn export_item(
+    reader: &dyn StoreReader,
+    names: &Names,
+    connector: &str,
+    row: &ExportRow,
+) -> Result<Option<PlanItem>, ServiceError> {
+    let Some(cs) = reader.cs_by_id(&[row.cs])?.into_iter().next() else { return Ok(None) };
+    let mut item = object_item(sent_effect(row), names, connector, &cs);
+    if cs.anchor.is_none()
+        && let Some(key) = &row.create_key
+    {
+        item.key.clone_from(key);
+    }
+    let image = cs.image.as_ref();
+    for change in &row.changes {
+        let there = image.get(change.attribute).and_then(ValuesRef::to_values);
+        let difference = Difference { before: shown(there.as_ref()), after: shown(change.values.as_ref()) };
+        item.changes.insert(names.name(change.attribute).to_owned(), difference);
+    }
+    if row.kinds & ExportRow::KIND_LEFT_SCOPE != 0 {
+        "its source is out of scope".clone_into(&mut item.note);
+    }
+    Ok(Some(item))
+}
+
+/// The item of the link values of one attribute of one object, without the values; and the object's type.
+pub(super) fn owner_item(
+    reader: &dyn StoreReader,
+    names: &Names,
+    connector: &str,
+    (owner, attribute): (CsId, AttrId),
+) -> Result<Option<(PlanItem, TypeId)>, ServiceError> {
+    let Some(cs) = reader.cs_by_id(&[owner])?.into_iter().next() else { return Ok(None) };
+    let mut item = object_item(Effect::Links, names, connector, &cs);
+    item.changes.insert(names.name(attribute).to_owned(), Difference::default());
+    Ok(Some((item, cs.object_type)))
+}
+
+/// What an export does.
+fn sent_effect(row: &ExportRow) -> Effect {
+    let has = |kind: u8| row.kinds & kind != 0;
+    match row.operation {
+        _ if has(ExportRow::KINDS_NOT_SENT) => Effect::NotSent,
+        Operation::Delete => Effect::Delete,
+        Operation::Add => Effect::Create,
+        Operation::Update if has(ExportRow::KIND_DISABLE) => Effect::Disable,
+        Operation::Update if has(ExportRow::KIND_ADOPT) => Effect::Adopt,
+        Operation::Update => Effect::Update,
+    }
+}
+
+fn shown(values: Option<&Values>) -> Json {
+    values.map_or(Json::Null, values_to_json)
+}
+
+/// What becomes of the link values of one attribute of one object.
+#[derive(Default)]
+struct LinkChanges {
+    numbers: BTreeMap<&'static str, u64>,
+    named: Vec<String>,
+    sum: Hash128,
+}
+
+impl LinkChanges {
+    fn take(&mut self, word: &'static str, target: Option<&CsRow>) {
+        *self.numbers.entry(word).or_default() += 1;
+        let Some(target) = target else { return };
+        let key = target.anchor.as_ref().map_or_else(|| target.name.clone(), ToString::to_string);
+        self.sum = self.sum.plus(hash128(&[word.as_bytes(), key.as_bytes()]));
+        if self.named.len() < LINKS_NAMED {
+            self.named.push(format!("{word}: {}", target.name));
+        }
+    }
+
+    fn json(&self) -> Json {
+        json!({"values": self.numbers, "some": self.named, "sum": self.sum.to_string()})
+    }
+}
