@@ -1,6 +1,6 @@
 //! What the rules say about one connector-space object by itself: the inbound rules in scope.
 
-use onesync_rules::{LinkType, Rule};
+use onesync_rules::{Direction, LinkType, Rule};
 
 use crate::batch::Context;
 use crate::sources::CsSource;
@@ -35,6 +35,14 @@ impl<'a> Facts<'a> {
                 Ok(false) => {}
                 Err(error) => facts.failed.push((rule, error.to_string())),
             }
+        }
+        // Of two entries nobody knows which one counts: what they join stays held.
+        if row.flags.has(CsFlags::CONFLICT)
+            && let Some(held) = row.join.and_then(|join| ctx.rules.rule(join.rule))
+            && held.direction == Direction::Inbound
+            && !facts.rules.iter().any(|rule| rule.id == held.id)
+        {
+            facts.rules.push(held);
         }
         facts
     }

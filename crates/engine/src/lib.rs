@@ -11,6 +11,7 @@ mod changes;
 mod codec;
 mod confirm;
 mod containers;
+mod deleted;
 mod export;
 mod facts;
 mod full;

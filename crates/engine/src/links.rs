@@ -6,6 +6,7 @@
 //! an owner whose contributor changed, or that is new, is compared as a whole, page by page.
 
 mod stale;
+mod whole;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -313,6 +314,10 @@ impl Links<'_, '_> {
         let found = self.reader.has_links(&asked)?;
         for ((&(owner, attribute, target), span), existed) in units.iter().zip(spans).zip(exist) {
             let exists = found.get(span).is_some_and(|hits| hits.iter().any(|&hit| hit));
+            let exists = match self.frozen(owner, attribute) {
+                true => existed && !self.reader.mv_by_id(&[target])?.is_empty(),
+                false => exists,
+            };
             match (existed, exists) {
                 (false, true) => self.batch.changes.mv_links_added.push((owner, attribute, target)),
                 (true, false) => self.batch.changes.mv_links_removed.push((owner, attribute, target)),
@@ -335,6 +340,13 @@ impl Links<'_, '_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether an object in conflict gives these links: they stay as they are until an import shows it once.
+    fn frozen(&self, owner: MvId, attribute: AttrId) -> bool {
+        let picks = self.batch.mv(owner).map(|row| row.picks.as_slice()).unwrap_or_default();
+        let mut picked = picks.iter().filter(|pick| pick.attribute == attribute);
+        picked.any(|p| self.batch.cs(p.source).is_some_and(|row| row.flags.has(CsFlags::CONFLICT)))
     }
 
     fn target_of(&self, mv: MvId, connector: ConnectorId) -> Option<CsId> {
@@ -463,125 +475,5 @@ impl Links<'_, '_> {
             return Ok(false);
         }
         Ok(self.reader.has_mv_links(&[unit])?.first().copied().unwrap_or(false))
-    }
-
-    // --- whole attributes ---
-
-    /// Compares all links of one attribute of one object: with what its contributors give, and with every target.
-    fn whole_attribute(&mut self, owner: MvId, attribute: AttrId) -> Result<(), ReadError> {
-        self.batch.load_mv([owner])?;
-        let Some(row) = self.batch.mv(owner).cloned() else { return Ok(()) };
-        let known = self.all_mv_links(owner, attribute)?;
-        let mut wanted: Vec<MvId> = Vec::new();
-        if row.state == MvState::Active {
-            for pick in row.picks.iter().filter(|pick| pick.attribute == attribute) {
-                let mut after = None;
-                loop {
-                    let (targets, last) =
-                        self.reader.linked(pick.source, pick.source_attribute, after, PAGE)?;
-                    wanted.extend(targets);
-                    after = last;
-                    if last.is_none() {
-                        break;
-                    }
-                }
-            }
-            wanted.sort_unstable();
-            wanted.dedup();
-        } else {
-            wanted.extend(&known); // a leaving object keeps what it has
-        }
-        let missing = |of: &[MvId], all: &[MvId]| -> Vec<(MvId, AttrId, MvId)> {
-            let lost = all.iter().filter(|target| of.binary_search(target).is_err());
-            lost.map(|&target| (owner, attribute, target)).collect()
-        };
-        self.batch.changes.mv_links_added.extend(missing(&known, &wanted));
-        self.batch.changes.mv_links_removed.extend(missing(&wanted, &known));
-        for &connector in self.ctx.rules.connector_order() {
-            let flows = self.out_flows(owner, connector)?;
-            let Some(owner_cs) = self.target_of(owner, connector) else { continue };
-            for (_, to) in flows.into_iter().filter(|(from, _)| *from == attribute) {
-                self.whole_target(connector, owner_cs, to, &wanted)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn all_mv_links(&self, owner: MvId, attribute: AttrId) -> Result<Vec<MvId>, ReadError> {
-        let mut out: Vec<MvId> = Vec::new();
-        loop {
-            let page = self.reader.mv_links(
-                owner,
-                attribute,
-                out.last().copied().unwrap_or(MvId(i64::MIN)),
-                PAGE,
-            )?;
-            let last = page.len() < PAGE;
-            out.extend(page);
-            if last {
-                return Ok(out);
-            }
-        }
-    }
-
-    fn whole_target(
-        &mut self,
-        connector: ConnectorId,
-        owner: CsId,
-        attribute: AttrId,
-        wanted: &[MvId],
-    ) -> Result<(), ReadError> {
-        let mut held: HashSet<Hash128> = HashSet::new();
-        let mut after = None;
-        loop {
-            let page = self.reader.links(owner, attribute, after, PAGE)?;
-            let last = page.len() < PAGE;
-            after = page.last().copied();
-            held.extend(page);
-            if last {
-                break;
-            }
-        }
-        let mut known: BTreeMap<CsId, ExportLinkRow> = BTreeMap::new();
-        let mut after = CsId(i64::MIN);
-        loop {
-            let page = self.reader.export_links(owner, attribute, after, PAGE)?;
-            let last = page.len() < PAGE;
-            after = page.last().map_or(after, |row| row.target);
-            known.extend(page.into_iter().map(|row| (row.target, row)));
-            if last {
-                break;
-            }
-        }
-        for chunk in wanted.chunks(PAGE) {
-            let targets = self.reader.joined_in(connector, chunk)?;
-            let mut ends: Vec<CsId> = targets.iter().map(|joined| joined.cs).collect();
-            ends.push(owner);
-            self.load_ends(connector, &ends)?;
-            for joined in targets {
-                let holds = [joined.key, joined.name_key]
-                    .into_iter()
-                    .flatten()
-                    .fold(false, |any, key| held.remove(&key) | any);
-                let planned = known.remove(&joined.cs);
-                self.settle(connector, (owner, attribute, joined.cs), holds, true, planned);
-            }
-        }
-        // What the directory holds beyond that is not wanted; what it holds of objects we do not know stays.
-        let mut extra: Vec<Hash128> = held.into_iter().collect();
-        extra.sort_unstable();
-        for chunk in extra.chunks(PAGE) {
-            let targets = self.reader.link_targets(chunk)?;
-            let ends: Vec<CsId> = targets.iter().map(|(_, target, _)| *target).chain([owner]).collect();
-            self.load_ends(connector, &ends)?;
-            for (_, target, _) in targets {
-                let planned = known.remove(&target);
-                self.settle(connector, (owner, attribute, target), true, false, planned);
-            }
-        }
-        for (target, planned) in known {
-            self.settle(connector, (owner, attribute, target), false, false, Some(planned));
-        }
-        Ok(())
     }
 }

@@ -344,6 +344,19 @@ impl Reader for Overlay<'_> {
         self.export_links_by_key(&keys)
     }
 
+    fn export_removals_to(
+        &self,
+        target: CsId,
+        after: Option<(CsId, AttrId)>,
+        limit: usize,
+    ) -> Read<Vec<(CsId, AttrId)>> {
+        let to = self.export_links.iter().filter(|((_, _, to), _)| *to == target);
+        let over = to.map(|((owner, attribute, _), row)| {
+            ((*owner, *attribute), row.as_ref().is_some_and(|row| !row.add))
+        });
+        page(after, limit, &over.collect(), |from| self.base.export_removals_to(target, from, limit))
+    }
+
     fn export_links_by_key(&self, rows: &[(CsId, AttrId, CsId)]) -> Read<Vec<ExportLinkRow>> {
         let below = self.base.export_links_by_key(rows)?;
         let mut all: BTreeMap<_, _> =

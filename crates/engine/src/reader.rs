@@ -129,6 +129,13 @@ pub trait Reader {
         after: CsId,
         limit: usize,
     ) -> Result<Vec<ExportLinkRow>, ReadError>;
+    /// A page of the link exports that take a link to an object away, ascending by owner and attribute, above `after`.
+    fn export_removals_to(
+        &self,
+        target: CsId,
+        after: Option<(CsId, AttrId)>,
+        limit: usize,
+    ) -> Result<Vec<(CsId, AttrId)>, ReadError>;
     /// Link exports by owner, attribute and target; missing ones are left out.
     fn export_links_by_key(&self, rows: &[(CsId, AttrId, CsId)]) -> Result<Vec<ExportLinkRow>, ReadError>;
 

@@ -6,7 +6,7 @@ use onesync_model::{AttrId, ConnectorId, MvId, RuleId, ValuesRef};
 
 use crate::batch::{Batch, Context};
 use crate::reader::ReadError;
-use crate::state::{HistoryRow, MvRow, ValueChange, Work};
+use crate::state::{CsFlags, HistoryRow, MvRow, ValueChange, Work};
 use crate::values::Computed;
 
 /// Members read at once.
@@ -23,6 +23,10 @@ pub(crate) fn settle_values(
     let before = batch.mv_before(id).cloned();
     let joined = batch.joined(id);
     for &cs in &joined {
+        // What an object in conflict failed at stays as it is, too.
+        if batch.cs(cs).is_some_and(|row| row.flags.has(CsFlags::CONFLICT)) {
+            continue;
+        }
         batch.heal(cs, |place| place.starts_with("flow:") || place == "object");
     }
     for (cs, attribute, failure) in &computed.failed {

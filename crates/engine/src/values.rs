@@ -2,6 +2,7 @@
 //! facts and the time.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use onesync_expr::Source;
 use onesync_model::{AttrId, Bag, CsId, Image, ImageIndex, RuleId, Time, TypeId, Values, ValuesRef};
@@ -10,14 +11,15 @@ use onesync_rules::Rule;
 use crate::batch::Context;
 use crate::resolve::{Candidate, Failure, Resolved, collect, groups, resolve, seed};
 use crate::sources::CsSource;
-use crate::state::{Cause, CsRow, LinkPick, MvRow, Retained};
+use crate::state::{Cause, CsFlags, CsRow, LinkPick, MvRow, Retained};
 use crate::trace::{Subject, flow_note};
 
 /// One joined object, ready for computing.
 pub(crate) struct Contributor<'a> {
     pub(crate) row: &'a CsRow,
     pub(crate) dn: &'a str,
-    /// The inbound rules in scope that fit the metaverse object's type.
+    /// The inbound rules in scope that fit the metaverse object's type; none of an object in conflict: what it gave stays
+    /// as it is.
     pub(crate) rules: Vec<&'a Rule>,
 }
 
@@ -49,6 +51,8 @@ pub(crate) fn compute(
     let rules: Vec<&[&Rule]> = contributors.iter().map(|c| c.rules.as_slice()).collect();
     let candidates = collect(&rules);
     let old = Old::new(before);
+    let frozen: Vec<CsId> =
+        contributors.iter().map(|c| c.row).filter(|r| r.flags.has(CsFlags::CONFLICT)).map(|r| r.id).collect();
     let mut out = Computed {
         values: Image::empty(),
         causes: Vec::with_capacity(96),
@@ -58,8 +62,10 @@ pub(crate) fn compute(
         raised: None,
     };
     let mut bag = Bag::new();
+    let held = old.given_by(&frozen);
+    held.iter().for_each(|&attribute| old.hold(attribute, &mut bag, &mut out));
     for (attribute, group) in groups(&candidates) {
-        if only.is_some_and(|only| only.binary_search(&attribute).is_err()) {
+        if only.is_some_and(|only| only.binary_search(&attribute).is_err()) || held.contains(&attribute) {
             continue;
         }
         let mut asked = ctx.trace.map(|_| Vec::new());
@@ -115,6 +121,9 @@ pub(crate) fn compute(
                 break;
             }
         }
+    }
+    if !held.is_empty() {
+        out.causes.sort_by_key(|cause| cause.attribute);
     }
     out.values = Image::from_bag(&bag);
     out.picks.sort_unstable();
@@ -184,6 +193,22 @@ impl<'a> Old<'a> {
             _ => ctx.run,
         };
         Cause { attribute, rule, source, run, retained }
+    }
+
+    /// The attributes that some objects gave, alone or with others.
+    fn given_by(&self, sources: &[CsId]) -> BTreeSet<AttrId> {
+        let causes = self.causes.iter().filter(|cause| sources.contains(&cause.source));
+        let picks = self.row.map(|row| row.picks.as_slice()).unwrap_or_default();
+        let picks = picks.iter().filter(|pick| sources.contains(&pick.source));
+        causes.map(|cause| cause.attribute).chain(picks.map(|pick| pick.attribute)).collect()
+    }
+
+    /// Takes over what is there, as it is.
+    fn hold(&self, attribute: AttrId, bag: &mut Bag, out: &mut Computed) {
+        bag.set(attribute, self.values(attribute));
+        out.causes.extend_from_slice(self.causes(attribute));
+        let picks = self.row.map(|row| row.picks.as_slice()).unwrap_or_default();
+        out.picks.extend(picks.iter().filter(|pick| pick.attribute == attribute));
     }
 
     fn keep(&self, attribute: AttrId, bag: &mut Bag, out: &mut Computed) {

@@ -412,6 +412,20 @@ impl Reader for Ahead<'_> {
         self.of(changing)?.export_links(owner, attribute, after, limit)
     }
 
+    fn export_removals_to(
+        &self,
+        target: CsId,
+        after: Option<(CsId, AttrId)>,
+        limit: usize,
+    ) -> Read<Vec<(CsId, AttrId)>> {
+        // An owner that goes takes its link exports along, whatever they point at.
+        let c = self.changing.changes;
+        let changing = !c.cs_deleted.is_empty()
+            || c.export_links.iter().any(|row| row.target == target)
+            || c.export_links_deleted.iter().any(|row| row.2 == target);
+        self.of(changing)?.export_removals_to(target, after, limit)
+    }
+
     fn export_links_by_key(&self, rows: &[(CsId, AttrId, CsId)]) -> Read<Vec<ExportLinkRow>> {
         let changing = any(rows.iter().map(|row| &row.0), &self.changing.export_link_owners);
         self.of(changing)?.export_links_by_key(rows)

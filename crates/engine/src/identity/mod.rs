@@ -20,6 +20,7 @@ use onesync_model::{
 use onesync_rules::{Direction, JoinGroup};
 
 use crate::batch::{Batch, Context};
+use crate::deleted::delete_cs;
 use crate::facts::Facts;
 use crate::reader::{ReadError, Reader};
 use crate::state::{CsFlags, CsRow, Join, MvRow, MvState, Turn, Work};
@@ -162,8 +163,7 @@ impl<'a, 'r> Pass<'a, 'r> {
             Some(join) => self.review_join(row, join, !failed.is_empty()),
             None if row.flags.has(CsFlags::GONE) => {
                 self.wake_rivals(&row)?;
-                self.batch.delete_cs(id);
-                Ok(())
+                delete_cs(self.ctx, &mut self.batch, &row, None)
             }
             None => self.place_newcomer(row, !failed.is_empty()),
         }
@@ -180,7 +180,7 @@ impl<'a, 'r> Pass<'a, 'r> {
             // A target object: its link is the outbound rules' affair. When the directory has deleted it, it goes.
             if row.flags.has(CsFlags::GONE) {
                 self.leave(&row, &mv, "deleted in the directory")?;
-                self.batch.delete_cs(row.id);
+                delete_cs(self.ctx, &mut self.batch, &row, Some(mv.id))?;
                 self.batch.delete_export(row.id);
             }
             self.batch.wake(Work::Outbound(mv.id));
@@ -206,7 +206,7 @@ impl<'a, 'r> Pass<'a, 'r> {
             self.leave(&row, &mv, if gone { "deleted at the source" } else { "left the scope" })?;
             self.wake_rivals(&row)?;
             if gone {
-                self.batch.delete_cs(row.id);
+                delete_cs(self.ctx, &mut self.batch, &row, Some(mv.id))?;
             }
         } else if mv.state == MvState::Active {
             let mut leaving = mv.clone();
@@ -228,6 +228,9 @@ impl<'a, 'r> Pass<'a, 'r> {
 
     fn resume(&mut self, mv: MvRow) {
         let id = mv.id;
+        // No links were owed to anybody meanwhile.
+        let attributes: BTreeSet<AttrId> = mv.picks.iter().map(|pick| pick.attribute).collect();
+        attributes.into_iter().for_each(|attribute| self.batch.wake(Work::MvLinks(id, attribute)));
         self.batch.put_mv(MvRow { state: MvState::Active, ..mv });
         self.event(id, "resumed");
         self.affected.insert(id);
@@ -262,9 +265,10 @@ impl<'a, 'r> Pass<'a, 'r> {
             .iter()
             .filter_map(|id| {
                 let row = self.batch.cs(*id)?;
-                let rules =
-                    self.facts.get(id)?.rules.iter().copied().filter(|rule| fits(rule, mv_type)).collect();
-                Some(Contributor { row, dn: self.dns.get(id).map_or("", String::as_str), rules })
+                let frozen = row.flags.has(CsFlags::CONFLICT);
+                let rules = self.facts.get(id)?.rules.iter().filter(|rule| !frozen && fits(rule, mv_type));
+                let dn = self.dns.get(id).map_or("", String::as_str);
+                Some(Contributor { row, dn, rules: rules.copied().collect() })
             })
             .collect();
         list.sort_by(|a, b| (&a.row.anchor, a.row.id).cmp(&(&b.row.anchor, b.row.id)));
@@ -281,11 +285,6 @@ impl<'a, 'r> Pass<'a, 'r> {
             .iter()
             .filter_map(|&id| self.batch.mv(id))
             .filter(|mv| mv.state == MvState::Active)
-            // What an object in conflict gives is not known: its person stays as it is.
-            .filter(|mv| {
-                let joined = self.batch.joined(mv.id);
-                !joined.iter().filter_map(|&id| self.batch.cs(id)).any(|r| r.flags.has(CsFlags::CONFLICT))
-            })
             .cloned()
             .collect();
         let computed = {

@@ -314,14 +314,10 @@ impl Page<'_, '_, '_> {
             entry.dn.as_deref().unwrap_or("?")
         );
         self.batch.error(self.ctx, (row.id, row.connector), "import", "duplicate-object", message, false);
-        // Back to the row as it was before this import's first sight of it, but for the mark.
-        // What an earlier page has written stays there; a sync does not look at it.
-        let id = row.id;
-        self.batch.changes.links_added.retain(|(owner, ..)| *owner != id);
-        self.batch.changes.links_removed.retain(|(owner, ..)| *owner != id);
-        let before = self.batch.cs_before(id).cloned().unwrap_or(CsRow { links: Vec::new(), ..row });
-        let flags = before.flags.with(CsFlags::CONFLICT, true);
-        self.batch.put_cs(CsRow { flags, ..before });
+        // Its row stays as the first sight of it left it, whether that was in this page or in one before: what it gives
+        // to others is frozen, and follows from what these have of it.
+        let flags = row.flags.with(CsFlags::CONFLICT, true);
+        self.batch.put_cs(CsRow { flags, ..row });
     }
 
     fn add(&mut self, entry: Entry, key: Hash128) -> Result<CsId, ReadError> {

@@ -6,6 +6,7 @@ use onesync_model::{ConnectorId, CsId, Operation, RuleId, Time, Values};
 
 use super::Outbound;
 use super::plan::{Wanted, plan_update};
+use crate::deleted::delete_cs;
 use crate::export::heal_links;
 use crate::policy::{ConnectorPolicy, Deprovision};
 use crate::reader::ReadError;
@@ -31,8 +32,7 @@ impl Outbound<'_, '_> {
         if never_sent {
             self.batch.delete_export(row.id);
             self.batch.wake(Work::MvTarget(mv.id));
-            self.batch.delete_cs(row.id);
-            return Ok(());
+            return delete_cs(self.ctx, &mut self.batch, &row, Some(mv.id));
         }
         if !owned
             || rules.unwritable

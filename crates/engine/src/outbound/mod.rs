@@ -17,6 +17,7 @@ use onesync_rules::{Direction, FlowSource, Rule};
 
 use crate::Changes;
 use crate::batch::{Batch, Context};
+use crate::deleted::delete_cs;
 use crate::facts::holds_link;
 use crate::reader::{ReadError, Reader};
 use crate::sources::MvSource;
@@ -139,7 +140,7 @@ impl<'a> Outbound<'a, '_> {
             let gone = row.flags.has(CsFlags::GONE);
             self.batch.wake(Work::Target(cs));
             if gone {
-                self.batch.delete_cs(cs);
+                delete_cs(self.ctx, &mut self.batch, &row, Some(mv.id))?;
             } else {
                 self.batch.wake_identity(&row);
                 self.batch.put_cs(CsRow { join: None, ..row });

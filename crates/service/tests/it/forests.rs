@@ -135,3 +135,45 @@ async fn who_leaves_the_scope_stays_joined_without_flow_where_it_is_so_configure
         assert_eq!(world.errors(), []);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_entry_gave_that_comes_twice_stays_while_others_go_on() {
+    let account = |title: &str| same_mail(2, &format!("department: Elsewhere\ntitle: {title}\n"));
+    // Others between the two: in one page with the first, or pages behind it.
+    for between in [0, 1_100] {
+        let others: String = (0..between)
+            .map(|n| {
+                format!(
+                    "dn: CN=Thing {n},DC=fabrikam,DC=com\nobjectClass: contact\nobjectGUID: thing-{n:010}\n\n"
+                )
+            })
+            .collect();
+        let other = [account("Clerk"), others.clone()].concat();
+        let mut world =
+            World::staging_with(people(4), |setup| setup.second_forest("multi-forest-mail", &other)).await;
+        world.go_live().await;
+        assert_eq!((world.errors(), world.in_cloud(2, "jobTitle")), (vec![], "Clerk".into()));
+
+        // Neither entry is as it was, and the first one would not even join.
+        let stranger = account("Chief").replace("u2@contoso.com", "someone@contoso.com");
+        world.write_other(&[stranger, others.clone(), account("Boss")].concat());
+        world.person(2).department = "Research".into();
+        world.step().await;
+        let codes: Vec<String> = world.errors().into_iter().map(|(code, _)| code).collect();
+        assert_eq!(codes, ["duplicate-object"]);
+        assert_eq!(world.state_of("other", "Also 2"), "joined, conflict");
+        assert_eq!(world.in_cloud(2, "department"), "Research", "the other forest goes on");
+        assert_eq!(world.in_cloud(2, "jobTitle"), "Clerk", "what only the frozen one gave stays");
+
+        // Whoever is disabled is disabled at once, whatever else is unclear about the person.
+        world.person(2).enabled = false;
+        world.step().await;
+        assert_eq!(world.in_cloud(2, "accountEnabled"), false);
+        assert_eq!(world.in_cloud(2, "jobTitle"), "Clerk");
+
+        world.person(2).enabled = true;
+        world.write_other(&[account("Boss"), others].concat());
+        world.step().await;
+        assert_eq!((world.errors(), world.in_cloud(2, "jobTitle")), (vec![], "Boss".into()));
+    }
+}

@@ -205,6 +205,12 @@ pub(super) fn links_filtered(store: &dyn Store) {
     assert_eq!(list(ExportLinkFilter { held: Some(true), ..any }), [(3, 1)]);
     let sent = ExportLinkFilter { state: Some(ChangeState::Sent), add: Some(false), held: Some(false) };
     assert_eq!(list(sent), [(4, 1)]);
+    let removals_to = |target| {
+        let page = |after, size| r.export_removals_to(CsId(target), after, size).unwrap();
+        all_pages(page, |row| *row).into_iter().map(|(owner, _)| owner.0).collect::<Vec<_>>()
+    };
+    assert_eq!(removals_to(1), [2, 3, 4, 5], "whatever their connector, whether held, wherever they stand");
+    assert_eq!((removals_to(2), removals_to(4)), (vec![], vec![1]), "what is added is none");
     let page = |after, size| r.export_link_owners(A, after, size).unwrap();
     let owners = all_pages(page, |row| (row.owner, row.attribute));
     let owners: Vec<_> = owners.iter().map(|row| (row.owner.0, row.adds, row.removes)).collect();

@@ -180,6 +180,17 @@ impl Reader for MemoryReader {
         Ok(of.map(|(_, row)| row.clone()).take(limit).collect())
     }
 
+    fn export_removals_to(
+        &self,
+        target: CsId,
+        after: Option<(CsId, AttrId)>,
+        limit: usize,
+    ) -> Read<Vec<(CsId, AttrId)>> {
+        let to = self.0.export_links.values().filter(|row| row.target == target && !row.add);
+        let to = to.map(|row| (row.owner, row.attribute));
+        Ok(to.filter(|row| after.is_none_or(|after| *row > after)).take(limit).collect())
+    }
+
     fn export_links_by_key(&self, rows: &[(CsId, AttrId, CsId)]) -> Read<Vec<ExportLinkRow>> {
         Ok(rows.iter().filter_map(|key| self.0.export_links.get(key)).cloned().collect())
     }

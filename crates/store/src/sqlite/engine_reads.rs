@@ -317,6 +317,19 @@ impl Reader for SqliteReader<'_> {
         self.all(sql::EXPORT_LINKS, "export_link", &values, row::export_link)
     }
 
+    fn export_removals_to(
+        &self,
+        target: CsId,
+        after: Option<(CsId, AttrId)>,
+        limit: usize,
+    ) -> Read<Vec<(CsId, AttrId)>> {
+        let (owner, attribute) = after.map_or((i64::MIN, 0), |row| (row.0.0, row.1.0));
+        let values: [&dyn ToSql; 4] = [&target.0, &owner, &attribute, &limit_of(limit)];
+        self.all(sql::EXPORT_REMOVALS_TO, "export_link", &values, |cells| {
+            Ok((CsId(cells.get(0)?), AttrId(cells.get(1)?)))
+        })
+    }
+
     fn export_links_by_key(&self, rows: &[(CsId, AttrId, CsId)]) -> Read<Vec<ExportLinkRow>> {
         let keys = rows.iter().map(|row| (row.0.0, row.1.0, row.2.0));
         self.each(sql::EXPORT_LINK_BY_KEY, "export_link", keys, row::export_link)

@@ -37,6 +37,7 @@ const PLANS: &[(&str, &str)] = &[
     (sql::EXPORT_DUE, "export_due (connector=? AND operation=? AND object_type=? AND cs>?)"),
     (sql::EXPORT_SENDING, "export_under_way (connector=? AND state=?)"),
     (sql::EXPORT_LINKS, "USING PRIMARY KEY"),
+    (sql::EXPORT_REMOVALS_TO, "COVERING INDEX export_link_removals (target=? AND (owner,attribute)>(?,?))"),
     (sql::EXPORT_LINK_OF, "USING PRIMARY KEY"),
     (sql::EXPORT_LINK_PAGE, "USING PRIMARY KEY"),
     (sql::EXPORT_LINK_DUE, "export_link_due (connector=? AND (owner,attribute,target)>(?,?,?))"),

@@ -249,6 +249,8 @@ pub(super) const EXPORT_DELETE: &str = "DELETE FROM export_object WHERE cs = ?1"
 
 pub(super) const EXPORT_LINKS: &str =
     export_link!("WHERE owner = ?1 AND attribute = ?2 AND target > ?3 ORDER BY target LIMIT ?4");
+pub(super) const EXPORT_REMOVALS_TO: &str = "SELECT owner, attribute FROM export_link
+  WHERE adds = 0 AND target = ?1 AND (owner, attribute) > (?2, ?3) ORDER BY owner, attribute LIMIT ?4";
 pub(super) const EXPORT_LINK_BY_KEY: &str =
     export_link!("WHERE owner = ?1 AND attribute = ?2 AND target = ?3");
 pub(super) const EXPORT_LINK_OF: &str = export_link!("WHERE owner = ?1");

@@ -10,6 +10,14 @@ pub const BY_NAME: &[ByName] = &[
         first: vec![user_with(10, 2, 0), user_with(23, 0, 4), user_with(19, 1, 0)],
         rounds: vec![vec![user_with(11, 3, 4)], vec![Act::Remove { b: false, at: 51 }]],
     }),
+    ("a link is owed to an account that is deleted there", || Play {
+        first: vec![
+            Act::Add { b: false, sort: 0, number: 2, uid: 0, mail: 0, container: 0 },
+            Act::Link { b: false, at: 0, name: 0, to: 0 },
+            Act::Add { b: false, sort: 5, number: 0, uid: 0, mail: 1, container: 0 },
+        ],
+        rounds: vec![vec![Act::Delete { at: 73 }, Act::Link { b: false, at: 19, name: 0, to: 8 }]],
+    }),
     ("who enters the scope is found by those who name it", || Play {
         first: vec![user(false, 1, 1), user(false, 2, 2), hide(false, 1, Some(0)), manager(false, 0, 1)],
         rounds: vec![vec![hide(false, 1, None)]],
