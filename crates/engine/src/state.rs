@@ -114,7 +114,8 @@ pub struct Join {
     pub rule: RuleId,
     /// The run that made it (an annotation).
     pub run: RunId,
-    /// Whether we own the object at the target: it was created or adopted by us, and may be changed and deleted.
+    /// Whether we own the object at the target: it was created or adopted by us, and may be changed and deleted. What
+    /// another system masters is nobody's to adopt.
     pub owned: bool,
 }
 
@@ -267,7 +268,7 @@ impl ExportRow {
     pub const KIND_UNWRITABLE: u8 = 32;
     /// It disables or deletes because the person leaves.
     pub const KIND_LEAVER: u8 = 64;
-    /// Its object is outside the pilot: computed, shown, counted, never sent.
+    /// Its object is outside the pilot or mastered elsewhere: computed, shown, counted, never sent.
     pub const KIND_OUTSIDE: u8 = 128;
     /// What is never sent.
     pub const KINDS_NOT_SENT: u8 = Self::KIND_UNWRITABLE | Self::KIND_OUTSIDE;

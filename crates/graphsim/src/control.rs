@@ -17,8 +17,12 @@ use serde_json::{Value, json};
 use crate::config::{Behaviours, TenantConfig};
 use crate::faults::{FaultRule, RandomFaults};
 use crate::odata::Query;
+use crate::schema::Kind;
 use crate::seed::{self, SeedData};
 use crate::world::{Snapshot, World};
+
+/// Whether another service synchronises an object.
+const SYNCED: &str = "onPremisesSyncEnabled";
 
 /// Prefix of the control plane.
 pub(crate) const PREFIX: &str = "/_sim/";
@@ -120,6 +124,19 @@ fn route(
 pub(crate) fn advance(world: &mut World, ms: i64) {
     world.clock.advance(ms);
     world.purge_deleted();
+}
+
+/// Nothing is synchronised by another service any more; each object that was is changed by that.
+pub(crate) fn end_directory_sync(world: &mut World) {
+    let now = world.now_ms();
+    for kind in [Kind::User, Kind::Group, Kind::OrgContact] {
+        let all: Vec<_> = world.state.live_after(kind, None).collect();
+        for ix in all {
+            if world.state.get(ix).and_then(|object| object.flag(SYNCED)) == Some(true) {
+                world.state.set(ix, vec![(SYNCED, Value::Bool(false))], now);
+            }
+        }
+    }
 }
 
 /// Makes every delta token issued so far an expired one.

@@ -260,6 +260,14 @@ impl GraphSim {
         world.plant_applications();
     }
 
+    /// Ends the synchronisation by another service, as an administrator does it: the tenant has none any more, and what
+    /// was synchronised is mastered in the cloud.
+    pub fn end_directory_sync(&self) {
+        let mut world = self.shared.world();
+        world.tenant.on_premises_sync_enabled = Some(false);
+        control::end_directory_sync(&mut world);
+    }
+
     /// Moves the clock forward.
     pub fn advance(&self, by: std::time::Duration) {
         let ms = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);

@@ -80,7 +80,8 @@ pub struct PendingView {
     pub object_type: String,
     /// `add`, `update`, `delete`, `add link`, `remove link`.
     pub operation: String,
-    /// `pending`, `sending`, `sent`, `refused`, `held`, `stopped`, `cannot be written`.
+    /// `pending`, `sending`, `sent`, `refused`, `held`, `stopped`, `cannot be written`, `outside the pilot`,
+    /// `mastered elsewhere`.
     pub state: String,
     /// What changes.
     pub change: String,
@@ -289,27 +290,34 @@ impl Service {
                 .next()
                 .map(str::to_owned)
         };
-        let mut out: Vec<PendingView> = rows
-            .iter()
-            .map(|row| PendingView {
-                waits: why(row),
-                id: row.cs.0,
-                object: known.get(&row.cs).map(|cs| cs.name.clone()).unwrap_or_default(),
-                object_type: runtime.names.type_name(row.object_type).to_owned(),
-                operation: operation(row.operation).to_owned(),
-                state: if row.state == ChangeState::Pending
-                    && !row.held
-                    && !stopped.sends(&policy.object_type(row.object_type), row)
-                {
-                    "stopped".to_owned()
-                } else {
-                    state(row.state, row.held, row.kinds & ExportRow::KIND_UNWRITABLE != 0).to_owned()
-                },
-                change: describe_export(runtime, row),
-                error: row.error.clone(),
-                hash: onesync_store::export_hash(row).to_string(),
-            })
-            .collect();
+        let mut out: Vec<PendingView> =
+            rows.iter()
+                .map(|row| PendingView {
+                    waits: why(row),
+                    id: row.cs.0,
+                    object: known.get(&row.cs).map(|cs| cs.name.clone()).unwrap_or_default(),
+                    object_type: runtime.names.type_name(row.object_type).to_owned(),
+                    operation: operation(row.operation).to_owned(),
+                    state: if row.state == ChangeState::Pending
+                        && !row.held
+                        && !stopped.sends(&policy.object_type(row.object_type), row)
+                    {
+                        "stopped".to_owned()
+                    } else {
+                        match known.get(&row.cs) {
+                            Some(cs) if cs.flags.has(CsFlags::OUTSIDE) => "outside the pilot".to_owned(),
+                            Some(cs) if cs.flags.has(CsFlags::MASTERED_ELSEWHERE) => {
+                                "mastered elsewhere".to_owned()
+                            }
+                            _ => state(row.state, row.held, row.kinds & ExportRow::KIND_UNWRITABLE != 0)
+                                .to_owned(),
+                        }
+                    },
+                    change: describe_export(runtime, row),
+                    error: row.error.clone(),
+                    hash: onesync_store::export_hash(row).to_string(),
+                })
+                .collect();
         let links = reader.export_links_page(
             connector.id,
             ExportLinkFilter::default(),

@@ -31,9 +31,11 @@ pub struct StagingPlan {
     pub groups: Vec<FirstContact>,
     /// What adoption does to existing objects, by attribute.
     pub adopted: Vec<Adopted>,
+    /// What taking over from another system would change on the objects it masters, by attribute. Nothing of it is sent.
+    pub mastered: Vec<Adopted>,
 }
 
-/// How adopted objects change in one attribute.
+/// How adopted objects change in one attribute, or would.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Adopted {
     /// The object type.
@@ -192,7 +194,7 @@ impl Service {
         can_be_written(connector)?;
         let reader = self.store().reader()?;
         let mut groups = Groups { samples, groups: BTreeMap::new() };
-        let mut adopted: BTreeMap<(String, String), Adopted> = BTreeMap::new();
+        let (mut adopted, mut mastered) = (Differences::new(), Differences::new());
         let mut after = CsId(i64::MIN);
         loop {
             let page = reader.exports_page(connector.id, ExportFilter::default(), after, PAGE)?;
@@ -201,10 +203,21 @@ impl Service {
             let ids: Vec<CsId> = page.iter().map(|row| row.cs).collect();
             let known: BTreeMap<CsId, CsRow> =
                 reader.cs_by_id(&ids)?.into_iter().map(|row| (row.id, row)).collect();
-            for row in page.iter().filter(|row| row.kinds & ExportRow::KIND_OUTSIDE == 0) {
+            for row in &page {
                 let object_type = runtime.names.type_name(row.object_type).to_owned();
                 let cs = known.get(&row.cs);
                 let name = cs.map(|cs| cs.name.clone()).unwrap_or_default();
+                if row.kinds & ExportRow::KIND_OUTSIDE != 0 {
+                    let elsewhere = |cs: &&CsRow| {
+                        cs.flags.has(CsFlags::MASTERED_ELSEWHERE) && !cs.flags.has(CsFlags::OUTSIDE)
+                    };
+                    if let Some(cs) = cs.filter(elsewhere) {
+                        let text = adoption(runtime, cs, row, &object_type, &mut mastered);
+                        let what = "mastered elsewhere, with other values than ours";
+                        groups.add(8, what, object_type, Some(format!("{name}: {text}")), 1);
+                    }
+                    continue;
+                }
                 let (order, what) = match row.operation {
                     _ if row.kinds & ExportRow::KIND_UNWRITABLE != 0 => (7, "cannot be written"),
                     Operation::Add => (2, "create"),
@@ -241,6 +254,7 @@ impl Service {
             hash: self.plan_hash(connector)?.to_string(),
             groups: groups.groups.into_values().collect(),
             adopted: adopted.into_values().collect(),
+            mastered: mastered.into_values().collect(),
         })
     }
 
@@ -294,13 +308,16 @@ impl Groups {
     }
 }
 
+/// How objects change, by object type and attribute.
+type Differences = BTreeMap<(String, String), Adopted>;
+
 /// Every attribute that an adoption changes, as it is and as it would be; counted by attribute.
 fn adoption(
     runtime: &Runtime,
     cs: &CsRow,
     export: &ExportRow,
     object_type: &str,
-    adopted: &mut BTreeMap<(String, String), Adopted>,
+    adopted: &mut Differences,
 ) -> String {
     let mut parts = Vec::new();
     for change in &export.changes {

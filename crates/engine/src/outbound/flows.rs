@@ -38,7 +38,6 @@ impl<'a> Outbound<'a, '_> {
                     .rules
                     .outbound_for(row.connector, mv.object_type)
                     .any(|rule| rule.object == row.object_type)
-                    || row.flags.has(CsFlags::MASTERED_ELSEWHERE)
                     || row.flags.has(CsFlags::GONE)
                     || row.flags.has(CsFlags::CONFLICT)
                 {

@@ -224,6 +224,7 @@ impl<'a> Outbound<'a, '_> {
     /// A rule in scope holds the object: it stays, and one that only joined so far is adopted.
     fn keep(&mut self, row: CsRow, writable: bool) {
         let Some(join) = row.join else { return };
+        let writable = writable && !row.flags.has(CsFlags::MASTERED_ELSEWHERE);
         let adopted = writable && !join.owned;
         if adopted {
             self.wake_links(join.mv);

@@ -102,7 +102,8 @@ pub(super) fn plan_update(
     if rules.unwritable || !policy.writable {
         kinds |= ExportRow::KIND_UNWRITABLE;
     }
-    if row.flags.has(CsFlags::OUTSIDE) {
+    // What another system masters is compared all the same: it shows what taking over from that system would change.
+    if row.flags.has(CsFlags::OUTSIDE) || row.flags.has(CsFlags::MASTERED_ELSEWHERE) {
         kinds |= ExportRow::KIND_OUTSIDE;
     }
     let ours = |before: &CsRow| before.join.is_some_and(|join| join.owned);

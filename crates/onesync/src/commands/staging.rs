@@ -40,15 +40,17 @@ pub fn staging(service: &Service, command: StagingCommand, out: &Output) -> anyh
                     say!("            and {more} more: `onesync pending {}`", plan.connector);
                 }
             }
-            for change in &plan.adopted {
-                say!(
-                    "{:>8}  adopted {} get another {}, {} lose it, {} get it",
-                    change.overwritten,
-                    change.object_type,
-                    change.attribute,
-                    change.emptied,
-                    change.set
-                );
+            for (word, changes) in [("adopted", &plan.adopted), ("mastered elsewhere:", &plan.mastered)] {
+                for change in changes {
+                    say!(
+                        "{:>8}  {word} {} get another {}, {} lose it, {} get it",
+                        change.overwritten,
+                        change.object_type,
+                        change.attribute,
+                        change.emptied,
+                        change.set
+                    );
+                }
             }
             say!("plan {}", plan.hash);
         }

@@ -264,7 +264,7 @@ impl Service {
             let connector =
                 runtime.connector_by_id(count.connector).map(|c| c.name().to_owned()).unwrap_or_default();
             let operation = match count.operation {
-                _ if count.kinds & ExportRow::KIND_OUTSIDE != 0 => "outside the pilot",
+                _ if count.kinds & ExportRow::KIND_OUTSIDE != 0 => "not to be sent",
                 Operation::Add => "to create",
                 Operation::Update => "to update",
                 Operation::Delete => "to delete",

@@ -6,12 +6,12 @@ use serde_json::{Map, Value, json};
 
 use crate::world::{Person, Setup, World, base64, person};
 
-fn people(count: u32) -> Vec<Person> {
+pub fn people(count: u32) -> Vec<Person> {
     (1..=count).map(|n| person(n, &format!("Person {n}"))).collect()
 }
 
 /// An account as the cloud holds it.
-fn account(name: &str, more: Value) -> Map<String, Value> {
+pub fn account(name: &str, more: Value) -> Map<String, Value> {
     let Value::Object(mut account) = json!({
         "userPrincipalName": name, "displayName": name, "accountEnabled": true, "mailNickname": "x", "userType": "Member"
     }) else {
@@ -22,11 +22,11 @@ fn account(name: &str, more: Value) -> Map<String, Value> {
 }
 
 /// The source anchor of a person, as the shipped rules write it.
-fn anchor(number: u32) -> String {
+pub fn anchor(number: u32) -> String {
     base64(format!("guid-{number:011}").as_bytes())
 }
 
-fn count(plan: &StagingPlan, what: &str) -> u64 {
+pub fn count(plan: &StagingPlan, what: &str) -> u64 {
     plan.groups.iter().filter(|group| group.what == what).map(|group| group.count).sum()
 }
 

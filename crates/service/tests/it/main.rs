@@ -2,6 +2,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 
 mod anchor;
+mod coming;
 mod contact;
 mod crash;
 mod forests;

@@ -78,7 +78,7 @@ async fn removing_the_pilot_is_planned_with_counts_before_it_happens() {
     let plan = world.service.config_plan(wide.clone()).await.unwrap();
     let pending = |what: &str| plan.counts.iter().find(|c| c.what == what).map(|c| (c.before, c.after));
     assert_eq!(pending("entra: user to create"), Some((0, 6)), "{plan}");
-    assert_eq!(pending("entra: user outside the pilot"), Some((6, 0)), "{plan}");
+    assert_eq!(pending("entra: user not to be sent"), Some((6, 0)), "{plan}");
     world.service.apply(wide, "test").await.unwrap();
     let (report, _) = world.step().await;
     assert_eq!(report.exported.add, 7, "six people and the group: {report:?}");
