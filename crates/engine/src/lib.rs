@@ -42,7 +42,7 @@ pub use export::{Answer, Outcome, Outgoing, OutgoingLink, Refusal, begin, recove
 pub use full::Covered;
 pub use identity::{identity, values};
 pub use import::{ImportCounters, Staged, Stager};
-pub use links::{links, stale_links};
+pub use links::{KnownTargets, links, links_knowing, stale_links};
 pub use outbound::{ANCHOR_ONLY, NAME_DOMAINS, outbound};
 pub use overlay::Overlay;
 pub use pilot::Pilot;

@@ -5,6 +5,7 @@
 //! have objects there, and the directory does not hold it, or is not about to. Single rows are probed one by one;
 //! an owner whose contributor changed, or that is new, is compared as a whole, page by page.
 
+mod known;
 mod stale;
 mod whole;
 
@@ -21,6 +22,7 @@ use crate::reader::{JoinedIn, ReadError, Reader};
 use crate::sources::MvSource;
 use crate::state::{ChangeState, CsFlags, CsRow, ExportLinkRow, MvRow, MvState, Work};
 
+pub use known::KnownTargets;
 pub use stale::stale_links;
 
 /// Rows read at once.
@@ -31,7 +33,21 @@ const PAGE: usize = 2_000;
 /// # Errors
 /// When the reader fails.
 pub fn links(ctx: &Context<'_>, reader: &dyn Reader, work: &[Work]) -> Result<Changes, ReadError> {
-    let mut pass = Links::new(ctx, reader)?;
+    links_knowing(ctx, reader, work, &KnownTargets::default())
+}
+
+/// As [`links`], with the targets that batches before have met.
+///
+/// # Errors
+/// When the reader fails.
+pub fn links_knowing(
+    ctx: &Context<'_>,
+    reader: &dyn Reader,
+    work: &[Work],
+    known: &KnownTargets,
+) -> Result<Changes, ReadError> {
+    let mut pass = Links::new(ctx, reader, known)?;
+    pass.load(work)?;
     for &item in work {
         pass.spread(item)?;
         pass.batch.done(item);
@@ -53,6 +69,7 @@ type OutFlows = Vec<(AttrId, AttrId)>;
 struct Links<'a, 'r> {
     ctx: &'a Context<'a>,
     reader: &'r dyn Reader,
+    known: &'a KnownTargets,
     batch: Batch<'r>,
     /// Metaverse links to probe.
     units: BTreeSet<(MvId, AttrId, MvId)>,
@@ -68,10 +85,11 @@ struct Links<'a, 'r> {
 }
 
 impl<'a, 'r> Links<'a, 'r> {
-    fn new(ctx: &'a Context<'a>, reader: &'r dyn Reader) -> Result<Self, ReadError> {
+    fn new(ctx: &'a Context<'a>, reader: &'r dyn Reader, known: &'a KnownTargets) -> Result<Self, ReadError> {
         Ok(Self {
             ctx,
             reader,
+            known,
             batch: Batch::new(reader, ctx.run)?,
             units: BTreeSet::new(),
             whole: BTreeSet::new(),
@@ -197,24 +215,10 @@ impl Links<'_, '_> {
 
     /// The metaverse attributes that flow into an attribute of a target object.
     fn flowing_to(&mut self, mv: MvId, target: CsId, attribute: AttrId) -> Result<Vec<AttrId>, ReadError> {
-        let Some(connector) = self.batch.cs(target).map(|row| row.connector) else {
-            self.batch.load_cs([target])?;
-            let Some(connector) = self.batch.cs(target).map(|row| row.connector) else {
-                return Ok(Vec::new());
-            };
-            return Ok(self
-                .out_flows(mv, connector)?
-                .iter()
-                .filter(|(_, to)| *to == attribute)
-                .map(|(from, _)| *from)
-                .collect());
-        };
-        Ok(self
-            .out_flows(mv, connector)?
-            .iter()
-            .filter(|(_, to)| *to == attribute)
-            .map(|(from, _)| *from)
-            .collect())
+        self.batch.load_cs([target])?;
+        let Some(connector) = self.batch.cs(target).map(|row| row.connector) else { return Ok(Vec::new()) };
+        let flows = self.out_flows(mv, connector)?.into_iter();
+        Ok(flows.filter(|(_, to)| *to == attribute).map(|(from, _)| from).collect())
     }
 
     /// The link flows from an object to a connector: those of the rules in scope, the first per target attribute.

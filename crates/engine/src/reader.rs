@@ -75,20 +75,6 @@ pub trait Reader {
         after: Option<Hash128>,
         limit: usize,
     ) -> Result<Vec<Hash128>, ReadError>;
-    /// The metaverse objects at which a page of the links of one attribute of one object points, resolved as by
-    /// [`Reader::link_targets`], in no order; and the last link of the page, `None` when there are no more.
-    fn linked(
-        &self,
-        owner: CsId,
-        attribute: AttrId,
-        after: Option<Hash128>,
-        limit: usize,
-    ) -> Result<(Vec<MvId>, Option<Hash128>), ReadError> {
-        let page = self.links(owner, attribute, after, limit)?;
-        let targets = self.link_targets(&page)?;
-        let last = page.last().copied().filter(|_| page.len() == limit);
-        Ok((targets.into_iter().filter_map(|(_, _, mv)| mv).collect(), last))
-    }
     /// Which of these link rows exist, in the order asked.
     fn has_links(&self, rows: &[(CsId, AttrId, Hash128)]) -> Result<Vec<bool>, ReadError>;
     /// A page of the link rows that point at a key, ascending by owner and attribute, above `after`.

@@ -349,17 +349,6 @@ impl Reader for Ahead<'_> {
         self.of(self.changing.link_owners.contains(&owner))?.links(owner, attribute, after, limit)
     }
 
-    fn linked(
-        &self,
-        owner: CsId,
-        attribute: AttrId,
-        after: Option<Hash128>,
-        limit: usize,
-    ) -> Read<(Vec<MvId>, Option<Hash128>)> {
-        let changing = !self.changing.cs.is_empty() || self.changing.link_owners.contains(&owner);
-        self.of(changing)?.linked(owner, attribute, after, limit)
-    }
-
     fn has_links(&self, rows: &[(CsId, AttrId, Hash128)]) -> Read<Vec<bool>> {
         self.of(any(rows.iter().map(|row| &row.0), &self.changing.link_owners))?.has_links(rows)
     }

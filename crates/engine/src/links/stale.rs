@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use onesync_model::MvId;
 
-use super::Links;
+use super::{KnownTargets, Links};
 use crate::batch::Context;
 use crate::changes::Changes;
 use crate::export::heal_links;
@@ -21,7 +21,8 @@ pub fn stale_links(
     reader: &dyn Reader,
     rows: &[ExportLinkRow],
 ) -> Result<Changes, ReadError> {
-    let mut pass = Links::new(ctx, reader)?;
+    let known = KnownTargets::default();
+    let mut pass = Links::new(ctx, reader, &known)?;
     let waiting = |row: &&ExportLinkRow| matches!(row.state, ChangeState::Pending | ChangeState::Refused);
     let rows: Vec<&ExportLinkRow> = rows.iter().filter(waiting).collect();
     pass.batch.load_cs(rows.iter().map(|row| row.owner))?;

@@ -18,7 +18,8 @@ impl Links<'_, '_> {
         for pick in row.picks.iter().filter(|pick| pick.attribute == attribute) {
             let mut after = None;
             loop {
-                let (targets, last) = self.reader.linked(pick.source, pick.source_attribute, after, PAGE)?;
+                let links = (pick.source, pick.source_attribute);
+                let (targets, last) = self.known.linked(self.reader, links, after, PAGE)?;
                 wanted.extend(targets);
                 after = last;
                 if last.is_none() {
@@ -100,7 +101,7 @@ impl Links<'_, '_> {
             }
         }
         for chunk in wanted.chunks(PAGE) {
-            let targets = self.reader.joined_in(connector, chunk)?;
+            let targets = self.known.joined_in(self.reader, connector, chunk)?;
             let mut ends: Vec<CsId> = targets.iter().map(|joined| joined.cs).collect();
             ends.push(owner);
             self.load_ends(connector, &ends)?;

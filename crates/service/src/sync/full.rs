@@ -8,7 +8,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::ScopedJoinHandle;
 
-use onesync_engine::{AgendaRow, Changes, Context, Covered, ReadError, Reader, Turn, Work};
+use onesync_engine::{AgendaRow, Changes, Context, Covered, KnownTargets, ReadError, Reader, Turn, Work};
 use onesync_model::{AttrId, ConnectorId, CsId, MvId, Time};
 use onesync_store::{CsHead, ExportLinkFilter, apply_and};
 
@@ -120,13 +120,14 @@ impl Service {
             rest: VecDeque::new(),
             targets: targets_wait,
         };
+        let known = KnownTargets::default();
         let compute = |work: Vec<Work>| -> Result<Option<Changes>, ServiceError> {
             // What only comes off the agenda needs no thought.
             if let Some(Work::Target(_)) = work.first() {
                 return Ok(Some(Changes { agenda_done: work, run: ctx.run, ..Changes::default() }));
             }
             let reader = self.store().reader()?;
-            Ok(written_if(onesync_engine::links(ctx, &*reader, &work)?, waiting))
+            Ok(written_if(onesync_engine::links_knowing(ctx, &*reader, &work, &known)?, waiting))
         };
         std::thread::scope(|scope| {
             let (mut running, mut computed) = (VecDeque::new(), VecDeque::new());

@@ -1,8 +1,6 @@
 //! The engine's reads: by key, many keys at a time. A prepared statement is stepped per key: in SQLite a function
 //! call, not a round trip.
 
-use std::sync::atomic::Ordering;
-
 use onesync_engine::{
     AgendaRow, ContainerRow, Counters, CsRow, ErrorRow, ExportLinkRow, ExportRow, JoinedIn, MvRow, ReadError,
     Reader,
@@ -132,7 +130,7 @@ impl Reader for SqliteReader<'_> {
     }
 
     fn joined_to(&self, mvs: &[MvId]) -> Read<Vec<(MvId, CsId)>> {
-        self.each(sql::CS_JOINED_TO, "cs_object", sorted(mvs).iter().map(|mv| [mv.0]), |cells| {
+        self.each(sql::CS_JOINED_TO, "cs_joined", sorted(mvs).iter().map(|mv| [mv.0]), |cells| {
             Ok((MvId(cells.get(0)?), CsId(cells.get(1)?)))
         })
     }
@@ -140,21 +138,18 @@ impl Reader for SqliteReader<'_> {
     fn joined_in(&self, connector: ConnectorId, mvs: &[MvId]) -> Read<Vec<JoinedIn>> {
         let keys = sorted(mvs);
         let keys = keys.iter().map(|mv| (mv.0, connector.0));
-        let mut rows = self.each(sql::CS_JOINED_IN, "cs_object", keys, |cells| {
+        self.each(sql::CS_JOINED_IN, "cs_joined", keys, |cells| {
             Ok(JoinedIn {
                 mv: MvId(cells.get(0)?),
                 cs: CsId(cells.get(1)?),
                 key: cells.hash_or_null(2)?,
                 name_key: cells.hash_or_null(3)?,
             })
-        })?;
-        // The index orders the objects of one metaverse object by their keys.
-        rows.sort_unstable_by_key(|row| (row.mv, row.cs));
-        Ok(rows)
+        })
     }
 
     fn joins_of(&self, ids: &[CsId]) -> Read<Vec<(CsId, MvId)>> {
-        self.each(sql::CS_JOIN_OF, "cs_object", sorted(ids).iter().map(|id| [id.0]), |cells| {
+        self.each(sql::CS_JOIN_OF, "cs_joined", sorted(ids).iter().map(|id| [id.0]), |cells| {
             Ok((CsId(cells.get(0)?), MvId(cells.get(1)?)))
         })
     }
@@ -220,41 +215,6 @@ impl Reader for SqliteReader<'_> {
         let after = after.as_ref().map_or(&[][..], |key| &key.0[..]);
         let values: [&dyn ToSql; 4] = [&owner.0, &attribute.0, &after, &limit_of(limit)];
         self.all(sql::LINKS, "cs_link", &values, |cells| cells.hash(0))
-    }
-
-    fn linked(
-        &self,
-        owner: CsId,
-        attribute: AttrId,
-        after: Option<Hash128>,
-        limit: usize,
-    ) -> Read<(Vec<MvId>, Option<Hash128>)> {
-        let from = after.as_ref().map_or(&[][..], |key| &key.0[..]);
-        let values: [&dyn ToSql; 4] = [&owner.0, &attribute.0, &from, &limit_of(limit)];
-        let row = |cells: &Cells<'_>| {
-            Ok((
-                cells.hash(0)?,
-                cells.get::<Option<i64>>(1)?.is_some(),
-                cells.get::<Option<i64>>(2)?.map(MvId),
-            ))
-        };
-        // A directory names its targets one way or the other: what the first look finds needs no second.
-        let named = self.store.linked_by_name.load(Ordering::Relaxed);
-        let looks = [sql::LINKED_BY_KEY, sql::LINKED_BY_NAME];
-        let [first, second] = if named { [looks[1], looks[0]] } else { looks };
-        let found = self.all(first, "cs_link", &values, row)?;
-        let keys = found.chunk_by(|a, b| a.0 == b.0).count();
-        let last = found.last().map(|row| row.0).filter(|_| keys == limit);
-        let missed = found.iter().filter(|row| !row.1).count();
-        let mut out: Vec<MvId> = found.into_iter().filter_map(|row| row.2).collect();
-        if missed > 0 {
-            let rest = self.all(second, "cs_link", &values, row)?;
-            if missed == keys && rest.iter().any(|row| row.1) {
-                self.store.linked_by_name.store(!named, Ordering::Relaxed);
-            }
-            out.extend(rest.into_iter().filter_map(|row| row.2));
-        }
-        Ok((out, last))
     }
 
     fn has_links(&self, rows: &[(CsId, AttrId, Hash128)]) -> Read<Vec<bool>> {

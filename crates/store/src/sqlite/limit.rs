@@ -63,6 +63,7 @@ const SYNC: [Stage; 3] = [
         drive: sql::LIMIT_TARGETS,
         tables: &[
             Table { read: sql::LIMIT_CS, write: sql::LIMIT_CS_PUT },
+            Table { read: sql::LIMIT_CS_JOINED_TARGETS, write: sql::LIMIT_CS_JOINED_PUT },
             Table { read: sql::LIMIT_CS_JOIN, write: sql::LIMIT_CS_JOIN_PUT },
             Table { read: sql::LIMIT_EXPORT, write: sql::LIMIT_EXPORT_PUT },
         ],

@@ -16,7 +16,6 @@ mod sql;
 mod write;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use onesync_engine::{ChangeState, Changes, ReadError};
@@ -34,8 +33,6 @@ pub struct SqliteStore {
     path: PathBuf,
     writer: Mutex<Connection>,
     readers: Mutex<Vec<Connection>>,
-    /// Whether the links read last name their targets by name: where the next ones are looked for first.
-    linked_by_name: AtomicBool,
     /// Bytes of the log beyond which it is to come to an end.
     log_max: u64,
 }
@@ -66,7 +63,6 @@ impl SqliteStore {
             path: path.to_owned(),
             writer: Mutex::new(writer),
             readers: Mutex::new(Vec::new()),
-            linked_by_name: AtomicBool::new(false),
             log_max: open::LOG_MAX,
         })
     }

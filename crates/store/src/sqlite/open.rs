@@ -35,12 +35,13 @@ const STATEMENTS: usize = 200;
 const PAGE_BYTES: i64 = 8192;
 
 /// Migrations in order: name and statements.
-pub(super) const MIGRATIONS: [(&str, &str); 5] = [
+pub(super) const MIGRATIONS: [(&str, &str); 6] = [
     ("initial", include_str!("../../schema/sqlite/0001_initial.sql")),
     ("errors by cause", include_str!("../../schema/sqlite/0002_errors_by_cause.sql")),
     ("containers by anchor", include_str!("../../schema/sqlite/0003_containers.sql")),
     ("links without objects", include_str!("../../schema/sqlite/0004_links_without_objects.sql")),
     ("removals of links by target", include_str!("../../schema/sqlite/0005_removals_by_target.sql")),
+    ("joins apart", include_str!("../../schema/sqlite/0006_joins_apart.sql")),
 ];
 
 /// Opens the writer, and makes or updates what is in the file.
@@ -155,4 +156,73 @@ fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
         tx.commit().map_err(failed(doing))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use onesync_engine::Join;
+    use onesync_model::{ConnectorId, CsId, Hash128, MvId, RuleId, RunId};
+
+    use super::*;
+    use crate::sqlite::SqliteStore;
+    use crate::store::Store as _;
+
+    /// A database as a program with so many migrations left it, with two objects, one of them joined.
+    fn of_version(path: &Path, version: usize) {
+        let old = Connection::open(path).unwrap();
+        old.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+        old.execute_batch(sql::MIGRATION_TABLE).unwrap();
+        for (number, (name, text)) in (1u32..).zip(MIGRATIONS).take(version) {
+            old.execute_batch(text).unwrap();
+            let checksum = hash128(&[text.as_bytes()]).0.to_vec();
+            old.execute(sql::MIGRATION_PUT, (number, name, checksum)).unwrap();
+        }
+        old.execute(sql::COUNTER_INIT, []).unwrap();
+        // The image of an object without values.
+        let image = onesync_model::Image::empty();
+        let row = "INSERT INTO cs_object (id, connector, object_type, flags, anchor_key, name_key, name, links, image)
+            VALUES (?1, 1, 2, 0, ?2, ?3, 'CN=a', x'', ?4)";
+        for id in [1u8, 2] {
+            old.execute(row, (id, [id; 16], [id + 2; 16], image.as_bytes())).unwrap();
+        }
+        let join = match version {
+            1..=5 => "UPDATE cs_object SET mv = 7, join_rule = 8, join_run = 9, owned = 1 WHERE id = 2",
+            _ => "INSERT INTO cs_joined VALUES (2, 7, 8, 9, 1)",
+        };
+        old.execute(join, []).unwrap();
+    }
+
+    fn schema(path: &Path) -> Vec<(String, String)> {
+        let connection = Connection::open(path).unwrap();
+        let all = "SELECT name, coalesce(sql, '') FROM sqlite_master ORDER BY name";
+        let mut statement = connection.prepare(all).unwrap();
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        rows.collect::<Result<_, _>>().unwrap()
+    }
+
+    #[test]
+    fn a_database_of_each_earlier_version_ends_like_a_new_one_and_keeps_what_it_holds() {
+        let folder = tempfile::tempdir().unwrap();
+        let fresh = folder.path().join("fresh.db");
+        drop(SqliteStore::open(&fresh).unwrap());
+        for version in 1..=MIGRATIONS.len() {
+            let path = folder.path().join(format!("{version}.db"));
+            of_version(&path, version);
+            let store = SqliteStore::open(&path).unwrap();
+            assert_eq!(schema(&path), schema(&fresh), "version {version}");
+            let reader = store.reader().unwrap();
+            let join = Join { mv: MvId(7), rule: RuleId(8), run: RunId(9), owned: true };
+            let joins: Vec<_> =
+                reader.cs_by_id(&[CsId(1), CsId(2)]).unwrap().into_iter().map(|r| r.join).collect();
+            assert_eq!(joins, [None, Some(join)], "version {version}");
+            let found = reader.joined_in(ConnectorId(1), &[MvId(7)]).unwrap();
+            let found: Vec<_> = found.iter().map(|row| (row.cs, row.key, row.name_key)).collect();
+            assert_eq!(found, [(CsId(2), Some(Hash128([2; 16])), Some(Hash128([4; 16])))]);
+            let targets = reader.link_targets(&[Hash128([2; 16]), Hash128([3; 16])]).unwrap();
+            assert_eq!(
+                targets,
+                [(Hash128([2; 16]), CsId(2), Some(MvId(7))), (Hash128([3; 16]), CsId(1), None)]
+            );
+        }
+    }
 }

@@ -42,7 +42,7 @@ impl<'a> Cells<'a> {
         StoreError::Damaged { table: self.table, row, what: what.to_string() }
     }
 
-    fn blob(&self, column: usize) -> Checked<&'a [u8]> {
+    pub(super) fn blob(&self, column: usize) -> Checked<&'a [u8]> {
         let cell = self.row.get_ref(column).map_err(|error| self.damaged(error))?;
         cell.as_blob().map_err(|error| self.damaged(error))
     }
@@ -50,6 +50,11 @@ impl<'a> Cells<'a> {
     pub(super) fn blob_or_null(&self, column: usize) -> Checked<Option<&'a [u8]>> {
         let cell = self.row.get_ref(column).map_err(|error| self.damaged(error))?;
         cell.as_blob_or_null().map_err(|error| self.damaged(error))
+    }
+
+    pub(super) fn text_or_null(&self, column: usize) -> Checked<Option<&'a str>> {
+        let cell = self.row.get_ref(column).map_err(|error| self.damaged(error))?;
+        cell.as_str_or_null().map_err(|error| self.damaged(error))
     }
 
     pub(super) fn hash(&self, column: usize) -> Checked<Hash128> {
@@ -99,16 +104,19 @@ pub(super) fn id<T>(make: fn(i64) -> T) -> impl FnMut(&Cells<'_>) -> Checked<T> 
     move |cells| cells.get(0).map(make)
 }
 
+/// The join in four columns, the first of which is null where there is none.
+pub(super) fn join(cells: &Cells<'_>, from: usize) -> Checked<Option<Join>> {
+    let Some(mv) = cells.get::<Option<i64>>(from)? else { return Ok(None) };
+    Ok(Some(Join {
+        mv: MvId(mv),
+        rule: RuleId(cells.get(from + 1)?),
+        run: RunId(cells.get(from + 2)?),
+        owned: cells.get(from + 3)?,
+    }))
+}
+
 pub(super) fn cs(cells: &Cells<'_>) -> Checked<CsRow> {
-    let join = match cells.get::<Option<i64>>(4)? {
-        None => None,
-        Some(mv) => Some(Join {
-            mv: MvId(mv),
-            rule: RuleId(cells.get(5)?),
-            run: RunId(cells.get(6)?),
-            owned: cells.get(7)?,
-        }),
-    };
+    let join = join(cells, 4)?;
     Ok(CsRow {
         id: CsId(cells.get(0)?),
         connector: ConnectorId(cells.get(1)?),

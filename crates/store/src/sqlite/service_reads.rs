@@ -329,6 +329,9 @@ impl StoreReader for SqliteReader<'_> {
         after: Option<ExportLinkKey>,
         limit: usize,
     ) -> Read<Vec<ExportLinkRow>> {
+        if self.one(sql::EXPORT_LINK_ANY_DUE, "export_link_count", &[&connector.0], |_| Ok(()))?.is_none() {
+            return Ok(Vec::new());
+        }
         let (owner, attribute, target) = place(after);
         let values: [&dyn ToSql; 6] =
             [&connector.0, &owner, &attribute, &target, &now.ticks(), &limit_of(limit)];

@@ -4,9 +4,14 @@
 
 macro_rules! cs {
     ($rest:literal) => {
+        cs!("cs_object AS o", $rest)
+    };
+    ($from:literal, $rest:literal) => {
         concat!(
-            "SELECT id, connector, object_type, flags, mv, join_rule, join_run, owned, container, anchor, name, ",
-            "reason, leaving, links, image, name_key FROM cs_object ",
+            "SELECT o.id, o.connector, o.object_type, o.flags, j.mv, j.rule, j.run, j.owned, o.container, o.anchor, ",
+            "o.name, o.reason, o.leaving, o.links, o.image, o.name_key FROM ",
+            $from,
+            " LEFT JOIN cs_joined AS j ON j.id = o.id ",
             $rest
         )
     };
@@ -107,46 +112,56 @@ pub(super) const COUNTERS_PUT: &str = "UPDATE counter SET next_cs = ?1, next_mv 
 
 // --- connector-space objects ---
 
-pub(super) const CS_BY_ID: &str = cs!("WHERE id = ?1");
-pub(super) const CS_BY_KEY: &str = cs!("WHERE anchor_key = ?1");
-pub(super) const CS_BY_NAME: &str = cs!("WHERE name_key = ?1");
-pub(super) const CS_JOINED_TO: &str = "SELECT mv, id FROM cs_object WHERE mv = ?1";
-pub(super) const CS_OF_MV: &str = cs!("WHERE mv = ?1");
-pub(super) const CS_ALL: &str = cs!("ORDER BY id");
-pub(super) const CS_PAGE: &str =
-    cs!("INDEXED BY cs_by_connector WHERE connector = ?1 AND id > ?2 ORDER BY id LIMIT ?3");
-pub(super) const CS_HEADS: &str =
-    "SELECT id, mv, links, object_type, anchor FROM cs_object INDEXED BY cs_by_connector
-  WHERE connector = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
+pub(super) const CS_BY_ID: &str = cs!("WHERE o.id = ?1");
+pub(super) const CS_BY_KEY: &str = cs!("WHERE o.anchor_key = ?1");
+pub(super) const CS_BY_NAME: &str = cs!("WHERE o.name_key = ?1");
+pub(super) const CS_JOINED_TO: &str = "SELECT mv, id FROM cs_joined WHERE mv = ?1 ORDER BY id";
+pub(super) const CS_OF_MV: &str =
+    cs!("cs_joined AS of CROSS JOIN cs_object AS o ON o.id = of.id", "WHERE of.mv = ?1");
+pub(super) const CS_ALL: &str = cs!("ORDER BY o.id");
+pub(super) const CS_PAGE: &str = cs!(
+    "cs_object AS o INDEXED BY cs_by_connector",
+    "WHERE o.connector = ?1 AND o.id > ?2 ORDER BY o.id LIMIT ?3"
+);
+pub(super) const CS_HEADS: &str = "SELECT o.id, j.mv, o.links, o.object_type, o.anchor
+  FROM cs_object AS o INDEXED BY cs_by_connector LEFT JOIN cs_joined AS j ON j.id = o.id
+  WHERE o.connector = ?1 AND o.id > ?2 ORDER BY o.id LIMIT ?3";
 pub(super) const CS_LIVE: &str = "SELECT id FROM cs_object INDEXED BY cs_by_connector
   WHERE connector = ?1 AND id > ?2 AND flags & 17 = 0 ORDER BY id LIMIT ?3";
 pub(super) const CS_IN_CONTAINER: &str =
     "SELECT id FROM cs_object WHERE container = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
-pub(super) const CS_JOINED_IN: &str =
-    "SELECT mv, id, anchor_key, name_key FROM cs_object INDEXED BY cs_by_mv WHERE mv = ?1 AND connector = ?2";
-pub(super) const CS_JOIN_OF: &str = "SELECT id, mv FROM cs_object WHERE id = ?1 AND mv IS NOT NULL";
+pub(super) const CS_JOINED_IN: &str = "SELECT j.mv, o.id, o.anchor_key, o.name_key
+  FROM cs_joined AS j CROSS JOIN cs_object AS o INDEXED BY cs_by_connector ON o.connector = ?2 AND o.id = j.id
+  WHERE j.mv = ?1 ORDER BY j.id";
+pub(super) const CS_JOIN_OF: &str = "SELECT id, mv FROM cs_joined WHERE id = ?1";
 pub(super) const CS_NAME_KEY: &str =
     "SELECT id, name_key FROM cs_object WHERE id = ?1 AND name_key IS NOT NULL";
-pub(super) const CS_TARGET_BY_KEY: &str = "SELECT id, mv FROM cs_object WHERE anchor_key = ?1";
-pub(super) const CS_TARGET_BY_NAME: &str = "SELECT id, mv FROM cs_object WHERE name_key = ?1";
+pub(super) const CS_TARGET_BY_KEY: &str = "SELECT o.id, j.mv FROM cs_object AS o INDEXED BY cs_by_anchor
+  LEFT JOIN cs_joined AS j ON j.id = o.id WHERE o.anchor_key = ?1";
+pub(super) const CS_TARGET_BY_NAME: &str = "SELECT o.id, j.mv FROM cs_object AS o INDEXED BY cs_by_name
+  LEFT JOIN cs_joined AS j ON j.id = o.id WHERE o.name_key = ?1";
 pub(super) const CS_LAST: &str = "SELECT coalesce(max(id), 0) FROM cs_object";
-pub(super) const CS_OLD: &str =
-    "SELECT connector, object_type, flags, mv, container, anchor_key FROM cs_object WHERE id = ?1";
-pub(super) const CS_INSERT: &str =
-    "INSERT INTO cs_object (id, join_rule, join_run, owned, name, reason, leaving,
-  links, image, mv, connector, object_type, flags, container, anchor_key, anchor, name_key)
-  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
+pub(super) const CS_OLD: &str = "SELECT o.connector, o.object_type, o.flags, o.container, o.anchor_key,
+  j.mv, j.rule, j.run, j.owned, o.anchor, o.name, o.reason, o.leaving, o.links, o.image
+  FROM cs_object AS o LEFT JOIN cs_joined AS j ON j.id = o.id WHERE o.id = ?1";
+pub(super) const CS_SORT: &str = "SELECT o.connector, o.object_type, j.mv IS NOT NULL, o.flags
+  FROM cs_object AS o LEFT JOIN cs_joined AS j ON j.id = o.id WHERE o.id = ?1";
+pub(super) const CS_INSERT: &str = "INSERT INTO cs_object (id, name, reason, leaving, links, image,
+  connector, object_type, flags, container, anchor_key, anchor, name_key)
+  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
 /// No column of any index.
-pub(super) const CS_UPDATE_BODY: &str = "UPDATE cs_object SET join_rule = ?2, join_run = ?3, owned = ?4,
-  name = ?5, reason = ?6, leaving = ?7, links = ?8, image = ?9 WHERE id = ?1";
-pub(super) const CS_UPDATE_JOIN: &str = "UPDATE cs_object SET join_rule = ?2, join_run = ?3, owned = ?4,
-  name = ?5, reason = ?6, leaving = ?7, links = ?8, image = ?9, mv = ?10 WHERE id = ?1";
-pub(super) const CS_UPDATE_ALL: &str = "UPDATE cs_object SET join_rule = ?2, join_run = ?3, owned = ?4,
-  name = ?5, reason = ?6, leaving = ?7, links = ?8, image = ?9, mv = ?10, connector = ?11, object_type = ?12,
-  flags = ?13, container = ?14, anchor_key = ?15, anchor = ?16 WHERE id = ?1";
+pub(super) const CS_UPDATE_BODY: &str =
+    "UPDATE cs_object SET name = ?2, reason = ?3, leaving = ?4, links = ?5, image = ?6 WHERE id = ?1";
+pub(super) const CS_UPDATE_ALL: &str =
+    "UPDATE cs_object SET name = ?2, reason = ?3, leaving = ?4, links = ?5, image = ?6,
+  connector = ?7, object_type = ?8, flags = ?9, container = ?10, anchor_key = ?11, anchor = ?12 WHERE id = ?1";
 pub(super) const CS_FREE_ANCHOR: &str = "UPDATE cs_object SET anchor_key = NULL WHERE id = ?1";
 pub(super) const CS_NAME_PUT: &str = "UPDATE cs_object SET name_key = ?2 WHERE id = ?1";
 pub(super) const CS_DELETE: &str = "DELETE FROM cs_object WHERE id = ?1";
+pub(super) const CS_JOINED_PUT: &str = "INSERT INTO cs_joined (id, mv, rule, run, owned)
+  VALUES (?1, ?2, ?3, ?4, ?5)
+  ON CONFLICT (id) DO UPDATE SET mv = ?2, rule = ?3, run = ?4, owned = ?5";
+pub(super) const CS_JOINED_DELETE: &str = "DELETE FROM cs_joined WHERE id = ?1";
 
 pub(super) const CS_BY_JOIN: &str = "SELECT join_key, id FROM cs_join WHERE join_key = ?1 ORDER BY id";
 pub(super) const CS_JOIN_ALL: &str = "SELECT join_key, id FROM cs_join ORDER BY join_key, id";
@@ -155,13 +170,6 @@ pub(super) const CS_JOIN_DELETE: &str = "DELETE FROM cs_join WHERE join_key = ?1
 
 pub(super) const LINKS: &str = "SELECT link_key FROM cs_link
   WHERE owner = ?1 AND attribute = ?2 AND link_key > ?3 ORDER BY link_key LIMIT ?4";
-/// Each link value of a page with the object it names, if any: by anchor, by name.
-pub(super) const LINKED_BY_KEY: &str = "SELECT l.link_key, o.id, o.mv FROM (SELECT link_key FROM cs_link
-  WHERE owner = ?1 AND attribute = ?2 AND link_key > ?3 ORDER BY link_key LIMIT ?4) AS l
-  LEFT JOIN cs_object AS o INDEXED BY cs_by_anchor ON o.anchor_key = l.link_key";
-pub(super) const LINKED_BY_NAME: &str = "SELECT l.link_key, o.id, o.mv FROM (SELECT link_key FROM cs_link
-  WHERE owner = ?1 AND attribute = ?2 AND link_key > ?3 ORDER BY link_key LIMIT ?4) AS l
-  LEFT JOIN cs_object AS o INDEXED BY cs_by_name ON o.name_key = l.link_key";
 pub(super) const LINK_HAS: &str =
     "SELECT 1 FROM cs_link WHERE owner = ?1 AND attribute = ?2 AND link_key = ?3";
 pub(super) const LINK_REFERRERS: &str = "SELECT owner, attribute FROM cs_link
@@ -240,11 +248,15 @@ pub(super) const EXPORT_SENDING: &str =
     export!("INDEXED BY export_under_way WHERE connector = ?1 AND state = 1 AND state <> 0 ORDER BY cs");
 pub(super) const EXPORT_OLD: &str = "SELECT connector, object_type, operation, kinds, state, held, hash
   FROM export_object WHERE cs = ?1";
-pub(super) const EXPORT_PUT: &str = "INSERT INTO export_object (cs, connector, object_type, operation, state, kinds,
+/// Changes nothing where there is a row.
+pub(super) const EXPORT_INSERT: &str =
+    "INSERT INTO export_object (cs, connector, object_type, operation, state, kinds,
   held, not_before, attempts, sent, hash, create_key, error, changes)
-  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
-  ON CONFLICT (cs) DO UPDATE SET connector = ?2, object_type = ?3, operation = ?4, state = ?5, kinds = ?6,
-  held = ?7, not_before = ?8, attempts = ?9, sent = ?10, hash = ?11, create_key = ?12, error = ?13, changes = ?14";
+  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) ON CONFLICT (cs) DO NOTHING";
+pub(super) const EXPORT_UPDATE: &str =
+    "UPDATE export_object SET connector = ?2, object_type = ?3, operation = ?4, state = ?5, kinds = ?6, held = ?7,
+  not_before = ?8, attempts = ?9, sent = ?10, hash = ?11, create_key = ?12, error = ?13, changes = ?14
+  WHERE cs = ?1";
 pub(super) const EXPORT_DELETE: &str = "DELETE FROM export_object WHERE cs = ?1";
 
 pub(super) const EXPORT_LINKS: &str =
@@ -260,25 +272,30 @@ pub(super) const EXPORT_LINK_PAGE: &str = export_link!(
      AND (?6 IS NULL OR adds = ?6) AND (?7 IS NULL OR held = ?7) ORDER BY owner, attribute, target LIMIT ?8"
 );
 pub(super) const EXPORT_LINK_DUE: &str = export_link!(
-    "INDEXED BY export_link_due WHERE connector = ?1 AND (owner, attribute, target) > (?2, ?3, ?4)
+    "NOT INDEXED WHERE connector = ?1 AND (owner, attribute, target) > (?2, ?3, ?4)
      AND not_before <= ?5 AND state = 0 AND held = 0
      AND (SELECT anchor_key FROM cs_object WHERE id = owner) IS NOT NULL
      AND (SELECT anchor_key FROM cs_object WHERE id = target) IS NOT NULL
      ORDER BY owner, attribute, target LIMIT ?6"
 );
+/// Whether any may be due: what is refused or held back is not gone through when nothing is.
+pub(super) const EXPORT_LINK_ANY_DUE: &str = "SELECT 1 FROM export_link_count
+  WHERE connector = ?1 AND state = 0 AND held = 0 AND count > 0 LIMIT 1";
 pub(super) const EXPORT_LINK_SENDING: &str = export_link!(
     "INDEXED BY export_link_under_way WHERE connector = ?1 AND state = 1 AND state <> 0
      ORDER BY owner, attribute, target"
 );
 pub(super) const EXPORT_LINK_OWNERS: &str = "SELECT owner, attribute, sum(adds), sum(NOT adds)
-  FROM export_link INDEXED BY export_link_due
+  FROM export_link NOT INDEXED
   WHERE connector = ?1 AND state = 0 AND held = 0 AND (owner, attribute) > (?2, ?3)
   GROUP BY owner, attribute ORDER BY owner, attribute LIMIT ?4";
-pub(super) const EXPORT_LINK_PUT: &str =
+/// Changes nothing where there is a row.
+pub(super) const EXPORT_LINK_INSERT: &str =
     "INSERT INTO export_link (owner, attribute, target, connector, adds, state, held, not_before, attempts, error)
-  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
-  ON CONFLICT (owner, attribute, target) DO UPDATE SET connector = ?4, adds = ?5, state = ?6, held = ?7,
-  not_before = ?8, attempts = ?9, error = ?10";
+  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (owner, attribute, target) DO NOTHING";
+pub(super) const EXPORT_LINK_UPDATE: &str =
+    "UPDATE export_link SET connector = ?4, adds = ?5, state = ?6, held = ?7,
+  not_before = ?8, attempts = ?9, error = ?10 WHERE owner = ?1 AND attribute = ?2 AND target = ?3";
 pub(super) const EXPORT_LINK_DELETE: &str =
     "DELETE FROM export_link WHERE owner = ?1 AND attribute = ?2 AND target = ?3";
 pub(super) const EXPORT_LINK_DELETE_OF: &str = "DELETE FROM export_link WHERE owner = ?1";
@@ -431,7 +448,7 @@ mod limit {
     pub(in super::super) const LIMIT_CS: &str =
         "SELECT * FROM cs_object WHERE id BETWEEN ?1 AND ?2 ORDER BY id";
     pub(in super::super) const LIMIT_CS_PUT: &str =
-        "INSERT INTO cs_object VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17)";
+        "INSERT INTO cs_object VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13)";
     pub(in super::super) const LIMIT_CS_JOIN: &str =
         "SELECT * FROM cs_join WHERE id BETWEEN ?1 AND ?2 ORDER BY join_key, id";
     pub(in super::super) const LIMIT_CS_JOIN_PUT: &str = "INSERT INTO cs_join VALUES (?1,?2)";
@@ -442,10 +459,10 @@ mod limit {
         "SELECT * FROM agenda WHERE pass IN (0, 5) AND a BETWEEN ?1 AND ?2 ORDER BY pass, connector, a, b, c";
     pub(in super::super) const LIMIT_AGENDA_PUT: &str = "INSERT INTO agenda VALUES (?1,?2,?3,?4,?5,?6)";
     pub(in super::super) const LIMIT_CS_JOINED: &str =
-        "SELECT id, mv, join_rule, join_run, owned, flags FROM cs_object
-      WHERE mv BETWEEN ?1 AND ?2 AND id <= ?3 ORDER BY id";
-    pub(in super::super) const LIMIT_CS_JOINED_PUT: &str =
-        "UPDATE cs_object SET mv = ?2, join_rule = ?3, join_run = ?4, owned = ?5, flags = ?6 WHERE id = ?1";
+        "SELECT * FROM cs_joined WHERE mv BETWEEN ?1 AND ?2 AND id <= ?3 ORDER BY id";
+    pub(in super::super) const LIMIT_CS_JOINED_TARGETS: &str =
+        "SELECT * FROM cs_joined WHERE id BETWEEN ?1 AND ?2 ORDER BY id";
+    pub(in super::super) const LIMIT_CS_JOINED_PUT: &str = "INSERT INTO cs_joined VALUES (?1,?2,?3,?4,?5)";
     pub(in super::super) const LIMIT_MV_ROWS: &str =
         "SELECT * FROM mv_object WHERE id BETWEEN ?1 AND ?2 ORDER BY id";
     pub(in super::super) const LIMIT_MV_PUT: &str = "INSERT INTO mv_object VALUES (?1,?2,?3,?4,?5,?6,?7,?8)";
@@ -463,7 +480,7 @@ mod limit {
         "SELECT * FROM mv_link WHERE owner BETWEEN ?1 AND ?2 ORDER BY owner, attribute, target";
     pub(in super::super) const LIMIT_MV_LINK_PUT: &str = "INSERT INTO mv_link VALUES (?1,?2,?3)";
     pub(in super::super) const LIMIT_EXPORT_LINK: &str = "SELECT * FROM export_link WHERE owner IN
-      (SELECT id FROM cs_object WHERE mv BETWEEN ?1 AND ?2) ORDER BY owner, attribute, target";
+      (SELECT id FROM cs_joined WHERE mv BETWEEN ?1 AND ?2) ORDER BY owner, attribute, target";
     pub(in super::super) const LIMIT_EXPORT_LINK_PUT: &str =
         "INSERT INTO export_link VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)";
 }

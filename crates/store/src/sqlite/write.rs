@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use onesync_engine::{
-    AttributeChange, Cause, Changes, CsRow, HistoryRow, LinkPick, LinkSum, MvRow, MvState, Work,
+    AttributeChange, Cause, Changes, CsRow, HistoryRow, Join, LinkPick, LinkSum, MvRow, MvState, Work,
 };
 use onesync_model::{CsId, Hash128, Time};
 use rusqlite::{CachedStatement, ToSql, Transaction, params};
@@ -23,29 +23,16 @@ pub(super) struct Batch<'t> {
     pub(super) tallies: Tallies,
 }
 
-/// What is indexed of a stored connector-space object.
+/// A stored connector-space object beside the row that is to be there.
 struct OldCs {
-    connector: u32,
-    object_type: u32,
-    flags: u16,
-    mv: Option<i64>,
-    container: Option<i64>,
-    key: Option<Hash128>,
-}
-
-impl OldCs {
-    fn sort(&self) -> tally::CsSort {
-        (self.connector, self.object_type, self.mv.is_some(), self.flags)
-    }
-
-    /// Whether no indexed column but perhaps the join differs.
-    fn same_but_join(&self, row: &CsRow) -> bool {
-        self.connector == row.connector.0
-            && self.object_type == row.object_type.0
-            && self.flags == row.flags.0
-            && self.container == row.container.map(|id| id.0)
-            && self.key == row.key()
-    }
+    sort: tally::CsSort,
+    /// Whether its anchor's key goes.
+    frees_anchor: bool,
+    join: Option<Join>,
+    /// Whether no column of any index differs.
+    same_indexed: bool,
+    /// Whether none of the other columns differs.
+    same_body: bool,
 }
 
 /// A read inside the transaction.
@@ -63,15 +50,30 @@ fn look<T>(
     Ok(out)
 }
 
-fn old_cs(cells: &Cells<'_>) -> Checked<OldCs> {
+fn old_cs(cells: &Cells<'_>, row: &CsRow, links: &[u8]) -> Checked<OldCs> {
+    let (connector, object_type, flags) = (cells.get(0)?, cells.get(1)?, cells.get(2)?);
+    let (key, join) = (cells.hash_or_null(4)?, row::join(cells, 5)?);
+    let same_key = key == row.key();
     Ok(OldCs {
-        connector: cells.get(0)?,
-        object_type: cells.get(1)?,
-        flags: cells.get(2)?,
-        mv: cells.get(3)?,
-        container: cells.get(4)?,
-        key: cells.hash_or_null(5)?,
+        sort: (connector, object_type, join.is_some(), flags),
+        frees_anchor: key.is_some() && !same_key,
+        join,
+        same_indexed: connector == row.connector.0
+            && object_type == row.object_type.0
+            && flags == row.flags.0
+            && cells.get::<Option<i64>>(3)? == row.container.map(|id| id.0)
+            && same_key
+            && cells.blob_or_null(9)? == row.anchor.as_ref().map(|anchor| &*anchor.0),
+        same_body: cells.text_or_null(10)? == Some(&*row.name)
+            && cells.text_or_null(11)? == row.reason.as_deref()
+            && cells.get::<Option<i64>>(12)? == row.leaving.map(Time::ticks)
+            && cells.blob(13)? == links
+            && cells.blob(14)? == row.image.as_bytes(),
     })
+}
+
+fn cs_sort(cells: &Cells<'_>) -> Checked<tally::CsSort> {
+    Ok((cells.get(0)?, cells.get(1)?, cells.get(2)?, cells.get(3)?))
 }
 
 fn old_mv(cells: &Cells<'_>) -> Checked<(tally::MvSort, Hash128)> {
@@ -106,16 +108,17 @@ impl<'t> Batch<'t> {
 
     fn delete_objects(&mut self, changes: &Changes) -> Checked<()> {
         if !changes.cs_deleted.is_empty() {
-            let mut old = self.prepare(sql::CS_OLD)?;
+            let mut old = self.prepare(sql::CS_SORT)?;
             let mut delete = self.prepare(sql::CS_DELETE)?;
+            let mut join = self.prepare(sql::CS_JOINED_DELETE)?;
             let mut links = self.prepare(sql::LINK_DELETE_OF)?;
             let mut export_links_old = self.prepare(sql::EXPORT_LINK_OF)?;
             let mut export_links = self.prepare(sql::EXPORT_LINK_DELETE_OF)?;
             let mut errors_old = self.prepare(sql::ERRORS_OF)?;
             let mut errors = self.prepare(sql::ERROR_DELETE_OF)?;
             for id in in_order(&changes.cs_deleted, |id| *id) {
-                for old in look(&mut old, "cs_object", &[&id.0], old_cs)? {
-                    self.tallies.cs.went(old.sort(), Hash128::default());
+                for sort in look(&mut old, "cs_object", &[&id.0], cs_sort)? {
+                    self.tallies.cs.went(sort, Hash128::default());
                 }
                 for row in look(&mut export_links_old, "export_link", &[&id.0], row::export_link)? {
                     self.tallies.export_link_went(&row);
@@ -123,7 +126,7 @@ impl<'t> Batch<'t> {
                 for row in look(&mut errors_old, "object_error", &[&id.0], row::error)? {
                     self.tallies.errors.went(tally::error_sort(&row), Hash128::default());
                 }
-                for statement in [&mut delete, &mut links, &mut export_links, &mut errors] {
+                for statement in [&mut delete, &mut join, &mut links, &mut export_links, &mut errors] {
                     statement.execute([id.0]).map_err(failed("deleting objects"))?;
                 }
             }
@@ -207,57 +210,70 @@ impl<'t> Batch<'t> {
         let mut free = self.prepare(sql::CS_FREE_ANCHOR)?;
         let mut olds = Vec::with_capacity(rows.len());
         for row in &rows {
+            let links = LinkSum::encode(&row.links);
             let old = match row.id.0 <= last {
-                true => look(&mut look_up, "cs_object", &[&row.id.0], old_cs)?.pop(),
+                true => {
+                    look(&mut look_up, "cs_object", &[&row.id.0], |cells| old_cs(cells, row, &links))?.pop()
+                }
                 false => None,
             };
-            if let Some(old) = &old
-                && old.key.is_some()
-                && old.key != row.key()
-            {
+            if old.as_ref().is_some_and(|old| old.frees_anchor) {
                 // An anchor that is given up here may be taken by another row of this batch.
                 free.execute([row.id.0]).map_err(failed(doing))?;
             }
-            olds.push(old);
+            olds.push((old, links));
         }
         let mut insert = self.prepare(sql::CS_INSERT)?;
         let mut update_body = self.prepare(sql::CS_UPDATE_BODY)?;
-        let mut update_join = self.prepare(sql::CS_UPDATE_JOIN)?;
         let mut update_all = self.prepare(sql::CS_UPDATE_ALL)?;
-        for (row, old) in rows.into_iter().zip(olds) {
+        let mut put_join = self.prepare(sql::CS_JOINED_PUT)?;
+        let mut delete_join = self.prepare(sql::CS_JOINED_DELETE)?;
+        for (row, (old, links)) in rows.into_iter().zip(olds) {
             self.tallies.cs.came(tally::cs_sort(row), Hash128::default());
-            let (key, links) = (row.key(), LinkSum::encode(&row.links));
+            let key = row.key();
             let key = key.as_ref().map(|key| &key.0[..]);
-            let (rule, run) = (row.join.map(|join| join.rule.0), row.join.map(|join| join.run.0));
-            let (owned, mv) = (row.join.map(|join| join.owned), row.join.map(|join| join.mv.0));
             let (leaving, image) = (row.leaving.map(Time::ticks), row.image.as_bytes());
             let anchor = row.anchor.as_ref().map(|anchor| &*anchor.0);
-            let container = row.container.map(|id| id.0);
-            let body: [&dyn ToSql; 9] =
-                [&row.id.0, &rule, &run, &owned, &row.name, &row.reason, &leaving, &links, &image];
-            let indexed: [&dyn ToSql; 7] =
-                [&mv, &row.connector.0, &row.object_type.0, &row.flags.0, &container, &key, &anchor];
-            let values = |count: usize| body.iter().chain(indexed.iter().take(count)).copied();
-            let execute = |statement: &mut CachedStatement<'_>, count: usize, more: Option<&dyn ToSql>| {
-                statement
-                    .execute(rusqlite::params_from_iter(values(count).chain(more)))
-                    .map_err(failed(doing))
+            let (container, name) = (row.container.map(|id| id.0), row.name.as_str());
+            let name_key = match old {
+                None => names.remove(&row.id).flatten(),
+                Some(_) => None,
             };
-            match old {
-                None => {
-                    let name = names.remove(&row.id).flatten();
-                    let name = name.as_ref().map(|key| &key.0[..]);
-                    execute(&mut insert, indexed.len(), Some(&name))?;
-                }
-                Some(old) => {
-                    self.tallies.cs.went(old.sort(), Hash128::default());
-                    match old.same_but_join(row) {
-                        true if old.mv == mv => execute(&mut update_body, 0, None)?,
-                        true => execute(&mut update_join, 1, None)?,
-                        false => execute(&mut update_all, indexed.len(), None)?,
-                    };
-                }
+            let name_key = name_key.as_ref().map(|key| &key.0[..]);
+            let values: [&dyn ToSql; 13] = [
+                &row.id.0,
+                &name,
+                &row.reason,
+                &leaving,
+                &links,
+                &image,
+                &row.connector.0,
+                &row.object_type.0,
+                &row.flags.0,
+                &container,
+                &key,
+                &anchor,
+                &name_key,
+            ];
+            let [indexed @ .., _] = &values;
+            let [body @ .., _, _, _, _, _, _] = indexed;
+            match &old {
+                None => insert.execute(&values[..]),
+                Some(old) if !old.same_indexed => update_all.execute(indexed),
+                Some(old) if !old.same_body => update_body.execute(body),
+                Some(_) => Ok(0),
             }
+            .map_err(failed(doing))?;
+            let join = old.as_ref().and_then(|old| old.join);
+            if let Some(old) = old {
+                self.tallies.cs.went(old.sort, Hash128::default());
+            }
+            match row.join {
+                same if same == join => Ok(0),
+                Some(join) => put_join.execute((row.id.0, join.mv.0, join.rule.0, join.run.0, join.owned)),
+                None => delete_join.execute([row.id.0]),
+            }
+            .map_err(failed(doing))?;
         }
         let mut names: Vec<(CsId, Option<Hash128>)> = names.into_iter().collect();
         names.sort_unstable();
@@ -345,51 +361,61 @@ impl<'t> Batch<'t> {
     fn exports(&mut self, changes: &Changes) -> Checked<()> {
         let doing = "writing pending exports";
         let mut old = self.prepare(sql::EXPORT_OLD)?;
-        let mut put = self.prepare(sql::EXPORT_PUT)?;
+        let mut insert = self.prepare(sql::EXPORT_INSERT)?;
+        let mut update = self.prepare(sql::EXPORT_UPDATE)?;
         for row in in_order(&changes.exports, |row| row.cs) {
-            for (sort, hash) in look(&mut old, "export_object", &[&row.cs.0], old_export)? {
-                self.tallies.exports.went(sort, hash);
-            }
             let hash = self.tallies.export_came(row);
-            put.execute(params![
-                row.cs.0,
-                row.connector.0,
-                row.object_type.0,
-                operation_code(row.operation),
-                row.state.code(),
-                row.kinds,
-                row.held,
-                row.not_before.ticks(),
-                row.attempts,
-                row.sent.map(Time::ticks),
-                &hash.0[..],
-                row.create_key,
-                row.error,
-                AttributeChange::encode(&row.changes),
-            ])
-            .map_err(failed(doing))?;
+            let (hash, changes) = (&hash.0[..], AttributeChange::encode(&row.changes));
+            let (operation, state) = (operation_code(row.operation), row.state.code());
+            let (not_before, sent) = (row.not_before.ticks(), row.sent.map(Time::ticks));
+            let values: [&dyn ToSql; 14] = [
+                &row.cs.0,
+                &row.connector.0,
+                &row.object_type.0,
+                &operation,
+                &state,
+                &row.kinds,
+                &row.held,
+                &not_before,
+                &row.attempts,
+                &sent,
+                &hash,
+                &row.create_key,
+                &row.error,
+                &changes,
+            ];
+            if insert.execute(&values[..]).map_err(failed(doing))? == 0 {
+                for (sort, hash) in look(&mut old, "export_object", &[&row.cs.0], old_export)? {
+                    self.tallies.exports.went(sort, hash);
+                }
+                update.execute(&values[..]).map_err(failed(doing))?;
+            }
         }
         let mut old = self.prepare(sql::EXPORT_LINK_BY_KEY)?;
-        let mut put = self.prepare(sql::EXPORT_LINK_PUT)?;
+        let mut insert = self.prepare(sql::EXPORT_LINK_INSERT)?;
+        let mut update = self.prepare(sql::EXPORT_LINK_UPDATE)?;
         for row in in_order(&changes.export_links, |row| (row.owner, row.attribute, row.target)) {
-            let key: [&dyn ToSql; 3] = [&row.owner.0, &row.attribute.0, &row.target.0];
-            for row in look(&mut old, "export_link", &key, row::export_link)? {
-                self.tallies.export_link_went(&row);
-            }
             self.tallies.export_link_came(row);
-            put.execute(params![
-                row.owner.0,
-                row.attribute.0,
-                row.target.0,
-                row.connector.0,
-                row.add,
-                row.state.code(),
-                row.held,
-                row.not_before.ticks(),
-                row.attempts,
-                row.error,
-            ])
-            .map_err(failed(doing))?;
+            let (state, not_before) = (row.state.code(), row.not_before.ticks());
+            let values: [&dyn ToSql; 10] = [
+                &row.owner.0,
+                &row.attribute.0,
+                &row.target.0,
+                &row.connector.0,
+                &row.add,
+                &state,
+                &row.held,
+                &not_before,
+                &row.attempts,
+                &row.error,
+            ];
+            if insert.execute(&values[..]).map_err(failed(doing))? == 0 {
+                let [key @ .., _, _, _, _, _, _, _] = &values;
+                for row in look(&mut old, "export_link", key, row::export_link)? {
+                    self.tallies.export_link_went(&row);
+                }
+                update.execute(&values[..]).map_err(failed(doing))?;
+            }
         }
         Ok(())
     }

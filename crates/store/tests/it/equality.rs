@@ -371,7 +371,6 @@ fn questions() -> Vec<Question> {
             |r: &dyn Reader| r.mv_by_id(&[mv]),
             |r: &dyn Reader| r.mv_by_join(&[id % 3]),
             |r: &dyn Reader| r.links(cs, member, None, 5),
-            |r: &dyn Reader| r.linked(cs, member, None, 5),
             |r: &dyn Reader| r.has_links(&[(cs, member, key)]),
             |r: &dyn Reader| r.referrers(key, None, 5),
             |r: &dyn Reader| r.mv_links(mv, member, MvId(0), 5),
