@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
+use onesync_model::Dn;
 use tokio::sync::mpsc;
 
 use super::LdifSettings;
@@ -10,8 +11,8 @@ use super::import::{import, open, unreadable};
 use super::records::attribute_names;
 use crate::{
     Anchor, Capabilities, Connector, ConnectorError, CreateKey, DiscoveredAttribute, DiscoveredSchema,
-    ErrorClass, ExportBatch, ExportResult, Finding, ImportEnd, ImportPage, ImportRequest, Marker, Severity,
-    TestReport, ad_schema,
+    ErrorClass, ExportBatch, ExportResult, Finding, ImportEnd, ImportPage, ImportRequest, Marker, Selector,
+    Severity, TestReport, Watermark, ad_schema,
 };
 
 /// Entries at the begin of a file that are looked at for attributes which the built-in schema does not know.
@@ -100,6 +101,11 @@ impl Connector for LdifConnector {
 
     async fn find_created(&self, keys: &[CreateKey]) -> Result<Vec<Option<Anchor>>, ConnectorError> {
         Ok(vec![None; keys.len()])
+    }
+
+    fn selector(&self, _known: Option<&Watermark>) -> Option<Selector> {
+        let base = Dn::parse(self.settings.base.as_deref()?).ok()?;
+        Some(Box::new(move |_, dn| Dn::parse(dn).is_ok_and(|dn| dn.is_within(&base))))
     }
 
     async fn marker(&self) -> Result<Option<Marker>, ConnectorError> {
