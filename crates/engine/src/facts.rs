@@ -59,6 +59,7 @@ impl<'a> Facts<'a> {
 }
 
 /// Whether a rule can make, and so hold, a link: a rule that joins by nothing only carries flows.
-pub(crate) fn holds_link(rule: &Rule) -> bool {
+#[must_use]
+pub fn holds_link(rule: &Rule) -> bool {
     rule.link != LinkType::Join || !rule.join.is_empty()
 }

@@ -7,11 +7,25 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use onesync_model::{Anchor, AttrId, ConnectorId, ContainerId, CsId, Hash128, MvId, Time};
 
+use crate::batch::{Batch, Context};
 use crate::changes::{Changes, Counters};
 use crate::reader::{JoinedIn, ReadError, Reader};
 use crate::state::{AgendaRow, ContainerRow, CsRow, ErrorRow, ExportLinkRow, ExportRow, MvRow};
 
 type Read<T> = Result<T, ReadError>;
+
+/// An object as it might be: its row with its join keys, to be laid over a state. One without a number is a new one.
+/// Gives its number, too.
+///
+/// # Errors
+/// When the reader fails.
+pub fn suppose(ctx: &Context<'_>, reader: &dyn Reader, row: CsRow) -> Result<(CsId, Changes), ReadError> {
+    let mut batch = Batch::new(reader, ctx.run)?;
+    let id = if row.id == CsId::default() { batch.new_cs_id() } else { row.id };
+    batch.load_cs([id])?;
+    batch.put_cs(CsRow { id, ..row });
+    Ok((id, batch.finish(ctx)))
+}
 
 /// A reader with changes over it.
 pub struct Overlay<'r> {

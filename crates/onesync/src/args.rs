@@ -66,8 +66,28 @@ pub enum Command {
     Search(SearchCommand),
     /// Show one object
     Show {
-        /// cs:NUMBER, a metaverse id, or a value only one metaverse object has
+        /// cs:NUMBER, a metaverse id, a DN, an anchor, or a value only one object has
         object: String,
+    },
+    /// What a sync of one object would do now, without doing it
+    Preview {
+        /// Connector
+        connector: String,
+        /// DN, anchor, cs:NUMBER, or a value only one object of the connector has
+        object: String,
+        /// What if it had these attributes: a JSON object, @FILE, or - for standard input; null for no value
+        #[arg(long)]
+        attributes: Option<String>,
+        /// It is not there yet, has this type, and OBJECT is its DN or name
+        #[arg(long, value_name = "TYPE", requires = "attributes")]
+        object_type: Option<String>,
+    },
+    /// Why an object is as it is, or is not where it might be expected
+    Explain {
+        /// cs:NUMBER, a metaverse id, a DN, an anchor, or a value only one object has
+        object: String,
+        /// Attribute of the metaverse or of a directory
+        attribute: Option<String>,
     },
     /// Changes that are owed to a connector
     Pending {

@@ -20,6 +20,7 @@ mod gone;
 mod held;
 mod home;
 mod import;
+mod insight;
 mod kinds;
 pub mod look;
 mod mistakes;
@@ -53,6 +54,11 @@ pub use export::{ExportCounters, HeldGroup};
 pub use held::HeldItem;
 pub use home::Home;
 pub use import::ImportReport;
+pub use insight::{
+    AttributeThere, AttributeView, CandidateView, ClauseView, Explanation, JoinedObject, MetaverseView,
+    ObjectLine, PendingChange, PendingLink, PendingValue, PlaceStep, PlaceView, Preview, PreviewSource,
+    PreviewTarget, Reason, RuleView, Supposed, TargetState, ValueChanged, ValueOrigin, ValueReason,
+};
 pub use kinds::MakeConnector;
 pub use look::{ObjectView, PendingView, ValueView};
 pub use parts::{Parts, Sizes};

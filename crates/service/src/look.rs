@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde_json::Value as Json;
 
 use crate::error::ServiceError;
+use crate::insight::Found;
 use crate::runtime::{ConnectorHandle, Runtime, Service};
 
 /// Values of a long list that a line shows.
@@ -108,6 +109,19 @@ impl Service {
         limit: usize,
     ) -> Result<Vec<ObjectView>, ServiceError> {
         let reader = self.store().reader()?;
+        let found = self.rows_cs(&*reader, runtime, connector, text, limit)?;
+        found.iter().map(|row| view_cs(&*reader, runtime, row, false)).collect()
+    }
+
+    /// The rows of objects of a connector space by anchor or indexed value, else by a text in name or values.
+    pub(crate) fn rows_cs(
+        &self,
+        reader: &dyn StoreReader,
+        runtime: &Runtime,
+        connector: &ConnectorHandle,
+        text: &str,
+        limit: usize,
+    ) -> Result<Vec<CsRow>, ServiceError> {
         let mut found: Vec<CsRow> = Vec::new();
         if !text.is_empty() {
             let keys = vec![CsRow::anchor_key(connector.id, &Anchor::text(text))];
@@ -146,7 +160,7 @@ impl Service {
         found.sort_by_key(|row| row.id);
         found.dedup_by_key(|row| row.id);
         found.truncate(limit);
-        found.iter().map(|row| view_cs(&*reader, runtime, row, false)).collect()
+        Ok(found)
     }
 
     /// Finds metaverse objects by a value or their id; without text, the first ones.
@@ -207,34 +221,19 @@ impl Service {
         Ok(self.store().reader()?.dump(false)?)
     }
 
-    /// One object, whole: `cs:NUMBER`, a metaverse id, or a value that only one metaverse object has.
+    /// One object, whole: `cs:NUMBER`, a metaverse id, a DN, an anchor, or a value that only one object has.
     ///
     /// # Errors
     /// When there is none, or more than one.
     pub fn show(&self, runtime: &Runtime, object: &str) -> Result<ObjectView, ServiceError> {
         let reader = self.store().reader()?;
-        if let Some(number) = object.strip_prefix("cs:") {
-            let id = number.parse().map(CsId).map_err(|_| {
-                ServiceError::usage(
-                    format!("`{object}` is no object"),
-                    "write cs:NUMBER as `search cs` shows it",
-                )
-            })?;
-            let row = reader.cs_by_id(&[id])?.into_iter().next();
-            let row = row.ok_or_else(|| {
-                ServiceError::usage(
-                    format!("there is no object `{object}`"),
-                    "`onesync search cs CONNECTOR TEXT` finds objects",
-                )
-            })?;
-            return view_cs(&*reader, runtime, &row, true);
+        match self.find_anywhere(runtime, object)? {
+            Found::Cs(row) => view_cs(&*reader, runtime, &row, true),
+            Found::Mv(row) => view_mv(&*reader, runtime, &row, true),
         }
-        let id = self.one_mv(runtime, object)?;
-        let row = reader.mv_by_id(&[id])?.into_iter().next().ok_or_else(|| none(object))?;
-        view_mv(&*reader, runtime, &row, true)
     }
 
-    fn one_mv(&self, runtime: &Runtime, object: &str) -> Result<MvId, ServiceError> {
+    pub(crate) fn one_mv(&self, runtime: &Runtime, object: &str) -> Result<MvId, ServiceError> {
         if let Some(id) = find_mv(&*self.store().reader()?, object)? {
             return Ok(id);
         }
@@ -279,45 +278,22 @@ impl Service {
         let known: BTreeMap<CsId, CsRow> =
             reader.cs_by_id(&ids)?.into_iter().map(|row| (row.id, row)).collect();
         let stops = self.stops(&*reader, runtime, connector)?;
-        let (stopped, policy) = (stops.stopped(), runtime.policies.of(connector.id));
-        let why = |row: &ExportRow| {
-            let waiting = row.changes.iter().filter(|change| {
-                change.state == ChangeState::Pending
-                    && stopped.holds(row.object_type, row.kinds, change.attribute)
-            });
-            waiting
-                .filter_map(|change| stops.why(row.object_type, change.attribute))
-                .next()
-                .map(str::to_owned)
+        let policy = runtime.policies.of(connector.id);
+        let view = |row: &ExportRow| {
+            let (state, waits) = stops.export_state(policy, row, known.get(&row.cs));
+            PendingView {
+                waits,
+                id: row.cs.0,
+                object: known.get(&row.cs).map(|cs| cs.name.clone()).unwrap_or_default(),
+                object_type: runtime.names.type_name(row.object_type).to_owned(),
+                operation: operation(row.operation).to_owned(),
+                state: state.to_owned(),
+                change: describe_export(runtime, row),
+                error: row.error.clone(),
+                hash: onesync_store::export_hash(row).to_string(),
+            }
         };
-        let mut out: Vec<PendingView> =
-            rows.iter()
-                .map(|row| PendingView {
-                    waits: why(row),
-                    id: row.cs.0,
-                    object: known.get(&row.cs).map(|cs| cs.name.clone()).unwrap_or_default(),
-                    object_type: runtime.names.type_name(row.object_type).to_owned(),
-                    operation: operation(row.operation).to_owned(),
-                    state: if row.state == ChangeState::Pending
-                        && !row.held
-                        && !stopped.sends(&policy.object_type(row.object_type), row)
-                    {
-                        "stopped".to_owned()
-                    } else {
-                        match known.get(&row.cs) {
-                            Some(cs) if cs.flags.has(CsFlags::OUTSIDE) => "outside the pilot".to_owned(),
-                            Some(cs) if cs.flags.has(CsFlags::MASTERED_ELSEWHERE) => {
-                                "mastered elsewhere".to_owned()
-                            }
-                            _ => state(row.state, row.held, row.kinds & ExportRow::KIND_UNWRITABLE != 0)
-                                .to_owned(),
-                        }
-                    },
-                    change: describe_export(runtime, row),
-                    error: row.error.clone(),
-                    hash: onesync_store::export_hash(row).to_string(),
-                })
-                .collect();
+        let mut out: Vec<PendingView> = rows.iter().map(view).collect();
         let links = reader.export_links_page(
             connector.id,
             ExportLinkFilter::default(),
@@ -330,8 +306,7 @@ impl Service {
         let name = |id: CsId| known.get(&id).map(|cs| cs.name.clone()).unwrap_or_default();
         out.extend(links.iter().map(|row| {
             let of = known.get(&row.owner).map_or(TypeId(0), |owner| owner.object_type);
-            let held = stopped.holds_link(policy, of, row);
-            let waits = stops.why(of, row.attribute).filter(|_| held).map(str::to_owned);
+            let (state, waits) = stops.link_state(policy, of, row);
             PendingView {
                 id: row.owner.0,
                 object: name(row.owner),
@@ -340,10 +315,7 @@ impl Service {
                     .map(|cs| runtime.names.type_name(cs.object_type).to_owned())
                     .unwrap_or_default(),
                 operation: if row.add { "add link" } else { "remove link" }.to_owned(),
-                state: match &waits {
-                    Some(_) if row.state == ChangeState::Pending && !row.held => "stopped".to_owned(),
-                    _ => state(row.state, row.held, false).to_owned(),
-                },
+                state: state.to_owned(),
                 waits,
                 change: format!("{}: {}", runtime.names.name(row.attribute), name(row.target)),
                 error: row.error.clone(),
@@ -447,7 +419,7 @@ fn view_cs(
     })
 }
 
-fn cs_state(row: &CsRow) -> String {
+pub(crate) fn cs_state(row: &CsRow) -> String {
     let mut words = vec![if row.join.is_some() { "joined" } else { "disconnector" }];
     for (flag, word) in [
         (CsFlags::GONE, "gone"),
@@ -502,15 +474,7 @@ fn view_mv(
         connector: String::new(),
         object_type: runtime.names.type_name(row.object_type).to_owned(),
         name: mv_name(runtime, row),
-        state: match row.state {
-            MvState::Active => "active".to_owned(),
-            MvState::Leaving { since, deleted } => {
-                format!(
-                    "leaving since {since} ({})",
-                    if deleted { "deleted at the source" } else { "left the scope" }
-                )
-            }
-        },
+        state: mv_state(row),
         attributes,
         links,
         joined: joined_rows
@@ -523,6 +487,18 @@ fn view_mv(
     })
 }
 
+pub(crate) fn mv_state(row: &MvRow) -> String {
+    match row.state {
+        MvState::Active => "active".to_owned(),
+        MvState::Leaving { since, deleted } => {
+            format!(
+                "leaving since {since} ({})",
+                if deleted { "deleted at the source" } else { "left the scope" }
+            )
+        }
+    }
+}
+
 pub(crate) fn mv_name(runtime: &Runtime, row: &MvRow) -> String {
     ["displayName", "cn", "userPrincipalName", "mail"]
         .iter()
@@ -533,7 +509,7 @@ pub(crate) fn mv_name(runtime: &Runtime, row: &MvRow) -> String {
         .unwrap_or_else(|| row.guid.to_string())
 }
 
-fn operation(operation: Operation) -> &'static str {
+pub(crate) fn operation(operation: Operation) -> &'static str {
     match operation {
         Operation::Add => "add",
         Operation::Update => "update",
@@ -541,7 +517,7 @@ fn operation(operation: Operation) -> &'static str {
     }
 }
 
-fn state(state: ChangeState, held: bool, unwritable: bool) -> &'static str {
+pub(crate) fn state(state: ChangeState, held: bool, unwritable: bool) -> &'static str {
     match state {
         _ if unwritable => "cannot be written",
         _ if held => "held",

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use onesync_engine::{ChangeState, CsFlags, ExportRow};
-use onesync_model::Time;
 use onesync_store::HeldState;
 use serde::Serialize;
 
@@ -202,15 +201,7 @@ impl Service {
                 alarms.push(error.to_string());
             }
             let last = reader.runs(Some(connector.id), None, 50)?;
-            let last_import = last
-                .iter()
-                .find(|run| {
-                    run.step.ends_with("import")
-                        && run.ended.is_some()
-                        && run.result.as_deref() != Some("failed")
-                })
-                .and_then(|run| run.ended)
-                .map(|t: Time| t.to_string());
+            let last_import = crate::insight::last_import(&last);
             let failing = last.first().filter(|run| run.result.as_deref() == Some("failed"));
             if let Some(run) = failing {
                 let told: serde_json::Value = serde_json::from_str(&run.counters).unwrap_or_default();

@@ -8,12 +8,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use onesync_engine::{ConnectorPolicy, CsFlags, ExportLinkRow, ExportRow, Stopped};
+use onesync_engine::{ChangeState, ConnectorPolicy, CsFlags, CsRow, ExportLinkRow, ExportRow, Stopped};
 use onesync_model::{AttrId, ConnectorId, CsId, Hash128, TypeId, hash128};
 use onesync_rules::Direction;
 use onesync_store::{CsCount, ErrorCount, HeldPlanRow, HeldState, ServiceChanges, StoreReader};
 
 use crate::error::ServiceError;
+use crate::look::state;
 use crate::runtime::{ConnectorHandle, Runtime, Service};
 
 /// One error that stops attributes of one object type at one connector.
@@ -47,6 +48,46 @@ impl Stops {
         standing.filter(of).map(|stop| stop.reason.as_str()).next()
     }
 
+    /// How an export stands, in a word, and why some of it waits although the object is written.
+    pub(crate) fn export_state(
+        &self,
+        policy: &ConnectorPolicy,
+        row: &ExportRow,
+        object: Option<&CsRow>,
+    ) -> (&'static str, Option<String>) {
+        let stopped = self.stopped();
+        let mut waiting = row.changes.iter().filter(|change| {
+            change.state == ChangeState::Pending
+                && stopped.holds(row.object_type, row.kinds, change.attribute)
+        });
+        let why = waiting.find_map(|change| self.why(row.object_type, change.attribute));
+        let open = row.state == ChangeState::Pending && !row.held;
+        let is = |flag| object.is_some_and(|object| object.flags.has(flag));
+        let word = if open && !stopped.sends(&policy.object_type(row.object_type), row) {
+            "stopped"
+        } else if is(CsFlags::OUTSIDE) {
+            "outside the pilot"
+        } else if is(CsFlags::MASTERED_ELSEWHERE) {
+            "mastered elsewhere"
+        } else {
+            state(row.state, row.held, row.kinds & ExportRow::KIND_UNWRITABLE != 0)
+        };
+        (word, why.map(str::to_owned))
+    }
+
+    /// The same for a link value of an object of a type.
+    pub(crate) fn link_state(
+        &self,
+        policy: &ConnectorPolicy,
+        of: TypeId,
+        row: &ExportLinkRow,
+    ) -> (&'static str, Option<String>) {
+        let held = self.stopped().holds_link(policy, of, row);
+        let why = self.why(of, row.attribute).filter(|_| held).map(str::to_owned);
+        let open = row.state == ChangeState::Pending && !row.held;
+        (if open && why.is_some() { "stopped" } else { state(row.state, row.held, false) }, why)
+    }
+
     pub(crate) fn by_hash(&self, hash: Hash128) -> Option<&Stop> {
         self.0.iter().find(|stop| stop.hash == hash)
     }
@@ -54,7 +95,7 @@ impl Stops {
 
 /// How many changes of an object wait for the end of a stop.
 pub(crate) fn waiting(stopped: &Stopped, row: &ExportRow) -> usize {
-    let pending = row.changes.iter().filter(|change| change.state == onesync_engine::ChangeState::Pending);
+    let pending = row.changes.iter().filter(|change| change.state == ChangeState::Pending);
     pending.filter(|change| stopped.holds(row.object_type, row.kinds, change.attribute)).count()
 }
 

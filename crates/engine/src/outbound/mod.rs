@@ -194,7 +194,9 @@ impl<'a> Outbound<'a, '_> {
             match linking {
                 Some(rule) if mv.state == MvState::Active && rule.object == row.object_type => {
                     kept = true;
-                    let adopts = policy.writable && row.join.is_some_and(|join| !join.owned);
+                    let ours =
+                        row.flags.has(CsFlags::MASTERED_ELSEWHERE) || row.join.is_some_and(|join| join.owned);
+                    let adopts = policy.writable && !ours;
                     let step = if adopts { TargetStep::Adopted } else { TargetStep::Kept };
                     self.ctx.note(|| note(step));
                     self.keep(row, policy.writable);

@@ -143,15 +143,17 @@ fn what_a_run_did(row: &Json) -> String {
     parts.join(", ")
 }
 
+/// What an option says: text, `@FILE`, or `-` for standard input.
+pub(super) fn given(option: &str) -> anyhow::Result<String> {
+    match option.strip_prefix('@') {
+        Some(file) => std::fs::read_to_string(file).with_context(|| file.to_owned()),
+        None if option == "-" => Ok(std::io::read_to_string(std::io::stdin())?),
+        None => Ok(option.to_owned()),
+    }
+}
+
 /// `eval`.
 pub fn eval(options: &EvalArgs) -> anyhow::Result<Status> {
-    let given = |option: &str| -> anyhow::Result<String> {
-        match option.strip_prefix('@') {
-            Some(file) => std::fs::read_to_string(file).with_context(|| file.to_owned()),
-            None if option == "-" => Ok(std::io::read_to_string(std::io::stdin())?),
-            None => Ok(option.to_owned()),
-        }
-    };
     let now = match &options.now {
         Some(text) => text.clone(),
         None => jiff::Timestamp::now().to_string(),

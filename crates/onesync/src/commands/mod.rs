@@ -2,6 +2,7 @@
 
 mod config;
 mod connector;
+mod insight;
 mod look;
 mod secret;
 mod staging;
@@ -59,6 +60,13 @@ pub async fn run(service: Service, command: Command, out: &Output) -> anyhow::Re
         Command::Held(command) => staging::held(&service, command, out),
         Command::Search(command) => look::search(&service, command, out),
         Command::Show { object } => look::show(&service, &object, out),
+        Command::Preview { connector, object, attributes, object_type } => {
+            let supposed = attributes.map(|given| insight::supposed(&given, object_type)).transpose()?;
+            insight::preview(&service, &connector, &object, supposed.as_ref(), out)
+        }
+        Command::Explain { object, attribute } => {
+            insight::explain(&service, &object, attribute.as_deref(), out)
+        }
         Command::Pending { connector, limit } => look::pending(&service, &connector, limit, out),
         Command::Errors { connector, limit } => look::errors(&service, connector.as_deref(), limit, out),
         Command::History { object, limit } => look::history(&service, object.as_deref(), limit, out),

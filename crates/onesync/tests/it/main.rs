@@ -3,5 +3,6 @@
 
 mod errors;
 mod eval;
+mod insight;
 mod kill;
 mod program;

@@ -174,7 +174,7 @@ struct Batch {
     more: Option<AgendaRow>,
 }
 
-fn batch(
+pub(crate) fn batch(
     ctx: &Context<'_>,
     reader: &dyn Reader,
     pass: u8,

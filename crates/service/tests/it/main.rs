@@ -7,6 +7,7 @@ mod contact;
 mod crash;
 mod forests;
 mod identity;
+mod insight;
 mod pilot;
 mod planned;
 mod profile;
