@@ -7,6 +7,7 @@
 //! Calls and operators are in `eval_calls`.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use onesync_model::{AttrId, Time, Value, Values, ValuesRef};
 
@@ -44,6 +45,8 @@ pub(crate) struct Evaluator<'a> {
     valid_until: Option<Time>,
     /// Whether a comparison accounts for the clock itself.
     pub(crate) clock_forecast: bool,
+    /// The branches of IIF and Switch that were taken, where somebody wants to know.
+    pub(crate) taken: Option<BTreeSet<(u32, u32)>>,
 }
 
 pub(crate) type Result<T> = std::result::Result<T, EvalError>;
@@ -67,6 +70,7 @@ impl<'a> Evaluator<'a> {
             bound: Vec::new(),
             valid_until: None,
             clock_forecast: false,
+            taken: None,
         }
     }
 
@@ -350,7 +354,7 @@ impl<'a> Evaluator<'a> {
             match self.eval(test)?.single() {
                 Val::One(one) => {
                     if at(test.span, operators::truth(&one))? {
-                        return self.eval(value);
+                        return self.branch(value);
                     }
                 }
                 Val::Many(tests) => {
@@ -360,7 +364,14 @@ impl<'a> Evaluator<'a> {
                 special => return Ok(special),
             }
         }
-        self.eval(otherwise)
+        self.branch(otherwise)
+    }
+
+    fn branch(&mut self, node: &'a Node) -> Result<Val<'a>> {
+        if let Some(taken) = &mut self.taken {
+            taken.insert((node.span.start, node.span.end));
+        }
+        self.eval(node)
     }
 
     /// Decides for each value of a list.
@@ -378,7 +389,7 @@ impl<'a> Evaluator<'a> {
         for (place, test) in tests.items.iter().enumerate() {
             self.bound.push((origin, place));
             let chosen = if at(span, operators::truth(test))? {
-                self.eval(value)
+                self.branch(value)
             } else {
                 self.choose(rest, otherwise)
             };

@@ -6,6 +6,7 @@
 //! values of link attributes.
 
 mod ancestor;
+mod branches;
 mod certificate;
 mod check;
 mod check_calls;

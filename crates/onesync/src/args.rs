@@ -36,6 +36,9 @@ pub enum Command {
     /// Configuration as code
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Rules
+    #[command(subcommand)]
+    Rule(RuleCommand),
     /// Secrets of connectors
     #[command(subcommand)]
     Secret(SecretCommand),
@@ -232,6 +235,16 @@ pub enum SecretCommand {
     Remove {
         /// Name
         name: String,
+    },
+}
+
+/// Rules.
+#[derive(Debug, Subcommand)]
+pub enum RuleCommand {
+    /// Run the examples that stand beside rules
+    Test {
+        /// Folder of a configuration; the one in force when left out
+        folder: Option<PathBuf>,
     },
 }
 

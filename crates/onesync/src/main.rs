@@ -83,6 +83,10 @@ async fn run(args: Args) -> anyhow::Result<Status> {
         Command::Config(args::ConfigCommand::Check { folder }) if !home.exists() => {
             check_without_home(&home, &folder, Some(&out)).await
         }
+        Command::Rule(args::RuleCommand::Test { folder: Some(folder) }) if !home.exists() => {
+            let (_place, service) = scratch(&home).await?;
+            commands::rule_test(&service, Some(&folder), &out).await
+        }
         Command::Secret(args::SecretCommand::Set { name, file }) if !home.exists() => {
             // Nothing is made for a secret that is not one.
             let value = commands::read_secret(file.as_deref())?;
@@ -108,10 +112,7 @@ async fn check_without_home(
     folder: &std::path::Path,
     out: Option<&Output>,
 ) -> anyhow::Result<Status> {
-    let place = tempfile::tempdir()?;
-    let scratch = Home::new(place.path().join("check"));
-    scratch.create(&SystemClock)?;
-    let service = Service::open_from(scratch, home.folder().to_owned(), Arc::new(SystemClock), 1).await?;
+    let (_place, service) = scratch(home).await?;
     match out {
         Some(out) => commands::config_check(&service, folder, out).await,
         None => {
@@ -119,6 +120,15 @@ async fn check_without_home(
             check.error().map_or(Ok(Status::Done), |error| Err(error.into()))
         }
     }
+}
+
+/// A service on a home that is gone with what is beside it, standing for one that does not exist yet.
+async fn scratch(home: &Home) -> anyhow::Result<(tempfile::TempDir, Service)> {
+    let place = tempfile::tempdir()?;
+    let scratch = Home::new(place.path().join("check"));
+    scratch.create(&SystemClock)?;
+    let service = Service::open_from(scratch, home.folder().to_owned(), Arc::new(SystemClock), 1).await?;
+    Ok((place, service))
 }
 
 async fn open(home: Home) -> anyhow::Result<Service> {

@@ -88,6 +88,7 @@ const RULE_KEYS: &[&str] = &[
     "scope",
     "join",
     "flow",
+    "test", // examples, which are run by `rule test`
 ];
 
 /// Reads one file; `None` when it is no rule at all, with the reason in the sink.

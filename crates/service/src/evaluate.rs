@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use onesync_expr::{Context, Env, EvalError, Item, Kind, Listed, Outcome, Source};
-use onesync_model::{AttrId, Image, Names, Time, Values, ValuesRef, list_from_json, value_to_json};
+use onesync_model::{AttrId, Bag, Image, Names, Time, Values, ValuesRef, list_from_json, value_to_json};
 use onesync_rules::render_expression;
 use serde_json::{Map, Value as Json, json};
 
@@ -143,8 +143,12 @@ pub fn eval(request: &Evaluation) -> Result<EvaluationResult, ServiceError> {
 }
 
 /// Attributes and parameters as given.
-struct Given {
+pub(crate) struct Given {
     image: Image,
+    /// What ImportedValue reads, where that is something else.
+    imported: Option<Image>,
+    /// Numbers of link values, where they are given as numbers.
+    links: Option<BTreeMap<AttrId, u64>>,
     dn: Option<String>,
     /// Attributes that were given as an array.
     lists: BTreeSet<AttrId>,
@@ -191,7 +195,26 @@ impl Given {
             };
             parameters.insert(name.clone(), text);
         }
-        Ok(Self { image: Image::from_lists(&attributes), dn, lists, parameters })
+        let image = Image::from_lists(&attributes);
+        Ok(Self { image, imported: None, links: None, dn, lists, parameters })
+    }
+
+    /// An object as a sync sees it.
+    pub(crate) fn in_sync(
+        attributes: &Bag,
+        imported: Option<&Bag>,
+        dn: Option<String>,
+        links: BTreeMap<AttrId, u64>,
+        parameters: BTreeMap<String, String>,
+    ) -> Self {
+        Self {
+            image: Image::from_bag(attributes),
+            imported: imported.map(Image::from_bag),
+            links: Some(links),
+            dn,
+            lists: BTreeSet::new(),
+            parameters,
+        }
     }
 }
 
@@ -201,7 +224,7 @@ impl Source for Given {
     }
 
     fn imported(&self, attribute: AttrId) -> Option<ValuesRef<'_>> {
-        self.values(attribute)
+        self.imported.as_ref().unwrap_or(&self.image).as_ref().get(attribute)
     }
 
     fn dn(&self) -> Option<&str> {
@@ -209,7 +232,10 @@ impl Source for Given {
     }
 
     fn link_count(&self, attribute: AttrId) -> u64 {
-        self.values(attribute).map_or(0, |values| values.count() as u64)
+        match &self.links {
+            Some(links) => links.get(&attribute).copied().unwrap_or(0),
+            None => self.values(attribute).map_or(0, |values| values.count() as u64),
+        }
     }
 
     fn is_list(&self, attribute: AttrId) -> bool {

@@ -31,6 +31,7 @@ mod profile;
 mod protect;
 mod recover;
 mod reports;
+mod rule_test;
 mod runs;
 mod runtime;
 mod scope;
@@ -68,6 +69,7 @@ pub use plan::{
 };
 pub use protect::WindowUse;
 pub use reports::template;
+pub use rule_test::{RuleCoverage, RuleTestFailure, RuleTestReport};
 pub use runs::{Progress, RunReport, Step, StepCounters};
 pub use runtime::{ConnectorHandle, Runtime, Service};
 pub use staging::{Adopted, FirstContact, StagingPlan};

@@ -4,18 +4,20 @@ mod config;
 mod connector;
 mod insight;
 mod look;
+mod rule;
 mod secret;
 mod staging;
 mod status;
 
 pub use config::{apply as config_apply, check as config_check, init as config_init};
 pub use look::eval;
+pub use rule::test as rule_test;
 pub use secret::{read as read_secret, secret};
 
 use onesync_service::{CycleReport, Service, Status, Step};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::args::{Command, ConfigCommand};
+use crate::args::{Command, ConfigCommand, RuleCommand};
 use crate::output::{Output, say};
 
 /// Runs a command on an open installation.
@@ -32,6 +34,7 @@ pub async fn run(service: Service, command: Command, out: &Output) -> anyhow::Re
             config::export(&service, &folder, version)
         }
         Command::Config(ConfigCommand::History) => config::history(&service, out),
+        Command::Rule(RuleCommand::Test { folder }) => rule::test(&service, folder.as_deref(), out).await,
         Command::Secret(command) => secret(&service, &command, out),
         Command::Connector(command) => connector::connector(&service, command, out).await,
         Command::Run { connector, step } => {

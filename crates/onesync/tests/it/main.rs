@@ -6,3 +6,4 @@ mod eval;
 mod insight;
 mod kill;
 mod program;
+mod rule_test;
