@@ -2,8 +2,10 @@
 
 use onesync_graphsim::{FaultAction, FaultRule};
 use onesync_service::CycleKind;
+use serde_json::json;
 
 use super::{explain, reasons, state};
+use crate::contact::{account, anchor};
 use crate::world::{Person, World, person};
 
 fn people(count: u32) -> Vec<Person> {
@@ -208,4 +210,40 @@ async fn suffixes_and_missing_values_that_make_a_new_object_wait() {
     let seen = explain(&world, "CN=Person 2,OU=People,DC=contoso,DC=com", None);
     let errors = reasons(&state(&seen, "entra").target.why_not, "error");
     assert!(errors.iter().any(|text| text.contains("unknown.example")), "{errors:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_there_already_and_whose_it_is() {
+    let mut world = World::staging_with(people(5), |setup| {
+        setup.settings = "protected = [\"u4@contoso.com\"]\n".into();
+        let mastered =
+            json!({"onPremisesImmutableId": anchor(1), "onPremisesSyncEnabled": true, "department": "Old"});
+        setup.seed.users = vec![
+            account("u1@contoso.com", mastered),
+            account("u3@contoso.com", json!({})),
+            account("u4@contoso.com", json!({"onPremisesImmutableId": anchor(4)})),
+            account("stranger@contoso.com", json!({})),
+        ];
+    })
+    .await;
+    world.write();
+    world.cycle(CycleKind::Initial).await;
+    let seen = explain(&world, "u1@contoso.com", None);
+    reasons(&state(&seen, "entra").target.why_not, "mastered-elsewhere");
+    // Somebody has the name, and may not be taken by it.
+    let seen = explain(&world, "CN=Person 3,OU=People,DC=contoso,DC=com", None);
+    assert!(reasons(&state(&seen, "entra").target.why_not, "conflict")[0].contains("u3@contoso.com"));
+    assert!(state(&seen, "entra").target.place.steps.iter().any(|step| step.result == "refused"));
+    let seen = explain(&world, "CN=Person 4,OU=People,DC=contoso,DC=com", None);
+    assert!(reasons(&state(&seen, "entra").target.why_not, "conflict")[0].contains("protected"));
+    let seen = explain(&world, "stranger@contoso.com", None);
+    assert!(!seen.why_not.is_empty() && seen.metaverse.is_none(), "{seen:#?}");
+
+    world.activate();
+    world.cycle(CycleKind::Delta).await;
+    // Who is gone at the source, and not yet there.
+    world.people.retain(|person| person.number != 5);
+    world.step().await;
+    let seen = explain(&world, "u5@contoso.com", None);
+    assert!(reasons(&state(&seen, "entra").target.why_not, "leaving")[0].contains("was deleted"));
 }
