@@ -64,7 +64,7 @@ impl Effect {
         matches!(self, Self::Delete | Self::Disable | Self::Create | Self::Adopt | Self::Update | Self::Links)
     }
 
-    /// In words: `12 N objects would be deleted`.
+    /// In words: `12 user objects would be deleted`.
     #[must_use]
     pub const fn words(self) -> &'static str {
         match self {
