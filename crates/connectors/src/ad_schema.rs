@@ -76,7 +76,7 @@ const SECTIONS: &[(u8, AttributeType, bool, &str)] = &[
          employeeID employeeNumber employeeType telephoneNumber homePhone mobile pager ipPhone \
          facsimileTelephoneNumber primaryInternationalISDNNumber primaryTelexNumber telephoneAssistant \
          msExchAssistantName physicalDeliveryOfficeName streetAddress homePostalAddress l st postalCode c co comment \
-         preferredLanguage msDS-PhoneticDisplayName msDS-PhoneticFirstName msDS-PhoneticLastName \
+         preferredLanguage msDS-PhoneticFirstName msDS-PhoneticLastName \
          msDS-PhoneticDepartment msDS-PhoneticCompanyName msRTCSIP-DeploymentLocator msRTCSIP-Line msRTCSIP-OwnerUrn \
          msRTCSIP-PrimaryUserAddress msExchUsageLocation",
     ),
@@ -99,7 +99,12 @@ const SECTIONS: &[(u8, AttributeType, bool, &str)] = &[
     (PEOPLE, Binary, true, "photo jpegPhoto audio userCertificate userSMIMECertificate userPKCS12"),
     (PEOPLE, Reference, false, "manager assistant"),
     (PEOPLE, Reference, true, "directReports secretary seeAlso"),
-    (MAIL, Text, false, "mail mailNickname targetAddress legacyExchangeDN info telexNumber"),
+    (
+        MAIL,
+        Text,
+        false,
+        "mail mailNickname msDS-PhoneticDisplayName targetAddress legacyExchangeDN info telexNumber",
+    ),
     (MAIL, Text, true, "proxyAddresses textEncodedORAddress showInAddressBook"),
     (
         MAIL,
@@ -209,6 +214,7 @@ pub fn discovered() -> DiscoveredSchema {
         attributes: attributes().filter(|a| a.is_held_by(name)).map(|a| a.name.to_owned()).collect(),
         required: Vec::new(),
         writable: false,
+        read_only: Vec::new(),
     });
     let attributes = attributes().map(|attribute| DiscoveredAttribute {
         name: attribute.name.to_owned(),
@@ -230,7 +236,7 @@ impl AdAttribute {
             "contact" => CONTACT,
             "group" => GROUP,
             "foreignSecurityPrincipal" => FOREIGN,
-            "computer" => COMPUTER,
+            "computer" => USER | COMPUTER, // a class below `user`
             "msDS-Device" => DEVICE,
             _ => 0,
         };
@@ -269,6 +275,8 @@ mod tests {
         }
         assert!(attribute("member").unwrap().is_held_by("group"));
         assert!(!attribute("member").unwrap().is_held_by("user"));
+        assert!(attribute("userCertificate").unwrap().is_held_by("computer"));
+        assert!(attribute("msDS-PhoneticDisplayName").unwrap().is_held_by("group"));
         assert_eq!(attribute("nonsense"), None);
     }
 

@@ -15,5 +15,7 @@ pub mod kinds;
 pub mod ldif;
 pub mod memory;
 pub mod pages;
+mod word;
 
 pub use contract::*;
+pub use word::AttributeWord;

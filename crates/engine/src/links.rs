@@ -260,6 +260,10 @@ impl Links<'_, '_> {
     fn collect_flows(&mut self, rule: &Rule, source: &MvSource<'_>, row: &MvRow, flows: &mut OutFlows) {
         for flow in &rule.flows {
             let FlowSource::Link(link) = &flow.source else { continue };
+            let policy = self.ctx.policies.of(rule.connector);
+            if policy.computes_only(&policy.object_type(rule.object), flow.target) {
+                continue;
+            }
             let taken = flows.iter().any(|(_, to)| *to == flow.target);
             if taken && !flow.merge.takes_all() {
                 continue;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use onesync_model::{AttrId, ConnectorId, TypeId, Value};
+use onesync_model::{AttrId, ConnectorId, Obstacle, TypeId, Value};
 use onesync_rules::JoinGroup;
 
 use crate::pilot::Pilot;
@@ -53,6 +53,10 @@ pub struct ConnectorPolicy {
 pub struct TypePolicy {
     /// Whether objects of this type can be written; where not, they are listed as such and never sent.
     pub unwritable: bool,
+    /// Attributes nobody can write on objects of this type, though on others they may.
+    pub read_only: Vec<AttrId>,
+    /// Values with which an object of this type cannot be created: it is listed as such and never sent.
+    pub not_created_if: Vec<(AttrId, Obstacle)>,
     /// The attribute whose value identifies an object before it has an anchor.
     pub create_key: Option<AttrId>,
     /// Attributes without which an object cannot be created.
@@ -130,6 +134,15 @@ impl Policies {
 }
 
 impl ConnectorPolicy {
+    /// Whether a rule's value for an attribute is only computed: nobody can write it there. Of a directory,
+    /// or an object type, where nothing can be written, everything is shown: none of it is sent.
+    pub(crate) fn computes_only(&self, rules: &TypePolicy, attribute: AttrId) -> bool {
+        self.writable
+            && !rules.unwritable
+            && Some(attribute) != rules.create_key
+            && (self.read_only.contains(&attribute) || rules.read_only.contains(&attribute))
+    }
+
     /// The decisions for an object type.
     #[must_use]
     pub fn object_type(&self, object_type: TypeId) -> TypePolicy {

@@ -25,6 +25,6 @@ pub use json::{
     values_to_json,
 };
 pub use names::Names;
-pub use schema::{AttributeDef, AttributeType, ObjectTypeDef, Schema};
+pub use schema::{AttributeDef, AttributeType, ObjectTypeDef, Obstacle, Schema};
 pub use time::Time;
 pub use value::{Value, ValueRef, Values, fold_case, join_key};

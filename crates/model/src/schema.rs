@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{AttrId, TypeId};
+use crate::{AttrId, TypeId, Value, Values};
 
 /// The type of an attribute's values.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
@@ -80,6 +80,34 @@ pub struct ObjectTypeDef {
     pub required: Vec<AttrId>,
     /// Whether objects of this type can be created, changed and deleted at all.
     pub writable: bool,
+    /// Attributes that nobody can write on objects of this type, though on others they may.
+    pub read_only: Vec<AttrId>,
+}
+
+/// A value that stands in the way of creating an object.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Obstacle {
+    /// A text that contains this one.
+    Contains(String),
+    /// A text that begins with this one.
+    StartsWith(String),
+    /// Anything but this value, also none.
+    OtherThan(Value),
+}
+
+impl Obstacle {
+    /// Whether it stands in the way, given an attribute's values.
+    #[must_use]
+    pub fn stands(&self, values: Option<&Values>) -> bool {
+        let any = |test: &dyn Fn(&str) -> bool| {
+            values.is_some_and(|v| v.as_slice().iter().any(|value| value.as_str().is_some_and(test)))
+        };
+        match self {
+            Self::Contains(part) => any(&|text| text.contains(part.as_str())),
+            Self::StartsWith(start) => any(&|text| text.starts_with(start.as_str())),
+            Self::OtherThan(wanted) => values.is_none_or(|v| v.as_slice() != std::slice::from_ref(wanted)),
+        }
+    }
 }
 
 /// The schema of one connected directory or of the metaverse.
@@ -102,6 +130,13 @@ impl Schema {
     #[must_use]
     pub fn is_link(&self, id: AttrId) -> bool {
         self.attribute(id).is_some_and(|def| def.kind == AttributeType::Reference)
+    }
+
+    /// Whether nobody can write an attribute of an object type.
+    #[must_use]
+    pub fn is_read_only(&self, object_type: TypeId, id: AttrId) -> bool {
+        self.attribute(id).is_some_and(|def| def.read_only)
+            || self.types.get(&object_type).is_some_and(|def| def.read_only.contains(&id))
     }
 
     /// Whether an object type may have an attribute.

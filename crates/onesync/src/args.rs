@@ -167,6 +167,8 @@ pub struct DemoArgs {
 pub enum ConfigCommand {
     /// Write a new configuration with the shipped rules
     Init(InitArgs),
+    /// Make a configuration of an exported one of Azure AD Connect
+    ImportAadconnect(ImportAadconnectArgs),
     /// Look for mistakes
     Check {
         /// Folder of the configuration
@@ -202,6 +204,19 @@ pub struct InitArgs {
     /// Kind of the source connectors the rules read from: ad, ldif, jsonl
     #[arg(long, default_value = "ad")]
     pub source: String,
+}
+
+/// Options of `config import-aadconnect`.
+#[derive(Debug, ClapArgs)]
+pub struct ImportAadconnectArgs {
+    /// Folder with the XML files, or with scripts of the Synchronization Rules Editor, or one such script
+    pub export: PathBuf,
+    /// A folder that is empty or does not exist
+    #[arg(long)]
+    pub into: PathBuf,
+    /// Which connector a GUID of the export is (can be repeated)
+    #[arg(long = "connector", value_name = "GUID=NAME")]
+    pub connectors: Vec<String>,
 }
 
 /// Options of `config apply`.

@@ -72,6 +72,9 @@ async fn run(args: Args) -> anyhow::Result<Status> {
         Command::Demo(options) => demo::run(&options, &out).await,
         Command::Eval(options) => commands::eval(&options),
         Command::Config(args::ConfigCommand::Init(options)) => commands::config_init(&options),
+        Command::Config(args::ConfigCommand::ImportAadconnect(options)) => {
+            commands::config_import_aadconnect(&options, &out).await
+        }
         Command::Config(args::ConfigCommand::Apply(options)) => {
             if !home.exists() {
                 // A configuration with mistakes makes no installation.

@@ -112,6 +112,15 @@ pub(crate) struct Side<'a> {
 }
 
 impl Side<'_> {
+    /// Whether nobody can write an attribute here.
+    pub fn is_read_only(&self, id: AttrId) -> bool {
+        let Some(schema) = self.schema else { return false };
+        match self.object {
+            Some(object) => schema.is_read_only(object, id),
+            None => schema.attribute(id).is_some_and(|def| def.read_only),
+        }
+    }
+
     /// What is known about an attribute here.
     pub fn knows(&self, id: AttrId, name: &str) -> Known {
         let Some(schema) = self.schema else { return Known::Here };
@@ -191,10 +200,11 @@ pub(crate) struct Compiler<'a, 'f> {
 impl<'a> Compiler<'a, '_> {
     /// Compiles one file for each connector and object type it is for; each with the index of its text's file.
     fn rule(&mut self, text: &RuleText, out: &mut Vec<(Rule, usize)>) {
-        let connectors = self.connectors_of(&text.connector);
+        let connectors: Vec<_> = text.connectors.iter().flat_map(|name| self.connectors_of(name)).collect();
         let Some(metaverse) = self.metaverse_type(text) else { return };
-        let several =
-            connectors.len() > 1 || text.objects.len() > 1 || text.connector.value.starts_with("kind:");
+        let several = connectors.len() > 1
+            || text.objects.len() > 1
+            || text.connectors.iter().any(|c| c.value.starts_with("kind:"));
         for connector in connectors {
             for object in &text.objects {
                 let id = self.names.intern_type(&object.value);
@@ -441,7 +451,10 @@ impl<'a> Compiler<'a, '_> {
     /// Looks up an attribute that is written on one side.
     pub fn target(&mut self, name: &At<String>, side: &Side<'_>) -> Option<AttrId> {
         let id = self.names.intern(&name.value);
-        if side.knows(id, &name.value) == Known::Here && id != self.dn {
+        // Where objects can be found by a name, a rule may give one: it is computed, and nobody writes it.
+        let is_dn =
+            id == self.dn && side.has_dn && side.schema.is_some_and(|s| s.attributes.contains_key(&id));
+        if side.knows(id, &name.value) == Known::Here && (id != self.dn || is_dn) {
             return Some(id);
         }
         self.unknown_attribute(&name.value, &name.place, side);

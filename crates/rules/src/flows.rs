@@ -51,7 +51,7 @@ impl FlowCompiler<'_, '_, '_> {
         let target_def = Target {
             kind: def.map(|def| def.kind),
             multi: def.is_none_or(|def| def.multi),
-            read_only: def.is_some_and(|def| def.read_only),
+            read_only: self.target.is_read_only(target),
         };
         if target_def.read_only {
             let message = format!("`{}` of {} is read-only", text.target.value, self.target.place_name);

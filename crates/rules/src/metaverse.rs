@@ -167,7 +167,8 @@ fn types(table: &DeTable<'_>, reader: &mut Reader<'_, '_>, names: &mut Names, sc
         }
         attributes.sort_unstable();
         attributes.dedup();
-        let def = ObjectTypeDef { name: name.to_owned(), attributes, required: Vec::new(), writable: true };
+        let def =
+            ObjectTypeDef { name: name.to_owned(), attributes, writable: true, ..ObjectTypeDef::default() };
         schema.types.insert(names.intern_type(name), def);
     }
 }

@@ -29,7 +29,8 @@ pub(crate) struct RuleText {
     pub file: usize,
     pub name: At<String>,
     pub direction: Direction,
-    pub connector: At<String>,
+    /// At least one.
+    pub connectors: Vec<At<String>>,
     pub objects: Vec<At<String>>,
     pub metaverse: At<String>,
     pub link: At<LinkType>,
@@ -141,7 +142,10 @@ impl Reader<'_, '_> {
             ],
         );
         let name = self.required(table, "name");
-        let connector = self.required(table, "connector");
+        let connectors = self.strings(table, "connector");
+        if connectors.is_empty() && !table.contains_key("connector") {
+            self.missing("connector", "add a line connector = \"...\"");
+        }
         let objects = self.strings(table, "object");
         if objects.is_empty() && !table.contains_key("object") {
             self.missing("object", "the object type in the connector space, e.g. object = \"user\"");
@@ -165,7 +169,7 @@ impl Reader<'_, '_> {
             file: self.file,
             name,
             direction: direction?.value,
-            connector: connector?,
+            connectors: (!connectors.is_empty()).then_some(connectors)?,
             objects: (!objects.is_empty()).then_some(objects)?,
             metaverse: metaverse?,
             link: link?,

@@ -140,6 +140,7 @@ pub(crate) async fn compile(
         }
         check.messages.push(render(finding, &configuration.rules));
     }
+    check.findings.clone_from(&compiled.diagnostics);
     about_files(&configuration, &known, &metaverse, &names, &mut check)?;
     let rules = compiled.rules.unwrap_or_default();
     let mut search: Vec<AttrId> =
@@ -209,7 +210,7 @@ fn meant(name: &str, schema: &Schema) -> String {
     onesync_rules::nearest(name, known).map(|near| format!(": did you mean `{near}`?")).unwrap_or_default()
 }
 
-fn intern_schema(discovered: &DiscoveredSchema, names: &mut Names) -> Schema {
+pub(crate) fn intern_schema(discovered: &DiscoveredSchema, names: &mut Names) -> Schema {
     let mut schema = Schema::default();
     for attribute in &discovered.attributes {
         let id = names.intern(&attribute.name);
@@ -231,6 +232,7 @@ fn intern_schema(discovered: &DiscoveredSchema, names: &mut Names) -> Schema {
             attributes: ids(&kind.attributes),
             required: ids(&kind.required),
             writable: kind.writable,
+            read_only: ids(&kind.read_only),
         };
         schema.types.insert(names.intern_type(&kind.name), def);
     }
@@ -349,13 +351,20 @@ fn type_policy(
     names: &mut Names,
 ) -> TypePolicy {
     let mut id = |name: &Option<String>| name.as_ref().map(|name| names.intern(name));
+    let (create_key, name, enabled) = (id(&role.create_key), id(&role.name), id(&role.enabled));
     TypePolicy {
         unwritable: !def.writable,
-        create_key: id(&role.create_key),
+        read_only: def.read_only.clone(),
+        not_created_if: role
+            .not_created_if
+            .iter()
+            .map(|(name, obstacle)| (names.intern(name), obstacle.clone()))
+            .collect(),
+        create_key,
         required: def.required.clone(),
-        name: id(&role.name),
+        name,
         deprovision,
-        disable: id(&role.enabled).map(|attribute| (attribute, Value::Boolean(false))),
+        disable: enabled.map(|attribute| (attribute, Value::Boolean(false))),
         by_name: Vec::new(),
     }
 }

@@ -45,6 +45,8 @@ pub struct ConfigCheck {
     pub errors: usize,
     /// How many of them are warnings.
     pub warnings: usize,
+    /// What was found in rules, with its place.
+    pub findings: Vec<onesync_rules::Diagnostic>,
     /// Connectors and rules that were read.
     pub connectors: usize,
     /// Rules that were read.

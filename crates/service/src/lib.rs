@@ -4,6 +4,7 @@
 //! Deliberately absent: decisions about identities (the engine), SQL (the store), protocols (the connectors),
 //! arguments and tables for people (the command line).
 
+mod aadconnect;
 pub mod account;
 mod anchor;
 mod clock;
@@ -25,6 +26,7 @@ mod kinds;
 pub mod look;
 mod mistakes;
 mod narrowed;
+mod not_writable;
 mod parts;
 mod plan;
 mod profile;
@@ -43,6 +45,7 @@ mod sync;
 mod verify;
 mod work;
 
+pub use aadconnect::{AadConnectImport, import_aadconnect};
 pub use anchor::AnchorHits;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use config::{ConfigCheck, Configuration, ConnectorFile, MainFile, TypeFile, read_folder};

@@ -92,6 +92,9 @@ pub struct PendingView {
     /// Why it was refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// What the rules compute and nobody can write there: never sent.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub not_writable: BTreeMap<String, Json>,
     /// Its hash.
     pub hash: String,
 }
@@ -279,9 +282,11 @@ impl Service {
             reader.cs_by_id(&ids)?.into_iter().map(|row| (row.id, row)).collect();
         let stops = self.stops(&*reader, runtime, connector)?;
         let policy = runtime.policies.of(connector.id);
+        let computed = self.not_writable(runtime, &*reader, &known)?;
         let view = |row: &ExportRow| {
             let (state, waits) = stops.export_state(policy, row, known.get(&row.cs));
             PendingView {
+                not_writable: computed.get(&row.cs).cloned().unwrap_or_default(),
                 waits,
                 id: row.cs.0,
                 object: known.get(&row.cs).map(|cs| cs.name.clone()).unwrap_or_default(),
@@ -308,6 +313,7 @@ impl Service {
             let of = known.get(&row.owner).map_or(TypeId(0), |owner| owner.object_type);
             let (state, waits) = stops.link_state(policy, of, row);
             PendingView {
+                not_writable: BTreeMap::new(),
                 id: row.owner.0,
                 object: name(row.owner),
                 object_type: known

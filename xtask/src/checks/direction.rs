@@ -17,6 +17,8 @@ const TABLE: &[Row] = &[
     Row { name: "onesync-expr", may_use: &["onesync-model"] },
     Row { name: "onesync-rules", may_use: &["onesync-model", "onesync-expr"] },
     Row { name: "onesync-engine", may_use: &["onesync-model", "onesync-expr", "onesync-rules"] },
+    // the neutral reading of another product's export
+    Row { name: "onesync-aadconnect", may_use: &["onesync-model"] },
     Row { name: "onesync-ldap", may_use: &[] },
     Row { name: "onesync-vault", may_use: &[] },
     Row { name: "onesync-store", may_use: &["onesync-model", "onesync-engine"] },
@@ -32,6 +34,7 @@ const TABLE: &[Row] = &[
             "onesync-vault",
             "onesync-store",
             "onesync-connectors",
+            "onesync-aadconnect",
         ],
     },
     // the simulator and the generator are part of the demo

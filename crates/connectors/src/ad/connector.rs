@@ -16,9 +16,9 @@ use super::watermark::Mark;
 use super::{delta, full, missing, probe};
 use crate::certificate::{expiries_in, not_after};
 use crate::{
-    Anchor, Capabilities, Connector, ConnectorError, CreateKey, DiscoveredSchema, ErrorClass, Expiry,
-    ExportBatch, ExportResult, ImportEnd, ImportMode, ImportPage, ImportRequest, Marker, Selection, Selector,
-    TestReport, Watermark, ad_schema,
+    Anchor, Capabilities, Connector, ConnectorError, CreateKey, DiscoveredAttribute, DiscoveredSchema,
+    ErrorClass, Expiry, ExportBatch, ExportResult, ImportEnd, ImportMode, ImportPage, ImportRequest, Marker,
+    Selection, Selector, TestReport, Watermark, ad_schema,
 };
 
 /// A connector to one domain of Active Directory. It only reads.
@@ -89,6 +89,20 @@ impl Connector for AdConnector {
             known.attributes.retain(|name| is_in_deltas(name));
         }
         schema.attributes.retain(|attribute| is_in_deltas(&attribute.name));
+        for (name, word) in &self.settings.schema {
+            if schema.attributes.iter().any(|known| known.name.eq_ignore_ascii_case(name)) {
+                continue; // its type is known
+            }
+            schema.types.iter_mut().for_each(|known| known.attributes.push(name.clone()));
+            schema.attributes.push(DiscoveredAttribute {
+                name: name.clone(),
+                kind: word.kind,
+                multi: word.multi,
+                case_exact: false,
+                read_only: true,
+                length_max: None,
+            });
+        }
         debug_assert!(schema.attributes.iter().any(|attribute| attribute.kind == AttributeType::Reference));
         Ok(schema)
     }

@@ -1,8 +1,11 @@
 //! The settings of an Active Directory connector, as they stand in its configuration file.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+
+use crate::AttributeWord;
 
 /// Entries in one LDAP page: the limit (`MaxPageSize`) that Active Directory has by default.
 const PAGE_SIZE: u16 = 1000;
@@ -41,6 +44,9 @@ pub struct AdSettings {
     /// Object types to read; none means all that rules select.
     #[serde(default)]
     pub object_types: Vec<String>,
+    /// Attributes beside those of the built-in schema, of all object types: `name = "string*"`.
+    #[serde(default)]
+    pub schema: BTreeMap<String, AttributeWord>,
     /// Entries in one LDAP page.
     #[serde(default = "page_size")]
     pub page_size: u16,

@@ -157,6 +157,8 @@ pub struct Capabilities {
     pub links_by_name: bool,
 }
 
+pub use onesync_model::Obstacle;
+
 /// What attributes of one object type mean to a connector that writes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TypeRoles {
@@ -170,6 +172,8 @@ pub struct TypeRoles {
     pub enabled: Option<String>,
     /// Whether people sign in with it: such objects are disabled and deleted later when they leave, others stay.
     pub account: bool,
+    /// Values with which an object cannot be created here: it is computed and shown, never sent.
+    pub not_created_if: Vec<(String, Obstacle)>,
 }
 
 /// Identifies an object that may or may not have been created.
@@ -239,6 +243,8 @@ pub struct DiscoveredType {
     pub required: Vec<String>,
     /// Whether its objects can be written at all.
     pub writable: bool,
+    /// Names of attributes that nobody can write on its objects, though on others they may.
+    pub read_only: Vec<String>,
 }
 
 /// One attribute of a [`DiscoveredSchema`].

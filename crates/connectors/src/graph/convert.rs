@@ -33,7 +33,13 @@ pub(super) fn read(object: &Map<String, Json>, spec: &Spec) -> Read {
         Place::Address(field) => {
             read_values(json.pointer(&format!("/0/{field}")).unwrap_or(&Json::Null), spec)
         }
-        Place::Plain | Place::Single | Place::GroupAnchor | Place::Link => read_values(json, spec),
+        Place::Plain
+        | Place::Single
+        | Place::GroupAnchor
+        | Place::Link
+        | Place::CloudAnchor
+        | Place::CloudMastered
+        | Place::Nowhere => read_values(json, spec),
     }
 }
 

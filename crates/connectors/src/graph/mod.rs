@@ -7,6 +7,7 @@
 mod assertion;
 mod batch;
 mod convert;
+mod dialect;
 mod error;
 mod expiry;
 mod export;
@@ -32,7 +33,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::mpsc;
 
 pub use retry::{Failure, RetryPolicy, parse_retry_after};
-pub use settings::{GraphSettings, InitialPassword, ProxySettings, UnverifiedSuffix};
+pub use settings::{AttributeNames, GraphSettings, InitialPassword, ProxySettings, UnverifiedSuffix};
 
 use self::assertion::SigningCertificate;
 use self::http::Api;
@@ -139,22 +140,33 @@ impl Connector for GraphConnector {
     }
 
     fn type_roles(&self) -> Vec<TypeRoles> {
-        vec![
+        let table = &self.table;
+        let mut roles = vec![
             TypeRoles {
-                object_type: Kind::User.name().to_owned(),
-                create_key: Some(IMMUTABLE_ID.to_owned()),
+                object_type: table.type_name(Kind::User).to_owned(),
+                create_key: Some(table.shown(Kind::User, IMMUTABLE_ID)),
                 name: Some("userPrincipalName".to_owned()),
                 enabled: Some("accountEnabled".to_owned()),
                 account: true,
+                not_created_if: Vec::new(),
             },
             TypeRoles {
-                object_type: Kind::Group.name().to_owned(),
-                create_key: Some(UNIQUE_NAME.to_owned()),
+                object_type: table.type_name(Kind::Group).to_owned(),
+                create_key: Some(table.shown(Kind::Group, UNIQUE_NAME)),
                 name: Some("displayName".to_owned()),
-                enabled: None,
-                account: false,
+                not_created_if: table.mail_enabled(),
+                ..TypeRoles::default()
             },
-        ]
+        ];
+        if table.type_name(Kind::Contact) != Kind::Contact.name() {
+            let named = |kind| TypeRoles {
+                object_type: table.type_name(kind).to_owned(),
+                name: Some("displayName".to_owned()),
+                ..TypeRoles::default()
+            };
+            roles.extend([named(Kind::Contact), named(Kind::Device)]);
+        }
+        roles
     }
 
     async fn test(&self) -> Result<TestReport, ConnectorError> {

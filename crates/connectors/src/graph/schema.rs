@@ -5,9 +5,10 @@
 
 use std::collections::HashMap;
 
-use onesync_model::{AttrId, AttributeType, Names, TypeId};
+use onesync_model::{AttrId, AttributeType, Names, Obstacle, TypeId, Value};
 
-use super::settings::GraphSettings;
+use super::dialect;
+use super::settings::{AttributeNames, GraphSettings};
 use crate::{DiscoveredAttribute, DiscoveredSchema, DiscoveredType};
 
 /// The object types.
@@ -18,10 +19,12 @@ pub(super) enum Kind {
     /// Mail-enabled security groups and distribution groups: readable only.
     MailGroup,
     Contact,
+    /// Neither read nor written; rules of the original compute it.
+    Device,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 4] = [Self::User, Self::Group, Self::MailGroup, Self::Contact];
+    pub(super) const ALL: [Self; 5] = [Self::User, Self::Group, Self::MailGroup, Self::Contact, Self::Device];
 
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -29,6 +32,7 @@ impl Kind {
             Self::Group => "group",
             Self::MailGroup => "mailGroup",
             Self::Contact => "orgContact",
+            Self::Device => "device",
         }
     }
 
@@ -38,6 +42,7 @@ impl Kind {
             Self::User => "users",
             Self::Group | Self::MailGroup => "groups",
             Self::Contact => "contacts",
+            Self::Device => "devices",
         }
     }
 
@@ -47,6 +52,7 @@ impl Kind {
             Self::Group => G,
             Self::MailGroup => M,
             Self::Contact => C,
+            Self::Device => D,
         }
     }
 
@@ -54,7 +60,7 @@ impl Kind {
         match self {
             Self::User => &["accountEnabled", "displayName", "userPrincipalName"],
             Self::Group => &["displayName", UNIQUE_NAME],
-            Self::MailGroup | Self::Contact => &[],
+            Self::MailGroup | Self::Contact | Self::Device => &[],
         }
     }
 
@@ -67,6 +73,7 @@ const U: u8 = 1;
 const G: u8 = 2;
 const M: u8 = 4;
 const C: u8 = 8;
+const D: u8 = 16;
 
 /// The attribute that holds a group's source anchor, whatever keeps it in the tenant.
 pub(super) const UNIQUE_NAME: &str = "uniqueName";
@@ -90,25 +97,35 @@ pub(super) enum Place {
     Address(&'static str),
     /// A navigation property: links.
     Link,
+    /// The id behind its object type, as the original writes it: `User_...`.
+    CloudAnchor,
+    /// Whether nobody synchronises the object: it has no source anchor.
+    CloudMastered,
+    /// Graph has no such attribute: rules compute it, nobody reads or writes it.
+    Nowhere,
 }
 
 /// One attribute of some object types.
 #[derive(Clone, Debug)]
 pub(super) struct Spec {
+    /// Its name in Graph.
     pub(super) name: String,
+    /// Its name in schema and rules.
+    pub(super) shown: String,
     pub(super) kind: AttributeType,
     pub(super) multi: bool,
-    case_exact: bool,
+    pub(super) case_exact: bool,
     pub(super) read_only: bool,
-    length_max: Option<usize>,
+    pub(super) length_max: Option<usize>,
     pub(super) place: Place,
-    types: u8,
+    pub(super) types: u8,
 }
 
 impl Spec {
-    fn new(name: &str, types: u8) -> Self {
+    pub(super) fn new(name: &str, types: u8) -> Self {
         Self {
             name: name.to_owned(),
+            shown: name.to_owned(),
             kind: AttributeType::String,
             multi: false,
             case_exact: true,
@@ -125,8 +142,28 @@ impl Spec {
             Place::Nested(parent) => parent,
             Place::Phone(_) => "phones",
             Place::Address(_) => "addresses",
-            Place::Plain | Place::Single | Place::GroupAnchor | Place::Link => &self.name,
+            Place::CloudAnchor => "id",
+            Place::CloudMastered if self.is_of(U) => IMMUTABLE_ID,
+            Place::CloudMastered if self.is_of(G | M) => UNIQUE_NAME,
+            Place::CloudMastered => "onPremisesSyncEnabled",
+            Place::Plain | Place::Single | Place::GroupAnchor | Place::Link | Place::Nowhere => &self.name,
         }
+    }
+
+    /// Whether one of these types has it.
+    pub(super) fn is_of(&self, types: u8) -> bool {
+        self.types & types != 0
+    }
+
+    /// The same, for those of its types that are among `types`.
+    pub(super) fn of_types(&self, types: u8) -> Self {
+        Self { types: self.types & types, ..self.clone() }
+    }
+
+    /// The same, for the types that are left; `None` when there are none.
+    pub(super) fn without_types(self, types: u8) -> Option<Self> {
+        let types = self.types & !types;
+        (types != 0).then_some(Self { types, ..self })
     }
 
     pub(super) fn is_link(&self) -> bool {
@@ -137,6 +174,7 @@ impl Spec {
 /// All attributes, with the ids under which the service knows them.
 pub(super) struct Table {
     specs: Vec<Spec>,
+    dialect: AttributeNames,
     types: Vec<(Kind, TypeId)>,
     by_id: HashMap<AttrId, String>,
     /// The directory extension that holds source anchors of groups where `uniqueName` cannot.
@@ -146,11 +184,16 @@ pub(super) struct Table {
 impl Table {
     /// The table for one application; its names get their ids.
     pub(super) fn new(settings: &GraphSettings, names: &mut Names) -> Self {
-        let specs = specs(&settings.extension_attributes);
-        let by_id = specs.iter().map(|s| (names.intern(&s.name), s.name.clone())).collect();
-        let types = Kind::ALL.into_iter().map(|k| (k, names.intern_type(k.name()))).collect();
+        let dialect = settings.names;
+        let mut specs = specs(&settings.extension_attributes);
+        if dialect == AttributeNames::EntraConnect {
+            let computed: Vec<_> = settings.computed.iter().map(|(n, a)| (n.clone(), *a)).collect();
+            specs = dialect::specs(specs, &computed);
+        }
+        let by_id = specs.iter().map(|s| (names.intern(&s.shown), s.shown.clone())).collect();
+        let types = kinds(dialect).map(|k| (k, names.intern_type(type_name(dialect, k)))).collect();
         let app = settings.client_id.replace('-', "").to_ascii_lowercase();
-        Self { specs, types, by_id, anchor_extension: format!("extension_{app}_{ANCHOR_EXTENSION}") }
+        Self { specs, dialect, types, by_id, anchor_extension: format!("extension_{app}_{ANCHOR_EXTENSION}") }
     }
 
     pub(super) fn kind(&self, id: TypeId) -> Option<Kind> {
@@ -162,29 +205,63 @@ impl Table {
     }
 
     pub(super) fn spec(&self, kind: Kind, name: &str) -> Option<&Spec> {
-        self.specs.iter().find(|s| s.types & kind.bit() != 0 && s.name.eq_ignore_ascii_case(name))
+        self.specs.iter().find(|s| s.types & kind.bit() != 0 && s.shown.eq_ignore_ascii_case(name))
+    }
+
+    /// The name in schema and rules of what Graph calls so.
+    pub(super) fn shown(&self, kind: Kind, name: &str) -> String {
+        let spec = self.specs.iter().find(|s| s.types & kind.bit() != 0 && s.name == name);
+        spec.map_or(name, |spec| &spec.shown).to_owned()
+    }
+
+    /// What makes a group of the original's rules one that Graph lets nobody create: mail, or no security. With
+    /// Graph's own names mail-enabled groups are a type of their own.
+    pub(super) fn mail_enabled(&self) -> Vec<(String, Obstacle)> {
+        if self.dialect == AttributeNames::Graph {
+            return Vec::new();
+        }
+        vec![
+            ("mail".to_owned(), Obstacle::Contains("@".to_owned())),
+            ("proxyAddresses".to_owned(), Obstacle::StartsWith("SMTP:".to_owned())),
+            ("securityEnabled".to_owned(), Obstacle::OtherThan(Value::Boolean(true))),
+        ]
+    }
+
+    /// The object types as schema and rules name them.
+    pub(super) fn type_name(&self, kind: Kind) -> &'static str {
+        type_name(self.dialect, kind)
     }
 
     /// As the trait wants it.
     pub(super) fn discovered(&self) -> DiscoveredSchema {
-        let types = Kind::ALL.map(|kind| DiscoveredType {
-            name: kind.name().to_owned(),
-            attributes: self
-                .specs
-                .iter()
-                .filter(|s| s.types & kind.bit() != 0)
-                .map(|s| s.name.clone())
-                .collect(),
-            required: kind.required().iter().map(|&n| n.to_owned()).collect(),
-            writable: kind.writable(),
-        });
+        let mut types: Vec<DiscoveredType> = Vec::new();
+        for kind in kinds(self.dialect) {
+            if types.iter().any(|known| known.name == self.type_name(kind)) {
+                continue; // mail groups are groups in the original
+            }
+            let of_type = || self.specs.iter().filter(|s| s.types & kind.bit() != 0);
+            let writable_elsewhere =
+                |spec: &Spec| self.specs.iter().any(|other| other.shown == spec.shown && !other.read_only);
+            types.push(DiscoveredType {
+                name: self.type_name(kind).to_owned(),
+                attributes: of_type().map(|s| s.shown.clone()).collect(),
+                required: kind.required().iter().map(|n| self.shown(kind, n)).collect(),
+                writable: kind.writable(),
+                read_only: of_type()
+                    .filter(|s| s.read_only && writable_elsewhere(s))
+                    .map(|s| s.shown.clone())
+                    .collect(),
+            });
+        }
         let mut attributes: Vec<DiscoveredAttribute> = Vec::new();
         for spec in &self.specs {
-            if attributes.iter().any(|a| a.name == spec.name) {
-                continue; // the same attribute of another type: one definition for all
+            // The same attribute of another type: one definition for all, that of the type where it can be written.
+            if let Some(known) = attributes.iter_mut().find(|a| a.name == spec.shown) {
+                known.read_only &= spec.read_only;
+                continue;
             }
             attributes.push(DiscoveredAttribute {
-                name: spec.name.clone(),
+                name: spec.shown.clone(),
                 kind: spec.kind,
                 multi: spec.multi,
                 case_exact: spec.case_exact,
@@ -192,7 +269,18 @@ impl Table {
                 length_max: spec.length_max,
             });
         }
-        DiscoveredSchema { types: types.into(), attributes }
+        DiscoveredSchema { types, attributes }
+    }
+}
+
+fn kinds(dialect: AttributeNames) -> impl Iterator<Item = Kind> {
+    Kind::ALL.into_iter().filter(move |kind| *kind != Kind::Device || dialect == AttributeNames::EntraConnect)
+}
+
+fn type_name(dialect: AttributeNames, kind: Kind) -> &'static str {
+    match dialect {
+        AttributeNames::Graph => kind.name(),
+        AttributeNames::EntraConnect => dialect::type_name(kind),
     }
 }
 

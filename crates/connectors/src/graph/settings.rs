@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ConnectorError, ErrorClass};
+use crate::{AttributeWord, ConnectorError, ErrorClass};
 
 /// Endpoint of the global cloud; national clouds are plain configuration.
 const GRAPH_GLOBAL: &str = "https://graph.microsoft.com";
@@ -72,6 +72,23 @@ pub struct GraphSettings {
     /// Directory extensions (`extension_<app>_<name>`) to read and write as text, for users and groups.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub extension_attributes: Vec<String>,
+    /// Whose names schema and rules have: Graph's own, or those of Azure AD Connect's cloud connector.
+    #[serde(default)]
+    pub names: AttributeNames,
+    /// Attributes that rules compute and Graph has nowhere, beside those known: `name = "string*"`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub computed: BTreeMap<String, AttributeWord>,
+}
+
+/// Whose names attributes and object types have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AttributeNames {
+    /// Microsoft Graph's.
+    #[default]
+    Graph,
+    /// Those of Azure AD Connect's cloud connector, so that its rules run unchanged.
+    EntraConnect,
 }
 
 /// The way through a proxy.
@@ -150,6 +167,8 @@ impl GraphSettings {
             coexistence: false,
             initial_password: InitialPassword::default(),
             extension_attributes: Vec::new(),
+            names: AttributeNames::default(),
+            computed: BTreeMap::new(),
         }
     }
 
@@ -230,6 +249,10 @@ impl GraphSettings {
         if let Some(name) = self.extension_attributes.iter().find(|n| !n.starts_with("extension_")) {
             let hint = "write the full name, as `extension_<application id without dashes>_<name>`";
             return Err(wrong("extension_attributes", format!("`{name}` is no directory extension"), hint));
+        }
+        if self.names == AttributeNames::Graph && !self.computed.is_empty() {
+            let text = "attributes that are only computed go with the names of Azure AD Connect";
+            return Err(wrong("computed", text, "set `names = \"entra-connect\"`, or remove them"));
         }
         Ok(())
     }

@@ -17,4 +17,4 @@ mod schema;
 mod settings;
 
 pub use connector::JsonlConnector;
-pub use settings::{JsonlKind, JsonlSettings, JsonlType, LinksBy};
+pub use settings::{JsonlSettings, JsonlType, LinksBy};

@@ -36,6 +36,7 @@ pub(super) fn roles(settings: &JsonlSettings) -> Vec<TypeRoles> {
         name: of_type.name.clone(),
         enabled: of_type.enabled.clone(),
         account: of_type.account,
+        not_created_if: Vec::new(),
     };
     settings.types.iter().map(role).collect()
 }
@@ -112,6 +113,7 @@ impl<'a> Found<'a> {
             attributes: attributes.into_iter().collect(),
             required: Vec::new(),
             writable,
+            read_only: Vec::new(),
         });
         let attributes = self
             .attributes

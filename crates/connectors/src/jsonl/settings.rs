@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use onesync_model::AttributeType;
 use serde::Deserialize;
+
+use crate::AttributeWord;
 
 /// The settings of a JSON lines connector.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -35,7 +36,7 @@ pub struct JsonlSettings {
 pub struct JsonlType {
     /// Its attributes, e.g. `mail = "string"`, `proxyAddresses = "string*"` (several values), `member = "reference*"`.
     #[serde(default)]
-    pub attributes: BTreeMap<String, JsonlKind>,
+    pub attributes: BTreeMap<String, AttributeWord>,
     /// The attribute whose value becomes the anchor of an object that is created.
     #[serde(default)]
     pub create_key: Option<String>,
@@ -48,31 +49,6 @@ pub struct JsonlType {
     /// Whether people sign in with it.
     #[serde(default)]
     pub account: bool,
-}
-
-/// The type of an attribute's values, and whether there may be several.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct JsonlKind {
-    /// The type of the values.
-    pub kind: AttributeType,
-    /// Whether there may be several.
-    pub multi: bool,
-}
-
-impl TryFrom<String> for JsonlKind {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let word = text.strip_suffix('*');
-        let kind = AttributeType::parse(word.unwrap_or(&text)).ok_or_else(|| {
-            format!(
-                "`{text}` is no type of attribute: write string, integer, boolean, binary, time or reference, with `*` \
-                 behind it where several values are possible"
-            )
-        })?;
-        Ok(Self { kind, multi: word.is_some() })
-    }
 }
 
 /// What text in `links` is.
@@ -104,6 +80,8 @@ impl JsonlSettings {
 
 #[cfg(test)]
 mod tests {
+    use onesync_model::AttributeType;
+
     use super::*;
 
     #[test]
@@ -113,7 +91,7 @@ mod tests {
         assert_eq!(settings.beside(".marker"), PathBuf::from("hr.jsonl.marker"));
         let typed = "path = \"a\"\n[types.user]\ncreate_key = \"id\"\nattributes = { id = \"string\", tags = \"string*\" }";
         let settings: JsonlSettings = toml::from_str(typed).unwrap();
-        let expected = JsonlKind { kind: AttributeType::String, multi: true };
+        let expected = AttributeWord { kind: AttributeType::String, multi: true };
         assert_eq!(settings.types["user"].attributes["tags"], expected);
         let error =
             toml::from_str::<JsonlSettings>(&typed.replace("string*", "text")).unwrap_err().to_string();

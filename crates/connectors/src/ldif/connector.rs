@@ -168,6 +168,7 @@ fn discover(settings: &LdifSettings) -> Result<DiscoveredSchema, ConnectorError>
                 attributes,
                 required: Vec::new(),
                 writable: false,
+                read_only: Vec::new(),
             });
         }
     }

@@ -430,6 +430,7 @@ impl State {
             attributes: attributes.into_iter().map(str::to_owned).collect(),
             required: Vec::new(),
             writable: self.capabilities.export,
+            read_only: Vec::new(),
         });
         DiscoveredSchema { types: types.collect(), attributes: attributes.into_values().collect() }
     }

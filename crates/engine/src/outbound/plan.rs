@@ -43,14 +43,19 @@ pub(super) fn plan_update(
         .flat_map(|k| &k.changes)
         .map(|c| (c.attribute, c))
         .collect();
+    let not_created = adding
+        && !in_flight
+        && rules.not_created_if.iter().any(|(attribute, obstacle)| {
+            let values = wanted.get(attribute).and_then(|want| want.values.as_ref());
+            obstacle.stands(values)
+        });
     let mut changes = Vec::new();
     let mut kinds = kinds;
     for (&attribute, want) in &wanted {
-        // Of a directory where nothing can be written, everything is shown: none of it is sent.
         let note = |fate| {
             ctx.note(|| Note::Planned { of: row.id, attribute, values: want.values.clone(), fate });
         };
-        if policy.writable && policy.read_only.contains(&attribute) && Some(attribute) != rules.create_key {
+        if policy.computes_only(rules, attribute) && !not_created {
             note(Fate::ReadOnly);
             continue;
         }
@@ -99,7 +104,7 @@ pub(super) fn plan_update(
     }
     changes.sort_by_key(|change| change.attribute);
     heal_refused(ctx, batch, row, &earlier, &changes);
-    if rules.unwritable || !policy.writable {
+    if rules.unwritable || not_created || !policy.writable {
         kinds |= ExportRow::KIND_UNWRITABLE;
     }
     // What another system masters is compared all the same: it shows what taking over from that system would change.
@@ -121,7 +126,9 @@ pub(super) fn plan_update(
             .filter(|a| rules.required.contains(a))
             .map(|a| ctx.attribute(*a))
             .collect();
-        if !missing.is_empty() || (rules.create_key.is_some() && key.is_none() && !rules.unwritable) {
+        if !missing.is_empty()
+            || (rules.create_key.is_some() && key.is_none() && !rules.unwritable && !not_created)
+        {
             let what = if missing.is_empty() {
                 rules.create_key.map_or("", |key| ctx.attribute(key)).to_owned()
             } else {

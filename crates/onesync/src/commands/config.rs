@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use onesync_service::{Configuration, Moved, Service, ServiceError, Status, account, read_folder};
 use serde_json::json;
 
-use crate::args::{ApplyArgs, InitArgs};
+use crate::args::{ApplyArgs, ImportAadconnectArgs, InitArgs};
 use crate::output::{Output, say};
 
 fn load(folder: &Path) -> anyhow::Result<Configuration> {
@@ -17,15 +17,41 @@ fn load(folder: &Path) -> anyhow::Result<Configuration> {
 pub fn init(options: &InitArgs) -> anyhow::Result<Status> {
     let files = onesync_service::template(&options.topology, &options.source)?;
     let folder = options.folder.display();
-    if options.folder.is_dir() && std::fs::read_dir(&options.folder)?.next().is_some() {
-        return Err(usage(format!("{folder} is not empty"), "name a new folder"));
-    }
+    must_be_new(&options.folder)?;
     write(&options.folder, files.iter().map(|(path, text)| (path.as_str(), text.as_bytes())))?;
     eprintln!(
         "{} files written to {folder}; edit {folder}/connectors/*.toml, then run `onesync config check {folder}`",
         files.len()
     );
     Ok(Status::Done)
+}
+
+fn must_be_new(folder: &Path) -> anyhow::Result<()> {
+    if folder.is_dir() && std::fs::read_dir(folder)?.next().is_some() {
+        return Err(usage(format!("{} is not empty", folder.display()), "name a new folder"));
+    }
+    Ok(())
+}
+
+/// `config import-aadconnect`.
+pub async fn import_aadconnect(options: &ImportAadconnectArgs, out: &Output) -> anyhow::Result<Status> {
+    must_be_new(&options.into)?;
+    let imported = onesync_service::import_aadconnect(&options.export, &options.connectors).await?;
+    write(&options.into, imported.files.iter().map(|(path, text)| (path.as_str(), text.as_bytes())))?;
+    if out.is_json() {
+        out.json(&imported.report)?;
+    } else {
+        say!("{}", imported.report.to_text().trim_end());
+    }
+    let folder = options.into.display();
+    eprintln!(
+        "{} files written to {folder}, this report too; edit {folder}/connectors/*.toml, then run `onesync config check {folder}`",
+        imported.files.len()
+    );
+    for message in imported.check.messages.iter().filter(|message| message.starts_with("error")) {
+        eprintln!("{}\n", message.trim_end());
+    }
+    Ok(if imported.check.errors > 0 { Status::Failed } else { Status::Done })
 }
 
 /// `config check`.

@@ -57,6 +57,11 @@ pub fn pending(service: &Service, connector: &str, limit: usize, out: &Output) -
             (Some(why), _) => format!("{}; {why}", row.change),
             (None, error) => error.clone().unwrap_or_else(|| row.change.clone()),
         };
+        let names: Vec<&str> = row.not_writable.keys().map(String::as_str).collect();
+        let change = match names.as_slice() {
+            [] => change,
+            names => format!("{change}; not writable: {}", names.join(", ")),
+        };
         vec![row.object.clone(), row.object_type.clone(), row.operation.clone(), row.state.clone(), change]
     })?;
     if rows.len() >= limit {

@@ -9,7 +9,10 @@ mod secret;
 mod staging;
 mod status;
 
-pub use config::{apply as config_apply, check as config_check, init as config_init};
+pub use config::{
+    apply as config_apply, check as config_check, import_aadconnect as config_import_aadconnect,
+    init as config_init,
+};
 pub use look::eval;
 pub use rule::test as rule_test;
 pub use secret::{read as read_secret, secret};
@@ -25,7 +28,9 @@ pub async fn run(service: Service, command: Command, out: &Output) -> anyhow::Re
     match command {
         Command::Demo(_)
         | Command::Eval(_)
-        | Command::Config(ConfigCommand::Init(_) | ConfigCommand::Apply(_)) => {
+        | Command::Config(
+            ConfigCommand::Init(_) | ConfigCommand::Apply(_) | ConfigCommand::ImportAadconnect(_),
+        ) => {
             anyhow::bail!("this command needs no installation")
         }
         Command::Config(ConfigCommand::Check { folder }) => config::check(&service, &folder, out).await,

@@ -1,6 +1,8 @@
 //! Stories: a directory, the simulated cloud, and the service between them.
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 
+mod aadconnect;
+mod aadconnect_story;
 mod anchor;
 mod coming;
 mod contact;

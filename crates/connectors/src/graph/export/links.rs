@@ -87,7 +87,8 @@ impl GraphConnector {
             let mut push =
                 |what| out.push(Request { work: at, attribute: links.attribute, what, patience: 0 });
             let name = self.table.name(links.attribute).unwrap_or("?");
-            match (work.kind, name) {
+            let property = self.table.spec(work.kind, name).map_or(name, |spec| &spec.name);
+            match (work.kind, property) {
                 (Kind::Group, "members") => {
                     links.add.chunks(BIND_MAX).for_each(|part| push(What::AddMembers(part.to_vec())));
                     links.remove.iter().for_each(|target| push(What::RemoveMember(target.clone())));

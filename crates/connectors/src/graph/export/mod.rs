@@ -74,6 +74,10 @@ impl GraphConnector {
             Some(Kind::MailGroup) => {
                 work.forbid("GRAPH-READ-ONLY-TYPE", guard::MAIL_GROUP, guard::MAIL_GROUP_HINT);
             }
+            Some(Kind::Device) => {
+                let text = "devices cannot be written here";
+                work.forbid("GRAPH-READ-ONLY-TYPE", text, "leave them out of the rules' scope");
+            }
             Some(Kind::Contact) => {
                 let text = "contacts cannot be written through Graph";
                 work.forbid("GRAPH-READ-ONLY-TYPE", text, "leave them out of the rules' scope");

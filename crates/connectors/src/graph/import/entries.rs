@@ -6,7 +6,7 @@ use onesync_model::{Bag, Value, Values, hash64};
 use serde_json::{Map, Value as Json};
 
 use super::super::convert::{Read, from_unique_name, read};
-use super::super::schema::{Kind, Place, Spec, UNIQUE_NAME};
+use super::super::schema::{IMMUTABLE_ID, Kind, Place, Spec, UNIQUE_NAME};
 use super::super::settings::GraphSettings;
 use super::selection::{LinkReader, Reader, SetReader};
 use crate::{
@@ -15,6 +15,9 @@ use crate::{
 
 /// The name of the other synchronisation, as shown.
 pub(in super::super) const OTHER_MASTER: &str = "Microsoft Entra Connect";
+
+/// Who writes mail-enabled groups, as shown.
+const EXCHANGE: &str = "Exchange: Graph lets nobody write mail-enabled groups";
 
 /// Makes entries of one collection's pages.
 pub(super) struct Entries<'a> {
@@ -86,14 +89,22 @@ impl Entries<'_> {
         }
         let kind = kind(self.set.set, item);
         let reader = self.set.reader(kind)?;
+        // Where mail groups are groups like all others, it is the object that cannot be written, not its type.
+        let written_in_exchange = kind == Kind::MailGroup
+            && self.set.readers.iter().any(|r| r.kind == Kind::Group && r.id == reader.id);
         let first_time = self.full && self.seen.insert(hash);
         let mut entry = bare(id, if first_time { EntryChange::Full } else { EntryChange::Merge });
         entry.dn = Some(name(id, item));
         entry.object_type = Some(reader.id);
         entry.flags = self.flags(id, item);
+        if written_in_exchange {
+            entry.flags.mastered_elsewhere.get_or_insert_with(|| EXCHANGE.to_owned());
+        }
         for (attribute, spec) in &reader.attributes {
             let found = match spec.place {
                 Place::GroupAnchor => self.group_anchor(id, item),
+                Place::CloudAnchor => Read::Values(Values::one(Value::string(cloud_anchor(kind, id)))),
+                Place::CloudMastered => self.cloud_mastered(kind, id, item, first_time),
                 _ => read(item, spec),
             };
             match found {
@@ -162,6 +173,28 @@ impl Entries<'_> {
         }
     }
 
+    /// In the original nobody but the cloud masters what no synchronisation has an anchor for.
+    fn cloud_mastered(&self, kind: Kind, id: &str, item: &Map<String, Json>, first_time: bool) -> Read {
+        let anchored = match kind {
+            Kind::User => match item.get(IMMUTABLE_ID) {
+                Some(Json::String(text)) => Some(!text.is_empty()),
+                Some(_) => Some(false),
+                None => None,
+            },
+            Kind::Group | Kind::MailGroup => match self.group_anchor(id, item) {
+                Read::Values(_) => Some(true),
+                Read::Absent => None,
+                Read::Cleared | Read::Wrong(_) => Some(false),
+            },
+            Kind::Contact | Kind::Device => Some(false),
+        };
+        match anchored.or(first_time.then_some(false)) {
+            _ if is_mastered(item) => Read::Values(Values::one(Value::Boolean(false))),
+            Some(anchored) => Read::Values(Values::one(Value::Boolean(!anchored))),
+            None => Read::Absent,
+        }
+    }
+
     fn flags(&self, id: &str, item: &Map<String, Json>) -> EntryFlags {
         EntryFlags {
             protected: protection(self.settings, self.role_holders, id, item),
@@ -207,6 +240,17 @@ pub(in super::super) fn kind(set: &str, item: &Map<String, Json>) -> Kind {
             if mail && !types.iter().any(|t| t == "Unified") { Kind::MailGroup } else { Kind::Group }
         }
     }
+}
+
+/// The original's name for the id: rules look at the part before `_`.
+fn cloud_anchor(kind: Kind, id: &str) -> String {
+    let start = match kind {
+        Kind::User => "User",
+        Kind::Group | Kind::MailGroup => "Group",
+        Kind::Contact => "Contact",
+        Kind::Device => "Device",
+    };
+    format!("{start}_{id}")
 }
 
 /// Of a continuation the type may be told or not; without it any type of the collection will do.
@@ -257,7 +301,7 @@ fn bare(id: &str, change: EntryChange) -> Entry {
 }
 
 fn shown(spec: &Spec) -> String {
-    format!("`{}`", spec.name)
+    format!("`{}`", spec.shown)
 }
 
 fn unreadable(place: &str, what: &str) -> ConnectorError {

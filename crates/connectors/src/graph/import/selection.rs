@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use onesync_model::{AttrId, AttributeType, TypeId};
 
-use super::super::schema::{Kind, Place, Spec, Table};
+use super::super::schema::{Kind, Place, Spec, Table, UNIQUE_NAME};
 use crate::Selection;
 
 /// Collections in the order in which they are read: users before the groups that refer to them.
@@ -66,19 +66,20 @@ pub(in super::super) fn plan(selection: &Selection, table: &Table, anchor_extens
     for set in SETS {
         let mut readers = Vec::new();
         for selected in &selection.types {
-            let kind = Kind::ALL.into_iter().find(|k| k.name().eq_ignore_ascii_case(&selected.name));
-            let Some(kind) = kind.filter(|k| k.set() == set) else { continue };
-            let mut reader = Reader { kind, id: selected.id, attributes: Vec::new(), links: Vec::new() };
-            for attribute in &selected.attributes {
-                let Some(spec) = table.spec(kind, &attribute.name) else { continue };
-                if attribute.kind == AttributeType::Reference && spec.is_link() {
-                    let member = format!("{}@delta", spec.name);
-                    reader.links.push(LinkReader { id: attribute.id, member, multi: spec.multi });
-                } else if !spec.is_link() {
-                    reader.attributes.push((attribute.id, spec.clone()));
+            let of_set = Kind::ALL.into_iter().filter(|kind| kind.set() == set);
+            for kind in of_set.filter(|&kind| table.type_name(kind).eq_ignore_ascii_case(&selected.name)) {
+                let mut reader = Reader { kind, id: selected.id, attributes: Vec::new(), links: Vec::new() };
+                for attribute in &selected.attributes {
+                    let Some(spec) = table.spec(kind, &attribute.name) else { continue };
+                    if attribute.kind == AttributeType::Reference && spec.is_link() {
+                        let member = format!("{}@delta", spec.name);
+                        reader.links.push(LinkReader { id: attribute.id, member, multi: spec.multi });
+                    } else if !spec.is_link() && spec.place != Place::Nowhere {
+                        reader.attributes.push((attribute.id, spec.clone()));
+                    }
                 }
+                readers.push(reader);
             }
-            readers.push(reader);
         }
         if readers.is_empty() {
             continue;
@@ -88,7 +89,7 @@ pub(in super::super) fn plan(selection: &Selection, table: &Table, anchor_extens
         for reader in &readers {
             for (_, spec) in &reader.attributes {
                 properties.push(spec.property().to_owned());
-                if spec.place == Place::GroupAnchor && anchor_extension {
+                if spec.property() == UNIQUE_NAME && anchor_extension {
                     properties.push(table.anchor_extension.clone());
                 }
             }

@@ -51,6 +51,7 @@ impl Directories {
             name: Some("name".to_owned()),
             enabled: account.then(|| "enabled".to_owned()),
             account,
+            not_created_if: Vec::new(),
         };
         cloud.declare(
             schema(&[
@@ -94,6 +95,7 @@ fn schema(types: &[(&str, &str)]) -> DiscoveredSchema {
             attributes,
             required: vec!["key".to_owned()],
             writable: true,
+            read_only: Vec::new(),
         });
     }
     out

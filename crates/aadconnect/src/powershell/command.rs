@@ -1,0 +1,254 @@
+//! From tokens to commands with their parameters.
+
+use super::lexer::{Kind, Lexer, Token};
+use crate::Mistake;
+use crate::limits::DEPTH_MAX;
+use crate::text::Lines;
+
+/// One command.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Command {
+    pub(super) name: String,
+    /// Line and column.
+    pub(super) at: (u32, u32),
+    pub(super) parameters: Vec<Parameter>,
+    /// Values without a parameter's name before them.
+    pub(super) values: Vec<Value>,
+    /// Where the first of them is.
+    pub(super) values_at: Option<(u32, u32)>,
+    /// The variable on the left of `=`.
+    pub(super) assigned: Option<String>,
+}
+
+/// A named parameter; without values it is a switch.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Parameter {
+    pub(super) name: String,
+    pub(super) at: (u32, u32),
+    pub(super) values: Vec<Value>,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub(super) enum Value {
+    Text(String),
+    Boolean(bool),
+    Null,
+    Variable(String),
+}
+
+impl Value {
+    pub(super) fn text(&self) -> Option<String> {
+        match self {
+            Self::Text(text) => Some(text.clone()),
+            Self::Boolean(value) => Some(if *value { "True" } else { "False" }.to_owned()),
+            Self::Null => Some(String::new()),
+            Self::Variable(_) => None,
+        }
+    }
+}
+
+/// Reads all commands of a script.
+pub(super) fn commands(file: &str, text: &str) -> Result<Vec<Command>, Mistake> {
+    let tokens = Lexer::new(file, text).tokens()?;
+    Parser { file, lines: Lines::new(text), end: text.len(), tokens: &tokens, next: 0 }.script()
+}
+
+struct Parser<'t> {
+    file: &'t str,
+    lines: Lines<'t>,
+    end: usize,
+    tokens: &'t [Token],
+    next: usize,
+}
+
+impl Parser<'_> {
+    fn peek(&self) -> Option<&Kind> {
+        self.tokens.get(self.next).map(|token| &token.kind)
+    }
+
+    fn place(&self) -> (u32, u32) {
+        self.lines.place(self.tokens.get(self.next).map_or(self.end, |token| token.at))
+    }
+
+    fn mistake(&self, message: impl Into<String>) -> Mistake {
+        Mistake::new(self.file, self.place(), message)
+    }
+
+    fn script(mut self) -> Result<Vec<Command>, Mistake> {
+        let mut out = Vec::new();
+        loop {
+            while self.peek() == Some(&Kind::End) {
+                self.next += 1;
+            }
+            if self.peek().is_none() {
+                return Ok(out);
+            }
+            out.push(self.command()?);
+        }
+    }
+
+    fn command(&mut self) -> Result<Command, Mistake> {
+        let mut assigned = None;
+        if let Some(Kind::Variable(name)) = self.peek() {
+            assigned = Some(name.clone());
+            self.next += 1;
+            if self.peek() != Some(&Kind::Equals) {
+                return Err(self.mistake("a variable alone does nothing").hint("a command was expected"));
+            }
+            self.next += 1;
+        }
+        let at = self.place();
+        let Some(Kind::Word(name)) = self.peek() else {
+            return Err(self.mistake("a command was expected, e.g. `New-ADSyncRule`"));
+        };
+        let name = name.clone();
+        self.next += 1;
+        let mut command =
+            Command { name, at, parameters: Vec::new(), values: Vec::new(), values_at: None, assigned };
+        loop {
+            match self.peek() {
+                // A line that begins with a parameter goes on with the command, whether its backtick is there or not.
+                Some(Kind::End) if self.goes_on() => self.next += 1,
+                None | Some(Kind::End) => return Ok(command),
+                Some(Kind::Pipe) => {
+                    self.next += 1;
+                    match self.peek() {
+                        Some(Kind::Word(word)) if word.eq_ignore_ascii_case("Out-Null") => self.next += 1,
+                        _ => return Err(self.mistake("a pipe has no place in an exported rule")),
+                    }
+                }
+                Some(Kind::Parameter(name)) => {
+                    let (name, at) = (name.clone(), self.place());
+                    self.next += 1;
+                    let values = if self.begins_value() { self.values()? } else { Vec::new() };
+                    command.parameters.push(Parameter { name, at, values });
+                }
+                Some(_) if self.begins_value() => {
+                    command.values_at.get_or_insert(self.place());
+                    let values = self.values()?;
+                    command.values.extend(values);
+                }
+                Some(_) => return Err(self.mistake("a parameter or a value was expected")),
+            }
+        }
+    }
+
+    fn goes_on(&self) -> bool {
+        let rest = self.tokens.get(self.next..).unwrap_or_default();
+        rest.iter().find(|t| t.kind != Kind::End).is_some_and(|t| matches!(t.kind, Kind::Parameter(_)))
+    }
+
+    fn begins_value(&self) -> bool {
+        matches!(self.peek(), Some(Kind::Text(_) | Kind::Word(_) | Kind::Variable(_) | Kind::Open))
+    }
+
+    /// Values with commas between them; lists in parentheses are as good as written out.
+    fn values(&mut self) -> Result<Vec<Value>, Mistake> {
+        let mut out = Vec::new();
+        loop {
+            self.value(&mut out, 0)?;
+            if !self.comma() {
+                return Ok(out);
+            }
+        }
+    }
+
+    /// Takes a comma; a line may end before or behind it.
+    fn comma(&mut self) -> bool {
+        let skip = self.ends();
+        if self.tokens.get(self.next + skip).map(|t| &t.kind) != Some(&Kind::Comma) {
+            return false;
+        }
+        self.next += skip + 1;
+        self.next += self.ends();
+        true
+    }
+
+    fn ends(&self) -> usize {
+        let rest = self.tokens.get(self.next..).unwrap_or_default();
+        rest.iter().take_while(|t| t.kind == Kind::End).count()
+    }
+
+    fn value(&mut self, out: &mut Vec<Value>, depth: usize) -> Result<(), Mistake> {
+        if depth > DEPTH_MAX {
+            return Err(self.mistake(format!("lists nested more than {DEPTH_MAX} deep")));
+        }
+        let value = match self.peek() {
+            Some(Kind::Text(text) | Kind::Word(text)) => Value::Text(text.clone()),
+            Some(Kind::Variable(name)) => match name.to_ascii_lowercase().as_str() {
+                "true" => Value::Boolean(true),
+                "false" => Value::Boolean(false),
+                "null" => Value::Null,
+                _ => Value::Variable(name.clone()),
+            },
+            Some(Kind::Open) => {
+                let at = self.place();
+                self.next += 1;
+                loop {
+                    self.next += self.ends();
+                    match self.peek() {
+                        Some(Kind::Close) => break,
+                        None => return Err(Mistake::new(self.file, at, "a list that does not end")),
+                        Some(_) => self.value(out, depth + 1)?,
+                    }
+                    if !self.comma() {
+                        self.next += self.ends();
+                        if self.peek() != Some(&Kind::Close) {
+                            return Err(self.mistake("`,` or `)` was expected"));
+                        }
+                    }
+                }
+                self.next += 1;
+                return Ok(());
+            }
+            _ => return Err(self.mistake("a value was expected")),
+        };
+        self.next += 1;
+        out.push(value);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_lists_and_switches_are_read() {
+        let text = "$r = New-X `\n-Source @('a',\n 'b') `\n-Flag\n-On:$true\n-Value 'v' | Out-Null\nNext-Y 'p', $z[0]";
+        let found = commands("a.ps1", text).unwrap();
+        let [first, second] = found.as_slice() else { panic!("{found:?}") };
+        assert_eq!((first.name.as_str(), first.assigned.as_deref(), first.at), ("New-X", Some("r"), (1, 6)));
+        let text = |t: &str| Value::Text(t.to_owned());
+        let parameters: Vec<_> =
+            first.parameters.iter().map(|p| (p.name.as_str(), p.values.clone())).collect();
+        assert_eq!(
+            parameters,
+            [
+                ("Source", vec![text("a"), text("b")]),
+                ("Flag", vec![]),
+                ("On", vec![Value::Boolean(true)]),
+                ("Value", vec![text("v")]),
+            ]
+        );
+        assert_eq!(second.values, [text("p"), Value::Variable("z".to_owned())]);
+    }
+
+    #[test]
+    fn what_is_no_command_is_refused_with_its_place() {
+        for (script, place, word) in [
+            ("'text'", (1, 1), "command"),
+            ("$x", (1, 3), "alone"),
+            ("New-X | Get-Y", (1, 9), "pipe"),
+            ("New-X -A ('b' 'c')", (1, 15), "`)`"),
+            ("New-X -A ('b',", (1, 10), "does not end"),
+            ("New-X = 3", (1, 7), "expected"),
+        ] {
+            let error = commands("a.ps1", script).unwrap_err();
+            assert_eq!((error.line, error.column), place, "{script}: {error}");
+            assert!(error.message.contains(word), "{script}: {error}");
+        }
+        let deep = format!("New-X -A {}", "(".repeat(100));
+        assert!(commands("a.ps1", &deep).unwrap_err().message.contains("nested"));
+    }
+}

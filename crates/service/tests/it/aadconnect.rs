@@ -1,0 +1,116 @@
+//! An exported configuration of Azure AD Connect: it passes the check, says what it cannot carry, and runs.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use onesync_service::{AadConnectImport, Configuration, import_aadconnect};
+
+pub fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../aadconnect/tests/it").join(name)
+}
+
+/// The real export, where it is.
+pub fn real() -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/aadconnect-production");
+    if path.is_dir() {
+        return Some(path);
+    }
+    eprintln!("SKIPPED: {} is not there", path.display());
+    None
+}
+
+async fn import(path: &Path, names: &[&str]) -> AadConnectImport {
+    let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+    let imported = import_aadconnect(path, &names).await.unwrap();
+    assert_eq!(imported.check.errors, 0, "{:#?}", imported.check.messages);
+    let files: BTreeMap<String, Vec<u8>> =
+        imported.files.iter().map(|(path, text)| (path.clone(), text.clone().into_bytes())).collect();
+    let config: BTreeMap<String, Vec<u8>> = files
+        .into_iter()
+        .filter(|(path, _)| !path.starts_with("not-carried") && !path.starts_with("import-report"))
+        .collect();
+    Configuration::parse(config).unwrap();
+    imported
+}
+
+fn said(imported: &AadConnectImport, part: &str) -> bool {
+    imported.files["import-report.txt"].contains(part)
+}
+
+#[tokio::test]
+async fn a_folder_becomes_a_configuration_that_passes_the_check() {
+    let imported = import(&fixture("folder"), &[]).await;
+    assert_eq!((imported.report.connectors, imported.report.rules), (3, 6));
+    assert_eq!(
+        imported.report.secrets,
+        ["fabrikam.onmicrosoft.com-aad-secret", "fabrikam.test-secret", "emea.fabrikam.test-secret"]
+    );
+    let forest = &imported.files["connectors/fabrikam.test.toml"];
+    for line in [
+        "url = \"ldaps://dc1.fabrikam.test\"",
+        "base = \"DC=fabrikam,DC=test\"",
+        "include = [\"OU=Staff,DC=fabrikam,DC=test\"]",
+        "exclude = [\"OU=Lab,OU=Staff,DC=fabrikam,DC=test\"]",
+        "object_types = [\"user\", \"foreignSecurityPrincipal\"]",
+        "attributes = [\"employeeID\"]",
+        "contoso-badgeNumber = \"integer\"",
+        "\"Domain.Netbios\" = \"FABRIKAM\"",
+        "Night = [\"full-import\", \"full-sync\"]",
+    ] {
+        assert!(forest.contains(line), "{line}:\n{forest}");
+    }
+    let rule = &imported.files["rules/100-in-from-ad-person-join.toml"];
+    assert!(rule.contains("connector  = [\"fabrikam.test\", \"emea.fabrikam.test\"]"), "{rule}");
+    for part in [
+        "object type printQueue of fabrikam.test",
+        "parameter Contoso.Unheard: `of`",
+        "PasswordHashSync: password hashes are not synchronised",
+        "only members of CN=Pilot,DC=fabrikam,DC=test were synchronised",
+        "threshold of 250",
+        "onPremiseSecurityIdentifier",
+    ] {
+        assert!(said(&imported, part), "{part}:\n{}", imported.files["import-report.txt"]);
+    }
+}
+
+#[tokio::test]
+async fn a_script_becomes_a_configuration_that_passes_the_check() {
+    let names = ["11111111-aaaa-4bbb-8ccc-222222222222=fabrikam.test"];
+    let imported = import(&fixture("scripts"), &names).await;
+    assert_eq!((imported.report.connectors, imported.report.rules), (2, 5));
+    let report = &imported.files["import-report.txt"];
+    // What cannot be carried is a comment in its rule, and a line of the report.
+    assert!(
+        report.contains("rule Out to AAD - User Join, flow to info: there is no function `NoSuchFunction`"),
+        "{report}"
+    );
+    let rule = &imported.files["rules/103-out-to-aad-user-join.toml"];
+    assert!(
+        rule.contains("# info = 'NoSuchFunction([displayName])'")
+            || rule.contains("# info = \"NoSuchFunction([displayName])\""),
+        "{rule}"
+    );
+    let cloud = &imported.files["connectors/entra.toml"];
+    assert!(cloud.contains("extension_9d98ed114c4840d298fad781915f27e4_costCentre"), "{cloud}");
+    assert!(cloud.contains("contosoUnheardOf = \"string*\""), "{cloud}");
+    assert!(imported.files["connectors/fabrikam.test.toml"].contains("contosoCostCentre = \"string*\""));
+    let metaverse = &imported.files["metaverse.toml"];
+    assert!(metaverse.contains("costCentre = { type = \"string\""), "{report}");
+    assert!(report.contains("costCentre (person)"), "{report}");
+    // One file serves as well as a folder, and a connector that nobody named is asked for.
+    let one = import(&fixture("scripts/rules.ps1"), &names).await;
+    assert_eq!(one.report.rules, 5);
+    let error = import_aadconnect(&fixture("scripts"), &[]).await.unwrap_err().to_string();
+    assert!(error.contains("--connector 11111111-aaaa-4bbb-8ccc-222222222222=NAME"), "{error}");
+}
+
+#[tokio::test]
+async fn the_real_rules_become_a_configuration_that_passes_the_check() {
+    let Some(path) = real() else { return };
+    let imported = import(&path, &[]).await;
+    assert_eq!((imported.report.connectors, imported.report.rules), (2, 62));
+    // One flow asks for what is no link: a SID in an attribute for references.
+    assert_eq!(imported.report.flows, 1_199, "{}", imported.files["import-report.txt"]);
+    assert!(said(&imported, "rule In from AD - Computer Join, flow to registeredOwnerReference"));
+    assert!(said(&imported, "attribute msExchBypassModerationFromDLMembersBL"));
+}
