@@ -476,7 +476,7 @@ impl<'a> Compiler<'a, '_> {
         } else if let Some(hint) = did_you_mean(name, side.known_names()) {
             hint
         } else if side.has_dn {
-            "refresh the connector's schema, or list it under `optional` if directories may lack it"
+            "`onesync connector schema NAME` lists what there is; list it under `optional` if directories may lack it"
                 .to_owned()
         } else {
             "add it to metaverse.toml".to_owned()

@@ -227,6 +227,20 @@ impl FlowCompiler<'_, '_, '_> {
             self.compiler.sink.error(&expr.place, message).hint(hint);
             return false;
         }
+        let only_text = possible == [AttributeType::String] && program.direct().is_some();
+        if let (true, AttributeType::Boolean | AttributeType::Integer | AttributeType::Time) =
+            (only_text, kind)
+        {
+            let (fits, by) = match kind {
+                AttributeType::Boolean => ("true and false", "CBool"),
+                AttributeType::Integer => ("whole numbers", "CNum"),
+                _ => ("times", "CDate"),
+            };
+            let message =
+                format!("this is text, and `{}` holds {}: only {fits} fit", text.target.value, kind.as_str());
+            let hint = format!("an object with any other text fails in this attribute: convert it by {by}");
+            self.compiler.sink.warning(&expr.place, message).hint(hint);
+        }
         let source = program.direct().and_then(|id| self.source.schema?.attribute(id));
         if let Some(source) = source.filter(|source| source.multi && !target.multi) {
             let message =

@@ -3,6 +3,7 @@
 
 mod api;
 mod cases;
+mod docs;
 mod evaluate;
 mod hostile;
 mod stories;
