@@ -57,6 +57,12 @@ pub trait Connector: Send + Sync {
     /// What the directory can hold.
     async fn schema(&self) -> Result<DiscoveredSchema, ConnectorError>;
 
+    /// What the settings say that can be read and is hardly meant, seen from the directory: a name that nothing there
+    /// has. The place of each is its setting. Asked when a configuration is looked at, not when it runs.
+    async fn doubts(&self) -> Vec<ConnectorError> {
+        Vec::new()
+    }
+
     /// Reads the directory. Pages go into `pages`; when its receiver is gone, the connector stops with an error of
     /// class [`ErrorClass::Stopped`].
     async fn import(

@@ -192,7 +192,8 @@ impl Reader<'_> {
         let selected =
             self.selection.types.iter().find(|selected| selected.name.eq_ignore_ascii_case(type_name));
         let Some(selected) = selected else { return Ok(None) };
-        let (values, links) = self.attributes(&object, selected)?;
+        let named = |why| format!("`{}`: {why}", object.dn.as_deref().unwrap_or(&anchor.to_string()));
+        let (values, links) = self.attributes(&object, selected).map_err(named)?;
         Ok(Some(Entry {
             dn: Some(object.dn.unwrap_or_else(|| anchor.to_string())),
             object_type: Some(selected.id),

@@ -7,9 +7,11 @@ use onesync_model::{AttributeType, values_from_json};
 
 use super::import::LineReader;
 use super::line::Object;
-use super::settings::JsonlSettings;
+use super::settings::{JsonlSchema, JsonlSettings};
 use crate::kinds::kind_of;
-use crate::{ConnectorError, DiscoveredAttribute, DiscoveredSchema, DiscoveredType, ErrorClass, TypeRoles};
+use crate::{
+    ConnectorError, DiscoveredAttribute, DiscoveredSchema, DiscoveredType, ErrorClass, TypeRoles, ad_schema,
+};
 
 /// All types, and each attribute with the type that holds all its values.
 pub(super) fn schema(settings: &JsonlSettings) -> Result<DiscoveredSchema, ConnectorError> {
@@ -51,7 +53,17 @@ struct Found<'a> {
 impl<'a> Found<'a> {
     fn declared(settings: &'a JsonlSettings) -> Self {
         let mut found = Self { settings, types: BTreeMap::new(), attributes: BTreeMap::new() };
-        found.types.extend(settings.object_type.iter().map(|name| (name.clone(), BTreeSet::new())));
+        if settings.schema == Some(JsonlSchema::Ad) {
+            let known = ad_schema::discovered();
+            found.types.extend(known.types.into_iter().map(|t| (t.name, t.attributes.into_iter().collect())));
+            for attribute in known.attributes {
+                let attribute = DiscoveredAttribute { read_only: false, ..attribute };
+                found.attributes.insert(attribute.name.to_ascii_lowercase(), (attribute, true));
+            }
+        }
+        if let Some(name) = &settings.object_type {
+            found.types.entry(name.clone()).or_default();
+        }
         for (type_name, of_type) in &settings.types {
             let names = found.types.entry(type_name.clone()).or_default();
             names.extend(of_type.attributes.keys().cloned());

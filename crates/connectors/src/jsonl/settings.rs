@@ -16,6 +16,9 @@ pub struct JsonlSettings {
     /// Whether the file may be written. A file that does not exist is then an empty directory.
     #[serde(default)]
     pub write: bool,
+    /// Types and attributes that are known beforehand, whether a line has them or not.
+    #[serde(default)]
+    pub schema: Option<JsonlSchema>,
     /// The type of objects whose line names none.
     #[serde(default)]
     pub object_type: Option<String>,
@@ -49,6 +52,14 @@ pub struct JsonlType {
     /// Whether people sign in with it.
     #[serde(default)]
     pub account: bool,
+}
+
+/// A schema by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum JsonlSchema {
+    /// Active Directory's: the shipped rules find what they name.
+    Ad,
 }
 
 /// What text in `links` is.

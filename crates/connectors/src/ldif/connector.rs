@@ -8,6 +8,8 @@ use tokio::sync::mpsc;
 
 use super::LdifSettings;
 use super::import::{import, open, unreadable};
+use super::lines::{Line, Lines};
+use super::record::decode_text;
 use super::records::attribute_names;
 use crate::{
     Anchor, Capabilities, Connector, ConnectorError, CreateKey, DiscoveredAttribute, DiscoveredSchema,
@@ -39,6 +41,7 @@ impl LdifConnector {
             );
             return Err(error.hint("write `path = \"export.ldif\"`"));
         }
+        base(&settings)?;
         Ok(Self { settings })
     }
 }
@@ -84,6 +87,12 @@ impl Connector for LdifConnector {
     async fn schema(&self) -> Result<DiscoveredSchema, ConnectorError> {
         let settings = self.settings.clone();
         blocking(move || discover(&settings)).await
+    }
+
+    async fn doubts(&self) -> Vec<ConnectorError> {
+        let settings = self.settings.clone();
+        // What cannot be read was told where the schema was asked for.
+        blocking(move || doubts(&settings)).await.unwrap_or_default()
     }
 
     async fn import(
@@ -173,6 +182,68 @@ fn discover(settings: &LdifSettings) -> Result<DiscoveredSchema, ConnectorError>
         }
     }
     Ok(schema)
+}
+
+/// An anchor that no entry has, a base that nothing lies below: seen in the first entries.
+fn doubts(settings: &LdifSettings) -> Result<Vec<ConnectorError>, ConnectorError> {
+    let wanted = settings.anchor.as_deref().filter(|name| !name.eq_ignore_ascii_case("dn"));
+    let base = base(settings)?;
+    let (mut entries, mut anchored, mut below) = (0, false, false);
+    for path in &settings.paths {
+        let (file, _) = open(path)?;
+        let mut lines = Lines::new(file, 0, 1);
+        let mut scratch = Vec::new();
+        while entries <= SCHEMA_ENTRIES_MAX && !(anchored && below) {
+            match lines.next() {
+                Ok(Line::End) => break,
+                Ok(Line::Attribute { name, value }) if name.eq_ignore_ascii_case(b"dn") => {
+                    entries += 1;
+                    let dn = decode_text(value, &mut scratch).and_then(|text| Dn::parse(text).ok());
+                    below |= base.as_ref().is_none_or(|base| dn.is_some_and(|dn| dn.is_within(base)));
+                }
+                Ok(Line::Attribute { name, .. }) => {
+                    let plain = name.split(|&byte| byte == b';').next().unwrap_or_default();
+                    anchored |= wanted.is_none_or(|wanted| plain.eq_ignore_ascii_case(wanted.as_bytes()));
+                }
+                Err(error) if error.is_fatal() => {
+                    return Err(unreadable(&path.display().to_string(), &error));
+                }
+                _ => {}
+            }
+        }
+    }
+    if entries == 0 {
+        return Ok(Vec::new());
+    }
+    let doubt = |setting: &str, message: String, hint: &str| {
+        ConnectorError::new(ErrorClass::Configuration, "LDIF-DOUBT", format!("setting `{setting}`"), message)
+            .hint(hint)
+    };
+    let mut found = Vec::new();
+    if let Some(name) = wanted.filter(|_| !anchored) {
+        let message =
+            format!("none of the first {entries} entries has `{name}`, by which objects are identified");
+        found.push(doubt(
+            "anchor",
+            message,
+            "name an attribute that every entry has and that never changes, or `dn`",
+        ));
+    }
+    if let Some(base) = base.filter(|_| !below) {
+        let message = format!("none of the first {entries} entries lies at or below `{base}`");
+        found.push(doubt("base", message, "write a name as it stands behind `dn:` in the file"));
+    }
+    Ok(found)
+}
+
+/// The container that limits what is read.
+pub(super) fn base(settings: &LdifSettings) -> Result<Option<Dn>, ConnectorError> {
+    let Some(text) = settings.base.as_deref() else { return Ok(None) };
+    let wrong = |error: onesync_model::DnError| {
+        ConnectorError::new(ErrorClass::Configuration, "LDIF-BASE", "setting `base`", error.to_string())
+            .hint("write it like `OU=People,DC=contoso,DC=com`")
+    };
+    Dn::parse(text).map(Some).map_err(wrong)
 }
 
 fn read_only() -> ConnectorError {

@@ -7,6 +7,7 @@ use onesync_model::Dn;
 use tokio::sync::mpsc;
 
 use super::LdifSettings;
+use super::connector::base;
 use super::layout::{AnchorRule, Layout, structural_class};
 use super::lines::{Line, LineError, Lines, decode};
 use super::records::{Found, Records};
@@ -14,11 +15,12 @@ use super::watermark::Place;
 use crate::files::FileState;
 use crate::pages::{Pager, more_links};
 use crate::{
-    ConnectorError, ErrorClass, ImportEnd, ImportMode, ImportPage, ImportRequest, Proof, Selection, Watermark,
+    ConnectorError, Entry, ErrorClass, ImportEnd, ImportMode, ImportPage, ImportRequest, Proof, Selection,
+    Watermark,
 };
 
 /// Records that cannot be read and are reported one by one; more of them are only counted.
-const ERRORS_REPORTED_MAX: u64 = 1_000;
+pub(super) const ERRORS_REPORTED_MAX: u64 = 1_000;
 
 /// Reads everything the request asks for and sends it.
 pub(super) fn import(
@@ -26,17 +28,7 @@ pub(super) fn import(
     request: ImportRequest,
     pages: &mpsc::Sender<ImportPage>,
 ) -> Result<ImportEnd, ConnectorError> {
-    let base = match settings.base.as_deref() {
-        Some(text) => Some(Dn::parse(text).map_err(|error| {
-            configuration(
-                "LDIF-BASE",
-                "setting `base`",
-                error.to_string(),
-                "write it like `OU=People,DC=contoso,DC=com`",
-            )
-        })?),
-        None => None,
-    };
+    let base = base(settings)?;
     let place = match request.mode {
         ImportMode::Full { resume: None } => Place { line: 1, ..Place::default() },
         ImportMode::Full { resume: Some(watermark) } => resumed(settings, &watermark)?,
@@ -143,10 +135,12 @@ impl Import<'_> {
                 Found::End => return Ok(()),
                 Found::Other => {}
                 Found::Entry(entry) => {
+                    self.bad_values(records, name, &entry);
                     let after = self.place.to_watermark();
                     self.pager.push(*entry, Some(after));
                 }
                 Found::Large(entry) => {
+                    self.bad_values(records, name, &entry);
                     let (anchor, object_type) = (entry.anchor.clone(), entry.object_type);
                     self.pager.push(*entry, None);
                     let max = self.pager.links_max();
@@ -169,6 +163,18 @@ impl Import<'_> {
         }
     }
 
+    /// Tells the values of an entry that could not be read: their attributes stay as they are.
+    fn bad_values(&mut self, records: &mut Records<File>, name: &str, entry: &Entry) {
+        for (line, attribute) in records.bad_values.drain(..) {
+            let dn = entry.dn.as_deref().unwrap_or_default();
+            let message = format!(
+                "this value of `{attribute}` of `{dn}` does not fit its type: the attribute stays as it is"
+            );
+            let place = format!("{name}:{line}");
+            self.pager.error(ConnectorError::new(ErrorClass::Object, "LDIF-VALUE", place, message), None);
+        }
+    }
+
     fn bad_record(&mut self, place: String, why: String) {
         self.place.errors += 1;
         if self.place.errors <= ERRORS_REPORTED_MAX {
@@ -179,11 +185,9 @@ impl Import<'_> {
 
     /// Says what speaks against the file being whole.
     fn judge(&mut self, records: &Records<File>, path: &Path, name: &str) {
-        if let Some((line, attribute)) = &records.first_unreadable {
-            self.remarks.push(format!(
-                "{name}: {} values could not be read and stay as they are, the first is `{attribute}` on line {line}",
-                records.unreadable
-            ));
+        let more = records.unreadable.saturating_sub(ERRORS_REPORTED_MAX);
+        if more > 0 {
+            self.remarks.push(format!("{name}: {more} more values could not be read and stay as they are"));
         }
         if records.references > 0 {
             self.remarks.push(format!("{name}: {} search references were not followed", records.references));

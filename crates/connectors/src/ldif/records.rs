@@ -8,6 +8,7 @@ use std::io::{Read, Seek, SeekFrom};
 use memchr::memchr;
 use onesync_model::{AttributeType, Dn};
 
+use super::import::ERRORS_REPORTED_MAX;
 use super::layout::{Layout, Slot};
 use super::lines::{Line, LineError, Lines, RawValue, excerpt};
 use super::marks::Marks;
@@ -39,8 +40,8 @@ pub struct Records<R> {
     pub marks: Marks,
     /// How many values could not be read.
     pub unreadable: u64,
-    /// The line and name of the first of them.
-    pub first_unreadable: Option<(u64, String)>,
+    /// The lines and names of those of the entry read last, as far as they are told one by one.
+    pub bad_values: Vec<(u64, String)>,
     /// Search references, which were not followed.
     pub references: u64,
     record: Record,
@@ -90,7 +91,7 @@ impl<R: Read + Seek> Records<R> {
             base: base.map(|dn| Base { text: dn.to_string(), dn }),
             marks: Marks::default(),
             unreadable: 0,
-            first_unreadable: None,
+            bad_values: Vec::new(),
             references: 0,
             record: Record::new(layout.attributes.len()),
             layout,
@@ -195,8 +196,9 @@ impl<R: Read + Seek> Records<R> {
         }
         let body = self.position();
         self.record.begin(dn, body);
+        self.bad_values.clear();
         if let Some((line, why)) = self.read_body()? {
-            return Ok(Found::Bad(line, why));
+            return Ok(Found::Bad(line, format!("`{}`: {why}", self.record.dn)));
         }
         let index = self.record.class.and_then(|class| class.type_index);
         let Some(of_type) = index.and_then(|index| self.layout.types.get(index as usize)) else {
@@ -204,7 +206,7 @@ impl<R: Read + Seek> Records<R> {
         };
         let entry = match self.record.entry(&self.layout, of_type) {
             Ok(entry) => Box::new(entry),
-            Err(why) => return Ok(Found::Bad(line, why)),
+            Err(why) => return Ok(Found::Bad(line, format!("`{}`: {why}", self.record.dn))),
         };
         let record = &self.record;
         let known_links = of_type.links.iter().filter(|at| !record.is_unknown(**at));
@@ -254,7 +256,9 @@ impl<R: Read + Seek> Records<R> {
                 Err(Refusal::Record(why)) => refused = Some((line, why)),
                 Err(Refusal::Value) => {
                     self.unreadable += 1;
-                    self.first_unreadable.get_or_insert_with(|| (line, excerpt(name)));
+                    if self.unreadable <= ERRORS_REPORTED_MAX {
+                        self.bad_values.push((line, excerpt(name)));
+                    }
                 }
             }
         }
