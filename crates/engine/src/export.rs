@@ -11,7 +11,9 @@ use crate::batch::{Batch, Context};
 use crate::changes::Changes;
 use crate::protect::Stopped;
 use crate::reader::{ReadError, Reader};
-use crate::state::{AttributeChange, ChangeState, CsFlags, CsRow, ExportLinkRow, ExportRow, Work};
+use crate::state::{
+    AttributeChange, ChangeState, CsFlags, CsRow, ExportLinkRow, ExportRow, HistoryRow, Work,
+};
 
 /// The shortest and the longest time until a refused item is tried again, in seconds: it doubles in between.
 const RETRY_SECONDS: (i64, i64) = (300, 86_400);
@@ -234,6 +236,7 @@ pub fn settle(
     batch.load_exports(answers.iter().map(|(item, _)| item.cs))?;
     for (item, answer) in answers {
         let Some(row) = batch.cs(item.cs).cloned() else { continue };
+        remember(ctx, &mut batch, &row, item, answer);
         settle_links(ctx, &mut batch, &row, item, answer)?;
         if let Some(export) =
             batch.export(item.cs).cloned().filter(|export| export.state == ChangeState::Sending)
@@ -244,6 +247,36 @@ pub fn settle(
         }
     }
     Ok(batch.finish(ctx))
+}
+
+/// Notes in the history of a metaverse object what was written of it, and where.
+fn remember(ctx: &Context<'_>, batch: &mut Batch<'_>, row: &CsRow, item: &Outgoing, answer: &Answer) {
+    let (Some(join), Outcome::Done { .. }) = (row.join, &answer.outcome) else { return };
+    let refused = |attribute: AttrId, target| {
+        answer.refused.iter().any(|r| (r.attribute, r.target) == (attribute, target))
+    };
+    let mut what = match item.operation {
+        Operation::Add => vec!["created".to_owned()],
+        Operation::Delete => vec!["deleted".to_owned()],
+        Operation::Update if item.kinds & ExportRow::KIND_DISABLE != 0 => vec!["disabled".to_owned()],
+        Operation::Update if !item.values.is_empty() => vec!["changed".to_owned()],
+        Operation::Update => Vec::new(),
+    };
+    let mut links: BTreeMap<(AttrId, bool), u64> = BTreeMap::new();
+    for link in item.links.iter().filter(|link| !refused(link.attribute, Some(link.target))) {
+        *links.entry((link.attribute, link.add)).or_default() += 1;
+    }
+    for ((attribute, add), count) in links {
+        let word = if add { "added" } else { "removed" };
+        what.push(format!("{count} of `{}` {word}", ctx.attribute(attribute)));
+    }
+    if what.is_empty() {
+        return;
+    }
+    let values = item.values.iter().filter(|(attribute, _)| !refused(*attribute, None));
+    let changes = values.map(|(attribute, values)| (*attribute, None, values.clone(), None)).collect();
+    let event = Some(format!("exported to `{}`: {}", ctx.policies.of(row.connector).name, what.join(", ")));
+    batch.history(HistoryRow { mv: join.mv, run: ctx.run, time: ctx.now, event, changes });
 }
 
 fn settle_one(ctx: &Context<'_>, batch: &mut Batch<'_>, row: CsRow, mut export: ExportRow, answer: &Answer) {

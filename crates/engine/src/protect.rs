@@ -100,7 +100,7 @@ impl Guarded {
             Self::Delete => "deletions",
             Self::Disable => "disablings",
             Self::Empty => "emptied attributes",
-            Self::Shrink => "members removed",
+            Self::Shrink => "members or managers removed",
         }
     }
 }

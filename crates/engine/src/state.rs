@@ -91,6 +91,8 @@ impl CsFlags {
     pub const REFUSED: Self = Self(32);
     /// It is outside the pilot of its connector: computed, never written.
     pub const OUTSIDE: Self = Self(64);
+    /// A rule would create its metaverse object, and it has no value in anything that rule joins by.
+    pub const NO_JOIN_VALUE: Self = Self(128);
 
     /// Whether all bits of `other` are set.
     #[must_use]

@@ -211,7 +211,9 @@ impl<'a, 'r> Pass<'a, 'r> {
         } else if mv.state == MvState::Active {
             let mut leaving = mv.clone();
             leaving.state = MvState::Leaving { since: self.ctx.now, deleted: gone };
-            self.event(mv.id, "leaving");
+            let why = if gone { "was deleted at the source" } else { "left the scope" };
+            let label = self.label(&row)?;
+            self.event(mv.id, &format!("leaving: {label} {why}"));
             self.batch.put_mv(leaving);
             self.batch.wake(Work::Outbound(mv.id));
             // Who was refused because of this one may take its place: the metaverse object stays.

@@ -21,6 +21,8 @@ enum Place<'a> {
         message: String,
     },
     Nowhere,
+    /// A rule would create a metaverse object, but only for what could have been joined.
+    NoJoinValue,
     /// A condition failed: nothing changes.
     Unclear,
 }
@@ -33,24 +35,15 @@ impl<'a> Pass<'a, '_> {
         } else {
             self.find_place(&row)?
         };
-        let refused = row.flags.has(CsFlags::REFUSED);
         match place {
-            Place::Unclear => return Ok(()),
+            Place::Unclear => {}
             Place::Refused { code, message } => {
                 self.batch.error(self.ctx, (row.id, row.connector), "join", code, message, false);
-                if !refused {
-                    let flags = row.flags.with(CsFlags::REFUSED, true);
-                    self.batch.put_cs(CsRow { flags, ..row });
-                }
-                return Ok(());
+                self.mark(row, true, false);
             }
-            Place::Nowhere => {
+            Place::Nowhere | Place::NoJoinValue => {
                 self.batch.heal(row.id, |place| place == "join");
-                if refused {
-                    let flags = row.flags.with(CsFlags::REFUSED, false);
-                    self.batch.put_cs(CsRow { flags, ..row });
-                }
-                return Ok(());
+                self.mark(row, false, matches!(place, Place::NoJoinValue));
             }
             Place::Join(mv, rule) => {
                 self.batch.heal(row.id, |place| place == "join");
@@ -62,6 +55,14 @@ impl<'a> Pass<'a, '_> {
             }
         }
         Ok(())
+    }
+
+    /// Says of an object that stays unjoined why.
+    fn mark(&mut self, row: CsRow, refused: bool, no_join_value: bool) {
+        let flags = row.flags.with(CsFlags::REFUSED, refused).with(CsFlags::NO_JOIN_VALUE, no_join_value);
+        if flags != row.flags {
+            self.batch.put_cs(CsRow { flags, ..row });
+        }
     }
 
     fn find_place(&mut self, row: &CsRow) -> Result<Place<'a>, ReadError> {
@@ -155,7 +156,7 @@ impl<'a> Pass<'a, '_> {
             || rule.join.iter().flat_map(|group| &group.conditions).any(|c| image.get(c.connector).is_some());
         let step = if joinable { JoinStep::Created } else { JoinStep::NothingToJoinBy };
         self.note_step(row, Some((rule, None)), || step);
-        Ok(if joinable { Place::Create(rule) } else { Place::Nowhere })
+        Ok(if joinable { Place::Create(rule) } else { Place::NoJoinValue })
     }
 
     fn note_step(&self, row: &CsRow, by: Option<(&Rule, Option<usize>)>, step: impl FnOnce() -> JoinStep) {
@@ -249,7 +250,7 @@ impl<'a> Pass<'a, '_> {
     fn link(&mut self, row: CsRow, mv: MvId, rule: &Rule) {
         // Nothing is ours by an inbound rule: what can be written is adopted when an outbound rule holds it, or never.
         let join = Some(Join { mv, rule: rule.id, run: self.ctx.run, owned: false });
-        let flags = row.flags.with(CsFlags::REFUSED, false);
+        let flags = row.flags.with(CsFlags::REFUSED, false).with(CsFlags::NO_JOIN_VALUE, false);
         self.affected.insert(mv);
         self.batch.wake(Work::Outbound(mv));
         self.batch.wake(Work::Target(row.id));

@@ -152,7 +152,11 @@ impl<'a> Outbound<'a, '_> {
 
     fn attach(&mut self, mv: onesync_model::MvId, row: CsRow, rule: RuleId, outside: bool) {
         let id = row.id;
-        let flags = row.flags.with(CsFlags::REFUSED, false).with(CsFlags::OUTSIDE, outside);
+        let flags = row
+            .flags
+            .with(CsFlags::REFUSED, false)
+            .with(CsFlags::NO_JOIN_VALUE, false)
+            .with(CsFlags::OUTSIDE, outside);
         let owned = !row.flags.has(CsFlags::MASTERED_ELSEWHERE);
         let join = Some(Join { mv, rule, run: self.ctx.run, owned });
         self.batch.put_cs(CsRow { join, flags, ..row });
