@@ -34,7 +34,10 @@ fn main() -> ExitCode {
             return ExitCode::from(Status::Failed as u8);
         }
     };
-    match runtime.block_on(run(args)) {
+    let ended = runtime.block_on(run(args));
+    // What still waits for a file or a server that does not answer is not waited for.
+    runtime.shutdown_background();
+    match ended {
         Ok(status) => ExitCode::from(status as u8),
         Err(error) => {
             let (status, hint) = match error.downcast_ref::<ServiceError>() {
@@ -98,7 +101,18 @@ async fn run(args: Args) -> anyhow::Result<Status> {
             eprintln!("secret `{name}` is set");
             Ok(Status::Done)
         }
-        command => commands::run(open(home).await?, command, &out).await,
+        command @ (Command::Cycle { .. } | Command::Run { .. }) => {
+            // Opening may wait for directories: a wish that comes meanwhile is no lost one.
+            let mut wishes = commands::Wishes::new()?;
+            let service = tokio::select! {
+                service = open(home) => service?,
+                name = wishes.next() => {
+                    return Err(ServiceError::Stopped { why: commands::asked_to_end(name) }.into());
+                }
+            };
+            commands::run(service, command, Some(wishes), &out).await
+        }
+        command => commands::run(open(home).await?, command, None, &out).await,
     }
 }
 

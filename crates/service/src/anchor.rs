@@ -127,6 +127,29 @@ impl Service {
         Ok(hits)
     }
 
+    /// How the definition that is configured compares with the tenant's ids, as long as nothing was exported.
+    pub(crate) fn anchor_compared(&self, runtime: &Runtime) -> Result<Option<String>, ServiceError> {
+        for connector in &runtime.connectors {
+            if self.store().reader()?.state(connector.id, EXPORTED)?.is_some() {
+                return Ok(None);
+            }
+        }
+        let hits = self.anchor_hits(runtime)?;
+        let configured = runtime.configuration.main.source_anchor;
+        let (ours, others) = match configured {
+            SourceAnchor::ObjectGuid => (hits.object_guid, hits.consistency_guid),
+            _ => (hits.consistency_guid, hits.object_guid),
+        };
+        Ok(match hits.immutable_ids {
+            0 => None,
+            _ if ours > 0 && ours >= others => Some(format!("source anchor: {hits}")),
+            _ => Some(format!(
+                "warning: the source anchor is `{}`, but {hits}: accounts that are there would not be found. `source_anchor = \"tenant\"` in onesync.toml takes the definition that made these ids",
+                configured.as_str()
+            )),
+        })
+    }
+
     /// Finds the definition out where the configuration asks for the tenant's and it is not known yet.
     /// Says whether the configuration must be compiled again.
     ///

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use onesync_connectors::{
-    Connector, DiscoveredSchema, SelectedAttribute, SelectedType, Selection, TypeRoles,
-};
+use onesync_connectors::{DiscoveredSchema, SelectedAttribute, SelectedType, Selection, TypeRoles};
 use onesync_engine::{ConnectorPolicy, Deprovision, Policies, TypePolicy};
 use onesync_model::{
     AttrId, AttributeDef, AttributeType, ConnectorId, Hash128, Names, ObjectTypeDef, RuleId, Schema, TypeId,
@@ -16,10 +14,11 @@ use onesync_store::{ConnectorRow, RuleRow};
 
 use crate::anchor::ANCHOR_PARAMETER;
 use crate::config::{ConfigCheck, Configuration, ConnectorFile, GRACE_SECONDS, OutOfScope, SourceAnchor};
+use crate::discover::{Discovered, LastAnswer, Reach, discover};
 use crate::error::ServiceError;
 use crate::kinds::Workshop;
 use crate::runtime::{ConnectorHandle, Runtime};
-use crate::{kinds, mistakes, profile, scope};
+use crate::{doubts, kinds, mistakes, profile, scope, secrets};
 
 /// What compiling gave besides the runtime: rows to write when the configuration is applied.
 pub(crate) struct Compiled {
@@ -40,6 +39,8 @@ pub(crate) struct Known {
     pub(crate) closed: Vec<String>,
     /// The definition of the source anchor in force.
     pub(crate) source_anchor: SourceAnchor,
+    /// What the directories said last.
+    pub(crate) schemas: BTreeMap<ConnectorId, LastAnswer>,
 }
 
 /// The parameters of a connector: its own, and the definition of the source anchor.
@@ -54,84 +55,99 @@ pub(crate) async fn compile(
     version: u32,
     known: Known,
     workshop: Workshop<'_>,
+    reach: Reach,
 ) -> Result<Compiled, ServiceError> {
     let mut names = Names::new();
     for (_, name) in &known.names {
         names.intern(name);
     }
-    let mut parts = Vec::new();
-    let mut new_connectors = Vec::new();
+    let mut check = ConfigCheck {
+        rules: configuration.rules.len(),
+        ..ConfigCheck::with_mistakes(&configuration.mistakes)
+    };
+    let (mut parts, mut infos, mut new_connectors) = (Vec::new(), Vec::new(), Vec::new());
     let mut next_connector = known.connectors.iter().map(|row| row.id.0).max().unwrap_or(0) + 1;
-    let mut mistakes = Vec::new();
     for file in &configuration.connectors {
-        let made = match kinds::make(file, workshop, &known.secrets, &mut names) {
-            Ok(connector) => match connector.schema().await {
-                Ok(discovered) => Ok((connector, discovered)),
-                Err(error) => Err(ServiceError::connector(&file.name, error)),
-            },
-            Err(error) => Err(error),
-        };
-        let (connector, discovered) = match made {
-            Ok(made) => made,
-            Err(error) => {
-                mistakes.push(error);
-                continue;
-            }
-        };
-        let schema = intern_schema(&discovered, &mut names);
-        let id = match known.connectors.iter().find(|row| row.name == file.name && row.kind == file.kind) {
-            Some(row) => row.id,
-            None => {
-                let id = ConnectorId(next_connector);
-                next_connector += 1;
-                new_connectors.push(ConnectorRow {
-                    id,
-                    name: file.name.clone(),
-                    kind: file.kind.clone(),
-                    removed: false,
-                });
-                id
-            }
-        };
-        parts.push((id, file.clone(), connector, schema));
-    }
-    if !mistakes.is_empty() {
-        return Err(mistakes::all(mistakes));
-    }
-    let metaverse_text = configuration.metaverse.as_deref().unwrap_or(onesync_rules::METAVERSE);
-    let metaverse = onesync_rules::read_metaverse(metaverse_text, &mut names).map_err(|found| {
-        let messages: Vec<String> =
-            found.iter().map(|d| format!("metaverse.toml:{}:{}: {}", d.line, d.column, d.message)).collect();
-        ServiceError::config(messages.join("\n"), "correct metaverse.toml; nothing was changed")
-    })?;
-    let infos: Vec<ConnectorInfo> = parts
-        .iter()
-        .map(|(id, file, _, schema)| ConnectorInfo {
-            id: *id,
+        let row = known.connectors.iter().find(|row| row.name == file.name && row.kind == file.kind);
+        let found = discover(row.map(|row| row.id), file, workshop, &known, &mut names, reach).await;
+        let id = row.map_or(ConnectorId(next_connector), |row| row.id);
+        if row.is_none() {
+            next_connector += 1;
+            new_connectors.push(ConnectorRow {
+                id,
+                name: file.name.clone(),
+                kind: file.kind.clone(),
+                removed: false,
+            });
+        }
+        let mut info = ConnectorInfo {
+            id,
             name: file.name.clone(),
             kind: file.kind.clone(),
             rank: file.rank,
-            schema: schema.clone(),
+            schema: Schema::default(),
             parameters: parameters(file, known.source_anchor),
-        })
-        .collect();
+        };
+        match found {
+            Ok(found) => {
+                if let Some(away) = found.unreachable.as_ref().filter(|_| reach == Reach::Now) {
+                    check.warning(format!(
+                        "connector `{}` cannot be reached: {}; it is checked against its schema of {}",
+                        file.name, away.error, away.schema_of
+                    ));
+                }
+                if reach == Reach::Now && found.unreachable.is_none() {
+                    doubts::of_connector(file, found.connector.doubts().await, &mut check);
+                }
+                info.schema = intern_schema(&found.schema, &mut names);
+                parts.push((id, file.clone(), found, info.schema.clone()));
+            }
+            // Its rules are checked as far as that is possible without knowing what it can hold.
+            Err(error) => check.error_of(&error),
+        }
+        infos.push(info);
+    }
+    // Connectors whose files cannot be read: rules that name them are not wrong because of that.
+    for (rank, (name, kind)) in (0..).zip(&configuration.unread) {
+        infos.push(ConnectorInfo {
+            id: ConnectorId(next_connector + rank),
+            name: name.clone(),
+            kind: kind.clone(),
+            rank: u32::MAX - rank,
+            schema: Schema::default(),
+            parameters: BTreeMap::new(),
+        });
+    }
+    let mut metaverse_text = configuration.metaverse.as_deref().unwrap_or(onesync_rules::METAVERSE);
+    let mut rule_files = configuration.rules.as_slice();
+    let metaverse = match onesync_rules::read_metaverse(metaverse_text, &mut names) {
+        Ok(metaverse) => metaverse,
+        Err(found) => {
+            for d in found {
+                let place = format!("metaverse.toml:{}:{}", d.line, d.column);
+                let hint = d.hint.unwrap_or_else(|| "correct metaverse.toml".to_owned());
+                check.error_of(&ServiceError::config(format!("{place}: {}", d.message), hint));
+            }
+            check.messages.push("note: the rules are checked when metaverse.toml can be read".to_owned());
+            (metaverse_text, rule_files) = (onesync_rules::METAVERSE, &[]);
+            onesync_rules::read_metaverse(metaverse_text, &mut names).unwrap_or_default()
+        }
+    };
     let mut new_rules: Vec<RuleRow> = Vec::new();
     let mut next_rule = known.rules.iter().map(|row| row.id.0).max().unwrap_or(0) + 1;
-    let compiled =
-        onesync_rules::compile(&configuration.rules, &infos, &metaverse, &mut names, &mut |name, hash| {
-            let hash = Hash128(*hash);
-            if let Some(row) =
-                known.rules.iter().chain(&new_rules).find(|row| row.name == name && row.hash == hash)
-            {
-                return row.id;
-            }
-            let id = RuleId(next_rule);
-            next_rule += 1;
-            new_rules.push(RuleRow { id, connector: ConnectorId(0), name: name.to_owned(), hash });
-            id
-        });
-    let mut check =
-        ConfigCheck { connectors: parts.len(), rules: configuration.rules.len(), ..ConfigCheck::default() };
+    let compiled = onesync_rules::compile(rule_files, &infos, &metaverse, &mut names, &mut |name, hash| {
+        let hash = Hash128(*hash);
+        if let Some(row) =
+            known.rules.iter().chain(&new_rules).find(|row| row.name == name && row.hash == hash)
+        {
+            return row.id;
+        }
+        let id = RuleId(next_rule);
+        next_rule += 1;
+        new_rules.push(RuleRow { id, connector: ConnectorId(0), name: name.to_owned(), hash });
+        id
+    });
+    check.connectors = configuration.connectors.len() + configuration.unread.len();
     for finding in &compiled.diagnostics {
         match finding.severity {
             Severity::Error => check.errors += 1,
@@ -141,7 +157,7 @@ pub(crate) async fn compile(
         check.messages.push(render(finding, &configuration.rules));
     }
     check.findings.clone_from(&compiled.diagnostics);
-    about_files(&configuration, &known, &metaverse, &names, &mut check)?;
+    about_files(&configuration, &known, &metaverse, &names, &mut check);
     let rules = compiled.rules.unwrap_or_default();
     let mut search: Vec<AttrId> =
         configuration.main.search.iter().filter_map(|name| names.find(name)).collect();
@@ -150,9 +166,9 @@ pub(crate) async fn compile(
     search.dedup();
     let mut connectors = Vec::new();
     let mut policies = BTreeMap::new();
-    for (id, file, connector, schema) in parts {
+    for (id, file, found, schema) in parts {
         let (handle, mut policy) =
-            assemble(id, file, connector, schema, &rules, &mut names, &mut check, workshop)?;
+            assemble(id, file, found, schema, &rules, &mut names, &mut check, workshop)?;
         scope::contact(&handle, &mut policy, &metaverse, &names, &mut check);
         for message in profile::cannot_export(&handle) {
             check.errors += 1;
@@ -174,38 +190,51 @@ fn about_files(
     metaverse: &Schema,
     names: &Names,
     check: &mut ConfigCheck,
-) -> Result<(), ServiceError> {
-    let mut warn = |message: String| {
-        check.warnings += 1;
-        check.messages.push(format!("warning: {message}"));
-    };
+) {
     for file in &configuration.connectors {
-        for name in kinds::secret_names(file)? {
+        // Settings that cannot be read were told where the connector was made.
+        for name in kinds::secret_names(file).unwrap_or_default() {
+            if let Err(message) = secrets::check_name(&name) {
+                let place = file.place_of(&["settings"]);
+                check.errors += 1;
+                check.messages.push(format!("error: {place}: {message}"));
+                continue;
+            }
             if !known.secrets.contains_key(&name) && !known.closed.contains(&name) {
-                warn(format!(
+                check.warning(format!(
                     "{}: the secret `{name}` is not stored yet: run `onesync secret set {name}`",
                     file.place_of(&["settings"])
                 ));
             }
         }
     }
-    if configuration.connectors.is_empty() {
-        warn("connectors/ has no file: nothing is read, nothing is written".to_owned());
+    let main = configuration.files.get("onesync.toml").map(|bytes| String::from_utf8_lossy(bytes));
+    let decided = main.is_some_and(|text| text.lines().any(|line| line.starts_with("source_anchor")));
+    if !decided && configuration.connectors.iter().any(|file| file.kind == "graph") {
+        check.messages.push(
+            "note: onesync.toml leaves `source_anchor` at \"consistency-guid\": right for a new tenant. For one whose accounts have immutable ids already, \"tenant\" takes the definition that made them; `config plan` shows the hits once the tenant was imported"
+                .to_owned(),
+        );
+    }
+    if configuration.connectors.is_empty() && configuration.unread.is_empty() {
+        check.warning("connectors/ has no file: nothing is read, nothing is written".to_owned());
     }
     if configuration.rules.is_empty() {
-        warn("rules/ has no file: nothing is joined, nothing flows".to_owned());
+        check.warning("rules/ has no file: nothing is joined, nothing flows".to_owned());
     }
     let text = configuration.files.get("onesync.toml").map(|bytes| String::from_utf8_lossy(bytes));
     for name in &configuration.main.search {
         if !names.find(name).is_some_and(|id| metaverse.attributes.contains_key(&id)) {
             let place = mistakes::place_of("onesync.toml", text.as_deref().unwrap_or_default(), &["search"]);
-            warn(format!("{place}: the metaverse has no attribute `{name}`{}", meant(name, metaverse)));
+            check.warning(format!(
+                "{place}: the metaverse has no attribute `{name}`{}",
+                meant(name, metaverse)
+            ));
         }
     }
-    Ok(())
 }
 
-fn meant(name: &str, schema: &Schema) -> String {
+pub(crate) fn meant(name: &str, schema: &Schema) -> String {
     let known = schema.attributes.values().map(|def| def.name.as_str());
     onesync_rules::nearest(name, known).map(|near| format!(": did you mean `{near}`?")).unwrap_or_default()
 }
@@ -243,15 +272,18 @@ pub(crate) fn intern_schema(discovered: &DiscoveredSchema, names: &mut Names) ->
 fn assemble(
     id: ConnectorId,
     file: ConnectorFile,
-    connector: Arc<dyn Connector>,
+    found: Discovered,
     schema: Schema,
     rules: &RuleSet,
     names: &mut Names,
     check: &mut ConfigCheck,
     workshop: Workshop<'_>,
 ) -> Result<(ConnectorHandle, ConnectorPolicy), ServiceError> {
+    let Discovered { connector, schema: discovered, unreachable } = found;
     let capabilities = connector.capabilities();
     let roles = connector.type_roles();
+    doubts::in_file(&file, &schema, &roles, names, check);
+    doubts::in_types(&file, rules, names, check);
     let mut wrong = |keys: &[&str], message: String| {
         check.errors += 1;
         check.messages.push(format!("error: {}: {message}", file.place_of(keys)));
@@ -339,7 +371,18 @@ fn assemble(
     write_order.sort();
     let write_order = write_order.into_iter().map(|(_, type_id)| type_id).collect();
     Ok((
-        ConnectorHandle { id, file, connector, capabilities, schema, selection, write_order, limits },
+        ConnectorHandle {
+            id,
+            file,
+            connector,
+            capabilities,
+            schema,
+            discovered: Arc::new(discovered),
+            unreachable,
+            selection,
+            write_order,
+            limits,
+        },
         policy,
     ))
 }

@@ -34,6 +34,10 @@ pub struct Configuration {
     pub metaverse: Option<String>,
     /// The rules.
     pub rules: Vec<RuleFile>,
+    /// What is wrong with the form of files: empty unless all mistakes were asked for at once.
+    pub mistakes: Vec<String>,
+    /// Connectors whose files cannot be read: name and kind, as far as they can be seen.
+    pub unread: Vec<(String, String)>,
 }
 
 /// The result of looking at a configuration.
@@ -53,23 +57,51 @@ pub struct ConfigCheck {
     pub rules: usize,
 }
 
+/// How a line of a message begins that says what to do.
+const HINT: &str = "  hint: ";
+
 impl ConfigCheck {
-    /// What stands in the way, as an error; notes and warnings are for `config check`.
+    /// With mistakes in the form of files.
+    pub(crate) fn with_mistakes(mistakes: &[String]) -> Self {
+        let messages =
+            mistakes.iter().map(|mistake| format!("error: {mistake}\n{HINT}correct the file")).collect();
+        Self { messages, errors: mistakes.len(), ..Self::default() }
+    }
+
+    /// Adds a warning.
+    pub(crate) fn warning(&mut self, message: String) {
+        self.warnings += 1;
+        self.messages.push(format!("warning: {message}"));
+    }
+
+    /// Adds an error with its remedy.
+    pub(crate) fn error_of(&mut self, error: &ServiceError) {
+        self.errors += 1;
+        let hint = error.hint().map_or_else(String::new, |hint| format!("\n{HINT}{hint}"));
+        self.messages.push(format!("error: {error}{hint}"));
+    }
+
+    /// What stands in the way, as an error; notes and warnings are for `config check`. Each remedy is said once.
     #[must_use]
     pub fn error(&self) -> Option<ServiceError> {
-        let errors: Vec<&str> = self
-            .messages
-            .iter()
-            .map(|message| message.trim_end())
-            .filter(|m| m.starts_with("error"))
-            .collect();
-        let text = errors.join("\n\n");
-        (self.errors > 0).then(|| {
-            ServiceError::config(
-                text.strip_prefix("error: ").unwrap_or(&text),
-                "correct the files; nothing was changed",
-            )
-        })
+        let mut hints: Vec<&str> = Vec::new();
+        let mut texts: Vec<String> = Vec::new();
+        for message in self.messages.iter().filter(|message| message.starts_with("error")) {
+            let (told, lines): (Vec<&str>, Vec<&str>) =
+                message.trim_end().lines().partition(|line| line.starts_with(HINT));
+            for hint in told.into_iter().filter_map(|line| line.strip_prefix(HINT)) {
+                if !hints.contains(&hint) {
+                    hints.push(hint);
+                }
+            }
+            texts.push(lines.join("\n"));
+        }
+        let text = texts.join("\n\n");
+        let hint = match hints.is_empty() {
+            true => "correct the files; nothing was changed".to_owned(),
+            false => hints.join("; "),
+        };
+        (self.errors > 0).then(|| ServiceError::config(text.strip_prefix("error: ").unwrap_or(&text), hint))
     }
 }
 
@@ -290,6 +322,20 @@ impl TypeFile {
     }
 }
 
+/// The text of a key at the begin of a line, in a file that cannot be read as a whole.
+fn seen_in(text: &str, key: &str) -> String {
+    let values = text.lines().filter_map(|line| {
+        line.strip_prefix(key)?
+            .trim_start()
+            .strip_prefix('=')?
+            .trim_start()
+            .strip_prefix('"')?
+            .split('"')
+            .next()
+    });
+    values.map(str::to_owned).next().unwrap_or_default()
+}
+
 /// The grace time between disabling and deleting a person who leaves: 30 days, as long as the cloud's recycle bin.
 pub(crate) const GRACE_SECONDS: i64 = 30 * 86_400;
 
@@ -365,6 +411,19 @@ impl Configuration {
     /// # Errors
     /// With a message that names file, line and column of every mistake.
     pub fn parse(files: BTreeMap<String, Vec<u8>>) -> Result<Self, ServiceError> {
+        let out = Self::parse_all(files);
+        if out.mistakes.is_empty() {
+            return Ok(out);
+        }
+        Err(ServiceError::config(
+            out.mistakes.join("\n"),
+            "correct the files named above; nothing was changed",
+        ))
+    }
+
+    /// Reads the form of a configuration as far as it can be read, with all mistakes: only for looking at it.
+    #[must_use]
+    pub fn parse_all(files: BTreeMap<String, Vec<u8>>) -> Self {
         let mut out = Self::default();
         let mut mistakes = Vec::new();
         for (path, bytes) in &files {
@@ -382,7 +441,10 @@ impl Configuration {
                     Ok(connector) => {
                         out.connectors.push(ConnectorFile { path: path.clone(), text, ..connector });
                     }
-                    Err(error) => mistakes.push(toml_mistake(path, &text, &error)),
+                    Err(error) => {
+                        mistakes.push(toml_mistake(path, &text, &error));
+                        out.unread.push((seen_in(&text, "name"), seen_in(&text, "kind")));
+                    }
                 },
                 Some(_) => out.rules.push(RuleFile { path: path.clone(), text }),
             }
@@ -417,15 +479,9 @@ impl Configuration {
                 wrong("suspect_percent", "at most 100 percent can be missing".to_owned());
             }
         }
-        if !mistakes.is_empty() {
-            return Err(ServiceError::config(
-                mistakes.join("\n"),
-                "correct the files named above; nothing was changed",
-            ));
-        }
         out.connectors.sort_by(|a, b| (a.rank, &a.name).cmp(&(b.rank, &b.name)));
-        out.files = files;
-        Ok(out)
+        (out.files, out.mistakes) = (files, mistakes);
+        out
     }
 
     /// The hash that tells versions apart.

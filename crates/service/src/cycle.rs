@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::error::{ServiceError, Status};
 use crate::runs::{Progress, RunReport, Step, StepCounters};
 use crate::runtime::{ConnectorHandle, Runtime, Service};
+use crate::unplaced::Unplaced;
 
 /// Rounds of export and confirmation in one cycle. A further one would mean that rules alternate.
 const ROUNDS_MAX: usize = 3;
@@ -42,6 +43,10 @@ pub struct CycleReport {
     pub exported: StepCounters,
     /// Errors of single objects.
     pub errors: u64,
+    /// Attributes that are not exported because of an error on too many objects, and why.
+    pub stopped: Vec<String>,
+    /// Objects that are not in the metaverse for want of a value to join by.
+    pub unplaced: Vec<Unplaced>,
     /// How long it took.
     pub seconds: f64,
     /// The worst exit status of its steps.
@@ -96,6 +101,7 @@ impl CycleReport {
         }
         self.failures.extend(other.failures.iter().cloned());
         self.errors = other.errors;
+        (self.stopped, self.unplaced) = (other.stopped.clone(), other.unplaced.clone());
         self.seconds += other.seconds;
     }
 
@@ -128,6 +134,7 @@ impl Service {
     ) -> Result<RunReport, ServiceError> {
         self.runtime()?.connector(connector)?;
         let _lock = self.begin_work(step.as_str())?;
+        self.ask_again().await?;
         self.try_new_secrets().await?;
         self.one_step(connector, step, progress).await
     }
@@ -156,6 +163,9 @@ impl Service {
     ) -> Result<RunReport, ServiceError> {
         if !matches!(step, Step::FullSync | Step::DeltaSync) {
             self.secrets_ready(connector)?;
+            if let Some(away) = &connector.unreachable {
+                return Err(ServiceError::connector(connector.name(), away.error.clone()));
+            }
         }
         self.check_stop()?;
         match step {
@@ -182,6 +192,7 @@ impl Service {
     ) -> Result<CycleReport, ServiceError> {
         let began = std::time::Instant::now();
         let _lock = self.begin_work("cycle")?;
+        self.ask_again().await?;
         self.try_new_secrets().await?;
         let mut runtime = self.runtime()?;
         let mut report = CycleReport::default();
@@ -248,8 +259,13 @@ impl Service {
         mut report: CycleReport,
         began: std::time::Instant,
     ) -> Result<CycleReport, ServiceError> {
-        let errors = self.store().reader()?.error_counts()?;
-        report.errors = errors.iter().map(|e| e.count).sum();
+        let (reader, runtime) = (self.store().reader()?, self.runtime()?);
+        report.errors = reader.error_counts()?.iter().map(|e| e.count).sum();
+        report.unplaced = self.unplaced(&*reader, &runtime)?;
+        for connector in runtime.connectors.iter().filter(|c| c.capabilities.export) {
+            let stops = self.stops(&*reader, &runtime, connector)?;
+            report.stopped.extend(stops.words(&runtime, connector));
+        }
         report.seconds = began.elapsed().as_secs_f64();
         Ok(report)
     }

@@ -47,9 +47,82 @@ pub struct EvaluationResult {
 /// # Errors
 /// When it is something else.
 pub fn json_object(text: &str, what: &str) -> Result<Map<String, Json>, ServiceError> {
-    serde_json::from_str(text).map_err(|error| {
+    let read = serde_json::from_str(text).map_err(|error| {
         ServiceError::usage(format!("{what} are no JSON object: {error}"), "write e.g. '{\"sn\": \"Meier\"}'")
-    })
+    })?;
+    names_once(text.as_bytes()).map_err(|message| {
+        ServiceError::usage(
+            format!("{what}: {message}"),
+            "several values are an array: {\"mail\": [\"a\", \"b\"]}",
+        )
+    })?;
+    Ok(read)
+}
+
+/// Whether no object of a JSON text has a name twice: a reader would take the last one without a word.
+pub(crate) fn names_once(text: &[u8]) -> Result<(), String> {
+    serde_json::from_slice::<NamesOnce>(text).map(|_| ()).map_err(|error| error.to_string())
+}
+
+struct NamesOnce;
+
+impl<'de> serde::Deserialize<'de> for NamesOnce {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NamesOnceVisitor)
+    }
+}
+
+struct NamesOnceVisitor;
+
+impl<'de> serde::de::Visitor<'de> for NamesOnceVisitor {
+    type Value = NamesOnce;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<NamesOnce, A::Error> {
+        let mut seen = std::collections::BTreeSet::new();
+        while let Some(name) = map.next_key::<String>()? {
+            map.next_value::<NamesOnce>()?;
+            if seen.contains(&name) {
+                return Err(serde::de::Error::custom(format!(
+                    "the name `{name}` stands twice in one object"
+                )));
+            }
+            seen.insert(name);
+        }
+        Ok(NamesOnce)
+    }
+
+    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut list: A) -> Result<NamesOnce, A::Error> {
+        while list.next_element::<NamesOnce>()?.is_some() {}
+        Ok(NamesOnce)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<NamesOnce, E> {
+        Ok(NamesOnce)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<NamesOnce, E> {
+        Ok(NamesOnce)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<NamesOnce, E> {
+        Ok(NamesOnce)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<NamesOnce, E> {
+        Ok(NamesOnce)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<NamesOnce, E> {
+        Ok(NamesOnce)
+    }
+
+    fn visit_unit<E>(self) -> Result<NamesOnce, E> {
+        Ok(NamesOnce)
+    }
 }
 
 /// Reads a time for `Now()`.

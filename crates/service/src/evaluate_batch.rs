@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Read as _};
 use serde_json::{Map, Value as Json, json};
 
 use crate::error::ServiceError;
-use crate::evaluate::{Evaluation, eval, eval_kind, eval_time};
+use crate::evaluate::{Evaluation, eval, eval_kind, eval_time, names_once};
 
 /// A line that is longer is no request: the largest expression and attributes of real objects are far smaller.
 const LINE_MAX: usize = 16 * 1024 * 1024;
@@ -57,7 +57,9 @@ pub fn eval_batch(
         let request = if long {
             Err(format!("the line is longer than {LINE_MAX} bytes"))
         } else {
-            serde_json::from_slice(&line).map_err(|error| format!("the line is no JSON: {error}"))
+            serde_json::from_slice(&line)
+                .map_err(|error| format!("the line is no JSON: {error}"))
+                .and_then(|json| names_once(&line).map(|()| json))
         };
         report.add(request.and_then(|json| answer(&json, defaults)), write)?;
     }

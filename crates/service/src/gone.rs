@@ -4,9 +4,10 @@ use onesync_engine::{CsRow, Stager};
 use onesync_model::{Anchor, CsId};
 
 use crate::error::ServiceError;
-use crate::import::{LEFT_OUT_NAMED, Seen};
+use crate::import::Seen;
 use crate::runs::OpenRun;
 use crate::runtime::{ConnectorHandle, Runtime, Service};
+use crate::unreadable::LEFT_OUT_NAMED;
 
 /// Row numbers looked at in one go.
 const GONE_PAGE: usize = 2_000;

@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use onesync_engine::{ChangeState, Changes, ExportLinkRow, ExportRow, Stopped};
-use onesync_model::{CsId, Hash128, TypeId};
+use onesync_engine::{ChangeState, Changes, CsRow, ExportLinkRow, ExportRow, Stopped};
+use onesync_model::{CsId, Hash128, Operation, TypeId};
 use onesync_store::{
     ExportFilter, ExportLinkFilter, HeldPlanRow, HeldState, ServiceChanges, StoreReader, export_hash,
     export_link_hash,
@@ -12,6 +12,7 @@ use onesync_store::{
 use serde::Serialize;
 
 use crate::error::ServiceError;
+use crate::look::label;
 use crate::runtime::{ConnectorHandle, Runtime, Service};
 use crate::stops::{Stop, waiting};
 
@@ -32,6 +33,8 @@ pub struct HeldItem {
     pub change: String,
     /// Whether the object left the scope (else it was deleted at the source).
     pub left_scope: bool,
+    /// Whether it deletes the object, or disables the account of somebody who was deleted at the source.
+    pub deletes: bool,
 }
 
 impl Service {
@@ -83,12 +86,13 @@ impl Service {
             let rows: Vec<ExportRow> =
                 page.into_iter().filter(|row| wanted.contains(&export_hash(row))).collect();
             let ids: Vec<CsId> = rows.iter().map(|row| row.cs).collect();
-            let names: BTreeMap<CsId, String> =
-                reader.cs_by_id(&ids)?.into_iter().map(|row| (row.id, row.name)).collect();
+            let known: BTreeMap<CsId, CsRow> =
+                reader.cs_by_id(&ids)?.into_iter().map(|row| (row.id, row)).collect();
             items.extend(rows.into_iter().map(|row| HeldItem {
                 hash: export_hash(&row).to_string(),
-                object: names.get(&row.cs).cloned().unwrap_or_default(),
+                object: known.get(&row.cs).map_or_else(String::new, |cs| label(runtime, cs, Some(&row))),
                 change: crate::look::describe_export(runtime, &row),
+                deletes: deletes(&row),
                 left_scope: row.kinds & ExportRow::KIND_LEFT_SCOPE != 0,
             }));
         }
@@ -102,7 +106,7 @@ impl Service {
                 let names: BTreeMap<CsId, String> = reader
                     .cs_by_id(&[row.owner, row.target])?
                     .into_iter()
-                    .map(|row| (row.id, row.name))
+                    .map(|row| (row.id, label(runtime, &row, None)))
                     .collect();
                 let name = |id: &CsId| names.get(id).cloned().unwrap_or_default();
                 items.push(HeldItem {
@@ -115,6 +119,7 @@ impl Service {
                         runtime.names.name(row.attribute)
                     ),
                     left_scope: false,
+                    deletes: false,
                 });
             }
         }
@@ -199,6 +204,13 @@ impl Service {
     }
 }
 
+/// Whether a change takes an object away, now or by disabling it first.
+fn deletes(row: &ExportRow) -> bool {
+    let leaves = ExportRow::KIND_LEAVER | ExportRow::KIND_DISABLE;
+    row.operation == Operation::Delete
+        || (row.kinds & leaves == leaves && row.kinds & ExportRow::KIND_LEFT_SCOPE == 0)
+}
+
 /// The changes that wait for the end of a stop: the first of them one by one, of the rest how many there are.
 fn stopped_items(
     reader: &dyn StoreReader,
@@ -214,6 +226,7 @@ fn stopped_items(
         object: object.to_owned(),
         change,
         left_scope: false,
+        deletes: false,
     };
     let (mut items, mut more) = (Vec::new(), 0);
     let filter = ExportFilter {
@@ -230,7 +243,7 @@ fn stopped_items(
         more += rows.len().saturating_sub(shown_max - items.len());
         rows.truncate(shown_max - items.len());
         let ids: Vec<CsId> = rows.iter().map(|row| row.cs).collect();
-        let known = objects(reader, ids)?;
+        let known = objects(reader, runtime, ids)?;
         for mut row in rows {
             row.changes.retain(|change| stop.attributes.contains(&change.attribute));
             let name = known.get(&row.cs).map_or("", |(_, name)| name);
@@ -245,7 +258,7 @@ fn stopped_items(
         after = Some((last.owner, last.attribute, last.target));
         page.retain(|row| of.holds_link(policy, stop.object_type, row));
         let owners: BTreeSet<CsId> = page.iter().map(|row| row.owner).collect();
-        let known = objects(reader, owners.into_iter().collect())?;
+        let known = objects(reader, runtime, owners.into_iter().collect())?;
         for row in &page {
             let owner = known.get(&row.owner).filter(|(of, _)| *of == stop.object_type);
             match owner {
@@ -267,7 +280,12 @@ fn stopped_items(
 /// The types and names of objects.
 fn objects(
     reader: &dyn StoreReader,
+    runtime: &Runtime,
     ids: Vec<CsId>,
 ) -> Result<BTreeMap<CsId, (TypeId, String)>, ServiceError> {
-    Ok(reader.cs_by_id(&ids)?.into_iter().map(|row| (row.id, (row.object_type, row.name))).collect())
+    Ok(reader
+        .cs_by_id(&ids)?
+        .into_iter()
+        .map(|row| (row.id, (row.object_type, label(runtime, &row, None))))
+        .collect())
 }

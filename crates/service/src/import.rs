@@ -18,15 +18,13 @@ use tokio::sync::mpsc;
 use crate::error::{ServiceError, Status};
 use crate::runs::{OpenRun, Progress, RunReport, Step, StepCounters};
 use crate::runtime::{ConnectorHandle, Runtime, Service};
+use crate::unreadable::LeftOut;
 
 /// How many times larger the pages of a first import are: measured, see `docs/performance.md`.
 const FIRST_PAGES: usize = 4;
 
 /// Row numbers in one chunk of the bitmap of seen objects: 4 KB.
 const CHUNK_ROWS: i64 = 32_768;
-
-/// Entries that could not be taken and are named in the run's report.
-pub(crate) const LEFT_OUT_NAMED: usize = 20;
 
 /// The watermark of the last complete import.
 pub(crate) const WATERMARK: &str = "watermark";
@@ -51,38 +49,6 @@ pub struct ImportReport {
 pub(crate) struct Seen {
     chunks: BTreeMap<i64, Vec<u8>>,
     touched: std::collections::BTreeSet<i64>,
-}
-
-/// Entries that could not be taken: all are counted, the first are named to people.
-#[derive(Default)]
-struct LeftOut {
-    named: Vec<String>,
-    count: usize,
-}
-
-impl LeftOut {
-    fn note(&mut self, connector: &str, errors: &[ConnectorError]) {
-        for error in errors {
-            tracing::debug!(connector, code = error.code, "an entry could not be read: {error}");
-            let hint = error.hint.as_deref().map_or_else(String::new, |hint| format!("; {hint}"));
-            self.name(format!("left out: {error}{hint}"));
-        }
-    }
-
-    fn name(&mut self, text: String) {
-        self.count += 1;
-        if self.named.len() < LEFT_OUT_NAMED {
-            self.named.push(text);
-        }
-    }
-
-    fn into_remarks(mut self) -> Vec<String> {
-        let more = self.count - self.named.len();
-        if more > 0 {
-            self.named.push(format!("and {more} more that were left out"));
-        }
-        self.named
-    }
 }
 
 impl Seen {
@@ -172,7 +138,10 @@ fn stage(
 ) -> Result<Changes, ReadError> {
     stager.counters.errors += page.errors.len() as u64;
     let full = stager.full();
+    let healed = left_out.read(&page.entries);
     let mut staged = stager.page(ctx, reader, page.entries, &|id| full && seen.contains(id))?;
+    staged.changes.errors.extend(left_out.rows());
+    staged.changes.errors_healed.extend(healed);
     for anchor in &staged.unknown {
         stager.counters.errors += 1;
         left_out.name(format!(
@@ -298,6 +267,7 @@ impl Service {
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<ImportReport, ServiceError> {
         let full = matches!(mode, ImportMode::Full { .. });
+        let from_start = matches!(mode, ImportMode::Full { resume: None });
         let mut seen = Seen::default();
         if let ImportMode::Full { resume: Some(_) } = &mode {
             seen.load(&*self.store().reader()?, connector.id)?;
@@ -317,7 +287,7 @@ impl Service {
         let source = std::sync::Arc::clone(&connector.connector);
         let task = tokio::spawn(async move { source.import(request, sender).await });
         let mut stager = Stager::new(connector.id, full);
-        let mut left_out = LeftOut::default();
+        let mut left_out = LeftOut::new(&*self.store().reader()?, connector.id)?;
         let mut failure = None;
         // The page that is staged and not written yet: it is written beside the staging of the next one.
         let mut staged: Option<Changes> = None;
@@ -332,7 +302,7 @@ impl Service {
                 }
             };
             let Some(page) = page else { break };
-            left_out.note(connector.name(), &page.errors);
+            left_out.note(&self.context(runtime, run.id), &page.errors);
             let before = staged.take();
             let result = tokio::task::block_in_place(|| {
                 let ctx = self.context(runtime, run.id);
@@ -376,8 +346,14 @@ impl Service {
         let end = end.map_err(|error| ServiceError::Internal(error.to_string()))?;
         let mut end: ImportEnd =
             end.map_err(|error: ConnectorError| ServiceError::connector(connector.name(), error))?;
+        let healed = if from_start { left_out.healed() } else { Vec::new() };
         end.remarks.extend(left_out.into_remarks());
-        self.finish_import(runtime, connector, run, stager, seen, end).await
+        let report = self.finish_import(runtime, connector, run, stager, seen, end).await?;
+        if !healed.is_empty() {
+            let changes = Changes { errors_healed: healed, run: run.id, ..Changes::default() };
+            self.store().apply(self.epoch(), &changes)?;
+        }
+        Ok(report)
     }
 
     /// Entries in a page. While nothing is there yet, pages are larger: what each transaction of a first load costs
@@ -417,12 +393,13 @@ impl Service {
                 )?;
                 return Err(ServiceError::Suspect {
                     message: format!(
-                        "the import of `{}` is suspect: {why}; nothing is deleted, and nothing is synchronised or written in this cycle",
+                        "the import of `{0}` is suspect: {why}; nothing is deleted, and nothing is synchronised or written in this cycle",
                         connector.name()
                     ),
                     hint: Some(format!(
-                        "look at filter, base and rights of the account; if it is right, raise `suspect_percent` in the file of `{}` for this once (100 lets everything be gone)",
-                        connector.name()
+                        "look at filter, base and rights of the account, then run `onesync run {0} full-import` again; if it is right, raise `suspect_percent` in `{1}` for this once (100 lets everything be gone), `onesync config apply FOLDER`, and run it again",
+                        connector.name(),
+                        connector.file.path
                     )),
                 });
             }

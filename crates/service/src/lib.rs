@@ -12,6 +12,8 @@ mod compile;
 mod config;
 mod connector_view;
 mod cycle;
+mod discover;
+mod doubts;
 mod error;
 mod evaluate;
 mod evaluate_batch;
@@ -42,6 +44,8 @@ mod staging;
 mod status;
 mod stops;
 mod sync;
+mod unplaced;
+mod unreadable;
 mod verify;
 mod work;
 
@@ -51,6 +55,7 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use config::{ConfigCheck, Configuration, ConnectorFile, MainFile, TypeFile, read_folder};
 pub use connector_view::{ConnectorView, TypeView};
 pub use cycle::{CycleKind, CycleReport, StepFailure};
+pub use discover::Unreachable;
 pub use error::{ServiceError, Status};
 pub use evaluate::{Evaluation, EvaluationResult, eval, eval_kind, eval_time, json_object};
 pub use evaluate_batch::{BatchReport, eval_batch};
@@ -67,8 +72,8 @@ pub use kinds::MakeConnector;
 pub use look::{ObjectView, PendingView, ValueView};
 pub use parts::{Parts, Sizes};
 pub use plan::{
-    Applied, AttributeCount, ConfigPlan, CountChange, Difference, Effect, EffectCount, FileChange, Moved,
-    PlanItem,
+    Applied, AttributeCount, ConfigPlan, CountChange, Difference, Effect, EffectCount, ErrorChange,
+    FileChange, Moved, PlanItem,
 };
 pub use protect::WindowUse;
 pub use reports::template;
@@ -77,4 +82,5 @@ pub use runs::{Progress, RunReport, Step, StepCounters};
 pub use runtime::{ConnectorHandle, Runtime, Service};
 pub use staging::{Adopted, FirstContact, StagingPlan};
 pub use status::{ConnectorStatus, LimitLine, MetaverseCount, StatusReport, UnwritableCount};
+pub use unplaced::Unplaced;
 pub use work::Stopper;

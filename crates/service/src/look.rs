@@ -14,6 +14,7 @@ use serde_json::Value as Json;
 use crate::error::ServiceError;
 use crate::insight::Found;
 use crate::runtime::{ConnectorHandle, Runtime, Service};
+use crate::unreadable::source_place;
 
 /// Values of a long list that a line shows.
 const SHOWN_MAX: usize = 3;
@@ -23,6 +24,13 @@ const SHOWN_CHARS: usize = 60;
 const LINKS_SHOWN: usize = 50;
 /// Objects that a search by text looks at before it says that there may be more.
 const SCAN_PAGE: usize = 1_000;
+
+/// Attributes by which people know an object, the best first.
+const PEOPLE_NAMES: [&str; 6] = ["displayName", "cn", "name", "userPrincipalName", "mail", "sAMAccountName"];
+/// Objects that a message names when a text fits several, and that are looked at for it.
+const NAMED_MAX: usize = 10;
+/// Objects that are looked at for a text beyond those that an index found.
+const SCANNED_AFTER_INDEX: usize = 100_000;
 
 /// What a person decides about held changes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,6 +60,9 @@ pub struct ObjectView {
     pub links: BTreeMap<String, (u64, Vec<String>)>,
     /// What it is joined to.
     pub joined: Vec<String>,
+    /// Why it is not in the metaverse, where that has a reason that is no error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 /// One attribute as people see it.
@@ -139,26 +150,28 @@ impl Service {
                 .collect();
             let keys: Vec<i64> = attributes.iter().map(|&a| join_key(a, value.as_ref())).collect();
             let ids: Vec<CsId> = reader.cs_by_join(&keys)?.into_iter().map(|(_, id)| id).collect();
-            found.extend(reader.cs_by_id(&ids)?.into_iter().filter(|row| row.connector == connector.id));
+            let rows = reader.cs_by_id(&ids)?.into_iter().filter(|row| row.connector == connector.id);
+            found.extend(rows.filter(|row| fit(text, Wanted::of_cs(row)) == Some(Fit::Exact)));
         }
-        if found.is_empty() {
-            let wanted = onesync_model::fold_case(text).into_owned();
-            let mut after = CsId(i64::MIN);
-            'pages: loop {
-                let page = reader.cs_page(connector.id, after, SCAN_PAGE)?;
-                let Some(last) = page.last() else { break };
-                after = last.id;
-                for row in page {
-                    if text.is_empty()
-                        || contains(&row.name, row.image.as_ref().iter().flat_map(|(_, v)| v.iter()), &wanted)
-                    {
-                        found.push(row);
-                        if found.len() >= limit {
-                            break 'pages;
-                        }
-                    }
+        let (mut others, mut looked_at) = (Vec::new(), 0);
+        let most = if found.is_empty() { usize::MAX } else { SCANNED_AFTER_INDEX };
+        let mut after = CsId(i64::MIN);
+        while found.len() < limit && looked_at < most && (!text.is_empty() || others.len() < limit) {
+            let page = reader.cs_page(connector.id, after, SCAN_PAGE)?;
+            let Some(last) = page.last() else { break };
+            (after, looked_at) = (last.id, looked_at + page.len());
+            for row in page {
+                match fit(text, Wanted::of_cs(&row)) {
+                    Some(Fit::Exact) => found.push(row),
+                    // Beside what fits exactly, what only contains it is noise.
+                    Some(Fit::Part) if others.len() < limit => others.push(row),
+                    None if others.len() < limit && has_state(&row, text) => others.push(row),
+                    _ => {}
                 }
             }
+        }
+        if found.is_empty() {
+            found = others;
         }
         found.sort_by_key(|row| row.id);
         found.dedup_by_key(|row| row.id);
@@ -177,42 +190,7 @@ impl Service {
         limit: usize,
     ) -> Result<Vec<ObjectView>, ServiceError> {
         let reader = self.store().reader()?;
-        let mut found: Vec<MvRow> = Vec::new();
-        if let Some(id) = find_mv(&*reader, text)? {
-            found.extend(reader.mv_by_id(&[id])?);
-        }
-        if found.is_empty() && !text.is_empty() {
-            let value = onesync_model::Value::string(text);
-            let keys: Vec<i64> = runtime
-                .rules
-                .join_attributes_mv()
-                .iter()
-                .chain(&runtime.search)
-                .map(|&a| join_key(a, value.as_ref()))
-                .collect();
-            let ids: Vec<MvId> = reader.mv_by_join(&keys)?.into_iter().map(|(_, id)| id).collect();
-            found.extend(reader.mv_by_id(&ids)?);
-        }
-        if found.is_empty() {
-            let wanted = onesync_model::fold_case(text).into_owned();
-            let mut after = MvId(i64::MIN);
-            'pages: loop {
-                let page = reader.mv_page(after, SCAN_PAGE)?;
-                let Some(last) = page.last() else { break };
-                after = last.id;
-                for row in page {
-                    if text.is_empty()
-                        || contains("", row.values.as_ref().iter().flat_map(|(_, v)| v.iter()), &wanted)
-                    {
-                        found.push(row);
-                        if found.len() >= limit {
-                            break 'pages;
-                        }
-                    }
-                }
-            }
-        }
-        found.truncate(limit);
+        let found = find_mvs(&*reader, runtime, text, limit)?;
         found.iter().map(|row| view_mv(&*reader, runtime, row, false)).collect()
     }
 
@@ -240,14 +218,22 @@ impl Service {
         if let Some(id) = find_mv(&*self.store().reader()?, object)? {
             return Ok(id);
         }
-        let found = self.search_mv(runtime, object, 2)?;
+        let found = find_mvs(&*self.store().reader()?, runtime, object, NAMED_MAX + 1)?;
         match found.as_slice() {
-            [one] => find_mv(&*self.store().reader()?, &one.id)?.ok_or_else(|| none(object)),
+            [one] => Ok(one.id),
             [] => Err(none(object)),
-            _ => Err(ServiceError::usage(
-                format!("more than one object matches `{object}`"),
-                "use the id that `onesync search mv` shows",
-            )),
+            several => {
+                let line = |row: &MvRow| {
+                    let of = runtime.names.type_name(row.object_type);
+                    format!("\n  {}  {of}  {}", row.guid, mv_name(runtime, row))
+                };
+                let lines: String = several.iter().take(NAMED_MAX).map(line).collect();
+                let more = if several.len() > NAMED_MAX { "\n  and more" } else { "" };
+                Err(ServiceError::usage(
+                    format!("more than one object matches `{object}`:{lines}{more}"),
+                    "name one of them by its id",
+                ))
+            }
         }
     }
 
@@ -289,7 +275,7 @@ impl Service {
                 not_writable: computed.get(&row.cs).cloned().unwrap_or_default(),
                 waits,
                 id: row.cs.0,
-                object: known.get(&row.cs).map(|cs| cs.name.clone()).unwrap_or_default(),
+                object: known.get(&row.cs).map(|cs| label(runtime, cs, Some(row))).unwrap_or_default(),
                 object_type: runtime.names.type_name(row.object_type).to_owned(),
                 operation: operation(row.operation).to_owned(),
                 state: state.to_owned(),
@@ -308,7 +294,7 @@ impl Service {
         let ids: Vec<CsId> = links.iter().flat_map(|row| [row.owner, row.target]).collect();
         let known: BTreeMap<CsId, CsRow> =
             reader.cs_by_id(&ids)?.into_iter().map(|row| (row.id, row)).collect();
-        let name = |id: CsId| known.get(&id).map(|cs| cs.name.clone()).unwrap_or_default();
+        let name = |id: CsId| known.get(&id).map(|cs| label(runtime, cs, None)).unwrap_or_default();
         out.extend(links.iter().map(|row| {
             let of = known.get(&row.owner).map_or(TypeId(0), |owner| owner.object_type);
             let (state, waits) = stops.link_state(policy, of, row);
@@ -345,7 +331,11 @@ impl Service {
         let ids: Vec<CsId> = rows.iter().map(|row| row.cs).collect();
         let names: BTreeMap<CsId, String> =
             reader.cs_by_id(&ids)?.into_iter().map(|row| (row.id, row.name)).collect();
-        Ok(rows.into_iter().map(|row| (names.get(&row.cs).cloned().unwrap_or_default(), row)).collect())
+        let name = |row: &ErrorRow| match source_place(&row.place) {
+            Some(place) => place.to_owned(),
+            None => names.get(&row.cs).cloned().unwrap_or_default(),
+        };
+        Ok(rows.into_iter().map(|row| (name(&row), row)).collect())
     }
 }
 
@@ -363,13 +353,95 @@ fn find_mv(reader: &dyn StoreReader, text: &str) -> Result<Option<MvId>, Service
     Ok(reader.mv_by_guid(onesync_model::MvGuid(hash.0))?)
 }
 
-fn contains<'a>(
-    name: &str,
-    mut values: impl Iterator<Item = onesync_model::ValueRef<'a>>,
-    wanted: &str,
-) -> bool {
-    let fits = |text: &str| onesync_model::fold_case(text).contains(wanted);
-    fits(name) || values.any(|value| matches!(value, onesync_model::ValueRef::String(text) if fits(text)))
+/// Metaverse objects that a text fits: those of which it is a value or the id, else those in whose values it occurs;
+/// without text, the first ones.
+fn find_mvs(
+    reader: &dyn StoreReader,
+    runtime: &Runtime,
+    text: &str,
+    limit: usize,
+) -> Result<Vec<MvRow>, ServiceError> {
+    let mut found: Vec<MvRow> = Vec::new();
+    if let Some(id) = find_mv(reader, text)? {
+        return Ok(reader.mv_by_id(&[id])?);
+    }
+    if !text.is_empty() {
+        let value = onesync_model::Value::string(text);
+        let indexed = runtime.rules.join_attributes_mv().iter().chain(&runtime.search);
+        let keys: Vec<i64> = indexed.map(|&a| join_key(a, value.as_ref())).collect();
+        let ids: Vec<MvId> = reader.mv_by_join(&keys)?.into_iter().map(|(_, id)| id).collect();
+        let rows = reader.mv_by_id(&ids)?.into_iter();
+        found.extend(rows.filter(|row| fit(text, Wanted::of_mv(row)) == Some(Fit::Exact)));
+    }
+    let (mut others, mut looked_at) = (Vec::new(), 0);
+    let most = if found.is_empty() { usize::MAX } else { SCANNED_AFTER_INDEX };
+    let mut after = MvId(i64::MIN);
+    while found.len() < limit && looked_at < most && (!text.is_empty() || others.len() < limit) {
+        let page = reader.mv_page(after, SCAN_PAGE)?;
+        let Some(last) = page.last() else { break };
+        (after, looked_at) = (last.id, looked_at + page.len());
+        for row in page {
+            match fit(text, Wanted::of_mv(&row)) {
+                Some(Fit::Exact) => found.push(row),
+                Some(Fit::Part) if others.len() < limit => others.push(row),
+                _ => {}
+            }
+        }
+    }
+    if found.is_empty() {
+        found = others;
+    }
+    found.sort_by_key(|row| row.id);
+    found.dedup_by_key(|row| row.id);
+    found.truncate(limit);
+    Ok(found)
+}
+
+/// How a text fits an object.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Fit {
+    /// It is a value or the name.
+    Exact,
+    /// It occurs in one.
+    Part,
+}
+
+/// What of an object a text may fit.
+struct Wanted<'a> {
+    name: &'a str,
+    values: onesync_model::ImageRef<'a>,
+}
+
+impl<'a> Wanted<'a> {
+    fn of_cs(row: &'a CsRow) -> Self {
+        Self { name: &row.name, values: row.image.as_ref() }
+    }
+
+    fn of_mv(row: &'a MvRow) -> Self {
+        Self { name: "", values: row.values.as_ref() }
+    }
+}
+
+fn fit(text: &str, of: Wanted<'_>) -> Option<Fit> {
+    let wanted = onesync_model::fold_case(text);
+    let mut best = text.is_empty().then_some(Fit::Part);
+    let mut look = |value: &str, whole: bool| {
+        let value = onesync_model::fold_case(value);
+        if !text.is_empty() && value == wanted {
+            best = Some(Fit::Exact);
+        } else if !whole && best.is_none() && value.contains(&*wanted) {
+            best = Some(Fit::Part);
+        }
+    };
+    look(of.name, false);
+    for value in of.values.iter().flat_map(|(_, values)| values.iter()) {
+        match value {
+            onesync_model::ValueRef::String(text) => look(text, false),
+            onesync_model::ValueRef::Integer(number) => look(&number.to_string(), true),
+            _ => {}
+        }
+    }
+    best
 }
 
 fn rule_name(rules: &RuleSet, id: RuleId) -> Option<String> {
@@ -422,7 +494,12 @@ fn view_cs(
             .collect(),
         links,
         joined,
+        why: crate::unplaced::why(runtime, row),
     })
+}
+
+fn has_state(row: &CsRow, text: &str) -> bool {
+    cs_state(row).split(", ").any(|word| word.eq_ignore_ascii_case(text))
 }
 
 pub(crate) fn cs_state(row: &CsRow) -> String {
@@ -434,6 +511,7 @@ pub(crate) fn cs_state(row: &CsRow) -> String {
         (CsFlags::MASTERED_ELSEWHERE, "mastered elsewhere"),
         (CsFlags::PROVISIONED, "to be created"),
         (CsFlags::REFUSED, "join refused"),
+        (CsFlags::NO_JOIN_VALUE, crate::unplaced::NO_JOIN_VALUE),
     ] {
         if row.flags.has(flag) {
             words.push(word);
@@ -490,6 +568,7 @@ fn view_mv(
                 format!("cs:{} {} by rule `{rule}` ({})", cs.id, label(cs), cs_state(cs))
             })
             .collect(),
+        why: None,
     })
 }
 
@@ -513,6 +592,31 @@ pub(crate) fn mv_name(runtime: &Runtime, row: &MvRow) -> String {
         .map(|value| value.to_string())
         .next()
         .unwrap_or_else(|| row.guid.to_string())
+}
+
+/// What people call an object of a connector space. Where its directory names it by nothing but its key, a name for
+/// people stands before that, from what it has or from what is about to be written.
+pub(crate) fn label(runtime: &Runtime, row: &CsRow, export: Option<&ExportRow>) -> String {
+    let key = row.anchor.as_ref().map(ToString::to_string);
+    let key = key.or_else(|| export.and_then(|export| export.create_key.clone())).unwrap_or_default();
+    if !row.name.is_empty() && row.name != key {
+        return row.name.clone();
+    }
+    let named = runtime.policies.of(row.connector).object_type(row.object_type).name;
+    let others = PEOPLE_NAMES.iter().filter_map(|name| runtime.names.find(name));
+    let human = named.into_iter().chain(others).find_map(|attribute| {
+        let has = row.image.as_ref().get(attribute).and_then(ValuesRef::first).map(|value| value.to_string());
+        let gets = || {
+            let change = export?.changes.iter().find(|change| change.attribute == attribute)?;
+            Some(change.values.as_ref()?.first().to_string())
+        };
+        has.or_else(gets).filter(|name| *name != key)
+    });
+    match human {
+        Some(human) if key.is_empty() => human,
+        Some(human) => format!("{human} [{key}]"),
+        None => key,
+    }
 }
 
 pub(crate) fn operation(operation: Operation) -> &'static str {

@@ -44,19 +44,6 @@ pub(crate) fn setting_mistake(file: &ConnectorFile, error: ConnectorError) -> Se
     }
 }
 
-/// Several mistakes as one error: all of them at once, each remedy once.
-pub(crate) fn all(mistakes: Vec<ServiceError>) -> ServiceError {
-    let messages: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
-    let mut hints: Vec<&str> = Vec::new();
-    for hint in mistakes.iter().filter_map(ServiceError::hint) {
-        if !hints.contains(&hint) {
-            hints.push(hint);
-        }
-    }
-    let hint = (!hints.is_empty()).then(|| hints.join("; "));
-    ServiceError::Config { message: messages.join("\n"), hint }
-}
-
 fn at_offset(path: &str, text: &str, at: usize) -> String {
     let before = text.get(..at.min(text.len())).unwrap_or_default();
     let line = before.matches('\n').count() + 1;

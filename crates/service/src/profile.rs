@@ -54,6 +54,7 @@ impl Service {
         let began = std::time::Instant::now();
         let steps = self.profile(connector, profile)?;
         let _lock = self.begin_work(profile)?;
+        self.ask_again().await?;
         self.try_new_secrets().await?;
         let mut report = CycleReport::default();
         for step in steps {

@@ -170,6 +170,12 @@ impl Service {
     /// When the database cannot be read.
     pub fn run_list(&self, limit: usize) -> Result<Vec<Json>, ServiceError> {
         let runtime = self.runtime().ok();
+        // First who works, then the runs: one that ends in between has ended.
+        let open = if crate::work::is_worked_on(self.home().folder()) {
+            "running"
+        } else {
+            crate::work::INTERRUPTED
+        };
         let rows = self.store().reader()?.runs(None, None, limit)?;
         Ok(rows
             .into_iter()
@@ -186,7 +192,7 @@ impl Service {
                     "ended": row.ended.map(|time| time.to_string()),
                     "connector": connector,
                     "step": row.step,
-                    "result": row.result.as_deref().unwrap_or("running"),
+                    "result": row.result.as_deref().unwrap_or(open),
                     "counters": told["counters"],
                     "remarks": told["remarks"],
                     "error": told["error"],

@@ -111,7 +111,7 @@ impl Service {
         let current;
         let runtime: &Runtime = match configuration {
             Some(configuration) => {
-                compiled = self.compile(configuration, 0).await?;
+                compiled = self.compile(configuration, 0, crate::discover::Reach::Now).await?;
                 if let Some(error) = compiled.check.error() {
                     return Err(error);
                 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
-use onesync_connectors::{Capabilities, Connector, Selection};
+use onesync_connectors::{Capabilities, Connector, DiscoveredSchema, Selection};
 use onesync_engine::{Changes, Context, Limits, Policies};
 use onesync_model::{AttrId, ConnectorId, Names, RunId, Schema, Time, TypeId};
 use onesync_rules::RuleSet;
@@ -14,6 +14,7 @@ use onesync_vault::Vault;
 use crate::clock::Clock;
 use crate::compile::{Compiled, Known, compile};
 use crate::config::{ConfigCheck, Configuration, ConnectorFile};
+use crate::discover::{Reach, Unreachable, last_answer};
 use crate::error::ServiceError;
 use crate::kinds::{MakeConnector, Workshop};
 use crate::parts::{Parts, Sizes};
@@ -80,6 +81,10 @@ pub struct ConnectorHandle {
     pub capabilities: Capabilities,
     /// What its directory can hold.
     pub schema: Schema,
+    /// The same as it described itself.
+    pub discovered: Arc<DiscoveredSchema>,
+    /// That it did not answer, and what it said last is taken instead.
+    pub unreachable: Option<Unreachable>,
     /// What is read.
     pub selection: Selection,
     /// Writable object types in the order in which they are written.
@@ -187,7 +192,7 @@ impl Service {
     /// Compiles a configuration that was applied before. One with errors (another program accepted it) is not used at
     /// all: half the rules would look like people who leave.
     async fn usable(&self, files: ConfigFiles, version: u32) -> Result<Runtime, ServiceError> {
-        let compiled = self.compile(Configuration::parse(files)?, version).await?;
+        let compiled = self.compile(Configuration::parse(files)?, version, Reach::LastAnswer).await?;
         if let Some(error) = compiled.check.error() {
             return Err(error);
         }
@@ -303,7 +308,7 @@ impl Service {
     /// # Errors
     /// When its form is wrong or a connector cannot be made.
     pub async fn check(&self, configuration: Configuration) -> Result<ConfigCheck, ServiceError> {
-        Ok(self.compile(configuration, 0).await?.check)
+        Ok(self.compile(configuration, 0, Reach::Now).await?.check)
     }
 
     /// Applies a configuration: checks it, stores it as a new version, and puts on the agenda what it changes.
@@ -334,12 +339,13 @@ impl Service {
             return Ok((latest.version, ConfigCheck::default()));
         }
         let version = latest.as_ref().map_or(1, |latest| latest.version + 1);
-        let compiled = self.compile(configuration, version).await?;
+        let compiled = self.compile(configuration, version, Reach::Now).await?;
         if let Some(error) = compiled.check.error() {
             return Err(error);
         }
         let runtime = compiled.runtime;
-        let anchor = self.refuse_other_anchor(&runtime)?;
+        let mut anchor = self.refuse_other_anchor(&runtime)?;
+        anchor.states.extend(self.answers_to_keep(&runtime)?);
         let row = ConfigVersionRow {
             version,
             created: self.now(),
@@ -376,7 +382,7 @@ impl Service {
             let runtime = self.runtime()?;
             (runtime.version, runtime.configuration.clone())
         };
-        let compiled = self.compile(configuration, version).await?;
+        let compiled = self.compile(configuration, version, Reach::LastAnswer).await?;
         // Half the rules would look like people who leave.
         if let Some(error) = compiled.check.error() {
             return Err(error);
@@ -400,20 +406,27 @@ impl Service {
         &self,
         configuration: Configuration,
         version: u32,
+        reach: Reach,
     ) -> Result<Compiled, ServiceError> {
         let source_anchor = self.source_anchor(configuration.main.source_anchor)?.0;
         let known = {
             let reader = self.store.reader()?;
             let secrets = secrets::open_all(&*reader, self.vault.as_ref().ok())?;
+            let connectors = reader.connectors()?;
+            let mut schemas = BTreeMap::new();
+            for row in &connectors {
+                schemas.extend(last_answer(&*reader, row.id)?.map(|last| (row.id, last)));
+            }
             Known {
                 names: reader.names()?,
-                connectors: reader.connectors()?,
+                connectors,
+                schemas,
                 rules: reader.rules()?,
                 secrets: secrets.in_force(),
                 closed: secrets.closed,
                 source_anchor,
             }
         };
-        compile(configuration, version, known, self.workshop()).await
+        compile(configuration, version, known, self.workshop(), reach).await
     }
 }

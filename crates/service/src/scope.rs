@@ -21,32 +21,35 @@ pub(crate) fn contact(
     names: &Names,
     check: &mut ConfigCheck,
 ) {
-    let mut wrong = |message: String| {
+    let mut wrong = |key: &str, message: String| {
         check.errors += 1;
-        check.messages.push(format!("error: connector `{}`: {message}", handle.name()));
+        check.messages.push(format!("error: {}: {message}", handle.file.place_of(&[key])));
     };
     let attribute = |name: &str| names.find(name).filter(|&id| metaverse.attribute(id).is_some());
     let file = &handle.file;
     if !handle.capabilities.export {
         if file.pilot.is_some() {
-            wrong("`pilot` is for connectors that write; this one only reads".to_owned());
+            wrong("pilot", "`pilot` is for connectors that write; this one only reads".to_owned());
         }
         if !file.adopt_by.is_empty() {
-            wrong("`adopt_by` is for connectors that write; this one only reads".to_owned());
+            wrong("adopt_by", "`adopt_by` is for connectors that write; this one only reads".to_owned());
         }
         return;
     }
     if let Some(pilot) = &file.pilot {
         if pilot.group.is_some() != pilot.people.is_empty() {
-            wrong("`pilot` names either a `group` or `people`".to_owned());
+            wrong("pilot", "`pilot` names either a `group` or `people`".to_owned());
         }
         let attributes: Vec<AttrId> = PILOT_NAMES.iter().filter_map(|name| attribute(name)).collect();
         let member = attribute(MEMBER);
         if attributes.is_empty() || (pilot.group.is_some() && member.is_none()) {
             let needed = PILOT_NAMES.join("`, `");
-            wrong(format!(
-                "`pilot` needs the metaverse attributes `{needed}` or some of them, and `{MEMBER}` for a group"
-            ));
+            wrong(
+                "pilot",
+                format!(
+                    "`pilot` needs the metaverse attributes `{needed}` or some of them, and `{MEMBER}` for a group"
+                ),
+            );
         }
         policy.pilot = Some(Pilot {
             attributes,
@@ -57,10 +60,10 @@ pub(crate) fn contact(
     }
     for name in &file.adopt_by {
         if !ADOPT_BY.iter().any(|known| known.eq_ignore_ascii_case(name)) {
-            wrong(format!(
-                "`adopt_by` cannot name `{name}`: accounts are adopted by {}",
-                ADOPT_BY.join(" or ")
-            ));
+            wrong(
+                "adopt_by",
+                format!("`adopt_by` cannot name `{name}`: accounts are adopted by {}", ADOPT_BY.join(" or ")),
+            );
         }
     }
     for (position, known) in ADOPT_BY.iter().enumerate() {

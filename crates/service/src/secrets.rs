@@ -18,6 +18,8 @@ const TABLE: &str = "secret";
 const FIELD: &str = "value";
 
 /// The reason why a new secret is not used yet, by its name.
+/// The longest name of a secret.
+const NAME_BYTES_MAX: usize = 200;
 const REFUSED: &str = "secret-refused/";
 
 /// Secrets as they are stored.
@@ -67,6 +69,18 @@ pub(crate) fn open_all(reader: &dyn StoreReader, vault: Option<&Vault>) -> Resul
     Ok(out)
 }
 
+/// Whether a secret can have this name.
+pub(crate) fn check_name(name: &str) -> Result<(), String> {
+    let bad = |c: char| c.is_control() || (c.is_whitespace() && c != ' ');
+    if name.is_empty() || name.len() > NAME_BYTES_MAX || name != name.trim() || name.contains(bad) {
+        return Err(format!(
+            "`{}` is no name of a secret: write 1 to {NAME_BYTES_MAX} characters, without line breaks and without spaces around it",
+            name.escape_debug()
+        ));
+    }
+    Ok(())
+}
+
 impl Service {
     /// Whether the secrets that a connector needs are there.
     ///
@@ -101,12 +115,9 @@ impl Service {
     /// # Errors
     /// When the key set is missing or the database cannot be written.
     pub fn set_secret(&self, name: &str, value: &[u8]) -> Result<(), ServiceError> {
-        if name.trim().is_empty() || name.len() > 200 {
-            return Err(ServiceError::usage(
-                "a secret needs a name of at most 200 bytes",
-                "choose the name that the connector's settings use",
-            ));
-        }
+        check_name(name).map_err(|message| {
+            ServiceError::usage(message, "choose the name that the connector's settings use")
+        })?;
         let vault = self.vault()?;
         let place = Place { table: TABLE, row: name, field: FIELD };
         let current = vault.seal(&place, value)?;
@@ -121,6 +132,25 @@ impl Service {
             &Changes { states, ..Changes::default() },
             &ServiceChanges { secrets: vec![row], events: vec![event], ..ServiceChanges::default() },
         )?)
+    }
+
+    /// What speaks for a typo in the name of a secret: no connector uses it.
+    ///
+    /// # Errors
+    /// When the settings of a connector cannot be read.
+    pub fn secret_unused(&self, name: &str) -> Result<Option<String>, ServiceError> {
+        let Ok(runtime) = self.runtime() else { return Ok(None) };
+        let mut used = Vec::new();
+        for connector in &runtime.connectors {
+            used.extend(kinds::secret_names(&connector.file)?);
+        }
+        if used.is_empty() || used.iter().any(|known| known == name) {
+            return Ok(None);
+        }
+        let near = onesync_rules::nearest(name, used.iter().map(String::as_str));
+        let near = near.map(|near| format!(": did you mean `{near}`?"));
+        let near = near.unwrap_or_else(|| format!("; they use {}", used.join(", ")));
+        Ok(Some(format!("no connector of the configuration in force uses the secret `{name}`{near}")))
     }
 
     /// Tries secrets that were replaced: the one before is dropped once every connector that uses the new one has

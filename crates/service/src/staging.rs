@@ -206,7 +206,7 @@ impl Service {
             for row in &page {
                 let object_type = runtime.names.type_name(row.object_type).to_owned();
                 let cs = known.get(&row.cs);
-                let name = cs.map(|cs| cs.name.clone()).unwrap_or_default();
+                let name = cs.map(|cs| crate::look::label(runtime, cs, Some(row))).unwrap_or_default();
                 if row.kinds & ExportRow::KIND_OUTSIDE != 0 {
                     let elsewhere = |cs: &&CsRow| {
                         cs.flags.has(CsFlags::MASTERED_ELSEWHERE) && !cs.flags.has(CsFlags::OUTSIDE)

@@ -9,6 +9,8 @@ use serde::Serialize;
 use crate::error::ServiceError;
 use crate::protect::WindowUse;
 use crate::runtime::{ConnectorHandle, Runtime, Service};
+use crate::unplaced::Unplaced;
+use crate::unreadable::source_place;
 
 /// The state of the service.
 #[derive(Clone, Debug, Serialize)]
@@ -105,6 +107,12 @@ pub struct ConnectorStatus {
     pub cannot_be_written: Vec<UnwritableCount>,
     /// Standing errors.
     pub errors: u64,
+    /// Records, lines and values of the source that could not be read; part of `errors`.
+    pub unreadable: u64,
+    /// Objects that are not in the metaverse for want of a value to join by.
+    pub unplaced: Vec<Unplaced>,
+    /// Why the directory could not be reached, where it could not: what is shown is what was read before.
+    pub unreachable: Option<String>,
     /// The protections of what can be written.
     pub limits: Vec<LimitLine>,
 }
@@ -124,7 +132,7 @@ impl Service {
         );
         let agenda = reader.agenda_counts(self.now())?;
         let mut alarmed: BTreeMap<(&str, &str), u64> = BTreeMap::new();
-        for error in errors.iter().filter(|e| e.alarm) {
+        for error in errors.iter().filter(|e| e.alarm && source_place(&e.place).is_none()) {
             *alarmed.entry((&error.place, &error.code)).or_default() += error.count;
         }
         let mut alarms: Vec<String> = alarmed
@@ -143,6 +151,10 @@ impl Service {
             Err(_) => None,
         };
         let plans = reader.held_plans(None)?;
+        let unplaced = match &runtime {
+            Some(runtime) => self.unplaced(&*reader, runtime)?,
+            None => Vec::new(),
+        };
         let mut connectors = Vec::new();
         for connector in runtime.iter().flat_map(|runtime| &runtime.connectors) {
             let runtime = self.runtime()?;
@@ -180,7 +192,7 @@ impl Service {
                 .map(|stop| format!("{}: {}", runtime.names.type_name(stop.object_type), stop.reason))
                 .collect();
             if connector.capabilities.export {
-                alarms.extend(stopped.iter().map(|why| format!("`{}`, {why}", connector.name())));
+                alarms.extend(stops.words(&runtime, connector));
             }
             let held = sum(&|c| c.held) + sum_links(&|c| c.held);
             // What was rejected waits for nobody.
@@ -218,6 +230,25 @@ impl Service {
                     .into_iter()
                     .map(|text| format!("`{}`: {text}", connector.name())),
             );
+            let unreadable: u64 = errors
+                .iter()
+                .filter(|e| e.connector == connector.id && source_place(&e.place).is_some())
+                .map(|e| e.count)
+                .sum();
+            if unreadable > 0 {
+                alarms.push(format!(
+                    "{unreadable} records or values of `{0}` cannot be read, and what they are about stays as it is: `onesync errors {0}` says where",
+                    connector.name()
+                ));
+            }
+            if let Some(away) = &connector.unreachable {
+                alarms.push(format!(
+                    "`{}` cannot be reached: {}; what it can hold is taken from {}",
+                    connector.name(),
+                    away.error,
+                    away.schema_of
+                ));
+            }
             let outside = objects(&|c| CsFlags(c.flags).has(CsFlags::OUTSIDE));
             let in_pilot = objects(&|c| c.joined) - outside;
             if connector.file.pilot.is_some() && outside > 0 && in_pilot == 0 {
@@ -257,6 +288,9 @@ impl Service {
                     .map(|(object_type, count)| UnwritableCount { object_type, count })
                     .collect(),
                 errors: errors.iter().filter(|e| e.connector == connector.id).map(|e| e.count).sum(),
+                unreadable,
+                unplaced: unplaced.iter().filter(|u| u.connector == connector.name()).cloned().collect(),
+                unreachable: connector.unreachable.as_ref().map(|away| away.error.to_string()),
                 limits: limits(&runtime, connector),
             });
         }
@@ -270,7 +304,13 @@ impl Service {
         }
         let (key_set, closed) = match self.vault() {
             Ok(vault) => ("present".to_owned(), crate::secrets::open_all(&*reader, Some(vault))?.closed),
-            Err(error) => (error.to_string(), crate::secrets::open_all(&*reader, None)?.closed),
+            Err(error) => {
+                alarms.push(format!(
+                    "the key set is missing or cannot be used: {error}. Put `{}` back from its copy (owned by the service's account, mode 600); without a copy move it away, then `onesync secret set` makes a new one",
+                    self.home().key_set().display()
+                ));
+                (error.to_string(), crate::secrets::open_all(&*reader, None)?.closed)
+            }
         };
         for (name, why) in self.refused_secrets()? {
             alarms.push(format!("the new secret `{name}` is refused, the one before is in use: {why}"));

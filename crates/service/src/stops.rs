@@ -88,6 +88,15 @@ impl Stops {
         (if open && why.is_some() { "stopped" } else { state(row.state, row.held, false) }, why)
     }
 
+    /// What is not exported, and why, for people.
+    pub(crate) fn words(&self, runtime: &Runtime, connector: &ConnectorHandle) -> Vec<String> {
+        let standing = self.0.iter().filter(|stop| stop.decided != HeldState::Released);
+        let words = standing.map(|stop| {
+            format!("`{}`, {}: {}", connector.name(), runtime.names.type_name(stop.object_type), stop.reason)
+        });
+        words.collect()
+    }
+
     pub(crate) fn by_hash(&self, hash: Hash128) -> Option<&Stop> {
         self.0.iter().find(|stop| stop.hash == hash)
     }

@@ -19,10 +19,12 @@ use crate::runtime::Service;
 const FILE: &str = "work.lock";
 /// Longest line about the holder that is shown.
 const HOLDER_MAX: u64 = 200;
+/// How often the lock is tried while others only look at it.
+const LOCK_TRIES: u32 = 100;
 /// How many of the last runs are looked at for one that did not end: a process has one open at a time.
 const RUNS_LOOKED_AT: usize = 10;
 /// The result of a run whose process ended before it did.
-const INTERRUPTED: &str = "interrupted";
+pub(crate) const INTERRUPTED: &str = "interrupted";
 
 /// Held while work is done; released when dropped, or when the process ends.
 #[derive(Debug)]
@@ -42,20 +44,27 @@ impl WorkLock {
             .truncate(false)
             .open(&path)
             .map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                // Who it is only helps; the lock counts.
-                if file.take(HOLDER_MAX).read_to_string(&mut holder).is_err() || holder.trim().is_empty() {
-                    holder = "another process".to_owned();
+        for tries_left in (0..LOCK_TRIES).rev() {
+            match file.try_lock() {
+                Ok(()) => break,
+                // Whoever only looks whether somebody works lets go at once.
+                Err(TryLockError::WouldBlock) if tries_left > 0 && file.try_lock_shared().is_ok() => {
+                    std::thread::yield_now();
                 }
-                return Err(ServiceError::held(
-                    format!("{} is being worked on by {}", folder.display(), holder.trim()),
-                    "one at a time: wait until it has ended, or end that process (nothing is lost by it)",
-                ));
+                Err(TryLockError::WouldBlock) => {
+                    let mut holder = String::new();
+                    // Who it is only helps; the lock counts.
+                    if file.take(HOLDER_MAX).read_to_string(&mut holder).is_err() || holder.trim().is_empty()
+                    {
+                        holder = "another process".to_owned();
+                    }
+                    return Err(ServiceError::held(
+                        format!("{} is being worked on by {}", folder.display(), holder.trim()),
+                        "one at a time: wait until it has ended, or end that process (nothing is lost by it)",
+                    ));
+                }
+                Err(TryLockError::Error(source)) => return Err(failed(source)),
             }
-            Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
         let holder = format!("process {} ({what}), since {now}\n", std::process::id());
         file.set_len(0)
@@ -63,6 +72,14 @@ impl WorkLock {
             .and_then(|()| file.write_all(holder.as_bytes()))
             .map_err(failed)?;
         Ok(Self { _file: file })
+    }
+}
+
+/// Whether a process works on a home now. Where that cannot be seen, somebody may.
+pub(crate) fn is_worked_on(folder: &Path) -> bool {
+    match File::open(folder.join(FILE)) {
+        Ok(file) => file.try_lock_shared().is_err(),
+        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
     }
 }
 
@@ -116,5 +133,40 @@ impl Service {
             Err(_) => String::new(),
         };
         ServiceError::Stopped { why }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use onesync_model::{ConnectorId, RunId};
+    use onesync_store::RunRow;
+
+    use super::*;
+    use crate::{Clock as _, Home, SystemClock};
+
+    #[tokio::test]
+    async fn a_run_that_no_process_works_on_is_interrupted() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::new(folder.path().join("home"));
+        home.create(&SystemClock).unwrap();
+        let service = Service::open(home, Arc::new(SystemClock), 1).await.unwrap();
+        let result = || service.run_list(1).unwrap()[0]["result"].as_str().unwrap().to_owned();
+        let lock = service.begin_work("test").unwrap();
+        let run = RunRow {
+            id: RunId(1),
+            connector: ConnectorId(1),
+            step: "export".into(),
+            started: SystemClock.now(),
+            ended: None,
+            result: None,
+            counters: "{}".into(),
+        };
+        service.record(&ServiceChanges { runs: vec![run], ..ServiceChanges::default() }).unwrap();
+        assert_eq!(result(), "running");
+        drop(lock);
+        assert_eq!(result(), INTERRUPTED);
+        service.begin_work("looking at it does not lock it").unwrap();
     }
 }

@@ -56,7 +56,7 @@ pub async fn import_aadconnect(options: &ImportAadconnectArgs, out: &Output) -> 
 
 /// `config check`.
 pub async fn check(service: &Service, folder: &Path, out: &Output) -> anyhow::Result<Status> {
-    let check = service.check(load(folder)?).await?;
+    let check = service.check(Configuration::parse_all(read_folder(folder)?)).await?;
     if out.is_json() {
         out.json(&json!({
             "connectors": check.connectors, "rules": check.rules,

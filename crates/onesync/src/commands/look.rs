@@ -45,6 +45,9 @@ pub fn show(service: &Service, object: &str, out: &Output) -> anyhow::Result<Sta
     for join in &view.joined {
         say!("  joined: {join}");
     }
+    if let Some(why) = &view.why {
+        say!("  not in the metaverse: {why}");
+    }
     Ok(Status::Done)
 }
 
@@ -84,7 +87,7 @@ pub fn errors(
         .into_iter()
         .map(|(name, row)| {
             json!({
-                "object": name, "id": format!("cs:{}", row.cs), "place": row.place, "code": row.code,
+                "object": name, "id": (row.cs.0 >= 0).then(|| format!("cs:{}", row.cs)), "place": row.place, "code": row.code,
                 "message": row.message, "since": row.first_seen.to_string(), "alarm": row.alarm,
             })
         })

@@ -18,13 +18,21 @@ pub use rule::test as rule_test;
 pub use secret::{read as read_secret, secret};
 
 use onesync_service::{CycleReport, Service, Status, Step};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::{Command, ConfigCommand, RuleCommand};
 use crate::output::{Output, say};
 
 /// Runs a command on an open installation.
-pub async fn run(service: Service, command: Command, out: &Output) -> anyhow::Result<Status> {
+pub async fn run(
+    service: Service,
+    command: Command,
+    wishes: Option<Wishes>,
+    out: &Output,
+) -> anyhow::Result<Status> {
+    if let Some(wishes) = wishes {
+        wishes.carry_out(&service);
+    }
     match command {
         Command::Demo(_)
         | Command::Eval(_)
@@ -43,7 +51,6 @@ pub async fn run(service: Service, command: Command, out: &Output) -> anyhow::Re
         Command::Secret(command) => secret(&service, &command, out),
         Command::Connector(command) => connector::connector(&service, command, out).await,
         Command::Run { connector, step } => {
-            end_politely(&service)?;
             let Some(step) = Step::parse(&step) else {
                 let report =
                     service.run_profile(&connector, &step, &|progress| out.progress(progress)).await?;
@@ -57,7 +64,6 @@ pub async fn run(service: Service, command: Command, out: &Output) -> anyhow::Re
             Ok(report.status)
         }
         Command::Cycle { kind } => {
-            end_politely(&service)?;
             let report = service.cycle(kind.into(), &|progress| out.progress(progress)).await?;
             cycle_report(&report, out)?;
             staging::remind(&service)?;
@@ -82,31 +88,49 @@ pub async fn run(service: Service, command: Command, out: &Output) -> anyhow::Re
     }
 }
 
-/// From here on, a wish of the system, the terminal or a person that this process end is carried out by the work under
-/// way: after its next transaction. Asked a second time, the process ends at once.
-fn end_politely(service: &Service) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    let stopper = service.stopper();
-    // A task of its own: a sync keeps its thread busy.
-    tokio::spawn(async move {
-        let mut asked = false;
-        loop {
-            let name = tokio::select! {
-                _ = terminate.recv() => "SIGTERM",
-                _ = interrupt.recv() => "SIGINT",
-                _ = hangup.recv() => "SIGHUP",
-            };
-            if asked {
-                eprintln!("error: ended at once ({name})");
-                std::process::exit(Status::Failed as i32);
-            }
-            asked = true;
-            stopper.stop(&format!("this process was asked to end ({name})"));
+/// Wishes of the system, the terminal or a person that this process end; noted from the moment this is made.
+pub struct Wishes {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Wishes {
+    /// From here on the process does not end by a signal itself.
+    pub fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// The next one, by name.
+    pub async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.hangup.recv() => "SIGHUP",
         }
-    });
-    Ok(())
+    }
+
+    /// Has them carried out by the work under way: after its next transaction. Asked a second time, the process ends
+    /// at once.
+    fn carry_out(mut self, service: &Service) {
+        let stopper = service.stopper();
+        // A task of its own: a sync keeps its thread busy.
+        tokio::spawn(async move {
+            stopper.stop(&asked_to_end(self.next().await));
+            let name = self.next().await;
+            eprintln!("error: ended at once ({name})");
+            std::process::exit(Status::Failed as i32);
+        });
+    }
+}
+
+/// What a signal means.
+pub fn asked_to_end(name: &str) -> String {
+    format!("this process was asked to end ({name})")
 }
 
 /// Shows how a cycle ended.
@@ -116,6 +140,15 @@ fn cycle_report(report: &CycleReport, out: &Output) -> anyhow::Result<()> {
         if let Some(hint) = &failure.hint {
             eprintln!("hint: {hint}");
         }
+    }
+    for why in &report.stopped {
+        eprintln!("stopped: {why}; `onesync held list` shows what waits");
+    }
+    for unplaced in &report.unplaced {
+        eprintln!(
+            "{0} {1} of `{2}` are not in the metaverse: {3}; `onesync search cs {2} \"no join value\"` lists them",
+            unplaced.count, unplaced.object_type, unplaced.connector, unplaced.reason
+        );
     }
     if report.errors > 0 {
         eprintln!("{} objects have errors: `onesync errors` lists them", report.errors);

@@ -20,6 +20,9 @@ pub fn secret(service: &Service, command: &SecretCommand, out: &Output) -> anyho
         SecretCommand::Set { name, file } => {
             service.set_secret(name, &read(file.as_deref())?)?;
             eprintln!("secret `{name}` is set");
+            if let Some(doubt) = service.secret_unused(name)? {
+                eprintln!("note: {doubt}");
+            }
         }
         SecretCommand::Remove { name } => {
             service.remove_secret(name)?;

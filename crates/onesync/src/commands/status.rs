@@ -67,6 +67,15 @@ fn print_connector(c: &ConnectorStatus) {
             c.held
         );
     }
+    if c.unreachable.is_some() {
+        say!("  cannot be reached: what is shown is what was read before");
+    }
+    if c.unreadable > 0 {
+        say!("  {} records or values of the source cannot be read", c.unreadable);
+    }
+    for unplaced in &c.unplaced {
+        say!("  {} {} are not in the metaverse: {}", unplaced.count, unplaced.object_type, unplaced.reason);
+    }
     for why in &c.stopped {
         say!("  stopped: {why}");
     }

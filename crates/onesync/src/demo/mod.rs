@@ -210,7 +210,8 @@ impl<'a> Demo<'a> {
         self.keep("mass deletion", mass);
         let runtime = self.service.runtime()?;
         for plan in self.service.held_list(&runtime, false)? {
-            self.report.hold(&plan);
+            let items = self.service.held_show(&runtime, plan["hash"].as_str().unwrap_or_default())?;
+            self.report.hold(&plan, items.iter().filter(|item| item.deletes).count() as u64);
         }
         self.explain()?;
         Ok(std::mem::take(&mut self.report))

@@ -65,7 +65,8 @@ struct Exported {
     links: u64,
 }
 
-/// One held plan.
+/// One held plan. `deletes` counts the people and groups that would go: to be deleted, or disabled first because they
+/// were deleted at the source; neither links nor other changes.
 #[derive(Debug, Serialize)]
 pub struct HeldLine {
     connector: String,
@@ -107,13 +108,13 @@ impl NamedCycle {
 
 impl DemoReport {
     /// Takes a held plan.
-    pub fn hold(&mut self, plan: &Json) {
+    pub fn hold(&mut self, plan: &Json, deletes: u64) {
         let text = |key: &str| plan[key].as_str().unwrap_or_default().to_owned();
         self.held.push(HeldLine {
             connector: text("connector"),
             object_type: text("type"),
             reason: text("reason"),
-            deletes: plan["changes"].as_u64().unwrap_or(0),
+            deletes,
         });
     }
 
@@ -201,8 +202,9 @@ mod tests {
         let mut cycle = CycleReport::default();
         (cycle.exported.update, cycle.exported.links) = (2, 3);
         report.cycles.push(NamedCycle::new("initial", &cycle));
-        report
-            .hold(&serde_json::json!({"connector": "entra", "type": "user", "reason": "many", "changes": 7}));
+        // Of nine changes seven delete: links and the like are not counted.
+        let plan = serde_json::json!({"connector": "entra", "type": "user", "reason": "many", "changes": 9});
+        report.hold(&plan, 7);
         let document = serde_json::to_value(&report).unwrap();
         assert_eq!(keys(&document), ["cycles", "explained", "held"]);
         let cycle = &document["cycles"][0];

@@ -151,6 +151,7 @@ async fn a_key_set_that_is_missing_or_open_to_others_holds_back() {
     says(&setup.run(&set).await.ends_with(4), &["keyset.toml", "hint: "]);
     let status = setup.run(&["status"]).await.ends_with(4);
     assert!(status.out.contains("secrets that cannot be opened: graph"), "{}", status.out);
+    assert!(status.out.contains("ALARM: the key set is missing") && status.out.contains("from its copy"));
     assert!(!keys.exists(), "no new key set is made beside sealed secrets");
 
     std::fs::rename(&away, &keys).unwrap();
@@ -243,4 +244,104 @@ async fn an_object_that_is_refused_ends_with_object_errors() {
     setup.run(&["cycle"]).await.ends_with(3);
     let errors = setup.run(&["errors"]).await.ends_with(3);
     assert!(errors.out.contains("not to our taste"), "{}", errors.out);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_mistakes_of_all_files_are_told_at_once() {
+    let sim = GraphSim::builder().judged().await.unwrap();
+    let setup = prepared(&cloud(&sim).replace("rank = 100", "rank = 100\ncolour = 1")).await;
+    let folder = setup.configuration();
+    let check = ["config", "check", folder.to_str().unwrap()];
+    std::fs::remove_file(setup.path().join("directory.ldif")).unwrap();
+    setup.write(
+        "connectors/second.toml",
+        &SOURCE.replace("directory\"", "other\"").replace("rank = 1", "rank = 2").replace("path", "pfad"),
+    );
+    setup.write("onesync.toml", "nmae = \"x\"\n");
+    let rule = std::fs::read_to_string(folder.join("rules/in-from-ad-user-common.toml")).unwrap();
+    setup.write("rules/in-from-ad-user-common.toml", &rule.replace("[displayName]", "[displayName"));
+    let ended = setup.run(&check).await.ends_with(1);
+    says(
+        &ended,
+        &[
+            "connectors/entra.toml:4:1: unknown key `colour`",
+            "directory.ldif: cannot be opened",
+            "connectors/second.toml:5:1: unknown key `pfad`",
+            "onesync.toml:1:1: unknown key `nmae`",
+            "rules/in-from-ad-user-common.toml:",
+        ],
+    );
+    assert!(!ended.err.contains("unknown connector"), "no mistake follows from another: {}", ended.err);
+    assert!(ended.out.contains("5 errors"), "{}", ended.out);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_hardly_meant_is_doubted_with_its_place() {
+    let sim = GraphSim::builder().judged().await.unwrap();
+    let pilot = "rank = 100\nadopt_by = [\"shoeSize\"]\n[pilot]\npeople = []\n";
+    let cloud = cloud(&sim).replace("rank = 100\n", pilot);
+    let limits = "[types.user.limits]\nerrors = { count = 0, percent = 0, at_least = 0 }\n";
+    let setup = prepared(&format!("{cloud}{limits}")).await;
+    let folder = setup.configuration();
+    let check = ["config", "check", folder.to_str().unwrap()];
+    setup.write(
+        "connectors/source.toml",
+        &format!("{SOURCE}anchor = \"objectGIUD\"\nbase = \"DC=fabrikam,DC=com\"\n[settings.types]\nposixAccount = \"usr\"\n"),
+    );
+    setup.write(
+        "connectors/phone.toml",
+        "name = \"phone\"\nkind = \"jsonl\"\nrank = 3\n[settings]\npath = \"phone.jsonl\"\nwrite = true\n[settings.types.user]\nattributes = { id = \"string\", on = \"boolean\" }\ncreate_key = \"idd\"\n",
+    );
+    setup.write(
+        "rules/out-to-phone.toml",
+        "name = \"Out to phone\"\ndirection = \"outbound\"\nconnector = \"phone\"\nobject = \"user\"\nmetaverse = \"person\"\nlink = \"provision\"\nprecedence = 7\n[flow]\nid = \"[accountName]\"\non = \"[department]\"\n",
+    );
+    let ended = setup.run(&check).await.ends_with(1);
+    says(
+        &ended,
+        &[
+            "connectors/entra.toml:4:1: `adopt_by` cannot name `shoeSize`",
+            "connectors/entra.toml:5:2: `pilot` names either",
+            "all three numbers are 0: the first object with an error stops its attribute",
+            "connectors/source.toml:6:1: none of the first 2 entries has `objectGIUD`",
+            "connectors/source.toml:7:1: none of the first 2 entries lies at or below `DC=fabrikam,DC=com`",
+            "connectors/source.toml:9:1: no rule reads or writes the object type `usr`: did you mean `user`?",
+            "connectors/phone.toml:9:1: `idd` is no attribute of `user`: did you mean `id`?",
+            "this is text, and `on` holds boolean",
+            "CBool",
+        ],
+    );
+    setup.write("connectors/source.toml", &format!("{SOURCE}base = \"nowhere\"\n"));
+    says(
+        &setup.run(&check).await.ends_with(1),
+        &["connectors/source.toml:6:1:", "OU=People,DC=contoso,DC=com"],
+    );
+    let named = setup.run(&["secret", "set", " graph", "--file", "/dev/null"]).await;
+    assert_ne!(named.code, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wish_to_end_counts_from_the_start() {
+    let sim = GraphSim::builder().judged().await.unwrap();
+    let setup = applied(&cloud(&sim)).await;
+    // A source that does not answer: the process waits for it as soon as it begins.
+    let source = setup.path().join("directory.ldif");
+    std::fs::remove_file(&source).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&source).status().unwrap().success());
+    let child = crate::program::onesync(&setup.home(), &["cycle"]).spawn().unwrap();
+    let pid = child.id().unwrap();
+    let caught = || {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap().trim().to_owned();
+        u64::from_str_radix(&mask, 16).unwrap() & (1 << 14) != 0
+    };
+    while !caught() {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    let kill = std::process::Command::new("kill").args(["-TERM", &pid.to_string()]).status().unwrap();
+    assert!(kill.success());
+    let output = child.wait_with_output().await.unwrap();
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{err}");
+    assert!(err.contains("asked to end (SIGTERM)"), "{err}");
 }

@@ -21,13 +21,18 @@ use crate::clock::ManualClock;
 use crate::config::{Configuration, SourceAnchor};
 use crate::error::ServiceError;
 use crate::runs::Step;
-use crate::runtime::Service;
+use crate::runtime::{ConnectorHandle, Runtime, Service};
+use crate::unreadable::source_place;
 use crate::{Home, ServiceError as Error};
 
 use compare::Comparison;
 use effect::Effects;
 pub use effect::{AttributeCount, Difference, Effect, EffectCount, PlanItem};
 pub use reviewed::{Applied, Moved};
+
+/// Objects named for each error that more objects would have, and errors looked at for them.
+const ERROR_SAMPLES: usize = 3;
+const ERRORS_LOOKED_AT: usize = 10_000;
 
 /// What would be different.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -52,6 +57,17 @@ pub struct ConfigPlan {
     pub items: u64,
     /// The file with all items, one JSON object a line.
     pub list: Option<PathBuf>,
+    /// Errors that more objects would have, with some of these objects.
+    pub errors: Vec<ErrorChange>,
+}
+
+/// An error that more objects would have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ErrorChange {
+    /// Which error: connector, place, code.
+    pub what: String,
+    /// Objects with what is wrong with them.
+    pub samples: Vec<String>,
 }
 
 /// One file of a configuration that differs from the one in force.
@@ -102,6 +118,9 @@ impl fmt::Display for ConfigPlan {
         }
         for CountChange { what, before, after } in self.counts.iter().filter(|c| c.before != c.after) {
             writeln!(f, "{what}: {before} -> {after}")?;
+            for sample in self.errors.iter().filter(|e| e.what == *what).flat_map(|e| &e.samples) {
+                writeln!(f, "    {sample}")?;
+            }
         }
         if let Some(list) = &self.list {
             writeln!(f, "all {} items: {}", self.items, list.display())?;
@@ -193,6 +212,9 @@ impl Service {
             }
         }
         let runtime = copy.runtime()?;
+        if !asks_tenant {
+            check.messages.extend(copy.anchor_compared(&runtime)?);
+        }
         let mut outside = Vec::new();
         for connector in &runtime.connectors {
             outside.extend(tokio::task::block_in_place(|| copy.leave_outside(&runtime, connector))?);
@@ -203,7 +225,7 @@ impl Service {
         let after = copy.plan_counts()?;
         let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
         let count = |map: &BTreeMap<String, u64>, name: &String| map.get(name).copied().unwrap_or(0);
-        let counts = names
+        let counts: Vec<CountChange> = names
             .into_iter()
             .map(|name| CountChange {
                 what: name.clone(),
@@ -223,6 +245,7 @@ impl Service {
         })?;
         let hash = onesync_model::hash128(&[&named.0, &effects.hash.0]);
         let list = self.keep_list(list, hash, named)?;
+        let errors = copy.more_errors(&runtime, &counts)?;
         Ok(ConfigPlan {
             messages: check.messages,
             first,
@@ -231,6 +254,7 @@ impl Service {
             attributes: effects.attributes(),
             counts,
             outside,
+            errors,
             hash: hash.to_string(),
             items: effects.items,
             list: Some(list),
@@ -271,6 +295,15 @@ impl Service {
             };
             let what = format!("{connector}: {} {operation}", type_name(count.object_type));
             *out.entry(what).or_default() += count.count;
+            let not_sent = count.kinds & ExportRow::KINDS_NOT_SENT != 0;
+            if count.kinds & ExportRow::KIND_DISABLE != 0 && !not_sent {
+                let what = format!("{connector}: {} to disable", type_name(count.object_type));
+                *out.entry(what).or_default() += count.count;
+            }
+        }
+        for count in reader.error_counts()? {
+            let Some(connector) = runtime.connector_by_id(count.connector) else { continue };
+            *out.entry(error_words(connector, &count.place, &count.code)).or_default() += count.count;
         }
         for count in reader.export_link_counts()? {
             let word = if count.add { "to add" } else { "to remove" };
@@ -281,4 +314,34 @@ impl Service {
         }
         Ok(out)
     }
+
+    /// Some objects of each error that more objects have after than before.
+    fn more_errors(
+        &self,
+        runtime: &Runtime,
+        counts: &[CountChange],
+    ) -> Result<Vec<ErrorChange>, ServiceError> {
+        let more: BTreeSet<&str> =
+            counts.iter().filter(|c| c.after > c.before).map(|c| c.what.as_str()).collect();
+        let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for connector in &runtime.connectors {
+            for (object, row) in self.errors(Some(connector), ERRORS_LOOKED_AT)? {
+                let what = error_words(connector, &row.place, &row.code);
+                if !more.contains(what.as_str()) {
+                    continue;
+                }
+                let samples = found.entry(what).or_default();
+                if samples.len() < ERROR_SAMPLES {
+                    samples.push(format!("{object}: {}", row.message));
+                }
+            }
+        }
+        Ok(found.into_iter().map(|(what, samples)| ErrorChange { what, samples }).collect())
+    }
+}
+
+fn error_words(connector: &ConnectorHandle, place: &str, code: &str) -> String {
+    // Each place in a source is one of its own: they are counted together.
+    let place = if source_place(place).is_some() { "source" } else { place };
+    format!("{}: errors of {place} ({code})", connector.name())
 }

@@ -44,6 +44,23 @@ async fn the_definition_is_the_one_that_made_the_tenants_ids() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_plan_warns_where_the_other_definition_has_more_hits() {
+    for (prefix, warned) in [("guid", true), ("cons", false)] {
+        let other_default = |setup: &mut Setup| {
+            tenant(|n| anchor(prefix, n))(setup);
+            setup.main.clear();
+        };
+        let world = World::staging_with(people(6), other_default).await;
+        world.cycle(CycleKind::Initial).await;
+        let next = world.configuration_with("search = [\"mail\"]\n", "");
+        let told = world.service.config_plan(next).await.unwrap().messages.join("\n");
+        assert!(told.contains("of 4 immutable ids"), "{told}");
+        assert_eq!(told.contains("warning: the source anchor is `consistency-guid`"), warned, "{told}");
+        assert_eq!(told.contains("source_anchor = \"tenant\""), warned, "{told}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn ids_that_neither_candidate_made_stop_the_synchronisation() {
     let world = World::staging_with(people(6), tenant(|n| format!("employee-{n}"))).await;
     // A configuration can be planned, and so applied, before the tenant was read: it may be the one that mends that.

@@ -45,6 +45,8 @@ async fn a_rule_that_fails_on_many_stops_its_attribute_until_the_source_is_right
     let (report, writes) = world.step().await;
     assert_eq!((report.status, writes), (Some(Status::Held), Vec::new()));
     assert_eq!(report.exported.held, 1, "one object has something to write");
+    let [stopped] = report.stopped.as_slice() else { panic!("{:?}", report.stopped) };
+    assert!(stopped.starts_with("`entra`, user: `department` is not exported"), "{stopped}");
     assert_eq!(world.in_cloud(25, "department"), "100");
     let (state, why) = pending(&world, "u25@contoso.com");
     assert_eq!(state, "stopped");
