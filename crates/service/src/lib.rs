@@ -19,6 +19,7 @@ mod evaluate;
 mod evaluate_batch;
 mod export;
 mod facts;
+mod find;
 mod gone;
 mod held;
 mod home;

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use onesync_engine::{ChangeState, CsFlags, CsRow, ErrorRow, ExportRow, HistoryRow, MvRow, MvState};
-use onesync_model::{
-    Anchor, AttrId, CsId, MvId, Operation, RuleId, TypeId, ValuesRef, join_key, values_to_json,
-};
+use onesync_model::{AttrId, CsId, MvId, Operation, RuleId, TypeId, ValuesRef, values_to_json};
 use onesync_rules::RuleSet;
 use onesync_store::{ExportFilter, ExportLinkFilter, StoreReader};
 use serde::Serialize;
@@ -22,15 +20,9 @@ const SHOWN_MAX: usize = 3;
 const SHOWN_CHARS: usize = 60;
 /// Links of one attribute that an object's page shows.
 const LINKS_SHOWN: usize = 50;
-/// Objects that a search by text looks at before it says that there may be more.
-const SCAN_PAGE: usize = 1_000;
 
 /// Attributes by which people know an object, the best first.
 const PEOPLE_NAMES: [&str; 6] = ["displayName", "cn", "name", "userPrincipalName", "mail", "sAMAccountName"];
-/// Objects that a message names when a text fits several, and that are looked at for it.
-const NAMED_MAX: usize = 10;
-/// Objects that are looked at for a text beyond those that an index found.
-const SCANNED_AFTER_INDEX: usize = 100_000;
 
 /// What a person decides about held changes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -111,89 +103,6 @@ pub struct PendingView {
 }
 
 impl Service {
-    /// Finds objects of a connector space by a value, a name or an anchor; without text, the first ones.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub fn search_cs(
-        &self,
-        runtime: &Runtime,
-        connector: &ConnectorHandle,
-        text: &str,
-        limit: usize,
-    ) -> Result<Vec<ObjectView>, ServiceError> {
-        let reader = self.store().reader()?;
-        let found = self.rows_cs(&*reader, runtime, connector, text, limit)?;
-        found.iter().map(|row| view_cs(&*reader, runtime, row, false)).collect()
-    }
-
-    /// The rows of objects of a connector space by anchor or indexed value, else by a text in name or values.
-    pub(crate) fn rows_cs(
-        &self,
-        reader: &dyn StoreReader,
-        runtime: &Runtime,
-        connector: &ConnectorHandle,
-        text: &str,
-        limit: usize,
-    ) -> Result<Vec<CsRow>, ServiceError> {
-        let mut found: Vec<CsRow> = Vec::new();
-        if !text.is_empty() {
-            let keys = vec![CsRow::anchor_key(connector.id, &Anchor::text(text))];
-            found.extend(reader.cs_by_key(&keys)?);
-            let value = onesync_model::Value::string(text);
-            let attributes: Vec<AttrId> = runtime
-                .rules
-                .join_attributes_cs(connector.id)
-                .iter()
-                .chain(&runtime.policies.of(connector.id).search)
-                .copied()
-                .collect();
-            let keys: Vec<i64> = attributes.iter().map(|&a| join_key(a, value.as_ref())).collect();
-            let ids: Vec<CsId> = reader.cs_by_join(&keys)?.into_iter().map(|(_, id)| id).collect();
-            let rows = reader.cs_by_id(&ids)?.into_iter().filter(|row| row.connector == connector.id);
-            found.extend(rows.filter(|row| fit(text, Wanted::of_cs(row)) == Some(Fit::Exact)));
-        }
-        let (mut others, mut looked_at) = (Vec::new(), 0);
-        let most = if found.is_empty() { usize::MAX } else { SCANNED_AFTER_INDEX };
-        let mut after = CsId(i64::MIN);
-        while found.len() < limit && looked_at < most && (!text.is_empty() || others.len() < limit) {
-            let page = reader.cs_page(connector.id, after, SCAN_PAGE)?;
-            let Some(last) = page.last() else { break };
-            (after, looked_at) = (last.id, looked_at + page.len());
-            for row in page {
-                match fit(text, Wanted::of_cs(&row)) {
-                    Some(Fit::Exact) => found.push(row),
-                    // Beside what fits exactly, what only contains it is noise.
-                    Some(Fit::Part) if others.len() < limit => others.push(row),
-                    None if others.len() < limit && has_state(&row, text) => others.push(row),
-                    _ => {}
-                }
-            }
-        }
-        if found.is_empty() {
-            found = others;
-        }
-        found.sort_by_key(|row| row.id);
-        found.dedup_by_key(|row| row.id);
-        found.truncate(limit);
-        Ok(found)
-    }
-
-    /// Finds metaverse objects by a value or their id; without text, the first ones.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub fn search_mv(
-        &self,
-        runtime: &Runtime,
-        text: &str,
-        limit: usize,
-    ) -> Result<Vec<ObjectView>, ServiceError> {
-        let reader = self.store().reader()?;
-        let found = find_mvs(&*reader, runtime, text, limit)?;
-        found.iter().map(|row| view_mv(&*reader, runtime, row, false)).collect()
-    }
-
     /// The whole state as text, for comparing states in tests.
     ///
     /// # Errors
@@ -211,29 +120,6 @@ impl Service {
         match self.find_anywhere(runtime, object)? {
             Found::Cs(row) => view_cs(&*reader, runtime, &row, true),
             Found::Mv(row) => view_mv(&*reader, runtime, &row, true),
-        }
-    }
-
-    pub(crate) fn one_mv(&self, runtime: &Runtime, object: &str) -> Result<MvId, ServiceError> {
-        if let Some(id) = find_mv(&*self.store().reader()?, object)? {
-            return Ok(id);
-        }
-        let found = find_mvs(&*self.store().reader()?, runtime, object, NAMED_MAX + 1)?;
-        match found.as_slice() {
-            [one] => Ok(one.id),
-            [] => Err(none(object)),
-            several => {
-                let line = |row: &MvRow| {
-                    let of = runtime.names.type_name(row.object_type);
-                    format!("\n  {}  {of}  {}", row.guid, mv_name(runtime, row))
-                };
-                let lines: String = several.iter().take(NAMED_MAX).map(line).collect();
-                let more = if several.len() > NAMED_MAX { "\n  and more" } else { "" };
-                Err(ServiceError::usage(
-                    format!("more than one object matches `{object}`:{lines}{more}"),
-                    "name one of them by its id",
-                ))
-            }
         }
     }
 
@@ -339,111 +225,6 @@ impl Service {
     }
 }
 
-fn none(object: &str) -> ServiceError {
-    ServiceError::usage(
-        format!("no metaverse object matches `{object}`"),
-        "`onesync search mv TEXT` finds objects",
-    )
-}
-
-/// A metaverse object by its lasting identity as shown.
-fn find_mv(reader: &dyn StoreReader, text: &str) -> Result<Option<MvId>, ServiceError> {
-    let digits: String = text.chars().filter(|c| *c != '-').collect();
-    let Some(hash) = onesync_model::Hash128::parse(&digits) else { return Ok(None) };
-    Ok(reader.mv_by_guid(onesync_model::MvGuid(hash.0))?)
-}
-
-/// Metaverse objects that a text fits: those of which it is a value or the id, else those in whose values it occurs;
-/// without text, the first ones.
-fn find_mvs(
-    reader: &dyn StoreReader,
-    runtime: &Runtime,
-    text: &str,
-    limit: usize,
-) -> Result<Vec<MvRow>, ServiceError> {
-    let mut found: Vec<MvRow> = Vec::new();
-    if let Some(id) = find_mv(reader, text)? {
-        return Ok(reader.mv_by_id(&[id])?);
-    }
-    if !text.is_empty() {
-        let value = onesync_model::Value::string(text);
-        let indexed = runtime.rules.join_attributes_mv().iter().chain(&runtime.search);
-        let keys: Vec<i64> = indexed.map(|&a| join_key(a, value.as_ref())).collect();
-        let ids: Vec<MvId> = reader.mv_by_join(&keys)?.into_iter().map(|(_, id)| id).collect();
-        let rows = reader.mv_by_id(&ids)?.into_iter();
-        found.extend(rows.filter(|row| fit(text, Wanted::of_mv(row)) == Some(Fit::Exact)));
-    }
-    let (mut others, mut looked_at) = (Vec::new(), 0);
-    let most = if found.is_empty() { usize::MAX } else { SCANNED_AFTER_INDEX };
-    let mut after = MvId(i64::MIN);
-    while found.len() < limit && looked_at < most && (!text.is_empty() || others.len() < limit) {
-        let page = reader.mv_page(after, SCAN_PAGE)?;
-        let Some(last) = page.last() else { break };
-        (after, looked_at) = (last.id, looked_at + page.len());
-        for row in page {
-            match fit(text, Wanted::of_mv(&row)) {
-                Some(Fit::Exact) => found.push(row),
-                Some(Fit::Part) if others.len() < limit => others.push(row),
-                _ => {}
-            }
-        }
-    }
-    if found.is_empty() {
-        found = others;
-    }
-    found.sort_by_key(|row| row.id);
-    found.dedup_by_key(|row| row.id);
-    found.truncate(limit);
-    Ok(found)
-}
-
-/// How a text fits an object.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Fit {
-    /// It is a value or the name.
-    Exact,
-    /// It occurs in one.
-    Part,
-}
-
-/// What of an object a text may fit.
-struct Wanted<'a> {
-    name: &'a str,
-    values: onesync_model::ImageRef<'a>,
-}
-
-impl<'a> Wanted<'a> {
-    fn of_cs(row: &'a CsRow) -> Self {
-        Self { name: &row.name, values: row.image.as_ref() }
-    }
-
-    fn of_mv(row: &'a MvRow) -> Self {
-        Self { name: "", values: row.values.as_ref() }
-    }
-}
-
-fn fit(text: &str, of: Wanted<'_>) -> Option<Fit> {
-    let wanted = onesync_model::fold_case(text);
-    let mut best = text.is_empty().then_some(Fit::Part);
-    let mut look = |value: &str, whole: bool| {
-        let value = onesync_model::fold_case(value);
-        if !text.is_empty() && value == wanted {
-            best = Some(Fit::Exact);
-        } else if !whole && best.is_none() && value.contains(&*wanted) {
-            best = Some(Fit::Part);
-        }
-    };
-    look(of.name, false);
-    for value in of.values.iter().flat_map(|(_, values)| values.iter()) {
-        match value {
-            onesync_model::ValueRef::String(text) => look(text, false),
-            onesync_model::ValueRef::Integer(number) => look(&number.to_string(), true),
-            _ => {}
-        }
-    }
-    best
-}
-
 fn rule_name(rules: &RuleSet, id: RuleId) -> Option<String> {
     rules.rule(id).map(|rule| rule.name.clone())
 }
@@ -452,7 +233,7 @@ fn connector_name(runtime: &Runtime, row: &CsRow) -> String {
     runtime.connector_by_id(row.connector).map(|c| c.name().to_owned()).unwrap_or_default()
 }
 
-fn view_cs(
+pub(crate) fn view_cs(
     reader: &dyn StoreReader,
     runtime: &Runtime,
     row: &CsRow,
@@ -498,10 +279,6 @@ fn view_cs(
     })
 }
 
-fn has_state(row: &CsRow, text: &str) -> bool {
-    cs_state(row).split(", ").any(|word| word.eq_ignore_ascii_case(text))
-}
-
 pub(crate) fn cs_state(row: &CsRow) -> String {
     let mut words = vec![if row.join.is_some() { "joined" } else { "disconnector" }];
     for (flag, word) in [
@@ -520,7 +297,7 @@ pub(crate) fn cs_state(row: &CsRow) -> String {
     words.join(", ")
 }
 
-fn view_mv(
+pub(crate) fn view_mv(
     reader: &dyn StoreReader,
     runtime: &Runtime,
     row: &MvRow,

@@ -278,6 +278,15 @@ impl Service {
         }
     }
 
+    /// The version that is applied, whether it can be used or not; 0 when there is none.
+    pub(crate) fn version_applied(&self) -> u32 {
+        match self.current() {
+            Current::None => 0,
+            Current::Ready(runtime) => runtime.version,
+            Current::Unusable { version, .. } => version,
+        }
+    }
+
     fn current(&self) -> Current {
         self.runtime.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }

@@ -321,7 +321,7 @@ impl Service {
         Ok(StatusReport {
             installation: self.installation_id().to_owned(),
             epoch: self.epoch(),
-            configuration: runtime.as_ref().map_or(0, |runtime| runtime.version),
+            configuration: self.version_applied(),
             alarms,
             key_set,
             source_anchor: runtime.as_ref().map(|runtime| self.anchor_words(runtime)).transpose()?,
