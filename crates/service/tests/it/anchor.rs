@@ -151,6 +151,7 @@ async fn a_definition_slips_through_neither_beside_an_unusable_configuration_nor
     // The configuration in force cannot be used: the definition is remembered all the same.
     let text = std::fs::read(world.ldif()).unwrap();
     std::fs::remove_file(world.ldif()).unwrap();
+    world.forget_answers();
     let service = world.reopen().await;
     assert!(service.runtime().is_err());
     std::fs::write(world.ldif(), text).unwrap();
@@ -249,6 +250,7 @@ async fn what_was_exported_before_definitions_were_remembered_is_fixed_beside_an
     store.apply(epoch, &onesync_engine::Changes { states, ..Default::default() }).unwrap();
     let text = std::fs::read(world.ldif()).unwrap();
     std::fs::remove_file(world.ldif()).unwrap();
+    world.forget_answers();
     let service = world.reopen().await;
     assert!(service.runtime().is_err());
     std::fs::write(world.ldif(), text).unwrap();

@@ -111,7 +111,7 @@ async fn the_configuration_of_the_page_runs() {
     let office = Office::new(&lines()).await;
     let check = office.service.check(Configuration::parse(files()).unwrap()).await.unwrap();
     assert_eq!((check.errors, check.warnings), (0, 0), "{:#?}", check.messages);
-    office.cycle(CycleKind::Initial).await;
+    assert_eq!(office.cycle(CycleKind::Initial).await.errors, 0);
     let runtime = office.service.runtime().unwrap();
     let plan = office.service.staging_plan(&runtime, runtime.connector("phone").unwrap()).unwrap();
     let create = plan.groups.iter().find(|group| group.what == "create").unwrap();

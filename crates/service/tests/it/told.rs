@@ -117,7 +117,7 @@ async fn lines_that_cannot_be_read_stand_until_they_are_mended() {
 #[tokio::test(flavor = "multi_thread")]
 async fn records_and_values_of_ldif_that_cannot_be_read_stand_with_line_and_name() {
     let mut world = World::new(vec![person(1, "Anna"), person(2, "Bo")]).await;
-    world.lines(1, "accountExpires: soon\n");
+    world.lines(1, "msExchRecipientTypeDetails: soon\n");
     world.write();
     let text = std::fs::read_to_string(world.ldif()).unwrap();
     std::fs::write(world.ldif(), text.replace("objectGUID: guid-00000000002", "objectGUID: short")).unwrap();
@@ -126,7 +126,7 @@ async fn records_and_values_of_ldif_that_cannot_be_read_stand_with_line_and_name
     let codes: Vec<&str> = errors.iter().map(|(_, row)| row.code.as_str()).collect();
     assert_eq!(codes, ["LDIF-VALUE", "LDIF-RECORD"], "{errors:?}");
     assert_eq!(report.errors, 2);
-    assert!(errors[0].1.message.contains("`accountExpires` of `CN=Anna,"), "{errors:?}");
+    assert!(errors[0].1.message.contains("`msExchRecipientTypeDetails` of `CN=Anna,"), "{errors:?}");
     assert!(errors[1].1.message.contains("CN=Bo,"), "{errors:?}");
     assert!(errors.iter().all(|(place, _)| place.contains("directory.ldif:")), "{errors:?}");
     assert_eq!(world.cloud_accounts().len(), 2);

@@ -266,6 +266,15 @@ impl World {
         Service::open(self.service.home().clone(), self.clock.clone(), 2).await.unwrap()
     }
 
+    /// As if no directory ever told what it can hold: then one that does not answer makes the configuration unusable.
+    pub fn forget_answers(&self) {
+        let (store, _) = self.service.home().open().unwrap();
+        let epoch = store.reader().unwrap().installation().unwrap().unwrap().epoch;
+        let connectors = store.reader().unwrap().connectors().unwrap();
+        let states = connectors.iter().map(|row| (row.id, "last-schema".to_owned(), None)).collect();
+        store.apply(epoch, &onesync_engine::Changes { states, ..Default::default() }).unwrap();
+    }
+
     pub fn ldif(&self) -> PathBuf {
         self.folder.path().join("directory.ldif")
     }
