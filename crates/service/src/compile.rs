@@ -67,7 +67,16 @@ pub(crate) async fn compile(
     };
     let (mut parts, mut infos, mut new_connectors) = (Vec::new(), Vec::new(), Vec::new());
     let mut next_connector = known.connectors.iter().map(|row| row.id.0).max().unwrap_or(0) + 1;
-    for file in &configuration.connectors {
+    for (position, file) in configuration.connectors.iter().enumerate() {
+        // Two with one name or rank were told: what follows from it is not told again.
+        let before = configuration.connectors.get(..position).unwrap_or_default();
+        if before.iter().any(|other| other.name.eq_ignore_ascii_case(&file.name)) {
+            continue;
+        }
+        let rank = match before.iter().any(|other| other.rank == file.rank) {
+            true => u32::MAX / 2 + u32::try_from(position).unwrap_or_default(),
+            false => file.rank,
+        };
         let row = known.connectors.iter().find(|row| row.name == file.name && row.kind == file.kind);
         let found = discover(row.map(|row| row.id), file, workshop, &known, &mut names, reach).await;
         let id = row.map_or(ConnectorId(next_connector), |row| row.id);
@@ -84,7 +93,7 @@ pub(crate) async fn compile(
             id,
             name: file.name.clone(),
             kind: file.kind.clone(),
-            rank: file.rank,
+            rank,
             schema: Schema::default(),
             parameters: parameters(file, known.source_anchor),
         };

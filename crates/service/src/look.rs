@@ -265,7 +265,7 @@ pub(crate) fn view_cs(
         id: format!("cs:{}", row.id),
         connector: connector_name(runtime, row),
         object_type: runtime.names.type_name(row.object_type).to_owned(),
-        name: row.name.clone(),
+        name: label(runtime, row, None),
         state: cs_state(row),
         attributes: row
             .image

@@ -306,7 +306,7 @@ impl Service {
             Ok(vault) => ("present".to_owned(), crate::secrets::open_all(&*reader, Some(vault))?.closed),
             Err(error) => {
                 alarms.push(format!(
-                    "the key set is missing or cannot be used: {error}. Put `{}` back from its copy (owned by the service's account, mode 600); without a copy move it away, then `onesync secret set` makes a new one",
+                    "the key set is missing or cannot be used: {error}. Put `{}` back from its copy (owned by the service's account, mode 600); without a copy the secrets are lost: take the key set of a new installation (`onesync --home OTHER secret set NAME` makes one), then set every secret again",
                     self.home().key_set().display()
                 ));
                 (error.to_string(), crate::secrets::open_all(&*reader, None)?.closed)
@@ -316,7 +316,10 @@ impl Service {
             alarms.push(format!("the new secret `{name}` is refused, the one before is in use: {why}"));
         }
         if !closed.is_empty() {
-            alarms.push(format!("secrets that cannot be opened: {}", closed.join(", ")));
+            alarms.push(format!(
+                "secrets that cannot be opened: {}; with the key set of another time they have to be set again by `onesync secret set`",
+                closed.join(", ")
+            ));
         }
         Ok(StatusReport {
             installation: self.installation_id().to_owned(),

@@ -273,6 +273,16 @@ async fn all_mistakes_of_all_files_are_told_at_once() {
     );
     assert!(!ended.err.contains("unknown connector"), "no mistake follows from another: {}", ended.err);
     assert!(ended.out.contains("5 errors"), "{}", ended.out);
+
+    std::fs::remove_file(folder.join("connectors/second.toml")).unwrap();
+    setup.write("connectors/entra.toml", &cloud(&sim).replace("rank = 100", "rank = 1"));
+    let ended = setup.run(&check).await.ends_with(1);
+    assert_eq!(
+        ended.err.matches("is the rank of").count() + ended.err.matches("one rank").count(),
+        1,
+        "{}",
+        ended.err
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
