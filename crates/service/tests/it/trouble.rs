@@ -53,6 +53,7 @@ async fn a_configuration_that_cannot_be_used_is_named_and_can_be_replaced() {
     let world = small().await;
     let text = std::fs::read(world.ldif()).unwrap();
     std::fs::remove_file(world.ldif()).unwrap();
+    world.forget_answers();
     let service = world.reopen().await;
     let error = service.runtime().err().unwrap();
     assert!(
