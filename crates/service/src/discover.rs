@@ -89,10 +89,7 @@ pub(crate) fn last_answer(
 
 impl Service {
     /// States that keep what the directories said just now, as far as it is another answer than the one before.
-    pub(crate) fn answers_to_keep(
-        &self,
-        runtime: &Runtime,
-    ) -> Result<Vec<(ConnectorId, String, Option<Vec<u8>>)>, ServiceError> {
+    pub(crate) fn answers_to_keep(&self, runtime: &Runtime) -> Result<Changes, ServiceError> {
         let reader = self.store().reader()?;
         let mut states = Vec::new();
         for handle in runtime.connectors.iter().filter(|handle| handle.unreachable.is_none()) {
@@ -105,7 +102,7 @@ impl Service {
             let text = format!("{key}\n{}\n{file}\n{answer}", self.now());
             states.push((handle.id, STATE.to_owned(), Some(text.into_bytes())));
         }
-        Ok(states)
+        Ok(Changes { states, ..Changes::default() })
     }
 
     /// Keeps what the directories said; those that did not answer are asked once more before work begins.
@@ -113,9 +110,9 @@ impl Service {
         if self.runtime()?.connectors.iter().any(|handle| handle.unreachable.is_some()) {
             self.reload().await?;
         }
-        let states = self.answers_to_keep(&*self.runtime()?)?;
-        if !states.is_empty() {
-            self.store().apply(self.epoch(), &Changes { states, ..Changes::default() })?;
+        let changes = self.answers_to_keep(&*self.runtime()?)?;
+        if !changes.states.is_empty() {
+            self.store().apply(self.epoch(), &changes)?;
         }
         Ok(())
     }

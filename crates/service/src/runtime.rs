@@ -354,7 +354,7 @@ impl Service {
         }
         let runtime = compiled.runtime;
         let mut anchor = self.refuse_other_anchor(&runtime)?;
-        anchor.states.extend(self.answers_to_keep(&runtime)?);
+        anchor.states.extend(self.answers_to_keep(&runtime)?.states);
         let row = ConfigVersionRow {
             version,
             created: self.now(),
