@@ -1,6 +1,8 @@
 //! Finding objects by what people know of them: a value, a name, a part of one.
 
-use onesync_engine::{CsRow, MvRow};
+use std::collections::BTreeSet;
+
+use onesync_engine::{CsRow, MvRow, ReadError};
 use onesync_model::{Anchor, AttrId, CsId, MvId, join_key};
 use onesync_store::StoreReader;
 
@@ -58,30 +60,17 @@ impl Service {
             let rows = reader.cs_by_id(&ids)?.into_iter().filter(|row| row.connector == connector.id);
             found.extend(rows.filter(|row| fit(text, Wanted::of_cs(row)) == Some(Fit::Exact)));
         }
-        let (mut others, mut looked_at) = (Vec::new(), 0);
-        let most = if found.is_empty() { usize::MAX } else { SCANNED_AFTER_INDEX };
         let mut after = CsId(i64::MIN);
-        while found.len() < limit && looked_at < most && (!text.is_empty() || others.len() < limit) {
+        let pages = || {
             let page = reader.cs_page(connector.id, after, SCAN_PAGE)?;
-            let Some(last) = page.last() else { break };
-            (after, looked_at) = (last.id, looked_at + page.len());
-            for row in page {
-                match fit(text, Wanted::of_cs(&row)) {
-                    Some(Fit::Exact) => found.push(row),
-                    // Beside what fits exactly, what only contains it is noise.
-                    Some(Fit::Part) if others.len() < limit => others.push(row),
-                    None if others.len() < limit && has_state(&row, text) => others.push(row),
-                    _ => {}
-                }
-            }
-        }
-        if found.is_empty() {
-            found = others;
-        }
-        found.sort_by_key(|row| row.id);
-        found.dedup_by_key(|row| row.id);
-        found.truncate(limit);
-        Ok(found)
+            after = page.last().map_or(after, |last| last.id);
+            Ok(page)
+        };
+        let fits = |row: &CsRow| {
+            let state = || has_state(row, text).then_some(Fit::Part);
+            fit(text, Wanted::of_cs(row)).or_else(state)
+        };
+        scan(text, limit, found, pages, fits, |row| row.id.0)
     }
 
     /// Finds metaverse objects by a value or their id; without text, the first ones.
@@ -157,16 +146,39 @@ fn find_mvs(
         let rows = reader.mv_by_id(&ids)?.into_iter();
         found.extend(rows.filter(|row| fit(text, Wanted::of_mv(row)) == Some(Fit::Exact)));
     }
-    let (mut others, mut looked_at) = (Vec::new(), 0);
-    let most = if found.is_empty() { usize::MAX } else { SCANNED_AFTER_INDEX };
     let mut after = MvId(i64::MIN);
-    while found.len() < limit && looked_at < most && (!text.is_empty() || others.len() < limit) {
+    let pages = || {
         let page = reader.mv_page(after, SCAN_PAGE)?;
-        let Some(last) = page.last() else { break };
-        (after, looked_at) = (last.id, looked_at + page.len());
+        after = page.last().map_or(after, |last| last.id);
+        Ok(page)
+    };
+    scan(text, limit, found, pages, |row| fit(text, Wanted::of_mv(row)), |row| row.id.0)
+}
+
+/// Looks through pages of objects for those that a text fits: beside what an index found and what it fits exactly,
+/// those it fits in part are noise.
+fn scan<T>(
+    text: &str,
+    limit: usize,
+    mut found: Vec<T>,
+    mut next: impl FnMut() -> Result<Vec<T>, ReadError>,
+    fits: impl Fn(&T) -> Option<Fit>,
+    id: impl Fn(&T) -> i64,
+) -> Result<Vec<T>, ServiceError> {
+    found.sort_by_key(&id);
+    found.dedup_by_key(|row| id(row));
+    let mut known: BTreeSet<i64> = found.iter().map(&id).collect();
+    let most = if found.is_empty() { usize::MAX } else { SCANNED_AFTER_INDEX };
+    let (mut others, mut looked_at) = (Vec::new(), 0);
+    while found.len() < limit && looked_at < most && (!text.is_empty() || others.len() < limit) {
+        let page = next()?;
+        if page.is_empty() {
+            break;
+        }
+        looked_at += page.len();
         for row in page {
-            match fit(text, Wanted::of_mv(&row)) {
-                Some(Fit::Exact) => found.push(row),
+            match fits(&row) {
+                Some(Fit::Exact) if known.insert(id(&row)) => found.push(row),
                 Some(Fit::Part) if others.len() < limit => others.push(row),
                 _ => {}
             }
@@ -175,8 +187,7 @@ fn find_mvs(
     if found.is_empty() {
         found = others;
     }
-    found.sort_by_key(|row| row.id);
-    found.dedup_by_key(|row| row.id);
+    found.sort_by_key(&id);
     found.truncate(limit);
     Ok(found)
 }
