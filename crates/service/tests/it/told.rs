@@ -21,7 +21,7 @@ async fn who_has_no_join_value_is_counted_with_the_reason() {
     assert_eq!(report.errors, 0, "it is no error");
     let found = office.found("hr", "no join value");
     assert_eq!(found.len(), 1);
-    let view = office.service.show(&*office.service.runtime().unwrap(), &found[0].0).unwrap();
+    let view = office.service.show(&office.service.runtime().unwrap(), &found[0].0).unwrap();
     assert!(view.state.contains("no join value") && view.why.unwrap().contains("employeeID"));
 
     office.write(&format!("{}{}", employee(1, "Anna", ""), employee(3, "Cy", "")));
