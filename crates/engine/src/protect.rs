@@ -212,6 +212,8 @@ pub fn suspect(known: u64, gone: u64, share_percent: u64, at_least: u64) -> Opti
 
 #[cfg(test)]
 mod tests {
+    use onesync_model::{ConnectorId, CsId, Time};
+
     use super::*;
 
     fn held(population: u64, pending: u64, day: u64, week: u64) -> bool {
@@ -235,6 +237,34 @@ mod tests {
         assert!(held(100_000, 100, 0, 1_450), "1,550 in 7 days");
         assert!(!held(100_000, 50, 400, 1_400));
         assert!(!held(100_000, 0, 9_999, 9_999), "nothing pending, nothing to hold");
+    }
+
+    #[test]
+    fn a_stop_lets_access_end_but_no_single_link_be_emptied() {
+        let [single, several] = [AttrId(1), AttrId(2)];
+        let policy = ConnectorPolicy { single_links: vec![single], ..ConnectorPolicy::default() };
+        let stopped = Stopped(BTreeSet::from([(TypeId(1), single), (TypeId(1), several)]));
+        let link = |attribute, add, attempts| ExportLinkRow {
+            connector: ConnectorId(1),
+            owner: CsId(1),
+            attribute,
+            target: CsId(2),
+            add,
+            state: ChangeState::Pending,
+            attempts,
+            not_before: Time::default(),
+            held: false,
+            error: None,
+        };
+        let holds = |attribute, add, attempts| {
+            stopped.holds_link(&policy, TypeId(1), &link(attribute, add, attempts))
+        };
+        assert!(holds(several, true, 0) && holds(single, true, 0), "what is new waits");
+        assert!(!holds(several, false, 0), "who leaves a group leaves it");
+        assert!(holds(single, false, 0), "nobody is left without a manager because the next one must wait");
+        assert!(!holds(single, false, 1) && !holds(several, true, 1), "what was tried is tried again");
+        assert!(!holds(AttrId(3), true, 0));
+        assert!(!stopped.holds_link(&policy, TypeId(2), &link(several, true, 0)), "another type");
     }
 
     #[test]

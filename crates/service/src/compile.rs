@@ -65,7 +65,7 @@ pub(crate) async fn compile(
         rules: configuration.rules.len(),
         ..ConfigCheck::with_mistakes(&configuration.mistakes)
     };
-    let (mut parts, mut infos, mut new_connectors) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut directories, mut infos, mut new_connectors) = (Vec::new(), Vec::new(), Vec::new());
     let mut next_connector = known.connectors.iter().map(|row| row.id.0).max().unwrap_or(0) + 1;
     for (position, file) in configuration.connectors.iter().enumerate() {
         // Two with one name or rank were told: what follows from it is not told again.
@@ -109,7 +109,7 @@ pub(crate) async fn compile(
                     doubts::of_connector(file, found.connector.doubts().await, &mut check);
                 }
                 info.schema = intern_schema(&found.schema, &mut names);
-                parts.push((id, file.clone(), found, info.schema.clone()));
+                directories.push(Directory { id, file: file.clone(), found, schema: info.schema.clone() });
             }
             // Its rules are checked as far as that is possible without knowing what it can hold.
             Err(error) => check.error_of(&error),
@@ -175,9 +175,9 @@ pub(crate) async fn compile(
     search.dedup();
     let mut connectors = Vec::new();
     let mut policies = BTreeMap::new();
-    for (id, file, found, schema) in parts {
-        let (handle, mut policy) =
-            assemble(id, file, found, schema, &rules, &mut names, &mut check, workshop)?;
+    for directory in directories {
+        let id = directory.id;
+        let (handle, mut policy) = assemble(directory, &rules, &mut names, &mut check, workshop)?;
         scope::contact(&handle, &mut policy, &metaverse, &names, &mut check);
         for message in profile::cannot_export(&handle) {
             check.errors += 1;
@@ -277,17 +277,22 @@ pub(crate) fn intern_schema(discovered: &DiscoveredSchema, names: &mut Names) ->
     schema
 }
 
-#[allow(clippy::too_many_arguments)]
-fn assemble(
+/// A connected directory, and what is known of what it can hold.
+struct Directory {
     id: ConnectorId,
     file: ConnectorFile,
     found: Discovered,
     schema: Schema,
+}
+
+fn assemble(
+    directory: Directory,
     rules: &RuleSet,
     names: &mut Names,
     check: &mut ConfigCheck,
     workshop: Workshop<'_>,
 ) -> Result<(ConnectorHandle, ConnectorPolicy), ServiceError> {
+    let Directory { id, file, found, schema } = directory;
     let Discovered { connector, schema: discovered, unreachable } = found;
     let capabilities = connector.capabilities();
     let roles = connector.type_roles();

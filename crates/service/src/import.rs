@@ -30,6 +30,8 @@ const CHUNK_ROWS: i64 = 32_768;
 pub(crate) const WATERMARK: &str = "watermark";
 /// The watermark of the last complete import after an incomplete one: no delta starts from it, but it is known.
 const KNOWN: &str = "known-watermark";
+/// Why the last import that ended was not complete, where it was not.
+pub(crate) const UNPROVEN: &str = "unproven-import";
 /// Where an interrupted full import goes on.
 const RESUME: &str = "full-import/resume";
 /// The bitmap of objects that a full import has seen.
@@ -374,13 +376,14 @@ impl Service {
     ) -> Result<ImportReport, ServiceError> {
         let full = stager.full();
         let mut remarks = end.remarks;
-        let complete = match end.proof {
-            Proof::Complete => true,
-            Proof::Incomplete(why) => {
-                remarks.push(format!("the import is not complete, nothing is deleted: {why}"));
-                false
-            }
+        let unproven = match end.proof {
+            Proof::Complete => None,
+            Proof::Incomplete(why) => Some(why),
         };
+        let complete = unproven.is_none();
+        remarks.extend(
+            unproven.iter().map(|why| format!("the import is not complete, nothing is deleted: {why}")),
+        );
         if full && complete {
             let (known, gone) = self.count_gone(connector, &seen)?;
             if let Some(why) =
@@ -406,6 +409,7 @@ impl Service {
             remarks.extend(self.delete_gone(runtime, connector, run, &mut stager, &seen).await?);
         }
         let mut states = self.full_import_states(connector, &seen);
+        states.push((connector.id, UNPROVEN.to_owned(), unproven.map(String::into_bytes)));
         if complete {
             states.push((connector.id, WATERMARK.to_owned(), end.watermark.map(|watermark| watermark.0)));
         } else if full {

@@ -7,6 +7,7 @@ use onesync_store::HeldState;
 use serde::Serialize;
 
 use crate::error::ServiceError;
+use crate::import::UNPROVEN;
 use crate::protect::WindowUse;
 use crate::runtime::{ConnectorHandle, Runtime, Service};
 use crate::unplaced::Unplaced;
@@ -214,6 +215,14 @@ impl Service {
             }
             let last = reader.runs(Some(connector.id), None, 50)?;
             let last_import = crate::insight::last_import(&last);
+            // Whoever leaves stays in the cloud as long as that is so.
+            if let Some(why) = reader.state(connector.id, UNPROVEN)? {
+                alarms.push(format!(
+                    "the last import of `{}` was not complete, and as long as that is so nothing is deleted: {}",
+                    connector.name(),
+                    String::from_utf8_lossy(&why)
+                ));
+            }
             let failing = last.first().filter(|run| run.result.as_deref() == Some("failed"));
             if let Some(run) = failing {
                 let told: serde_json::Value = serde_json::from_str(&run.counters).unwrap_or_default();

@@ -150,7 +150,10 @@ impl Probe {
             self.say(Severity::Warning, SUBJECT, text);
             return Ok(());
         }
-        let advice = format!("grant the account `Replicating Directory Changes` on `{base}`");
+        let advice = format!(
+            "grant the account `Replicating Directory Changes` on `{base}`; where it is to have no such right, set \
+             `without_dirsync = true`"
+        );
         match server.cookie(base, DELTA_FLAGS).await? {
             Ok(_) => self.say(Severity::Ok, SUBJECT, "may replicate directory changes: DirSync works"),
             Err(error) if error.class() == LdapClass::Permission => {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use onesync_model::{AttrId, ConnectorId, NameVerdict, RuleId, Time, Value, Values, ValuesRef};
 use onesync_rules::Rule;
 
-use super::plan::{Wanted, plan_update};
+use super::plan::{Target, Wanted, plan_update};
 use super::{Outbound, in_scope};
 use crate::batch::Context;
 use crate::facts::holds_link;
@@ -111,7 +111,8 @@ impl<'a> Outbound<'a, '_> {
             }
             failed.push(held);
         }
-        plan_update(self.ctx, &mut self.batch, &row, policy, &rules, flows.wanted, 0, Some(&failed));
+        let target = Target { wanted: flows.wanted, kinds: 0, failed: &failed };
+        plan_update(self.ctx, &mut self.batch, &row, policy, &rules, target);
     }
 
     /// A sign-in name whose suffix the directory does not take is replaced, or held: then its attribute is given.

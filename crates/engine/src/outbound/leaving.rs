@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use onesync_model::{ConnectorId, CsId, Operation, RuleId, Time, Values};
 
 use super::Outbound;
-use super::plan::{Wanted, plan_update};
+use super::plan::{Target, Wanted, plan_update};
 use crate::deleted::delete_cs;
 use crate::export::heal_links;
 use crate::policy::{ConnectorPolicy, Deprovision};
@@ -71,7 +71,8 @@ impl Outbound<'_, '_> {
         if let (true, Some((attribute, value))) = (disable, &rules.disable) {
             wanted.insert(*attribute, Wanted { values: Some(Values::one(value.clone())), rule: RuleId(0) });
         }
-        plan_update(self.ctx, &mut self.batch, &row, policy, &rules, wanted, kinds, None);
+        let target = Target { wanted, kinds, failed: &[] };
+        plan_update(self.ctx, &mut self.batch, &row, policy, &rules, target);
         Ok(())
     }
 

@@ -16,19 +16,27 @@ pub(super) struct Wanted {
     pub(super) rule: RuleId,
 }
 
+/// What a target object should be.
+pub(super) struct Target<'a> {
+    /// Its attributes, as far as they are anybody's affair.
+    pub(super) wanted: BTreeMap<AttrId, Wanted>,
+    /// What is special about the change already: bits of [`ExportRow::KIND_LEAVER`] and its fellows.
+    pub(super) kinds: u8,
+    /// Attributes whose flow failed: they stay as they are.
+    pub(super) failed: &'a [AttrId],
+}
+
 /// Compares what is wanted with what the target holds, or will when everything sent has arrived, and keeps the
 /// difference as the pending export.
-#[allow(clippy::too_many_arguments)]
 pub(super) fn plan_update(
     ctx: &Context<'_>,
     batch: &mut Batch<'_>,
     row: &CsRow,
     policy: &ConnectorPolicy,
     rules: &TypePolicy,
-    wanted: BTreeMap<AttrId, Wanted>,
-    kinds: u8,
-    failed: Option<&[AttrId]>,
+    target: Target<'_>,
 ) {
+    let Target { wanted, mut kinds, failed } = target;
     let known = batch.export(row.id).cloned();
     let adding = row.flags.has(CsFlags::PROVISIONED);
     let in_flight = known.as_ref().is_some_and(|k| {
@@ -50,7 +58,6 @@ pub(super) fn plan_update(
             obstacle.stands(values)
         });
     let mut changes = Vec::new();
-    let mut kinds = kinds;
     for (&attribute, want) in &wanted {
         let note = |fate| {
             ctx.note(|| Note::Planned { of: row.id, attribute, values: want.values.clone(), fate });
@@ -94,7 +101,7 @@ pub(super) fn plan_update(
     }
     // A failed flow leaves its attribute alone; what is on its way and no longer wanted is still waited for.
     for (attribute, change) in &earlier {
-        let isolated = failed.is_some_and(|failed| failed.contains(attribute));
+        let isolated = failed.contains(attribute);
         if !wanted.contains_key(attribute)
             && (change.state == ChangeState::Sent || change.state == ChangeState::Sending)
             && !isolated
@@ -120,12 +127,8 @@ pub(super) fn plan_update(
         let key = rules.create_key.and_then(|key| wanted.get(&key)).and_then(|w| w.values.as_ref());
         name_newcomer(batch, row, rules, &wanted, key);
         // An attribute that a new object needs and whose flow failed makes the object wait.
-        let missing: Vec<&str> = failed
-            .into_iter()
-            .flatten()
-            .filter(|a| rules.required.contains(a))
-            .map(|a| ctx.attribute(*a))
-            .collect();
+        let missing = failed.iter().filter(|a| rules.required.contains(a)).map(|a| ctx.attribute(*a));
+        let missing: Vec<&str> = missing.collect();
         if !missing.is_empty()
             || (rules.create_key.is_some() && key.is_none() && !rules.unwritable && !not_created)
         {

@@ -290,6 +290,45 @@ async fn another_domain_controller_or_a_lost_right_deletes_nothing() {
     forest.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn without_dirsync_each_change_is_found_by_reading_everything() {
+    let Some(mut forest) = Forest::open("whole", &["OU=People", "OU=Groups"], &["OU=People"]).await else {
+        return;
+    };
+    let include = [forest.dn("OU=People"), forest.dn("OU=Groups")];
+    forest.service.apply(forest.configuration_without_dirsync(&include), "test").await.unwrap();
+    let mut people = Vec::new();
+    for number in 0..6 {
+        people.push(forest.person("OU=People", &format!("w{number}")).await);
+    }
+    let few = forest.group("OU=Groups", "Few", &people[..3]).await;
+    let report = forest.go_live().await;
+    assert_eq!((report.errors, forest.cloud("users").len()), (0, 6), "{:?}", forest.standing_errors());
+    expect(&forest, "the initial cycle", &[]).await;
+
+    forest.change(&people[4], Replace, "department", &["Purchasing"]).await;
+    expect(&forest, "a change", &["PATCH users"]).await;
+    forest.change(&few, Delete, "member", &[&people[1]]).await;
+    expect(&forest, "a member less", &["DELETE groups members $ref"]).await;
+    forest.person("OU=People", "hired").await;
+    expect(&forest, "a hire", &["POST users"]).await;
+    forest.rename(&people[2], "CN=Person renamed", None).await;
+    expect(&forest, "a new name, which is not for the cloud", &[]).await;
+
+    forest.client.delete(&people[0], Vec::new()).await.unwrap();
+    let writes = ["DELETE groups members $ref", "PATCH users"];
+    expect(&forest, "a deletion, found by its absence", &writes).await;
+    // One that moves out of what is read is gone, too, and comes back as it was.
+    let away = forest.dn("CN=Person w5");
+    forest.rename(&people[5], "CN=Person w5", Some(&forest.ou.clone())).await;
+    expect(&forest, "a move out of the selection", &["PATCH users"]).await;
+    let home = forest.dn("OU=People");
+    forest.rename(&away, "CN=Person w5", Some(&home)).await;
+    expect(&forest, "and back", &["PATCH users"]).await;
+    assert_eq!(forest.standing_errors(), Vec::<String>::new());
+    forest.close().await;
+}
+
 /// The whole of a large domain, loaded before by `tests/servers/samba-ad.sh load` (`ONESYNC_TEST_USERS=10000 ./test`).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_domain_is_read_whole_and_stays_quiet() {

@@ -248,6 +248,21 @@ fn an_import_that_is_not_proven_deletes_nothing() {
     });
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn status_says_why_imports_delete_nothing_until_one_is_proven() {
+    let house = House::new(Directories::new(), Ways::default()).await;
+    let alarms = || {
+        let alarms = house.service.status().unwrap().alarms;
+        alarms.into_iter().filter(|text| text.contains("nothing is deleted")).collect::<Vec<_>>()
+    };
+    house.directories.b.inject(Fault::Incomplete("rights were taken away".to_owned()));
+    house.cycle(CycleKind::Initial).await;
+    let found = alarms();
+    assert!(matches!(found.as_slice(), [one] if one.ends_with("rights were taken away")), "{found:?}");
+    house.cycle(CycleKind::Delta).await;
+    assert_eq!(alarms(), Vec::<String>::new());
+}
+
 /// Why work is put on the agenda: who puts it there, and what it is.
 type Reason = (&'static str, &'static str);
 

@@ -99,6 +99,16 @@ impl Forest {
         self.configuration_at(&address, include)
     }
 
+    /// The same, where DirSync is never asked.
+    pub fn configuration_without_dirsync(&self, include: &[String]) -> Configuration {
+        let address = format!(
+            "url = \"{}\"\nca_file = \"{}\"\nwithout_dirsync = true",
+            variable("AD_LDAPS_URL"),
+            variable("AD_CA_FILE")
+        );
+        self.configuration_at(&address, include)
+    }
+
     fn configuration_at(&self, address: &str, include: &[String]) -> Configuration {
         let settings = format!(
             "{address}\nbind = \"{}\"\npassword = \"ad\"\ninclude = {include:?}\n",
