@@ -249,7 +249,11 @@ impl<'a, 'r> Pass<'a, 'r> {
     fn leave(&mut self, row: &CsRow, mv: &MvRow, why: &str) -> Result<(), ReadError> {
         let label = self.label(row)?;
         self.event(mv.id, &format!("{label} {why}"));
-        self.batch.put_cs(CsRow { join: None, ..row.clone() });
+        let free = CsRow { join: None, ..row.clone() };
+        if !row.flags.has(CsFlags::GONE) {
+            self.batch.wake_identity(&free); // a newcomer like others from now on
+        }
+        self.batch.put_cs(free);
         self.affected.insert(mv.id);
         self.batch.wake(Work::Target(row.id));
         self.batch.wake(Work::MvTarget(mv.id));

@@ -43,9 +43,25 @@ impl Stream<'_> {
     }
 }
 
-/// An initial password: the same for the same seed and purpose, and guessable by nobody without the seed.
-pub(super) fn password(seed: &[u8; 32], purpose: &str, length: usize) -> SecretString {
+/// Draws after which a password is taken as it is: a name that is in all of them is one that nobody checks for.
+const DRAWS_MAX: usize = 100;
+
+/// An initial password: the same for the same seed and purpose, and guessable by nobody without the seed. The service
+/// refuses one that has the person's sign-in name in it, in capitals or not; a short one can get there by chance.
+pub(super) fn password(seed: &[u8; 32], purpose: &str, length: usize, name: &str) -> SecretString {
     let mut stream = Stream { seed, purpose, counter: 0, block: Vec::new() };
+    let named = |text: &str| !name.is_empty() && text.to_lowercase().contains(&name.to_lowercase());
+    let mut text = draw(&mut stream, length);
+    for _ in 1..DRAWS_MAX {
+        if !named(&text) {
+            break;
+        }
+        text = draw(&mut stream, length);
+    }
+    SecretString::from(text)
+}
+
+fn draw(stream: &mut Stream<'_>, length: usize) -> String {
     let all: Vec<u8> = CLASSES.concat();
     let mut chosen: Vec<u8> = Vec::with_capacity(length);
     for at in 0..length {
@@ -57,7 +73,7 @@ pub(super) fn password(seed: &[u8; 32], purpose: &str, length: usize) -> SecretS
         let other = stream.below(at + 1);
         chosen.swap(at, other);
     }
-    SecretString::from(chosen.into_iter().map(char::from).collect::<String>())
+    chosen.into_iter().map(char::from).collect()
 }
 
 /// A valid `mailNickname` of the first text that gives one.
@@ -92,15 +108,25 @@ mod tests {
     fn passwords_meet_the_policy_and_depend_on_seed_and_purpose() {
         let mut seen = std::collections::BTreeSet::new();
         for n in 0..200u8 {
-            let secret = password(&[n; 32], "user a", 16);
+            let secret = password(&[n; 32], "user a", 16, "nobody");
             let text = secret.expose_secret().to_owned();
             assert_eq!(text.len(), 16);
             assert!(CLASSES.iter().all(|class| text.bytes().any(|b| class.contains(&b))), "{text}");
             assert!(seen.insert(text));
         }
-        let same = password(&[1; 32], "user a", 16);
+        let same = password(&[1; 32], "user a", 16, "nobody");
         assert!(seen.contains(same.expose_secret()));
-        assert!(!seen.contains(password(&[1; 32], "user b", 16).expose_secret()));
+        assert!(!seen.contains(password(&[1; 32], "user b", 16, "nobody").expose_secret()));
+    }
+
+    #[test]
+    fn no_password_has_the_name_in_it() {
+        let has = |name: &str, avoid: &str| {
+            let of = |n| password(&[n; 32], "user", 32, avoid).expose_secret().to_ascii_lowercase();
+            (0..200u8).filter(|&n| of(n).contains(name)).count()
+        };
+        assert!(has("u1", "") > 0, "by chance it is in some");
+        assert_eq!(has("u1", "U1"), 0);
     }
 
     #[test]

@@ -137,7 +137,8 @@ impl GraphConnector {
         let upn = body.text("userPrincipalName").unwrap_or_default().to_owned();
         let purpose = work.item.create_key.clone().unwrap_or_else(|| upn.clone());
         let rule = &self.settings.initial_password;
-        let secret = password(&batch.seed, &purpose, rule.length);
+        let local = upn.split('@').next().unwrap_or_default().to_owned();
+        let secret = password(&batch.seed, &purpose, rule.length, &local);
         body.fixed.insert(
             "passwordProfile".to_owned(),
             json!({
@@ -148,7 +149,6 @@ impl GraphConnector {
         if let Some(key) = work.item.create_key.as_deref().filter(|_| body.text(IMMUTABLE_ID).is_none()) {
             body.fixed.insert(IMMUTABLE_ID.to_owned(), Json::from(key));
         }
-        let local = upn.split('@').next().unwrap_or_default().to_owned();
         self.complete_nickname(work, body, &local);
         if let Some(place) = &self.settings.usage_location_default
             && body.text("usageLocation").is_none()
