@@ -89,13 +89,18 @@ impl Service {
     }
 
     pub(crate) fn one_mv(&self, runtime: &Runtime, object: &str) -> Result<MvId, ServiceError> {
+        self.mv_if_any(runtime, object)?.ok_or_else(|| none(object))
+    }
+
+    /// The one metaverse object that is meant, if there is any; several are an error that names them.
+    pub(crate) fn mv_if_any(&self, runtime: &Runtime, object: &str) -> Result<Option<MvId>, ServiceError> {
         if let Some(id) = find_mv(&*self.store().reader()?, object)? {
-            return Ok(id);
+            return Ok(Some(id));
         }
         let found = find_mvs(&*self.store().reader()?, runtime, object, NAMED_MAX + 1)?;
         match found.as_slice() {
-            [one] => Ok(one.id),
-            [] => Err(none(object)),
+            [] => Ok(None),
+            [one] => Ok(Some(one.id)),
             several => {
                 let line = |row: &MvRow| {
                     let of = runtime.names.type_name(row.object_type);

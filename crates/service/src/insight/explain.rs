@@ -439,7 +439,9 @@ fn value_reason(
     });
     let mut changes = Vec::new();
     if asked && let Some(id) = id {
-        for (_, row) in reader.history(mv.id, None, HISTORY_LOOKED_AT)? {
+        let history = reader.history(mv.id, None, HISTORY_LOOKED_AT)?;
+        // Rows with an event tell what was sent to a target, which has attributes of the same names.
+        for (_, row) in history.into_iter().filter(|(_, row)| row.event.is_none()) {
             for (attribute, old, new, rule) in &row.changes {
                 if *attribute == id && changes.len() < CHANGES_SHOWN {
                     changes.push(ValueChanged {

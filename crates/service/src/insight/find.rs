@@ -41,21 +41,16 @@ impl Service {
                 return one_cs(runtime, found, text).map(Found::Cs);
             }
         }
-        let missing = match self.one_mv(runtime, text) {
-            Ok(id) => {
-                let row = reader.mv_by_id(&[id])?.into_iter().next();
-                return row.map(Found::Mv).ok_or_else(|| none(text));
-            }
-            Err(error @ ServiceError::Usage { .. }) => error,
-            Err(error) => return Err(error),
-        };
+        if let Some(id) = self.mv_if_any(runtime, text)? {
+            let row = reader.mv_by_id(&[id])?.into_iter().next();
+            return row.map(Found::Mv).ok_or_else(|| none(text));
+        }
         let mut found = Vec::new();
         for connector in &runtime.connectors {
             found.extend(self.matching(&*reader, runtime, connector, text)?);
         }
         if found.is_empty() {
-            // Several metaverse objects match, or nothing anywhere.
-            return Err(if missing.to_string().starts_with("more") { missing } else { none(text) });
+            return Err(none(text));
         }
         one_cs(runtime, found, text).map(Found::Cs)
     }
