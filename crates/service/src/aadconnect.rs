@@ -14,6 +14,7 @@ use onesync_rules::Severity;
 
 use crate::compile::{Known, compile, intern_schema};
 use crate::config::{ConfigCheck, Configuration, ConnectorFile, SourceAnchor};
+use crate::discover::Reach;
 use crate::error::ServiceError;
 use crate::kinds::{self, Workshop};
 
@@ -274,9 +275,10 @@ async fn check(written: &original::Written) -> Result<(ConfigCheck, Vec<original
         secrets: BTreeMap::new(),
         closed: Vec::new(),
         source_anchor: SourceAnchor::default(),
+        schemas: BTreeMap::new(),
     };
     let workshop = Workshop { folder: Path::new("."), more: None };
-    let compiled = compile(Configuration::parse(files)?, 0, known, workshop).await?;
+    let compiled = compile(Configuration::parse(files)?, 0, known, workshop, Reach::Now).await?;
     let refused = compiled.check.findings.iter().filter(|found| found.severity == Severity::Error);
     let refused = refused.filter_map(|found| {
         let of_file = written.places.iter().filter(|place| place.path == found.file);

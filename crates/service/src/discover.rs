@@ -129,7 +129,7 @@ fn write(schema: &DiscoveredSchema) -> String {
             "read_only": a.read_only, "length_max": a.length_max,
         })
     };
-    let of_type = |t: &DiscoveredType| json!({"name": t.name, "attributes": t.attributes, "required": t.required, "writable": t.writable});
+    let of_type = |t: &DiscoveredType| json!({"name": t.name, "attributes": t.attributes, "required": t.required, "read_only": t.read_only, "writable": t.writable});
     json!({
         "attributes": schema.attributes.iter().map(attribute).collect::<Vec<_>>(),
         "types": schema.types.iter().map(of_type).collect::<Vec<_>>(),
@@ -162,6 +162,7 @@ fn read(bytes: &[u8]) -> Option<LastAnswer> {
             name: text(t, "name")?,
             attributes: list(t, "attributes")?,
             required: list(t, "required")?,
+            read_only: list(t, "read_only")?,
             writable: flag(t, "writable")?,
         })
     };
@@ -181,6 +182,7 @@ mod tests {
                 name: "user".into(),
                 attributes: vec!["mail".into()],
                 required: vec!["mail".into()],
+                read_only: vec!["mail".into()],
                 writable: true,
             }],
             attributes: vec![DiscoveredAttribute {
