@@ -345,6 +345,10 @@ impl Service {
         let latest = self.store.reader()?.config_versions()?.last().cloned();
         let ready = matches!(self.current(), Current::Ready(_));
         if let Some(latest) = latest.as_ref().filter(|latest| ready && latest.hash == configuration.hash()) {
+            let states = more(&*self.runtime()?).states;
+            if !states.is_empty() {
+                self.store.apply(self.epoch, &Changes { states, ..Changes::default() })?;
+            }
             return Ok((latest.version, ConfigCheck::default()));
         }
         let version = latest.as_ref().map_or(1, |latest| latest.version + 1);

@@ -17,6 +17,9 @@ use crate::sources::MvSource;
 use crate::state::{ChangeState, CsFlags, CsRow, MvRow, MvState, Work};
 use crate::trace::{Subject, flow_note};
 
+/// The side of errors of flows to what another system masters.
+const BESIDE: &str = "beside";
+
 impl<'a> Outbound<'a, '_> {
     /// Computes and plans the attributes of all targets of the batch's objects, the computing in parallel.
     pub(super) fn flow_all(&mut self) -> Result<(), ReadError> {
@@ -71,10 +74,12 @@ impl<'a> Outbound<'a, '_> {
     fn settle(&mut self, row: CsRow, mut flows: Flows) {
         let (id, connector) = (row.id, row.connector);
         self.batch.heal(id, |place| {
-            place.starts_with("outbound") || place.starts_with("suffix:") || place == "required"
+            ["outbound", "suffix:", BESIDE].iter().any(|of| place.starts_with(of)) || place == "required"
         });
         for (attribute, failure) in &flows.failed {
-            self.batch.flow_failed(self.ctx, (id, connector), "outbound", *attribute, failure);
+            // Who is never written stops nobody who is.
+            let side = if row.flags.has(CsFlags::MASTERED_ELSEWHERE) { BESIDE } else { "outbound" };
+            self.batch.flow_failed(self.ctx, (id, connector), side, *attribute, failure);
         }
         if let Some((attribute, message)) = &flows.raised {
             let message = format!(

@@ -226,13 +226,14 @@ impl<'a> Outbound<'a, '_> {
     /// A rule in scope holds the object: it stays, and one that only joined so far is adopted.
     fn keep(&mut self, row: CsRow, writable: bool) {
         let Some(join) = row.join else { return };
-        let writable = writable && !row.flags.has(CsFlags::MASTERED_ELSEWHERE);
-        let adopted = writable && !join.owned;
+        let elsewhere = row.flags.has(CsFlags::MASTERED_ELSEWHERE);
+        let owned = !elsewhere && (join.owned || writable);
+        let adopted = owned && !join.owned;
         if adopted {
             self.wake_links(join.mv);
         }
-        if adopted || row.leaving.is_some() {
-            let join = Some(Join { owned: join.owned || writable, ..join });
+        if owned != join.owned || row.leaving.is_some() {
+            let join = Some(Join { owned, ..join });
             self.batch.put_cs(CsRow { leaving: None, join, ..row });
         }
     }

@@ -160,8 +160,10 @@ pub(super) fn plan_update(
     let planned = match known {
         Some(known) if known.operation == operation => {
             let state = if operation == Operation::Add { known.state } else { state };
-            let create_key = if in_flight { known.create_key } else { create_key };
-            ExportRow { changes, kinds, create_key, state, ..known }
+            let create_key = if in_flight { known.create_key.clone() } else { create_key };
+            // What was held was this change; another one is judged anew.
+            let held = known.held && create_key == known.create_key && same_values(&known.changes, &changes);
+            ExportRow { changes, kinds, create_key, state, held, ..known }
         }
         _ => ExportRow {
             cs: row.id,
@@ -180,6 +182,11 @@ pub(super) fn plan_update(
         },
     };
     batch.put_export(planned);
+}
+
+/// Whether two changes of an object set the same values, however far they have got.
+fn same_values(a: &[AttributeChange], b: &[AttributeChange]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.attribute == b.attribute && a.values == b.values)
 }
 
 /// What was refused and is not wanted any more is no error any more: another value is tried, or none.

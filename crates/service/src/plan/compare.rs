@@ -3,11 +3,11 @@
 //! Both sides have the same row numbers, since one began as a copy of the other; they are read page by page, so that the
 //! size of the directory does not matter.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use onesync_engine::{CsFlags, CsRow, ErrorRow, ExportLinkRow, ExportRow, MvRow, MvState};
 use onesync_model::{
-    AttrId, Bag, ConnectorId, CsId, Hash128, MvId, Names, Operation, TypeId, Values, ValuesRef, hash128,
+    AttrId, Bag, ConnectorId, CsId, Hash128, MvId, Names, Operation, Values, ValuesRef, hash128,
     values_to_json,
 };
 use onesync_store::{ExportFilter, ExportLinkFilter, ExportLinkKey, StoreReader, export_hash};
@@ -22,6 +22,16 @@ use crate::runtime::Runtime;
 const PAGE: usize = 1_000;
 /// Link values that an item names.
 const LINKS_NAMED: usize = 3;
+
+/// What becomes of link values that were to be written and are not any more.
+const WITHDRAWN: &str = "withdrawn";
+
+/// The state that a row was read from.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Side {
+    Before,
+    After,
+}
 
 /// Takes items.
 pub(super) type Take<'a> = dyn FnMut(PlanItem) -> Result<(), ServiceError> + 'a;
@@ -111,6 +121,7 @@ impl Comparison<'_> {
             let after = last.map_or(CsId(i64::MIN), |row| row.cs);
             Ok(reader.exports_page(id, ExportFilter::default(), after, PAGE)?)
         };
+        let mut found: Vec<(Side, ExportRow)> = Vec::new();
         side_by_side(
             Pages::new(|last| pages(self.before, last)),
             Pages::new(|last| pages(self.after, last)),
@@ -118,21 +129,34 @@ impl Comparison<'_> {
             |before, after| {
                 let same =
                     |a: &ExportRow, b: &ExportRow| export_hash(a) == export_hash(b) && a.kinds == b.kinds;
-                let (reader, row, withdrawn) = match (before, after) {
+                found.push(match (before, after) {
                     (Some(before), Some(after)) if same(&before, &after) => return Ok(()),
-                    (_, Some(after)) => (self.after, after, false),
-                    (Some(before), None) => (self.before, before, true),
+                    (_, Some(after)) => (Side::After, after),
+                    (Some(before), None) => (Side::Before, before),
                     (None, None) => return Ok(()),
-                };
-                let Some(mut item) = export_item(reader, &self.runtime.names, connector, &row)? else {
-                    return Ok(());
-                };
-                if withdrawn {
-                    item.effect = Effect::Withdraw;
-                }
-                take(item)
+                });
+                if found.len() >= PAGE { self.export_items(connector, &mut found, take) } else { Ok(()) }
             },
-        )
+        )?;
+        self.export_items(connector, &mut found, take)
+    }
+
+    fn export_items(
+        &self,
+        connector: &str,
+        found: &mut Vec<(Side, ExportRow)>,
+        take: &mut Take<'_>,
+    ) -> Result<(), ServiceError> {
+        let known = self.rows(found.iter().map(|(side, row)| (*side, row.cs)))?;
+        for (side, row) in found.drain(..) {
+            let Some(cs) = known.get(&(side, row.cs)) else { continue };
+            let mut item = export_item(cs, &self.runtime.names, connector, &row);
+            if side == Side::Before {
+                item.effect = Effect::Withdraw;
+            }
+            take(item)?;
+        }
+        Ok(())
     }
 
     /// The link values of one attribute of one object are one item: the numbers, and a sum over all of them.
@@ -142,30 +166,52 @@ impl Comparison<'_> {
             Ok(reader.export_links_page(id, ExportLinkFilter::default(), last.map(key), PAGE)?)
         };
         let mut open: Option<(CsId, AttrId, LinkChanges)> = None;
+        let mut found: Vec<(Side, ExportLinkRow)> = Vec::new();
         side_by_side(
             Pages::new(|last| pages(self.before, last)),
             Pages::new(|last| pages(self.after, last)),
             key,
             |before, after| {
-                let (word, row) = match (before, after) {
+                found.push(match (before, after) {
                     (Some(before), Some(after)) if before.add == after.add => return Ok(()),
-                    (_, Some(after)) => (if after.add { "added" } else { "removed" }, after),
-                    (Some(before), None) => ("withdrawn", before),
+                    (_, Some(after)) => (Side::After, after),
+                    (Some(before), None) => (Side::Before, before),
                     (None, None) => return Ok(()),
-                };
-                let same = open.as_ref().is_some_and(|(o, a, _)| (*o, *a) == (row.owner, row.attribute));
-                if !same && let Some(done) = open.take() {
-                    self.link_item(connector, done, take)?;
+                });
+                if found.len() >= PAGE {
+                    self.link_items(connector, &mut found, &mut open, take)
+                } else {
+                    Ok(())
                 }
-                let reader = if word == "withdrawn" { self.before } else { self.after };
-                let target = reader.cs_by_id(&[row.target])?.into_iter().next();
-                let (_, _, changes) =
-                    open.get_or_insert_with(|| (row.owner, row.attribute, LinkChanges::default()));
-                changes.take(word, target.as_ref());
-                Ok(())
             },
         )?;
+        self.link_items(connector, &mut found, &mut open, take)?;
         open.map_or(Ok(()), |done| self.link_item(connector, done, take))
+    }
+
+    fn link_items(
+        &self,
+        connector: &str,
+        found: &mut Vec<(Side, ExportLinkRow)>,
+        open: &mut Option<(CsId, AttrId, LinkChanges)>,
+        take: &mut Take<'_>,
+    ) -> Result<(), ServiceError> {
+        let targets = self.rows(found.iter().map(|(side, row)| (*side, row.target)))?;
+        for (side, row) in found.drain(..) {
+            let word = match (side, row.add) {
+                (Side::Before, _) => WITHDRAWN,
+                (Side::After, true) => "added",
+                (Side::After, false) => "removed",
+            };
+            let same = open.as_ref().is_some_and(|(o, a, _)| (*o, *a) == (row.owner, row.attribute));
+            if !same && let Some(done) = open.take() {
+                self.link_item(connector, done, take)?;
+            }
+            let (_, _, changes) =
+                open.get_or_insert_with(|| (row.owner, row.attribute, LinkChanges::default()));
+            changes.take(word, targets.get(&(side, row.target)));
+        }
+        Ok(())
     }
 
     fn link_item(
@@ -174,13 +220,11 @@ impl Comparison<'_> {
         (owner, attribute, changes): (CsId, AttrId, LinkChanges),
         take: &mut Take<'_>,
     ) -> Result<(), ServiceError> {
-        let names = &self.runtime.names;
-        let found = match owner_item(self.after, names, connector, (owner, attribute))? {
-            Some(found) => Some(found),
-            None => owner_item(self.before, names, connector, (owner, attribute))?,
-        };
-        let Some((mut item, _)) = found else { return Ok(()) };
-        if changes.numbers.keys().all(|word| *word == "withdrawn") {
+        let sides = [Side::After, Side::Before];
+        let found = self.rows(sides.map(|side| (side, owner)))?;
+        let Some(row) = sides.iter().find_map(|side| found.get(&(*side, owner))) else { return Ok(()) };
+        let mut item = owner_item(row, &self.runtime.names, connector, attribute);
+        if changes.numbers.keys().all(|word| *word == WITHDRAWN) {
             item.effect = Effect::Withdraw;
         }
         for difference in item.changes.values_mut() {
@@ -193,72 +237,115 @@ impl Comparison<'_> {
         let pages = |reader: &'_ dyn StoreReader, last: Option<&CsRow>| {
             Ok(reader.cs_page(id, last.map_or(CsId(i64::MIN), |row| row.id), PAGE)?)
         };
-        let joined = |row: &CsRow| row.join.map(|join| join.mv);
+        // What is only planned at a target is told by its export.
+        let planned = |row: &CsRow| row.flags.has(CsFlags::PROVISIONED);
+        let joined = |row: &CsRow| row.join.filter(|_| !planned(row)).map(|join| join.mv);
+        let mut found: Vec<(Option<CsRow>, Option<CsRow>)> = Vec::new();
         side_by_side(
             Pages::new(|last| pages(self.before, last)),
             Pages::new(|last| pages(self.after, last)),
             |row| row.id,
             |before, after| {
-                let was = before.as_ref().and_then(joined);
-                // What is only planned at a target is told by its export.
-                let planned = |row: &&CsRow| !row.flags.has(CsFlags::PROVISIONED);
-                let is = after.as_ref().filter(planned).and_then(joined);
-                if was == is {
+                if before.as_ref().and_then(joined) == after.as_ref().and_then(joined) {
                     return Ok(());
                 }
-                let mv = |reader: &dyn StoreReader, id: MvId| -> Result<Option<MvRow>, ServiceError> {
-                    Ok(reader.mv_by_id(&[id])?.into_iter().next())
-                };
-                if let (Some(was), Some(row)) = (was, before.as_ref().filter(planned)) {
-                    let mut item = self.item(Effect::Disconnect, connector, row);
-                    if let Some(mv) = mv(self.before, was)? {
-                        item.note = format!("from `{}`", mv_name(self.runtime, &mv));
-                    }
-                    if after.is_none() {
-                        item.note.push_str(", and its row is gone");
-                    }
-                    take(item)?;
+                found.push((before, after));
+                if found.len() >= PAGE {
+                    self.join_items(connector, joined, &mut found, take)
+                } else {
+                    Ok(())
                 }
-                if let (Some(is), Some(row)) = (is, &after) {
-                    let known = mv(self.before, is)?;
-                    let effect = if known.is_some() { Effect::Join } else { Effect::Project };
-                    let mut item = self.item(effect, connector, row);
-                    if let Some(mv) = known {
-                        item.note = format!("to `{}`", mv_name(self.runtime, &mv));
-                    }
-                    take(item)?;
-                }
-                Ok(())
             },
-        )
+        )?;
+        self.join_items(connector, joined, &mut found, take)
+    }
+
+    fn join_items(
+        &self,
+        connector: &str,
+        joined: impl Fn(&CsRow) -> Option<MvId>,
+        found: &mut Vec<(Option<CsRow>, Option<CsRow>)>,
+        take: &mut Take<'_>,
+    ) -> Result<(), ServiceError> {
+        let mvs: BTreeSet<MvId> =
+            found.iter().flat_map(|(a, b)| [a, b]).flatten().filter_map(&joined).collect();
+        let mvs: Vec<MvId> = mvs.into_iter().collect();
+        let names: BTreeMap<MvId, String> =
+            self.before.mv_by_id(&mvs)?.into_iter().map(|mv| (mv.id, mv_name(self.runtime, &mv))).collect();
+        for (before, after) in found.drain(..) {
+            if let Some((was, row)) = before.as_ref().and_then(|row| Some((joined(row)?, row))) {
+                let mut item = self.item(Effect::Disconnect, connector, row);
+                item.note = names.get(&was).map(|name| format!("from `{name}`")).unwrap_or_default();
+                if after.is_none() {
+                    item.note.push_str(", and its row is gone");
+                }
+                take(item)?;
+            }
+            if let Some((is, row)) = after.as_ref().and_then(|row| Some((joined(row)?, row))) {
+                let known = names.get(&is);
+                let effect = if known.is_some() { Effect::Join } else { Effect::Project };
+                let mut item = self.item(effect, connector, row);
+                item.note = known.map(|name| format!("to `{name}`")).unwrap_or_default();
+                take(item)?;
+            }
+        }
+        Ok(())
     }
 
     fn errors(&self, id: ConnectorId, connector: &str, take: &mut Take<'_>) -> Result<(), ServiceError> {
         let pages = |reader: &'_ dyn StoreReader, last: Option<&ErrorRow>| {
             Ok(reader.errors_page(Some(id), last.map(|row| (row.cs, row.place.as_str())), PAGE)?)
         };
+        let mut found: Vec<(Side, ErrorRow)> = Vec::new();
         side_by_side(
             Pages::new(|last| pages(self.before, last)),
             Pages::new(|last| pages(self.after, last)),
             |row| (row.cs, row.place.clone()),
             |before, after| {
-                let (effect, row) = match (before, after) {
+                found.push(match (before, after) {
                     (Some(before), Some(after)) if before.message == after.message => return Ok(()),
-                    (_, Some(after)) => (Effect::Error, after),
-                    (Some(before), None) => (Effect::Mended, before),
+                    (_, Some(after)) => (Side::After, after),
+                    (Some(before), None) => (Side::Before, before),
                     (None, None) => return Ok(()),
-                };
-                let found = match self.after.cs_by_id(&[row.cs])?.into_iter().next() {
-                    Some(cs) => Some(cs),
-                    None => self.before.cs_by_id(&[row.cs])?.into_iter().next(),
-                };
-                let Some(cs) = found else { return Ok(()) };
-                let mut item = self.item(effect, connector, &cs);
-                item.changes.insert(row.place, Difference::default());
-                item.note = row.message;
-                take(item)
+                });
+                if found.len() >= PAGE { self.error_items(connector, &mut found, take) } else { Ok(()) }
             },
-        )
+        )?;
+        self.error_items(connector, &mut found, take)
+    }
+
+    fn error_items(
+        &self,
+        connector: &str,
+        found: &mut Vec<(Side, ErrorRow)>,
+        take: &mut Take<'_>,
+    ) -> Result<(), ServiceError> {
+        let known = self.rows(found.iter().map(|(side, row)| (*side, row.cs)))?;
+        for (side, row) in found.drain(..) {
+            let Some(cs) = known.get(&(side, row.cs)) else { continue };
+            let effect = if side == Side::After { Effect::Error } else { Effect::Mended };
+            let mut item = self.item(effect, connector, cs);
+            item.changes.insert(row.place, Difference::default());
+            item.note = row.message;
+            take(item)?;
+        }
+        Ok(())
+    }
+
+    /// Objects of connector spaces, of either side.
+    fn rows(
+        &self,
+        wanted: impl IntoIterator<Item = (Side, CsId)>,
+    ) -> Result<BTreeMap<(Side, CsId), CsRow>, ServiceError> {
+        let (mut before, mut after) = (Vec::new(), Vec::new());
+        for (side, id) in wanted {
+            if side == Side::Before { before.push(id) } else { after.push(id) }
+        }
+        let mut all = BTreeMap::new();
+        for (side, reader, ids) in [(Side::Before, self.before, before), (Side::After, self.after, after)] {
+            all.extend(objects(reader, ids)?.into_iter().map(|(id, row)| ((side, id), row)));
+        }
+        Ok(all)
     }
 
     fn metaverse(&self, take: &mut Take<'_>) -> Result<(), ServiceError> {
@@ -327,15 +414,19 @@ fn object_item(effect: Effect, names: &Names, connector: &str, row: &CsRow) -> P
     }
 }
 
-/// The item of a pending export; `None` when its object is gone.
-pub(super) fn export_item(
+/// Objects of connector spaces by row number.
+pub(super) fn objects(
     reader: &dyn StoreReader,
-    names: &Names,
-    connector: &str,
-    row: &ExportRow,
-) -> Result<Option<PlanItem>, ServiceError> {
-    let Some(cs) = reader.cs_by_id(&[row.cs])?.into_iter().next() else { return Ok(None) };
-    let mut item = object_item(sent_effect(row), names, connector, &cs);
+    ids: impl IntoIterator<Item = CsId>,
+) -> Result<BTreeMap<CsId, CsRow>, ServiceError> {
+    let ids: BTreeSet<CsId> = ids.into_iter().collect();
+    let ids: Vec<CsId> = ids.into_iter().collect();
+    Ok(reader.cs_by_id(&ids)?.into_iter().map(|row| (row.id, row)).collect())
+}
+
+/// The item of a pending export of an object.
+pub(super) fn export_item(cs: &CsRow, names: &Names, connector: &str, row: &ExportRow) -> PlanItem {
+    let mut item = object_item(sent_effect(row), names, connector, cs);
     if cs.anchor.is_none()
         && let Some(key) = &row.create_key
     {
@@ -350,20 +441,14 @@ pub(super) fn export_item(
     if row.kinds & ExportRow::KIND_LEFT_SCOPE != 0 {
         "its source is out of scope".clone_into(&mut item.note);
     }
-    Ok(Some(item))
+    item
 }
 
-/// The item of the link values of one attribute of one object, without the values; and the object's type.
-pub(super) fn owner_item(
-    reader: &dyn StoreReader,
-    names: &Names,
-    connector: &str,
-    (owner, attribute): (CsId, AttrId),
-) -> Result<Option<(PlanItem, TypeId)>, ServiceError> {
-    let Some(cs) = reader.cs_by_id(&[owner])?.into_iter().next() else { return Ok(None) };
-    let mut item = object_item(Effect::Links, names, connector, &cs);
+/// The item of the link values of one attribute of an object, without the values.
+pub(super) fn owner_item(cs: &CsRow, names: &Names, connector: &str, attribute: AttrId) -> PlanItem {
+    let mut item = object_item(Effect::Links, names, connector, cs);
     item.changes.insert(names.name(attribute).to_owned(), Difference::default());
-    Ok(Some((item, cs.object_type)))
+    item
 }
 
 /// What an export does.

@@ -125,7 +125,8 @@ impl PlanItem {
         let sort: &[u8] = match self.effect {
             Effect::Links => b"links",
             effect if effect.is_sent() || matches!(effect, Effect::Withdraw | Effect::NotSent) => b"export",
-            Effect::Join | Effect::Project | Effect::Disconnect => b"join",
+            Effect::Join | Effect::Project => b"join",
+            Effect::Disconnect => b"disconnect",
             Effect::Leave | Effect::Stay => b"state",
             Effect::Error | Effect::Mended => b"error",
             _ => b"values",
@@ -140,7 +141,8 @@ impl PlanItem {
         self.changes.keys().next().map_or("", String::as_str)
     }
 
-    /// The hash of all that it says.
+    /// The hash of what it does. What the object is called does not count; nor does more than the object and its
+    /// attributes where something is taken away, so that a review of that stays good.
     #[must_use]
     pub fn hash(&self) -> Hash128 {
         let difference = |(name, difference): (&String, &Difference)| {
@@ -150,9 +152,8 @@ impl PlanItem {
         hash128(&[
             &self.about().0,
             self.effect.words().as_bytes(),
-            self.object.as_bytes(),
             changes.as_bytes(),
-            self.note.as_bytes(),
+            if self.effect.takes_away() { b"" } else { self.note.as_bytes() },
         ])
     }
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use onesync_engine::ExportRow;
 use onesync_model::Operation;
-use onesync_store::{ConfigFiles, SqliteStore};
+use onesync_store::{ConfigFiles, SqliteStore, Store as _, StoreReader};
 use serde::Serialize;
 
 use crate::clock::ManualClock;
@@ -33,6 +33,9 @@ pub use reviewed::{Applied, Moved};
 /// Objects named for each error that more objects would have, and errors looked at for them.
 const ERROR_SAMPLES: usize = 3;
 const ERRORS_LOOKED_AT: usize = 10_000;
+
+/// How the folder of a computation begins.
+const SCRATCH: &str = "scratch-";
 
 /// What would be different.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -140,7 +143,8 @@ impl Service {
         let mut id = [0u8; 8];
         aws_lc_rs::rand::fill(&mut id).map_err(|_| onesync_vault::VaultError::Random)?;
         let name: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
-        let folder = self.home().folder().join(format!("scratch-{name}"));
+        reviewed::forget_leftovers(self.home().folder());
+        let folder = self.home().folder().join(format!("{SCRATCH}{name}"));
         std::fs::create_dir(&folder)
             .map_err(|source| Error::File { place: folder.display().to_string(), source })?;
         let result = self.plan_in(Home::new(&folder), configuration).await;
@@ -181,7 +185,12 @@ impl Service {
             std::fs::copy(self.home().key_set(), scratch.key_set())
                 .map_err(|source| Error::File { place: scratch.key_set().display().to_string(), source })?;
         }
-        let before = self.plan_counts()?;
+        // The state to compare with is the one that was copied, whatever a cycle does meanwhile.
+        let untouched = scratch.folder().join("before.db");
+        std::fs::copy(scratch.database(), &untouched)
+            .map_err(|source| Error::File { place: untouched.display().to_string(), source })?;
+        let untouched = SqliteStore::open(&untouched)?;
+        let before = self.plan_counts(&*untouched.reader()?)?;
         let named = configuration.hash();
         let copy = Box::pin(Self::open_from(
             scratch,
@@ -222,7 +231,7 @@ impl Service {
         for connector in &runtime.connectors {
             tokio::task::block_in_place(|| copy.sync(&runtime, connector, Step::FullSync, &|_| ()))?;
         }
-        let after = copy.plan_counts()?;
+        let after = copy.plan_counts(&*copy.store().reader()?)?;
         let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
         let count = |map: &BTreeMap<String, u64>, name: &String| map.get(name).copied().unwrap_or(0);
         let counts: Vec<CountChange> = names
@@ -236,7 +245,7 @@ impl Service {
         let mut list = self.begin_list(&copy)?;
         let mut effects = Effects::default();
         tokio::task::block_in_place(|| -> Result<(), ServiceError> {
-            let (before, after) = (self.store().reader()?, copy.store().reader()?);
+            let (before, after) = (untouched.reader()?, copy.store().reader()?);
             let comparison = Comparison { before: &*before, after: &*after, runtime: &runtime };
             comparison.all(&mut |item| {
                 effects.take(&item);
@@ -261,8 +270,7 @@ impl Service {
         })
     }
 
-    fn plan_counts(&self) -> Result<BTreeMap<String, u64>, ServiceError> {
-        let reader = self.store().reader()?;
+    fn plan_counts(&self, reader: &dyn StoreReader) -> Result<BTreeMap<String, u64>, ServiceError> {
         let mut out = BTreeMap::new();
         let Ok(runtime) = self.runtime() else { return Ok(out) };
         let type_name = |id| runtime.names.type_name(id).to_owned();

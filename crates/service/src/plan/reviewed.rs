@@ -7,8 +7,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
+use std::io::{BufRead as _, BufReader, BufWriter, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use onesync_engine::{ChangeState, Changes, ExportLinkRow, ExportRow};
 use onesync_model::{CsId, Hash128, TypeId};
@@ -18,8 +19,8 @@ use onesync_store::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::compare::{export_item, owner_item};
-use super::{ConfigPlan, PlanItem};
+use super::compare::{export_item, objects, owner_item};
+use super::{ConfigPlan, PlanItem, SCRATCH};
 use crate::config::Configuration;
 use crate::error::ServiceError;
 use crate::home::restrict_file;
@@ -30,8 +31,11 @@ use crate::runtime::{ConnectorHandle, Runtime, Service};
 const FOLDER: &str = "plans";
 /// Plans that are kept.
 const KEPT: usize = 10;
-/// The state of a connector that names the plan whose moved items must be held before anything is exported.
+/// The state of a connector that says what must be held before anything is exported: the plan, then what the items that
+/// have moved are about, 16 bytes each.
 const MOVED: &str = "plan-moved";
+/// What a computation that was killed has left may be looked at for so long.
+const LEFTOVERS: Duration = Duration::from_secs(24 * 60 * 60);
 /// Items that a message names.
 const NAMED: usize = 10;
 /// Rows read at once.
@@ -97,6 +101,9 @@ pub struct Applied {
     pub held: BTreeMap<String, u64>,
     /// The plan as it was made again.
     pub plan: ConfigPlan,
+    /// What the items that are sent and have moved are about, by connector.
+    #[serde(skip)]
+    moved_about: BTreeMap<String, Vec<Hash128>>,
 }
 
 impl Service {
@@ -135,12 +142,7 @@ impl Service {
         let old = plans.len().saturating_sub(KEPT);
         for (_, path) in plans.into_iter().take(old) {
             for extension in ["json", "jsonl", "moved.jsonl"] {
-                let path = path.with_extension(extension);
-                if path.exists()
-                    && let Err(error) = std::fs::remove_file(&path)
-                {
-                    tracing::warn!(path = %path.display(), %error, "an old plan could not be removed");
-                }
+                remove(&path.with_extension(extension));
             }
         }
         Ok(())
@@ -164,15 +166,15 @@ impl Service {
         let now = self.config_plan(configuration.clone()).await?;
         let mut applied = self.compare_with(&reviewed, &now)?;
         applied.plan = now;
-        let moved = applied.list.is_some().then_some(reviewed.plan);
-        let mark = |runtime: &Runtime| Changes {
-            states: runtime
-                .connectors
-                .iter()
-                .filter(|connector| connector.capabilities.export)
-                .map(|connector| (connector.id, MOVED.to_owned(), moved.map(|hash| hash.0.to_vec())))
-                .collect(),
-            ..Changes::default()
+        let moved = std::mem::take(&mut applied.moved_about);
+        let mark = |runtime: &Runtime| {
+            let states = runtime.connectors.iter().filter_map(|connector| {
+                let moved = moved.get(connector.name())?;
+                let about = moved.iter().flat_map(|about| about.0);
+                let mark = reviewed.plan.0.into_iter().chain(about).collect();
+                Some((connector.id, MOVED.to_owned(), Some(mark)))
+            });
+            Changes { states: states.collect(), ..Changes::default() }
         };
         (applied.version, _) = self.apply_locked(configuration, who, &mark).await?;
         applied.held = self.sync_and_hold(progress).await?;
@@ -226,24 +228,31 @@ impl Service {
             applied.as_reviewed = now.items;
             return Ok(applied);
         }
-        let mut moved: BTreeMap<Hash128, PlanItem> = BTreeMap::new();
+        let mut found = BTreeSet::new();
         let mut unreviewed = Vec::new();
-        each_item(path, |item| {
+        let mut harm = 0;
+        each_line(path, |_, item: PlanItem| {
             let about = item.about();
-            if reviewed.items.get(&about) == Some(&item.hash()) {
+            let known = reviewed.items.get(&about);
+            if known.is_some_and(|(hash, _)| *hash == item.hash()) {
                 applied.as_reviewed += 1;
                 return Ok(());
             }
             if item.effect.takes_away() {
-                unreviewed.push(item.to_string());
+                harm += 1;
+                if unreviewed.len() < NAMED {
+                    unreviewed.push(item.to_string());
+                }
             }
-            moved.insert(about, item);
+            if item.effect.is_sent() {
+                applied.moved_about.entry(item.connector).or_default().push(about);
+            }
+            found.insert(about);
             Ok(())
         })?;
-        if !unreviewed.is_empty() {
-            let more = unreviewed.len().saturating_sub(NAMED);
+        if harm > 0 {
+            let more = harm - unreviewed.len();
             let rest = if more > 0 { format!("\n  and {more} more") } else { String::new() };
-            unreviewed.truncate(NAMED);
             return Err(ServiceError::held(
                 format!(
                     "nothing was applied: since the plan was reviewed the configuration would do more harm:\n  {}{rest}",
@@ -252,32 +261,32 @@ impl Service {
                 format!("run `onesync config plan FOLDER` again; now it is plan {}", now.hash),
             ));
         }
-        applied.moved = moved.len() as u64;
-        applied.not_needed =
-            (reviewed.items.len() as u64).saturating_sub(applied.as_reviewed + applied.moved);
-        if moved.is_empty() {
+        applied.moved = found.len() as u64;
+        let again = found.iter().filter(|about| reviewed.items.contains_key(about)).count() as u64;
+        applied.not_needed = (reviewed.items.len() as u64).saturating_sub(applied.as_reviewed + again);
+        if found.is_empty() {
             return Ok(applied);
         }
-        // Both versions: the reviewed one from its file.
-        let mut before: BTreeMap<Hash128, PlanItem> = BTreeMap::new();
-        each_item(&reviewed.path, |item| {
-            let about = item.about();
-            if moved.contains_key(&about) {
-                before.insert(about, item);
-            }
-            Ok(())
-        })?;
-        applied.not_needed =
-            (reviewed.items.len() as u64).saturating_sub(applied.as_reviewed + before.len() as u64);
+        // Both versions: the reviewed one from its place in its file.
+        let mut file = File::open(&reviewed.path).map_err(at(&reviewed.path))?;
         let place = moved_path(&self.home().folder().join(FOLDER), reviewed.plan);
         let mut list = List::create(place.with_extension("new"))?;
-        for (about, now) in moved {
-            let both = Moved { reviewed: before.remove(&about), now };
+        each_line(path, |_, item: PlanItem| {
+            let about = item.about();
+            if !found.contains(&about) {
+                return Ok(());
+            }
+            let before = match reviewed.items.get(&about) {
+                Some((_, offset)) => Some(line_at(&mut file, &reviewed.path, *offset)?),
+                None => None,
+            };
+            let both = Moved { reviewed: before, now: item };
             list.write(&both)?;
             if applied.samples.len() < NAMED {
                 applied.samples.push(both);
             }
-        }
+            Ok(())
+        })?;
         list.keep(&place)?;
         applied.list = Some(place);
         Ok(applied)
@@ -290,17 +299,10 @@ impl Service {
         connector: &ConnectorHandle,
     ) -> Result<u64, ServiceError> {
         let reader = self.store().reader()?;
-        let Some(plan) = reader.state(connector.id, MOVED)? else { return Ok(0) };
-        let plan = Hash128::from_slice(&plan).unwrap_or_default();
-        let mut moved = BTreeSet::new();
-        let place = moved_path(&self.home().folder().join(FOLDER), plan);
-        each_line(&place, |line: Moved| {
-            if line.now.connector == connector.name() {
-                moved.insert(line.now.about());
-            }
-            Ok(())
-        })?;
-        let mut changes = Changes::default();
+        let Some(mark) = reader.state(connector.id, MOVED)? else { return Ok(0) };
+        let mut hashes = mark.chunks_exact(16).filter_map(Hash128::from_slice);
+        let plan = hashes.next().unwrap_or_default();
+        let moved: BTreeSet<Hash128> = hashes.collect();
         let mut items: BTreeMap<TypeId, Vec<Hash128>> = BTreeMap::new();
         let mut after = CsId(i64::MIN);
         loop {
@@ -310,37 +312,38 @@ impl Service {
             let waits = |row: &ExportRow| {
                 row.state == ChangeState::Pending && row.kinds & ExportRow::KINDS_NOT_SENT == 0
             };
-            for row in page.into_iter().filter(waits) {
-                let item = export_item(&*reader, &runtime.names, connector.name(), &row)?;
+            let mut changes = Changes::default();
+            let rows: Vec<ExportRow> = page.into_iter().filter(waits).collect();
+            let known = objects(&*reader, rows.iter().map(|row| row.cs))?;
+            for row in rows {
+                let item =
+                    known.get(&row.cs).map(|cs| export_item(cs, &runtime.names, connector.name(), &row));
                 if item.is_some_and(|item| moved.contains(&item.about())) {
                     items.entry(row.object_type).or_default().push(export_hash(&row));
                     changes.exports.push(ExportRow { held: true, ..row });
                 }
             }
+            self.hold_rows(&changes)?;
         }
         let mut after: Option<ExportLinkKey> = None;
-        let mut known: Option<(ExportLinkKey, Option<TypeId>)> = None;
         loop {
             let page = reader.export_links_page(connector.id, ExportLinkFilter::default(), after, PAGE)?;
             let Some(last) = page.last() else { break };
             after = Some((last.owner, last.attribute, last.target));
+            let mut changes = Changes::default();
+            let known = objects(&*reader, page.iter().map(|row| row.owner))?;
             for row in page.into_iter().filter(|row| row.state == ChangeState::Pending) {
-                let same = |key: &ExportLinkKey| (key.0, key.1) == (row.owner, row.attribute);
-                let object_type = match known {
-                    Some((key, object_type)) if same(&key) => object_type,
-                    _ => {
-                        let links = (row.owner, row.attribute);
-                        let item = owner_item(&*reader, &runtime.names, connector.name(), links)?;
-                        item.filter(|(item, _)| moved.contains(&item.about())).map(|(_, of)| of)
-                    }
-                };
-                known = Some(((row.owner, row.attribute, row.target), object_type));
-                if let Some(object_type) = object_type {
-                    items.entry(object_type).or_default().push(export_link_hash(&row));
+                let Some(owner) = known.get(&row.owner) else { continue };
+                let item = owner_item(owner, &runtime.names, connector.name(), row.attribute);
+                if moved.contains(&item.about()) {
+                    items.entry(owner.object_type).or_default().push(export_link_hash(&row));
                     changes.export_links.push(ExportLinkRow { held: true, ..row });
                 }
             }
+            self.hold_rows(&changes)?;
         }
+        let place = moved_path(&self.home().folder().join(FOLDER), plan);
+        let mut changes = Changes::default();
         drop(reader);
         changes.states.push((connector.id, MOVED.to_owned(), None));
         let count = items.values().map(|items| items.len() as u64).sum();
@@ -366,14 +369,22 @@ impl Service {
         self.store().write(self.epoch(), &changes, &service)?;
         Ok(count)
     }
+
+    /// The mark stays until all are held: a process that is killed in between does it again.
+    fn hold_rows(&self, changes: &Changes) -> Result<(), ServiceError> {
+        if *changes != Changes::default() {
+            self.store().apply(self.epoch(), changes)?;
+        }
+        Ok(())
+    }
 }
 
 /// A plan as it was reviewed.
 struct Reviewed {
     plan: Hash128,
     path: PathBuf,
-    /// What each item is about, and its hash.
-    items: BTreeMap<Hash128, Hash128>,
+    /// By what an item is about: its hash, and its place in the file.
+    items: BTreeMap<Hash128, (Hash128, u64)>,
 }
 
 impl Reviewed {
@@ -392,8 +403,14 @@ impl Reviewed {
         if !head_path.exists() {
             return Err(unknown());
         }
+        // Plans that are made now, also for comparing, must not push it out.
+        File::options()
+            .append(true)
+            .open(&head_path)
+            .and_then(|f| f.set_modified(SystemTime::now()))
+            .map_err(at(&head_path))?;
         let mut head = None;
-        each_line(&head_path, |line: Head| {
+        each_line(&head_path, |_, line: Head| {
             head = Some(line);
             Ok(())
         })?;
@@ -404,8 +421,8 @@ impl Reviewed {
             ));
         }
         let mut items = BTreeMap::new();
-        each_item(&path, |item| {
-            items.insert(item.about(), item.hash());
+        each_line(&path, |offset, item: PlanItem| {
+            items.insert(item.about(), (item.hash(), offset));
             Ok(())
         })?;
         Ok(Self { plan: hash, path, items })
@@ -421,20 +438,63 @@ fn at(path: &Path) -> impl FnOnce(std::io::Error) -> ServiceError + use<> {
     move |source| ServiceError::File { place, source }
 }
 
-fn each_item(
-    path: &Path,
-    each: impl FnMut(PlanItem) -> Result<(), ServiceError>,
-) -> Result<(), ServiceError> {
-    each_line(path, each)
-}
-
+/// The lines of a file, each with its place.
 fn each_line<T: serde::de::DeserializeOwned>(
     path: &Path,
-    mut each: impl FnMut(T) -> Result<(), ServiceError>,
+    mut each: impl FnMut(u64, T) -> Result<(), ServiceError>,
 ) -> Result<(), ServiceError> {
-    for line in BufReader::new(File::open(path).map_err(at(path))?).lines() {
-        let line = line.map_err(at(path))?;
-        each(serde_json::from_str(&line).map_err(|error| at(path)(error.into()))?)?;
+    let mut file = BufReader::new(File::open(path).map_err(at(path))?);
+    let (mut line, mut offset) = (String::new(), 0);
+    loop {
+        line.clear();
+        let length = file.read_line(&mut line).map_err(at(path))? as u64;
+        if length == 0 {
+            return Ok(());
+        }
+        each(offset, serde_json::from_str(&line).map_err(|error| at(path)(error.into()))?)?;
+        offset += length;
     }
-    Ok(())
+}
+
+fn line_at(file: &mut File, path: &Path, offset: u64) -> Result<PlanItem, ServiceError> {
+    let mut line = String::new();
+    file.seek(SeekFrom::Start(offset))
+        .and_then(|_| BufReader::new(&mut *file).read_line(&mut line))
+        .map_err(at(path))?;
+    serde_json::from_str(&line).map_err(|error| at(path)(error.into()))
+}
+
+fn remove(path: &Path) {
+    if path.exists()
+        && let Err(error) = std::fs::remove_file(path)
+    {
+        tracing::warn!(path = %path.display(), %error, "an old plan could not be removed");
+    }
+}
+
+/// Removes what computations have left that were killed: copies of the database, plans that were never finished.
+pub(super) fn forget_leftovers(home: &Path) {
+    let old = |path: &Path| {
+        let changed = path.metadata().and_then(|data| data.modified());
+        changed.is_ok_and(|changed| changed.elapsed().is_ok_and(|age| age > LEFTOVERS))
+    };
+    let entries = |folder: &Path| -> Vec<PathBuf> {
+        std::fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())).collect()
+    };
+    for path in entries(home) {
+        let scratch = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(SCRATCH));
+        if scratch
+            && old(&path)
+            && let Err(error) = std::fs::remove_dir_all(&path)
+        {
+            tracing::warn!(path = %path.display(), %error, "an old computation could not be removed");
+        }
+    }
+    for path in entries(&home.join(FOLDER)) {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let plan = name.split('.').next().unwrap_or_default();
+        if !path.with_file_name(format!("{plan}.json")).exists() && old(&path) {
+            remove(&path);
+        }
+    }
 }

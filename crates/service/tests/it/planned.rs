@@ -155,3 +155,68 @@ async fn a_rule_that_fails_is_an_item_for_each_object() {
     assert!(effects(&plan).contains(&("error", "entra", 3)), "{plan}");
     assert!(plan.to_string().contains("entra: 3 user would have an error: "), "{plan}");
 }
+
+/// Person 2 gets another department between the review and the application: that change is held.
+async fn one_moved(world: &mut World, configuration: Configuration) -> Applied {
+    let plan = world.service.config_plan(configuration.clone()).await.unwrap();
+    world.person(2).department = "Research".into();
+    import(world).await;
+    apply(world, configuration, &plan.hash).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_change_that_changes_once_more_is_judged_anew() {
+    let mut world = three().await;
+    let configuration = capitals(&world);
+    assert_eq!(one_moved(&mut world, configuration).await.held.get("entra"), Some(&1));
+    world.step().await;
+    assert_eq!(departments(&world)[1], "Sales", "held");
+    world.person(2).department = "Board".into();
+    world.step().await;
+    assert_eq!(departments(&world), ["SALES", "BOARD", "SALES"]);
+    assert!(world.service.held_plans(false).unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_moved_is_held_although_the_configuration_was_in_force_already() {
+    let mut world = three().await;
+    world.service.apply(capitals(&world), "test").await.unwrap();
+    let configuration = capitals_in_force(&world);
+    assert_eq!(one_moved(&mut world, configuration).await.held.get("entra"), Some(&1));
+    world.step().await;
+    assert_eq!(departments(&world), ["SALES", "Sales", "SALES"]);
+}
+
+/// The configuration in force.
+fn capitals_in_force(world: &World) -> Configuration {
+    Configuration::parse(world.service.config_files(None).unwrap()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_review_of_who_goes_stays_good_though_something_else_has_moved() {
+    let mut world = three().await;
+    world.people.retain(|person| person.number != 3);
+    import(&world).await;
+    let plan = world.service.config_plan(capitals(&world)).await.unwrap();
+    assert!(effects(&plan).contains(&("disable", "entra", 1)), "{plan}");
+    world.person(1).department = "Research".into();
+    import(&world).await;
+    let applied = apply(&world, capitals(&world), &plan.hash).await.unwrap();
+    assert_eq!(applied.held.get("entra"), Some(&1), "{applied:?}");
+    world.step().await;
+    assert_eq!(world.in_cloud(3, "accountEnabled"), false, "reviewed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_oldest_plan_that_is_kept_can_be_applied() {
+    let mut world = three().await;
+    let first = world.service.config_plan(capitals(&world)).await.unwrap();
+    for number in 0..9 {
+        let other = world.changed(PROFILE, DEPARTMENT, &format!("Left(Trim([department]), {number})"));
+        world.service.config_plan(other).await.unwrap();
+    }
+    world.person(2).department = "Research".into();
+    import(&world).await;
+    let applied = apply(&world, capitals(&world), &first.hash).await.unwrap();
+    assert_eq!(applied.moved, 2, "in the metaverse and at the target: {applied:?}");
+}
