@@ -345,7 +345,9 @@ impl Delta<'_> {
         let mut candidates = std::mem::take(&mut self.renamed);
         candidates.extend(&self.opened);
         let all = moved::among(&candidates, &self.containers.base, &mut side).await?;
-        Told::decide(all, &self.opened, &self.containers, settings, Some(since), request)
+        let mut told = Told::decide(all, &self.opened, &self.containers, settings, Some(since), request)?;
+        told.find_beneath(server, request).await?;
+        Ok(told)
     }
 
     /// Makes sure that no container was renamed or moved since its new name was taken.

@@ -1,9 +1,10 @@
 //! Containers that were renamed or moved. One that is known, and all of whose objects were and stay selected or not,
-//! is told by its own entry, and what lies below it is not read again. What lies below all others is read whole.
+//! is told by its own entry, and what lies below it is not read again. What lies below all others is read whole, and
+//! the containers below them are told anew or forgotten with them: where they are now, nobody tells otherwise.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use onesync_ldap::{Filter, LdapError, Scope, SearchItem, SearchRequest};
+use onesync_ldap::{ErrorClass as LdapClass, Filter, LdapError, Scope, SearchItem, SearchRequest};
 use onesync_model::Dn;
 
 use super::containers::Containers;
@@ -12,7 +13,7 @@ use super::errors::convert;
 use super::layout::container_filter;
 use super::links::Output;
 use super::reader;
-use super::server::{Server, Side, guid, guids_filter};
+use super::server::{Server, Side, guid, guid_name, guids_filter};
 use super::settings::AdSettings;
 use super::watermark::{Guid, Mark, unhex};
 use crate::{ConnectorError, ImportRequest};
@@ -33,7 +34,9 @@ pub struct Told {
     pub first: Vec<Named>,
     /// After their objects, which are read whole.
     pub last: Vec<Named>,
-    /// Those of them that are known by other names, which are forgotten before anything else.
+    /// With them, since they lie in them.
+    beneath: Vec<Named>,
+    /// Those of both that are known by other names, which are forgotten before anything else.
     forgotten: Vec<Guid>,
     /// Names before and now.
     renamed: Vec<(String, String)>,
@@ -52,27 +55,20 @@ impl Told {
         since: Option<&Mark>,
         request: &ImportRequest,
     ) -> Result<Self, ConnectorError> {
-        let names = |guids: &[Guid]| -> Result<Vec<Option<String>>, ConnectorError> {
-            let anchors: Vec<_> = guids.iter().map(reader::anchor).collect();
-            match &request.containers {
-                Some(known) => known.names(&anchors),
-                None => Ok(vec![None; anchors.len()]),
-            }
-        };
-        let guids: Vec<Guid> = all.iter().map(|(guid, _)| *guid).collect();
+        let names = known_names(&all, request)?;
         // Names that pages of an import took which then failed are newer than the watermark: what was selected by
         // them cannot be told when selected containers are among them.
-        let selected: Vec<(Guid, &str)> = since
+        let selected: Vec<Named> = since
             .iter()
             .flat_map(|mark| mark.containers.values())
             .filter(|known| containers.touch(&known.dn))
-            .filter_map(|known| Some((unhex(known.guid.as_bytes())?, known.dn.as_str())))
+            .filter_map(|known| Some((unhex(known.guid.as_bytes())?, known.dn.clone())))
             .collect();
-        let now = names(&selected.iter().map(|(guid, _)| *guid).collect::<Vec<_>>())?;
+        let now = known_names(&selected, request)?;
         let at_rest = selected.iter().zip(now).all(|((_, dn), now)| now.is_some_and(|now| same(dn, &now)));
         let before = since.filter(|_| at_rest).and_then(|mark| containers.before(settings, &mark.containers));
         let mut told = Self::default();
-        for ((guid, dn), known) in all.into_iter().zip(names(&guids)?) {
+        for ((guid, dn), known) in all.into_iter().zip(names) {
             let as_before = |name: &String| {
                 let (was, is) = (Dn::parse(name).ok()?, Dn::parse(&dn).ok()?);
                 Some(before.as_ref()?.decide(&was) == containers.decide(&is))
@@ -88,11 +84,36 @@ impl Told {
                 told.last.push((guid, dn));
             }
         }
-        // A container comes before those that lie in it.
-        let depth = |(_, dn): &Named| Dn::parse(dn).map_or(0, |dn| dn.rdns().len());
         told.first.sort_by_key(depth);
-        told.last.sort_by_key(depth);
         Ok(told)
+    }
+
+    /// Finds the containers below those that are read whole. DirSync names only the one that was renamed or moved.
+    ///
+    /// # Errors
+    /// When the connection fails, the server refuses, or it cannot be read what is known.
+    pub async fn find_beneath(
+        &mut self,
+        server: &mut Server,
+        request: &ImportRequest,
+    ) -> Result<(), ConnectorError> {
+        let mut found = BTreeMap::new();
+        for (guid, _) in &self.last {
+            match below(server, &guid_name(guid)).await? {
+                Ok(below) => found.extend(below),
+                // deleted since: the next delta import tells so
+                Err(error) if error.class() == LdapClass::NoSuchObject => {}
+                Err(error) => return Err(convert(&error, &server.address)),
+            }
+        }
+        for (decided, _) in self.first.iter().chain(&self.last) {
+            found.remove(decided);
+        }
+        self.beneath = found.into_iter().collect();
+        let known = known_names(&self.beneath, request)?;
+        let known = self.beneath.iter().zip(known).filter(|(_, name)| name.is_some());
+        self.forgotten.extend(known.map(|((guid, _), _)| *guid));
+        Ok(())
     }
 
     /// Sends what comes before any object.
@@ -115,7 +136,9 @@ impl Told {
         containers: &Containers,
         output: &mut Output,
     ) -> Result<(), ConnectorError> {
-        let inside: Vec<Named> = self.last.iter().filter(|(_, dn)| containers.touch(dn)).cloned().collect();
+        let all = self.last.iter().chain(&self.beneath);
+        let mut inside: Vec<Named> = all.filter(|(_, dn)| containers.touch(dn)).cloned().collect();
+        inside.sort_by_key(depth);
         send(&inside, output).await
     }
 
@@ -134,6 +157,20 @@ impl Told {
                 named.join(", ")
             )
         })
+    }
+}
+
+/// A container comes before those that lie in it.
+fn depth((_, dn): &Named) -> usize {
+    Dn::parse(dn).map_or(0, |dn| dn.rdns().len())
+}
+
+/// The names by which these are known.
+fn known_names(containers: &[Named], request: &ImportRequest) -> Result<Vec<Option<String>>, ConnectorError> {
+    let anchors: Vec<_> = containers.iter().map(|(guid, _)| reader::anchor(guid)).collect();
+    match &request.containers {
+        Some(known) => known.names(&anchors),
+        None => Ok(vec![None; anchors.len()]),
     }
 }
 
@@ -169,24 +206,29 @@ pub async fn among(
     Ok(found)
 }
 
-/// All containers that have to do with the selection.
+/// All containers of the domain: those outside of the selection may be known from when they were in it.
 ///
 /// # Errors
 /// When the connection fails or the server refuses.
 pub async fn all(server: &mut Server, containers: &Containers) -> Result<Vec<Named>, ConnectorError> {
-    let address = server.address.clone();
-    let failed = |error: LdapError| convert(&error, &address);
-    let request =
-        SearchRequest::new(&containers.base, Scope::Subtree, container_filter()).attributes(["objectGUID"]);
-    let mut search = server.main().await?.search_paged(request, PAGE).await.map_err(failed)?;
-    let mut found = Vec::new();
-    while let Some(item) = search.next().await.map_err(failed)? {
-        if let SearchItem::Entry(entry) = item
-            && let Some(guid) = guid(&entry, "objectGUID")
-            && containers.touch(entry.dn())
-        {
-            found.push((guid, entry.dn().to_owned()));
+    below(server, &containers.base).await?.map_err(|error| convert(&error, &server.address))
+}
+
+/// A container and those below it; what the server says when it does not show them.
+async fn below(server: &mut Server, base: &str) -> Result<Result<Vec<Named>, LdapError>, ConnectorError> {
+    let request = SearchRequest::new(base, Scope::Subtree, container_filter()).attributes(["objectGUID"]);
+    let client = server.main().await?;
+    let read = async {
+        let mut search = client.search_paged(request, PAGE).await?;
+        let mut found = Vec::new();
+        while let Some(item) = search.next().await? {
+            if let SearchItem::Entry(entry) = item
+                && let Some(guid) = guid(&entry, "objectGUID")
+            {
+                found.push((guid, entry.dn().to_owned()));
+            }
         }
-    }
-    Ok(found)
+        Ok(found)
+    };
+    Ok(read.await)
 }

@@ -205,6 +205,63 @@ async fn a_renamed_container_is_one_entry_whatever_lies_in_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_left_with_a_container_comes_back_with_it_or_alone() {
+    let containers = ["OU=People", "OU=Outside", "OU=Upper,OU=People", "OU=Lower,OU=Upper,OU=People"];
+    let Some(mut forest) = Forest::open("left", &containers, &["OU=People"]).await else { return };
+    forest.person("OU=Upper,OU=People", "l0").await;
+    forest.person("OU=Lower,OU=Upper,OU=People", "l1").await;
+    forest.person("OU=Lower,OU=Upper,OU=People", "l2").await;
+    let mut files = forest.configuration(&[forest.dn("OU=People")]).files;
+    let rule = "name = \"In from AD - where\"\ndirection = \"inbound\"\nconnector = \"contoso.test\"\n\
+        object = \"user\"\nmetaverse = \"person\"\nlink = \"join\"\nprecedence = 1\n[flow]\n\
+        department = 'Word([dn], 2, \",\")'\n";
+    files.insert("rules/where.toml".into(), rule.into());
+    forest.service.apply(Configuration::parse(files).unwrap(), "test").await.unwrap();
+    forest.go_live().await;
+    expect(&forest, "the initial cycle", &[]).await;
+    let departments = |forest: &Forest| {
+        let users = forest.cloud("users");
+        let enabled = users.iter().filter(|user| user["accountEnabled"] == true);
+        let mut names: Vec<String> =
+            enabled.map(|user| user["department"].as_str().unwrap().to_owned()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(departments(&forest), ["OU=Lower", "OU=Lower", "OU=Upper"]);
+    let (inside, outside) = (forest.dn("OU=People"), forest.dn("OU=Outside"));
+
+    forest.rename(&format!("OU=Upper,{inside}"), "OU=Upper", Some(&outside)).await;
+    expect(&forest, "a container leaves with one that lies in it", &["PATCH users"; 3]).await;
+    forest.rename(&format!("OU=Upper,{outside}"), "OU=Back", Some(&inside)).await;
+    expect(&forest, "it comes back under another name", &["PATCH users"; 3]).await;
+    assert_eq!(departments(&forest), ["OU=Back", "OU=Lower", "OU=Lower"]);
+    forest.rename(&format!("OU=Lower,OU=Back,{inside}"), "OU=Under", None).await;
+    expect(&forest, "the one in it is renamed", &["PATCH users"; 2]).await;
+    assert_eq!(departments(&forest), ["OU=Back", "OU=Under", "OU=Under"]);
+
+    forest.rename(&format!("OU=Back,{inside}"), "OU=Back", Some(&outside)).await;
+    expect(&forest, "both leave again", &["PATCH users"; 3]).await;
+    forest.rename(&format!("OU=Under,OU=Back,{outside}"), "OU=Under", Some(&inside)).await;
+    expect(&forest, "the inner one comes back alone", &["PATCH users"; 2]).await;
+    assert_eq!(departments(&forest), ["OU=Under", "OU=Under"]);
+
+    forest.rename(&format!("OU=Under,{inside}"), "OU=Under", Some(&outside)).await;
+    let mark = forest.sim.log_mark();
+    forest.cycle(CycleKind::Initial).await;
+    assert_eq!(forest.sim.writes(mark).len(), 2, "a full import shows that it left");
+    forest.rename(&format!("OU=Under,{outside}"), "OU=Under", Some(&inside)).await;
+    expect(&forest, "it comes back", &["PATCH users"; 2]).await;
+    assert_eq!(departments(&forest), ["OU=Under", "OU=Under"]);
+
+    let mark = forest.sim.log_mark();
+    let report = forest.cycle(CycleKind::Initial).await;
+    assert_eq!(forest.sim.writes(mark).len(), 0, "a full import gives the same");
+    let imported = &report.imported;
+    assert_eq!((imported.add, imported.update, imported.delete), (0, 0, 0), "{report:?}");
+    forest.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_narrower_selection_is_a_plan_with_counts_before_it_applies() {
     let containers = ["OU=People", "OU=Groups", "OU=Sales,OU=People"];
     let Some(mut forest) = Forest::open("narrow", &containers, &["OU=People", "OU=Groups"]).await else {
