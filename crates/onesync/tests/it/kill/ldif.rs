@@ -5,7 +5,7 @@ use std::path::Path;
 use onesync_graphsim::GraphSim;
 use onesync_testkit::generate::{Company, CompanyOptions};
 
-use super::story::{Act, Phases, Story, assert_all_hit, seeds};
+use super::story::{Act, Phases, Story, assert_all_hit, cloud_with_room, seeds};
 use crate::program::{CLOUD_SECRET, Setup, cloud};
 
 /// The connector: its path is relative to the home, so that homes beside each other read one file.
@@ -20,7 +20,7 @@ const OBJECTS: usize = 90;
 async fn killed_anywhere_the_end_state_is_the_undisturbed_one() {
     let sim = GraphSim::builder().seed(7).judged().await.unwrap();
     let mut company = Company::new(CompanyOptions { seed: 3, objects: OBJECTS, ..CompanyOptions::default() });
-    let setup = Setup::new("ldif", SOURCE, &cloud(&sim)).await;
+    let setup = Setup::new("ldif", SOURCE, &cloud_with_room(&sim)).await;
     write(&company, &setup.path().join("directory.ldif"));
     setup.secret("graph", CLOUD_SECRET).await;
     setup.apply().await.ends_with(0);

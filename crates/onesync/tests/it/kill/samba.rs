@@ -6,8 +6,8 @@ use onesync_ldap::control::TREE_DELETE;
 use onesync_ldap::message::ModifyDnRequest;
 use onesync_ldap::{Change, ChangeKind, Client, ConnectOptions, Control, Entry};
 
-use super::story::{Act, Phases, Story, assert_all_hit, seeds};
-use crate::program::{CLOUD_SECRET, Setup, cloud};
+use super::story::{Act, Phases, Story, assert_all_hit, cloud_with_room, seeds};
+use crate::program::{CLOUD_SECRET, Setup};
 
 /// Seeds that are run with all other tests.
 const SEEDS: u64 = 6;
@@ -33,7 +33,7 @@ async fn killed_anywhere_the_end_state_is_the_undisturbed_one() {
         variable("AD_BIND_DN"),
         directory.ou
     );
-    let setup = Setup::new("ad", &source, &cloud(&sim)).await;
+    let setup = Setup::new("ad", &source, &cloud_with_room(&sim)).await;
     setup.secret("graph", CLOUD_SECRET).await;
     setup.secret("ad", &variable("AD_BIND_PASSWORD")).await;
     setup.apply().await.ends_with(0);

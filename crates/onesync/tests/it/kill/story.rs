@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::cloud::{Contents, assert_created_once, contents};
 use super::disturb::{self, Dice, Measure, When};
-use crate::program::{leave_staging, run};
+use crate::program::{cloud, leave_staging, run};
 
 /// Cycles after which everything must be quiet.
 const QUIET_AFTER: usize = 4;
@@ -255,6 +255,14 @@ fn strip(value: &mut Value) {
         }
         _ => {}
     }
+}
+
+/// The cloud's connector file, with room in its limits: what was perhaps sent when a process was killed counts as sent,
+/// and once more when it is sent again. Changes that a protection holds therefore are no changes that a kill lost.
+pub fn cloud_with_room(sim: &GraphSim) -> String {
+    let room = "{ count = 1000, percent = 100, at_least = 1000 }";
+    let types = ["user", "group"].map(|name| format!("[types.{name}.limits]\nday = {room}\nweek = {room}\n"));
+    cloud(sim) + &types.concat()
 }
 
 /// The seeds to run: so many unless the environment says otherwise.
