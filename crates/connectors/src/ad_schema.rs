@@ -215,6 +215,7 @@ pub fn discovered() -> DiscoveredSchema {
         required: Vec::new(),
         writable: false,
         read_only: Vec::new(),
+        never_empty: Vec::new(),
     });
     let attributes = attributes().map(|attribute| DiscoveredAttribute {
         name: attribute.name.to_owned(),

@@ -55,6 +55,8 @@ pub struct TypePolicy {
     pub unwritable: bool,
     /// Attributes nobody can write on objects of this type, though on others they may.
     pub read_only: Vec<AttrId>,
+    /// Attributes nobody can empty: where rules give no value, what is there stays.
+    pub never_empty: Vec<AttrId>,
     /// Values with which an object of this type cannot be created: it is listed as such and never sent.
     pub not_created_if: Vec<(AttrId, Obstacle)>,
     /// The attribute whose value identifies an object before it has an anchor.

@@ -154,6 +154,8 @@ pub enum Fate {
     Changes,
     /// Nobody can write the attribute.
     ReadOnly,
+    /// Nothing is wanted, and nobody can empty the attribute: what is there, or on its way, stays.
+    NeverEmpty,
 }
 
 /// What one contributor gave.

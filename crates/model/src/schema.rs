@@ -82,6 +82,8 @@ pub struct ObjectTypeDef {
     pub writable: bool,
     /// Attributes that nobody can write on objects of this type, though on others they may.
     pub read_only: Vec<AttrId>,
+    /// Attributes that nobody can empty on an object that has a value.
+    pub never_empty: Vec<AttrId>,
 }
 
 /// A value that stands in the way of creating an object.

@@ -271,6 +271,7 @@ pub(crate) fn intern_schema(discovered: &DiscoveredSchema, names: &mut Names) ->
             required: ids(&kind.required),
             writable: kind.writable,
             read_only: ids(&kind.read_only),
+            never_empty: ids(&kind.never_empty),
         };
         schema.types.insert(names.intern_type(&kind.name), def);
     }
@@ -412,6 +413,7 @@ fn type_policy(
     TypePolicy {
         unwritable: !def.writable,
         read_only: def.read_only.clone(),
+        never_empty: def.never_empty.clone(),
         not_created_if: role
             .not_created_if
             .iter()

@@ -251,6 +251,8 @@ pub struct DiscoveredType {
     pub writable: bool,
     /// Names of attributes that nobody can write on its objects, though on others they may.
     pub read_only: Vec<String>,
+    /// Names of attributes that nobody can empty on an object that has a value.
+    pub never_empty: Vec<String>,
 }
 
 /// One attribute of a [`DiscoveredSchema`].

@@ -64,6 +64,17 @@ impl Kind {
         }
     }
 
+    /// Attributes that the service lets nobody empty, by their names in Graph.
+    pub(super) fn never_empty(self) -> &'static [&'static str] {
+        match self {
+            Self::User => {
+                &["accountEnabled", "displayName", "mailNickname", "usageLocation", "userPrincipalName"]
+            }
+            Self::Group => &["displayName", "mailEnabled", "mailNickname", "securityEnabled"],
+            Self::MailGroup | Self::Contact | Self::Device => &[],
+        }
+    }
+
     fn writable(self) -> bool {
         matches!(self, Self::User | Self::Group)
     }
@@ -251,6 +262,7 @@ impl Table {
                     .filter(|s| s.read_only && writable_elsewhere(s))
                     .map(|s| s.shown.clone())
                     .collect(),
+                never_empty: kind.never_empty().iter().map(|n| self.shown(kind, n)).collect(),
             });
         }
         let mut attributes: Vec<DiscoveredAttribute> = Vec::new();
@@ -435,6 +447,7 @@ mod tests {
         assert_eq!(writable, ["user", "group"]);
         for t in &schema.types {
             assert!(t.required.iter().all(|r| t.attributes.contains(r)));
+            assert!(t.never_empty.iter().all(|r| t.attributes.contains(r)));
         }
     }
 

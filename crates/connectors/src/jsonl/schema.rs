@@ -126,6 +126,7 @@ impl<'a> Found<'a> {
             required: Vec::new(),
             writable,
             read_only: Vec::new(),
+            never_empty: Vec::new(),
         });
         let attributes = self
             .attributes

@@ -178,6 +178,7 @@ fn discover(settings: &LdifSettings) -> Result<DiscoveredSchema, ConnectorError>
                 required: Vec::new(),
                 writable: false,
                 read_only: Vec::new(),
+                never_empty: Vec::new(),
             });
         }
     }

@@ -431,6 +431,7 @@ impl State {
             required: Vec::new(),
             writable: self.capabilities.export,
             read_only: Vec::new(),
+            never_empty: Vec::new(),
         });
         DiscoveredSchema { types: types.collect(), attributes: attributes.into_values().collect() }
     }

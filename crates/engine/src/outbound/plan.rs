@@ -76,6 +76,11 @@ pub(super) fn plan_update(
             changes.extend(flying.map(|c| (*c).clone()));
             continue;
         }
+        if want.values.is_none() && rules.never_empty.contains(&attribute) {
+            note(Fate::NeverEmpty);
+            changes.extend(flying.map(|c| (*c).clone()));
+            continue;
+        }
         note(Fate::Changes);
         match before {
             Some(same) if equal(same.values.as_ref(), want.values.as_ref(), true) => {

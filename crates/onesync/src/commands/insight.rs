@@ -150,6 +150,9 @@ fn show_attributes(attributes: &[AttributeView]) {
             (Some("read-only"), _) => {
                 format!("{}   (nobody can write it: it is not sent)", shown(&view.after))
             }
+            (Some("never emptied"), _) => {
+                format!("{}   (stays: nobody can empty it there)", shown(&view.after))
+            }
             (Some("link by link"), _) => format!("{}   (compared link by link, below)", shown(&view.after)),
             (_, true) => shown(&view.after),
             (_, false) => format!("{} -> {}", shown(&view.before), shown(&view.after)),

@@ -419,7 +419,7 @@ fn target_attributes(
         };
         let wanted = planned.get(&id);
         let after = match wanted {
-            Some((_, "read-only")) | None => there.clone(),
+            Some((_, "read-only" | "never emptied")) | None => there.clone(),
             Some((values, _)) => json_of(values.as_ref()),
         };
         out.push(AttributeView {

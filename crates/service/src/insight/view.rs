@@ -125,7 +125,7 @@ pub struct AttributeView {
     pub after: Json,
     /// Whether the value stays because a flow failed or all said IgnoreThisFlow.
     pub kept: bool,
-    /// At a target: `same`, `changes`, `read-only`, `link by link`; nothing where nothing is wanted.
+    /// At a target: `same`, `changes`, `read-only`, `never emptied`, `link by link`; nothing where nothing is wanted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub planned: Option<&'static str>,
     /// The contributors in the order in which they win.
@@ -482,6 +482,7 @@ impl<'a> Words<'a> {
                     Fate::Same => "same",
                     Fate::Changes => "changes",
                     Fate::ReadOnly => "read-only",
+                    Fate::NeverEmpty => "never emptied",
                 };
                 out.insert(*attribute, (values.clone(), word));
             }

@@ -1,6 +1,6 @@
 //! How single values and objects behave: errors on purpose, failing scopes, what is kept, applied once, or due later.
 
-use onesync_service::{Clock as _, Status};
+use onesync_service::{Clock as _, Status, template};
 use serde_json::Value as Json;
 
 use crate::world::{Person, Setup, World, person};
@@ -62,6 +62,45 @@ async fn an_error_on_purpose_outbound_withholds_what_is_written_and_nothing_else
         (writes.len(), world.errors().len(), world.in_cloud(2, "displayName")),
         (1, 0, "Renamed 2".into())
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_service_lets_nobody_empty_stays_where_rules_give_nothing() {
+    let mut world = live(|setup| {
+        setup.lines.insert(2, "mailNickname: two\nmsExchUsageLocation: DE\n".into());
+        let out = "rules/out-to-entra-user-identity.toml";
+        let mut text = template("single-forest", "ldif").unwrap()[out].clone();
+        let start = text.find("mailNickname = '''").unwrap();
+        let end = start + text[start..].find("\nmanager").unwrap();
+        text.replace_range(
+            start..end,
+            "mailNickname = \"[mailNickname]\"\nusageLocation = \"[usageLocation]\"",
+        );
+        setup.rules.insert(out.to_owned(), text);
+    })
+    .await;
+    let both = |world: &World| (world.in_cloud(2, "mailNickname"), world.in_cloud(2, "usageLocation"));
+    assert_eq!(both(&world), ("two".into(), "DE".into()));
+    assert_eq!(world.in_cloud(3, "mailNickname"), "u3", "made by the connector; the rules give none");
+    let (_, writes) = world.step().await;
+    assert_eq!((writes, world.errors()), (vec![], vec![]));
+    // The values go at the source: they stay in the tenant, as nobody can empty them there.
+    world.lines(2, "");
+    let (report, writes) = world.step().await;
+    assert_eq!((report.status, writes, world.errors()), (Some(Status::Done), vec![], vec![]));
+    assert_eq!(both(&world), ("two".into(), "DE".into()));
+    let runtime = world.service.runtime().unwrap();
+    let seen = world
+        .service
+        .preview(&runtime, runtime.connector("directory").unwrap(), "u2@contoso.com", None)
+        .unwrap();
+    let target = seen.targets.iter().find(|target| target.connector == "entra").unwrap();
+    let alias = target.attributes.iter().find(|view| view.attribute == "mailNickname").unwrap();
+    assert_eq!((alias.planned, &alias.after), (Some("never emptied"), &"two".into()));
+    // Another value is written.
+    world.lines(2, "mailNickname: zwei\n");
+    let (_, writes) = world.step().await;
+    assert_eq!((writes.len(), both(&world)), (1, ("zwei".into(), "DE".into())));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -75,7 +75,7 @@ impl GraphConnector {
             Some(format!("nobody can write `{name}` through Graph"))
         } else if !add && (anchor || kind_of_group) {
             Some(format!("`{name}` of a group is fixed when it is created"))
-        } else if values.is_none() && matches!(name, "displayName" | "userPrincipalName" | "accountEnabled") {
+        } else if values.is_none() && !add && work.kind.never_empty().contains(&spec.name.as_str()) {
             Some(format!("`{name}` cannot be emptied"))
         } else {
             None
@@ -89,11 +89,6 @@ impl GraphConnector {
             return None; // the anchor is in the address of the request; nothing needs no sending
         }
         match (name, values) {
-            // The service does not let it be emptied once set: the default, or what is there, stays.
-            ("usageLocation", None) => {
-                let place = self.settings.usage_location_default.as_ref()?;
-                Some(Attribute { id, spec, values: Some(Values::one(Value::string(place))) })
-            }
             ("userPrincipalName", Some(values)) => {
                 let values = self.suffix(work, organization, id, values)?;
                 Some(Attribute { id, spec, values: Some(values) })

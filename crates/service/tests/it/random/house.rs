@@ -96,6 +96,7 @@ fn schema(types: &[(&str, &str)]) -> DiscoveredSchema {
             required: vec!["key".to_owned()],
             writable: true,
             read_only: Vec::new(),
+            never_empty: Vec::new(),
         });
     }
     out
