@@ -129,7 +129,7 @@ fn write(schema: &DiscoveredSchema) -> String {
             "read_only": a.read_only, "length_max": a.length_max,
         })
     };
-    let of_type = |t: &DiscoveredType| json!({"name": t.name, "attributes": t.attributes, "required": t.required, "read_only": t.read_only, "writable": t.writable});
+    let of_type = |t: &DiscoveredType| json!({"name": t.name, "attributes": t.attributes, "required": t.required, "read_only": t.read_only, "never_empty": t.never_empty, "writable": t.writable});
     json!({
         "attributes": schema.attributes.iter().map(attribute).collect::<Vec<_>>(),
         "types": schema.types.iter().map(of_type).collect::<Vec<_>>(),
@@ -163,6 +163,7 @@ fn read(bytes: &[u8]) -> Option<LastAnswer> {
             attributes: list(t, "attributes")?,
             required: list(t, "required")?,
             read_only: list(t, "read_only")?,
+            never_empty: list(t, "never_empty")?,
             writable: flag(t, "writable")?,
         })
     };
@@ -183,6 +184,7 @@ mod tests {
                 attributes: vec!["mail".into()],
                 required: vec!["mail".into()],
                 read_only: vec!["mail".into()],
+                never_empty: vec!["mail".into()],
                 writable: true,
             }],
             attributes: vec![DiscoveredAttribute {

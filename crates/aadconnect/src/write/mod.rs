@@ -294,6 +294,41 @@ impl<'a> Writer<'a> {
                 );
             }
         }
+        self.report_links(connector);
+        let of_contacts = |rule: &&Rule| rule.object.eq_ignore_ascii_case("contact") && !rule.disabled;
+        if self.rules_of(connector).iter().any(|rule| of_contacts(rule) && !rule.inbound) {
+            self.out.report.add(
+                Topic::Note,
+                format!("{}, contact", connector.name),
+                "contacts of the tenant are not joined: Graph tells no source anchor of a contact. One that the old synchronisation made and its original are two objects here, and nothing is written to either",
+            );
+        }
+    }
+
+    /// Links that rules flow and Graph has nowhere: there is nothing to compare them with.
+    fn report_links(&mut self, connector: &Connector) {
+        let known = self.ground.cloud;
+        let is_link =
+            |name: &str| known.attributes.get(name).is_some_and(|a| a.kind == AttributeType::Reference);
+        let links: BTreeSet<String> = self
+            .rules_of(connector)
+            .into_iter()
+            .filter(|rule| !rule.inbound && !rule.disabled)
+            .filter_map(|rule| Some((known.types.get(&rule.object.to_lowercase())?, rule)))
+            .flat_map(|(of_type, rule)| rule.flows.iter().map(move |flow| (of_type, &flow.target)))
+            .filter(|(of_type, target)| {
+                let lower = target.to_lowercase();
+                is_link(&lower) && of_type.read_only.contains(&lower)
+            })
+            .map(|(_, target)| target.clone())
+            .collect();
+        if !links.is_empty() {
+            let list = links.into_iter().collect::<Vec<_>>().join(", ");
+            let text = format!(
+                "links that nobody can write: not shown by `pending`, which compares links one by one, and these are nowhere: {list}"
+            );
+            self.out.report.add(Topic::NotWritable, &connector.name, text);
+        }
     }
 
     /// The object types that are selected and known here.
