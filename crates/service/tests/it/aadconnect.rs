@@ -111,9 +111,11 @@ async fn the_real_rules_become_a_configuration_that_passes_the_check() {
     assert_eq!((imported.report.connectors, imported.report.rules), (2, 62));
     // One flow asks for what is no link: a SID in an attribute for references.
     assert_eq!(imported.report.flows, 1_199, "{}", imported.files["import-report.txt"]);
-    for part in
-        ["contact: contacts of the tenant are not joined", "these are nowhere: altRecipient", "managedBy"]
-    {
+    for part in [
+        "contact: contacts of the tenant are not joined",
+        "these are nowhere: assistant, authOrig",
+        "managedBy",
+    ] {
         assert!(said(&imported, part), "{part}: {}", imported.files["import-report.txt"]);
     }
     assert!(said(&imported, "rule In from AD - Computer Join, flow to registeredOwnerReference"));
