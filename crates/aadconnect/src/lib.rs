@@ -24,6 +24,7 @@ mod words;
 mod write;
 mod xml;
 
+pub use limits::{EXPORT_BYTES_MAX, FILE_BYTES_MAX, FILES_MAX};
 pub use mistake::Mistake;
 pub use model::{
     Condition, Connector, ConnectorKind, Domain, Export, Flow, FlowSource, Form, LinkType, Merge, Metaverse,

@@ -1,9 +1,11 @@
 //! Limits: far above any export that was seen, far below what would hurt.
 
 /// Bytes of one file. The connector file of a forest with Exchange has 1.8 million.
-pub(crate) const FILE_BYTES_MAX: usize = 64 << 20;
+pub const FILE_BYTES_MAX: usize = 64 << 20;
 /// Files of one export. The known ones have 65.
-pub(crate) const FILES_MAX: usize = 10_000;
+pub const FILES_MAX: usize = 10_000;
+/// Bytes of all files of one export.
+pub const EXPORT_BYTES_MAX: usize = 256 << 20;
 /// Mistakes that are told; whoever gave the wrong file does not want a line for each of its lines.
 pub(crate) const MISTAKES_MAX: usize = 20;
 /// Depth of parentheses in a script.

@@ -4,6 +4,7 @@
 //! the compiler's own words in the report, until nothing is refused any more. Nothing is contacted.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
 use std::path::Path;
 
 use onesync_aadconnect as original;
@@ -20,8 +21,6 @@ use crate::kinds::{self, Workshop};
 
 /// Folders below each other: an export has two.
 const DEPTH_MAX: usize = 6;
-/// Files of a folder: an export has about a hundred.
-const FILES_MAX: usize = 20_000;
 /// How often parts are left out before it is given up: each time at least one is.
 const ROUNDS_MAX: usize = 40;
 /// What is read of a folder.
@@ -57,7 +56,7 @@ pub async fn import_aadconnect(source: &Path, names: &[String]) -> Result<AadCon
     if source.is_dir() {
         collect(source, source, 0, &mut files)?;
     } else {
-        files.push(read_file(source, source)?);
+        files.push(read_file(source, source, original::FILE_BYTES_MAX)?);
     }
     let export = original::read(&files, &names).map_err(|mistakes| {
         let text: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
@@ -116,20 +115,45 @@ fn collect(
         if !EXTENSIONS.contains(&extension.as_str()) {
             continue;
         }
-        if out.len() >= FILES_MAX {
+        if out.len() >= original::FILES_MAX {
             return Err(ServiceError::config(
-                format!("{} has more than {FILES_MAX} files", root.display()),
+                format!("{} has more than {} files", root.display(), original::FILES_MAX),
                 "name the folder of one export",
             ));
         }
-        out.push(read_file(root, &path)?);
+        let read: usize = out.iter().map(|file| file.bytes.len()).sum();
+        let room = original::EXPORT_BYTES_MAX.saturating_sub(read).min(original::FILE_BYTES_MAX);
+        out.push(read_file(root, &path, room)?);
     }
     Ok(())
 }
 
-fn read_file(root: &Path, path: &Path) -> Result<original::SourceFile, ServiceError> {
-    let bytes = std::fs::read(path)
-        .map_err(|source| ServiceError::File { place: path.display().to_string(), source })?;
+/// Reads a file of at most `room` bytes. What it is and its length are looked at first: a pipe would never end.
+fn read_file(root: &Path, path: &Path, room: usize) -> Result<original::SourceFile, ServiceError> {
+    let failed = |source| ServiceError::File { place: path.display().to_string(), source };
+    let known = std::fs::metadata(path).map_err(failed)?;
+    if !known.is_file() {
+        return Err(ServiceError::config(
+            format!("{} is no file", path.display()),
+            "name the folder or the file of an export",
+        ));
+    }
+    let room = room as u64;
+    let mut bytes = Vec::new();
+    if known.len() <= room {
+        let file = std::fs::File::open(path).map_err(failed)?;
+        file.take(room + 1).read_to_end(&mut bytes).map_err(failed)?;
+    }
+    if known.len().max(bytes.len() as u64) > room {
+        return Err(ServiceError::config(
+            format!("{} is too large", path.display()),
+            format!(
+                "a file of an export has at most {} bytes, all together have at most {}: name the folder of one export",
+                original::FILE_BYTES_MAX,
+                original::EXPORT_BYTES_MAX
+            ),
+        ));
+    }
     let shown = path.strip_prefix(root).ok().filter(|rest| !rest.as_os_str().is_empty()).unwrap_or(path);
     Ok(original::SourceFile { path: shown.display().to_string(), bytes })
 }

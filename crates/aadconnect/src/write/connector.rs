@@ -35,7 +35,18 @@ pub(super) fn active_directory(
     report: &mut Report,
 ) -> Vec<Made> {
     let nameless = Domain { selected: true, ..Domain::default() };
-    let mut domains: Vec<&Domain> = connector.domains.iter().filter(|d| d.selected).collect();
+    let mut domains: Vec<&Domain> =
+        connector.domains.iter().filter(|d| d.selected && !reads_nothing(d)).collect();
+    for domain in connector.domains.iter().filter(|d| d.selected && reads_nothing(d)) {
+        report.add(
+            Topic::Note,
+            &connector.name,
+            format!(
+                "the domain {} is selected, but its base is excluded and no container is included: it is not read",
+                domain.dn
+            ),
+        );
+    }
     for domain in connector.domains.iter().filter(|d| !d.selected) {
         report.add(
             Topic::Note,
@@ -43,7 +54,8 @@ pub(super) fn active_directory(
             format!("the domain {} is not selected, and not read", domain.dn),
         );
     }
-    if domains.is_empty() {
+    // Scripts say nothing of domains. Where those that are known are not read, nothing is.
+    if connector.domains.is_empty() {
         domains.push(&nameless);
     }
     if domains.len() > 1 {
@@ -286,6 +298,12 @@ fn profiles(out: &mut String, connector: &Connector, writes: bool, report: &mut 
     if !lines.is_empty() {
         _ = write!(out, "\n[profiles]\n{lines}");
     }
+}
+
+/// Whether the base is excluded and nothing below it is included: written as two empty lists, all would be read.
+fn reads_nothing(domain: &Domain) -> bool {
+    let is_base = |dn: &String| dn.eq_ignore_ascii_case(&domain.dn);
+    domain.exclusions.iter().any(is_base) && domain.inclusions.is_empty()
 }
 
 /// The containers to read and to leave out: an excluded base with included containers is just these.

@@ -121,3 +121,58 @@ async fn the_real_rules_become_a_configuration_that_passes_the_check() {
     assert!(said(&imported, "rule In from AD - Computer Join, flow to registeredOwnerReference"));
     assert!(said(&imported, "attribute msExchBypassModerationFromDLMembersBL"));
 }
+
+#[tokio::test]
+async fn what_is_no_file_or_too_large_is_refused_before_it_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let large = folder.path().join("trace.txt");
+    // A file of holes: long, and without a byte on the disk.
+    std::fs::File::create(&large).unwrap().set_len(40 << 30).unwrap();
+    for path in [folder.path(), &large] {
+        let error = import_aadconnect(path, &[]).await.unwrap_err().to_string();
+        assert!(error.contains("trace.txt is too large"), "{error}");
+    }
+    std::fs::remove_file(&large).unwrap();
+    let pipe = folder.path().join("pipe.xml");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for path in [folder.path(), &pipe] {
+        let error = import_aadconnect(path, &[]).await.unwrap_err().to_string();
+        assert!(error.contains("pipe.xml is no file"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_domain_whose_base_is_left_out_with_nothing_in_its_place_is_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    copy(&fixture("folder"), folder.path());
+    let all = import(folder.path(), &[]).await;
+    assert!(all.files.contains_key("connectors/fabrikam.test.toml"), "{:?}", all.files.keys());
+    let name = "Connectors/Connector_{11111111-aaaa-4bbb-8ccc-222222222222}.xml";
+    let file = folder.path().join(name);
+    let text = std::fs::read_to_string(&file).unwrap();
+    let without =
+        text.replace("<inclusions><inclusion>OU=Staff,DC=fabrikam,DC=test</inclusion></inclusions>", "");
+    assert_ne!(without, text);
+    std::fs::write(&file, without).unwrap();
+    let imported = import(folder.path(), &[]).await;
+    let report = &imported.files["import-report.txt"];
+    assert!(report.contains("its base is excluded and no container is included"), "{report}");
+    let bases: Vec<&String> =
+        imported.files.values().filter(|text| text.contains("base = \"DC=fabrikam,DC=test\"")).collect();
+    assert!(bases.is_empty(), "{bases:?}");
+    let nameless = imported.files.values().filter(|text| text.contains("kind = \"ad\"")).count();
+    assert_eq!(nameless, 1, "the other domain");
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            std::fs::create_dir_all(&to).unwrap();
+            copy(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
