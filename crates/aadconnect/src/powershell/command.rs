@@ -108,7 +108,7 @@ impl Parser<'_> {
         loop {
             match self.peek() {
                 // A line that begins with a parameter goes on with the command, whether its backtick is there or not.
-                Some(Kind::End) if self.goes_on() => self.next += 1,
+                Some(Kind::End) if self.goes_on() => self.next += self.ends(),
                 None | Some(Kind::End) => return Ok(command),
                 Some(Kind::Pipe) => {
                     self.next += 1;
@@ -134,8 +134,8 @@ impl Parser<'_> {
     }
 
     fn goes_on(&self) -> bool {
-        let rest = self.tokens.get(self.next..).unwrap_or_default();
-        rest.iter().find(|t| t.kind != Kind::End).is_some_and(|t| matches!(t.kind, Kind::Parameter(_)))
+        let next = self.tokens.get(self.next + self.ends());
+        next.is_some_and(|token| matches!(token.kind, Kind::Parameter(_)))
     }
 
     fn begins_value(&self) -> bool {
@@ -232,6 +232,18 @@ mod tests {
             ]
         );
         assert_eq!(second.values, [text("p"), Value::Variable("z".to_owned())]);
+    }
+
+    #[test]
+    fn blank_lines_cost_no_more_than_their_number() {
+        let text = format!("New-X{}-A 'a'{}-B{0}, 'b'{0}Next-Y", "\n".repeat(200_000), "\n".repeat(200_000));
+        let began = std::time::Instant::now();
+        let found = commands("a.ps1", &text.replace("-B\n", "-B 'x'\n")).unwrap();
+        let names: Vec<&str> = found.iter().map(|c| c.name.as_str()).collect();
+        assert_eq!((names, found[0].parameters.len()), (vec!["New-X", "Next-Y"], 2));
+        assert_eq!(found[0].parameters[1].values.len(), 2);
+        // Squared it is 20 billion steps for each run of them: minutes.
+        assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
     }
 
     #[test]
