@@ -320,10 +320,18 @@ impl Links<'_, '_> {
             spans.push(from..asked.len());
         }
         let found = self.reader.has_links(&asked)?;
+        // What objects in conflict gave stays as long as its ends are there: one read for all of them.
+        let frozen: BTreeSet<MvId> =
+            units.iter().filter(|unit| self.frozen(unit.0, unit.1)).map(|unit| unit.2).collect();
+        let frozen: Vec<MvId> = frozen.into_iter().collect();
+        let there: BTreeSet<MvId> = match frozen.is_empty() {
+            true => BTreeSet::new(),
+            false => self.reader.mv_by_id(&frozen)?.into_iter().map(|row| row.id).collect(),
+        };
         for ((&(owner, attribute, target), span), existed) in units.iter().zip(spans).zip(exist) {
             let exists = found.get(span).is_some_and(|hits| hits.iter().any(|&hit| hit));
             let exists = match self.frozen(owner, attribute) {
-                true => existed && !self.reader.mv_by_id(&[target])?.is_empty(),
+                true => existed && there.contains(&target),
                 false => exists,
             };
             match (existed, exists) {
