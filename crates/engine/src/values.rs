@@ -62,7 +62,8 @@ pub(crate) fn compute(
         raised: None,
     };
     let mut bag = Bag::new();
-    let held = old.given_by(&frozen);
+    let mut held = old.given_by(&frozen);
+    held.extend(old.silenced(ctx, contributors));
     held.iter().for_each(|&attribute| old.hold(attribute, &mut bag, &mut out));
     for (attribute, group) in groups(&candidates) {
         if only.is_some_and(|only| only.binary_search(&attribute).is_err()) || held.contains(&attribute) {
@@ -201,6 +202,21 @@ impl<'a> Old<'a> {
         let picks = self.row.map(|row| row.picks.as_slice()).unwrap_or_default();
         let picks = picks.iter().filter(|pick| sources.contains(&pick.source));
         causes.map(|cause| cause.attribute).chain(picks.map(|pick| pick.attribute)).collect()
+    }
+
+    /// The attributes without a value that rules of objects in conflict flow to: nobody knows whether such an object
+    /// keeps them empty, as by AuthoritativeNull, and what nobody was to see must not appear meanwhile.
+    fn silenced(&self, ctx: &Context<'_>, contributors: &[Contributor<'_>]) -> BTreeSet<AttrId> {
+        let Some(mv) = self.row else { return BTreeSet::new() };
+        let frozen = contributors.iter().map(|c| c.row).filter(|row| row.flags.has(CsFlags::CONFLICT));
+        frozen
+            .flat_map(|row| ctx.rules.inbound(row.connector, row.object_type))
+            .filter(|rule| fits(rule, mv.object_type))
+            .flat_map(|rule| rule.flows.iter().map(|flow| flow.target))
+            .filter(|&target| {
+                self.values.get(target).is_none() && !mv.picks.iter().any(|pick| pick.attribute == target)
+            })
+            .collect()
     }
 
     /// Takes over what is there, as it is.

@@ -290,7 +290,7 @@ impl<'a, 'r> Pass<'a, 'r> {
         let active: Vec<MvRow> = affected
             .iter()
             .filter_map(|&id| self.batch.mv(id))
-            .filter(|mv| mv.state == MvState::Active)
+            .filter(|mv| mv.state == MvState::Active && !self.withheld(mv.id))
             .cloned()
             .collect();
         let computed = {
@@ -307,6 +307,12 @@ impl<'a, 'r> Pass<'a, 'r> {
             crate::settle::settle_values(self.ctx, &mut self.batch, mv, computed)?;
         }
         self.batch.wake_waiting(self.ctx)
+    }
+
+    /// Whether an object in conflict withholds a metaverse object by `Error()`: that stands until an import shows it once.
+    fn withheld(&self, mv: MvId) -> bool {
+        let mut joined = self.batch.joined(mv).into_iter().filter_map(|id| self.batch.cs(id));
+        joined.any(|row| row.flags.has(CsFlags::CONFLICT) && self.batch.has_error(row.id, "object"))
     }
 
     /// Objects that were refused because of this one are judged again.

@@ -177,3 +177,49 @@ async fn what_an_entry_gave_that_comes_twice_stays_while_others_go_on() {
         assert_eq!((world.errors(), world.in_cloud(2, "jobTitle")), (vec![], "Boss".into()));
     }
 }
+
+/// A rule of the second forest that is asked before all others for a title.
+fn says_of_titles(setup: &mut crate::world::Setup) {
+    let rule = "name = \"Says\"\ndirection = \"inbound\"\nconnector = \"other\"\nobject = \"user\"\n\
+        metaverse = \"person\"\nlink = \"join\"\nprecedence = 10\n[flow]\n\
+        title = 'IIF([info] = \"private\", AuthoritativeNull, IIF([info] = \"stop\", Error(\"stopped\"), NULL))'\n";
+    setup.rules.insert("rules/says.toml".into(), rule.into());
+    setup.lines.insert(2, "title: Agent\n".into());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_entry_kept_back_that_comes_twice_stays_back() {
+    let private = same_mail(2, "info: private\n");
+    let mut world = World::staging_with(people(4), |setup| {
+        setup.second_forest("multi-forest-mail", &private);
+        says_of_titles(setup);
+    })
+    .await;
+    world.go_live().await;
+    assert_eq!((world.errors(), world.in_cloud(2, "jobTitle")), (vec![], serde_json::Value::Null));
+    let twice = |entry: &str| [entry, entry].concat();
+    world.write_other(&twice(&private));
+    world.person(2).department = "Research".into();
+    world.step().await;
+    assert_eq!(world.state_of("other", "Also 2"), "joined, conflict");
+    assert_eq!(world.in_cloud(2, "department"), "Research", "what it does not give goes on");
+    assert_eq!(world.in_cloud(2, "jobTitle"), serde_json::Value::Null, "what was private is so still");
+    world.write_other(&same_mail(2, ""));
+    world.step().await;
+    assert_eq!((world.errors(), world.in_cloud(2, "jobTitle")), (vec![], "Agent".into()));
+
+    // Error() of an object withholds everything; so it does while nobody knows which of two entries counts.
+    let stop = same_mail(2, "info: stop\n");
+    world.write_other(&stop);
+    world.person(2).department = "Law".into();
+    world.step().await;
+    assert_eq!(world.in_cloud(2, "department"), "Research");
+    world.write_other(&twice(&stop));
+    world.person(2).department = "Press".into();
+    world.step().await;
+    assert_eq!(world.state_of("other", "Also 2"), "joined, conflict");
+    assert_eq!(world.in_cloud(2, "department"), "Research", "nothing of it changes");
+    world.write_other(&same_mail(2, ""));
+    world.step().await;
+    assert_eq!((world.errors(), world.in_cloud(2, "department")), (vec![], "Press".into()));
+}
