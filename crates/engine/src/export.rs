@@ -255,11 +255,18 @@ fn remember(ctx: &Context<'_>, batch: &mut Batch<'_>, row: &CsRow, item: &Outgoi
     let refused = |attribute: AttrId, target| {
         answer.refused.iter().any(|r| (r.attribute, r.target) == (attribute, target))
     };
+    let (kept, dropped): (Vec<_>, Vec<_>) =
+        item.values.iter().partition(|(attribute, _)| !refused(*attribute, None));
     let mut what = match item.operation {
         Operation::Add => vec!["created".to_owned()],
         Operation::Delete => vec!["deleted".to_owned()],
         Operation::Update if item.kinds & ExportRow::KIND_DISABLE != 0 => vec!["disabled".to_owned()],
-        Operation::Update if !item.values.is_empty() => vec!["changed".to_owned()],
+        Operation::Update if !kept.is_empty() => vec!["changed".to_owned()],
+        Operation::Update if !dropped.is_empty() => {
+            let names: Vec<String> =
+                dropped.iter().map(|(attribute, _)| format!("`{}`", ctx.attribute(*attribute))).collect();
+            vec![format!("{} refused", names.join(", "))]
+        }
         Operation::Update => Vec::new(),
     };
     let mut links: BTreeMap<(AttrId, bool), u64> = BTreeMap::new();
@@ -273,8 +280,8 @@ fn remember(ctx: &Context<'_>, batch: &mut Batch<'_>, row: &CsRow, item: &Outgoi
     if what.is_empty() {
         return;
     }
-    let values = item.values.iter().filter(|(attribute, _)| !refused(*attribute, None));
-    let changes = values.map(|(attribute, values)| (*attribute, None, values.clone(), None)).collect();
+    let changes =
+        kept.into_iter().map(|(attribute, values)| (*attribute, None, values.clone(), None)).collect();
     let event = Some(format!("exported to `{}`: {}", ctx.policies.of(row.connector).name, what.join(", ")));
     batch.history(HistoryRow { mv: join.mv, run: ctx.run, time: ctx.now, event, changes });
 }
