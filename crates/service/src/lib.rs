@@ -78,7 +78,7 @@ pub use plan::{
 };
 pub use protect::WindowUse;
 pub use reports::template;
-pub use rule_test::{RuleCoverage, RuleTestFailure, RuleTestReport};
+pub use rule_test::{RuleCoverage, RuleTestFailure, RuleTestNotRun, RuleTestReport};
 pub use runs::{Progress, RunReport, Step, StepCounters};
 pub use runtime::{ConnectorHandle, Runtime, Service};
 pub use staging::{Adopted, FirstContact, StagingPlan};

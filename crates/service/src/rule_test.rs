@@ -23,12 +23,23 @@ const NOW: &str = "2026-01-01T00:00:00Z";
 /// What the examples of all rules gave.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct RuleTestReport {
-    /// How many examples there are.
+    /// How many examples ran.
     pub tests: usize,
+    /// Those that did not run.
+    pub not_run: Vec<RuleTestNotRun>,
     /// Those that fail.
     pub failures: Vec<RuleTestFailure>,
     /// What the examples of each rule check.
     pub rules: Vec<RuleCoverage>,
+}
+
+/// Examples of a file whose rule runs nowhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RuleTestNotRun {
+    /// The rule's file.
+    pub file: String,
+    /// How many there are.
+    pub tests: usize,
 }
 
 /// One example that fails.
@@ -71,7 +82,7 @@ pub struct RuleCoverage {
 #[derive(Debug, Default, Deserialize)]
 struct File {
     #[serde(default)]
-    test: Vec<Example>,
+    test: Vec<toml::Spanned<Example>>,
 }
 
 /// One example.
@@ -96,6 +107,13 @@ struct Example {
     nothing: Vec<String>,
     #[serde(default)]
     fails: BTreeMap<String, String>,
+}
+
+impl Example {
+    fn expects_something(&self) -> bool {
+        self.in_scope.is_some()
+            || !(self.flows.is_empty() && self.nothing.is_empty() && self.fails.is_empty())
+    }
 }
 
 impl Service {
@@ -125,9 +143,15 @@ impl Service {
         let mut report = RuleTestReport::default();
         for (index, file) in runtime.configuration.rules.iter().enumerate() {
             let examples = read(file)?;
-            report.tests += examples.len();
             let mut covered = Covered::default();
             let rules: Vec<&Rule> = runtime.rules.rules().iter().filter(|rule| rule.file == index).collect();
+            match rules.is_empty() {
+                false => report.tests += examples.len(),
+                true if examples.is_empty() => {}
+                true => {
+                    report.not_run.push(RuleTestNotRun { file: file.path.clone(), tests: examples.len() });
+                }
+            }
             for rule in &rules {
                 for example in &examples {
                     let found = run(runtime, file, rule, example, &mut covered)?;
@@ -156,7 +180,23 @@ fn read(file: &RuleFile) -> Result<Vec<Example>, ServiceError> {
             "an example is a table [[test]] with name, attributes and flows: see docs/reference.md",
         )
     })?;
-    Ok(read.test)
+    let mut examples = Vec::with_capacity(read.test.len());
+    for spanned in read.test {
+        let before = file.text.get(..spanned.span().start).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        let example = spanned.into_inner();
+        if !example.expects_something() {
+            return Err(ServiceError::config(
+                format!(
+                    "{}:{line}: example `{}` expects nothing, and so checks nothing",
+                    file.path, example.name
+                ),
+                "write flows, nothing, fails or in_scope: see docs/reference.md, examples of rules",
+            ));
+        }
+        examples.push(example);
+    }
+    Ok(examples)
 }
 
 /// Runs one example on one rule; gives what is otherwise than it says.

@@ -25,6 +25,13 @@ pub async fn test(service: &Service, folder: Option<&Path>, out: &Output) -> any
             failure.message
         );
     }
+    for file in &report.not_run {
+        say!(
+            "{}: {} examples not run: the rule is disabled, or for no connector of the configuration",
+            file.file,
+            file.tests
+        );
+    }
     let with: Vec<_> = report.rules.iter().filter(|rule| rule.tests > 0).cloned().collect();
     if !with.is_empty() {
         out.list(&with, &["rule", "examples", "flows checked", "branches taken", "not checked"], |rule| {

@@ -88,3 +88,19 @@ async fn an_example_that_is_not_so_fails_and_says_what_is() {
         assert!(ended.err.contains(says) && ended.err.contains("hint: "), "{says}: {}", ended.err);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn examples_of_a_rule_that_runs_nowhere_are_not_counted_and_empty_ones_are_refused() {
+    let setup = with(&RULE.replacen("precedence = 10", "precedence = 10\ndisabled = true", 1)).await;
+    let folder = setup.configuration();
+    let folder = folder.to_str().unwrap();
+    let ended = setup.run(&["rule", "test", folder]).await.ends_with(0);
+    for says in ["rules/extra.toml: 2 examples not run", "0 examples of 0 rules"] {
+        assert!(ended.out.contains(says), "{says}: {}", ended.out);
+    }
+    let empty = RULE.replace("in_scope = true\nflows = { employeeType = \"S\", info = \"Ada\" }\n", "");
+    assert_ne!(empty, RULE);
+    setup.write("rules/extra.toml", &empty);
+    let ended = setup.run(&["rule", "test", folder]).await.ends_with(1);
+    assert!(ended.err.contains("rules/extra.toml:18: example `sales` expects nothing"), "{}", ended.err);
+}
