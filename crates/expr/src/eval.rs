@@ -34,8 +34,8 @@ const ORIGIN_IMPORTED: u64 = 2 << 32;
 pub(crate) struct Evaluator<'a> {
     source: &'a dyn Source,
     pub(crate) env: &'a Env,
-    /// Until when a use of the clock holds that has no forecast of its own.
-    clock_until: Option<Time>,
+    /// How many seconds a use of the clock holds that has no forecast of its own.
+    recheck_seconds: Option<u32>,
     steps: usize,
     pub(crate) budget: usize,
     pub(crate) calls: u64,
@@ -55,14 +55,10 @@ impl<'a> Evaluator<'a> {
     /// `recheck_seconds` says how long a use of the clock holds that has no forecast of its own: until the next
     /// midnight in UTC when it is `None`.
     pub(crate) fn new(source: &'a dyn Source, env: &'a Env, recheck_seconds: Option<u32>) -> Self {
-        let clock_until = match recheck_seconds {
-            Some(seconds) => Some(env.now.plus_seconds(i64::from(seconds))),
-            None => clock::next_midnight(env.now),
-        };
         Self {
             source,
             env,
-            clock_until,
+            recheck_seconds,
             steps: 0,
             budget: BYTES_MAX,
             calls: 0,
@@ -78,6 +74,10 @@ impl<'a> Evaluator<'a> {
     pub(crate) fn run(mut self, root: &'a Node) -> std::result::Result<Evaluated, Failure> {
         let outcome = self.outcome(root, |me, value| {
             let (Val::One(_) | Val::Many(_)) = &value else { return Ok(None) };
+            if let Val::One(one) = &value {
+                me.keep(root.span, std::slice::from_ref(one))?;
+                return Ok(at(root.span, one.to_value())?.map(Values::one));
+            }
             let values = value.into_present();
             me.keep(root.span, &values)?;
             let values = values.iter().filter_map(|item| item.to_value().transpose());
@@ -209,7 +209,10 @@ impl<'a> Evaluator<'a> {
 
     /// A use of the clock whose end is not known.
     pub(crate) fn until_rechecked(&mut self) {
-        self.until(self.clock_until);
+        self.until(match self.recheck_seconds {
+            Some(seconds) => Some(self.env.now.plus_seconds(i64::from(seconds))),
+            None => clock::next_midnight(self.env.now),
+        });
     }
 
     /// The values of an attribute: one as itself, several as a list or, in a loop over them, the one at its place.

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use onesync_model::{AttrId, ConnectorId, Names, TypeId};
 
+use crate::Operator;
 use crate::diagnostic::{Place, Sink};
 use crate::reader::RuleText;
-use crate::scope::Operator;
 use crate::{ConnectorInfo, Direction, Flow, FlowSource, LinkType, Rule};
 
 /// Checks compiled rules, each with the file it came from, against each other.

@@ -366,7 +366,8 @@ impl<'a> Compiler<'a, '_> {
         };
         for value in &text.values {
             self.parameters_of(&value.value, &value.place, connector);
-            let is_mask = crate::scope::parse_integer(&value.value).is_some() || value.value.contains('%');
+            let is_mask =
+                crate::comparand::parse_integer(&value.value).is_some() || value.value.contains('%');
             if text.operator.is_bitwise() && !is_mask {
                 self.sink
                     .error(&value.place, format!("`{}` is no mask of bits", value.value))
@@ -374,12 +375,8 @@ impl<'a> Compiler<'a, '_> {
                 return None;
             }
         }
-        Some(Clause {
-            operand,
-            attribute: text.attribute.value.clone(),
-            operator: text.operator,
-            values: text.values.iter().map(|value| value.value.clone()).collect(),
-        })
+        let values = text.values.iter().map(|value| value.value.clone()).collect();
+        Some(Clause::new(operand, text.attribute.value.clone(), text.operator, values))
     }
 
     /// Warns of each `%Name%` in a scope value that is not set.

@@ -9,7 +9,7 @@ use onesync_model::{AttributeType, Time, Value, Values};
 use thiserror::Error;
 
 use crate::Target;
-use crate::scope::parse_integer;
+use crate::comparand::parse_integer;
 
 /// Why values do not fit an attribute.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]

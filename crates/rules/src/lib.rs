@@ -23,11 +23,13 @@
 //! engine), and reading files (the service gives their text).
 
 mod check;
+mod comparand;
 mod compile;
 mod convert;
 mod diagnostic;
 mod flows;
 mod metaverse;
+mod operator;
 mod reader;
 mod rule;
 mod scope;
@@ -41,10 +43,11 @@ pub use compile::{Compiled, compile};
 pub use convert::{ConvertError, convert};
 pub use diagnostic::{Diagnostic, Label, RuleFile, Severity, render, render_expression};
 pub use metaverse::{METAVERSE, read_metaverse, read_metaverse_index};
+pub use operator::Operator;
 pub use rule::{
     Direction, Flow, FlowSource, JoinCondition, JoinGroup, LinkFlow, LinkType, MergeType, Rule, Target,
 };
-pub use scope::{Clause, Operand, Operator, Scope, ScopeError};
+pub use scope::{Clause, Operand, Scope, ScopeError};
 pub use scope_trace::{ClauseTrace, ScopeTrace};
 pub use set::{ConnectorInfo, RuleIter, RuleSet};
 pub use stock::{Topology, stock_rules};

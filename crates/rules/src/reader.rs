@@ -6,8 +6,8 @@ use onesync_model::{Time, Value};
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
+use crate::Operator;
 use crate::diagnostic::{Place, Sink};
-use crate::scope::Operator;
 use crate::suggest::did_you_mean;
 use crate::{Direction, LinkType, MergeType};
 

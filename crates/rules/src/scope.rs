@@ -4,111 +4,11 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use onesync_expr::Source;
-use onesync_model::{AttrId, Time, ValueRef, fold_case};
+use onesync_model::{AttrId, ValueRef};
 use thiserror::Error;
 
-/// The comparison of one clause.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Operator {
-    /// A value equals.
-    Equal,
-    /// No value equals; holds for an absent attribute.
-    NotEqual,
-    /// A value is smaller.
-    LessThan,
-    /// A value is smaller or equal.
-    LessThanOrEqual,
-    /// A value is greater.
-    GreaterThan,
-    /// A value is greater or equal.
-    GreaterThanOrEqual,
-    /// A value contains.
-    Contains,
-    /// No value contains.
-    NotContains,
-    /// A value starts with.
-    StartsWith,
-    /// No value starts with.
-    NotStartsWith,
-    /// A value ends with.
-    EndsWith,
-    /// No value ends with.
-    NotEndsWith,
-    /// The attribute is absent.
-    IsNull,
-    /// The attribute is present.
-    IsNotNull,
-    /// A value is in the list.
-    IsIn,
-    /// No value is in the list.
-    IsNotIn,
-    /// A value has all bits of the mask set.
-    IsBitSet,
-    /// A value is there, and has not all bits of the mask set.
-    IsBitNotSet,
-}
-
-impl Operator {
-    /// All operators with the words that rule files use; the first word of an operator is the one written.
-    pub const WORDS: [(&'static str, Self); 20] = [
-        ("EQUAL", Self::Equal),
-        ("NOTEQUAL", Self::NotEqual),
-        ("LESSTHAN", Self::LessThan),
-        ("LESSTHAN_OR_EQUAL", Self::LessThanOrEqual),
-        ("GREATERTHAN", Self::GreaterThan),
-        ("GREATERTHAN_OR_EQUAL", Self::GreaterThanOrEqual),
-        ("CONTAINS", Self::Contains),
-        ("NOTCONTAINS", Self::NotContains),
-        ("STARTSWITH", Self::StartsWith),
-        ("NOTSTARTSWITH", Self::NotStartsWith),
-        ("ENDSWITH", Self::EndsWith),
-        ("NOTENDSWITH", Self::NotEndsWith),
-        ("ISNULL", Self::IsNull),
-        ("ISNOTNULL", Self::IsNotNull),
-        ("ISIN", Self::IsIn),
-        ("ISNOTIN", Self::IsNotIn),
-        ("ISBITSET", Self::IsBitSet),
-        ("ISBITNOTSET", Self::IsBitNotSet), // the word stored by the original
-        ("ISNOTBITSET", Self::IsBitNotSet), // the word its documentation shows
-        ("ISNOTEQUAL", Self::NotEqual),
-    ];
-
-    /// Reads the word of a rule file, without regard to case.
-    #[must_use]
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::WORDS.iter().find(|(known, _)| known.eq_ignore_ascii_case(word)).map(|&(_, operator)| operator)
-    }
-
-    /// The word used in rule files.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        Self::WORDS.iter().find(|&&(_, operator)| operator == self).map_or("?", |&(word, _)| word)
-    }
-
-    /// Whether it asks for presence only and takes no value.
-    #[must_use]
-    pub fn is_presence(self) -> bool {
-        matches!(self, Self::IsNull | Self::IsNotNull)
-    }
-
-    /// Whether it looks at bits, and needs integers on both sides.
-    #[must_use]
-    pub fn is_bitwise(self) -> bool {
-        matches!(self, Self::IsBitSet | Self::IsBitNotSet)
-    }
-
-    /// The operator that this one negates.
-    fn negated(self) -> Option<Self> {
-        Some(match self {
-            Self::NotEqual => Self::Equal,
-            Self::NotContains => Self::Contains,
-            Self::NotStartsWith => Self::StartsWith,
-            Self::NotEndsWith => Self::EndsWith,
-            Self::IsNotIn => Self::IsIn,
-            _ => return None,
-        })
-    }
-}
+use crate::Operator;
+use crate::comparand::{Comparand, compare, equal, integer, with_folded};
 
 /// What a clause looks at.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -131,7 +31,9 @@ pub struct Clause {
     /// How.
     pub operator: Operator,
     /// With what: one text, several for lists, none for presence. May hold `%parameters%`.
-    pub values: Vec<String>,
+    values: Vec<String>,
+    /// The same, ready to be compared; empty where a parameter is among them.
+    ready: Vec<Comparand>,
 }
 
 /// Which objects a rule is for. Without groups: all.
@@ -242,6 +144,20 @@ fn holds_all(clauses: &[Clause], source: &dyn Source) -> Result<bool, ScopeError
 }
 
 impl Clause {
+    /// Makes a comparison; what can be read of its values is read here, once.
+    #[must_use]
+    pub fn new(operand: Operand, attribute: String, operator: Operator, values: Vec<String>) -> Self {
+        let fixed = !values.iter().any(|text| next_parameter(text).is_some());
+        let ready = if fixed { values.iter().map(|text| Comparand::new(text)).collect() } else { Vec::new() };
+        Self { operand, attribute, operator, values, ready }
+    }
+
+    /// With what: one text, several for lists, none for presence. May hold `%parameters%`.
+    #[must_use]
+    pub fn values(&self) -> &[String] {
+        &self.values
+    }
+
     /// Whether the comparison holds for an object.
     ///
     /// # Errors
@@ -274,7 +190,7 @@ impl Clause {
     fn any<'v>(
         &self,
         operator: Operator,
-        mut values: impl Iterator<Item = ValueRef<'v>>,
+        values: impl Iterator<Item = ValueRef<'v>>,
         source: &dyn Source,
     ) -> Result<bool, ScopeError> {
         match operator {
@@ -282,34 +198,62 @@ impl Clause {
             Operator::IsNotNull => return Ok(true),
             _ => {}
         }
+        if self.ready.len() == self.values.len() {
+            return self.any_of(operator, values, &self.ready);
+        }
         let operands = self
             .values
             .iter()
-            .map(|text| substitute(text, source).map_err(|parameter| self.parameter_error(parameter)))
+            .map(|text| match substitute(text, source) {
+                Ok(text) => Ok(Comparand::new(&text)),
+                Err(parameter) => Err(self.parameter_error(parameter)),
+            })
             .collect::<Result<Vec<_>, _>>()?;
-        values.try_fold(false, |held, value| {
-            let mut operands = operands.iter();
-            Ok(held || operands.try_fold(false, |held, text| Ok(held || self.one(operator, value, text)?))?)
-        })
+        self.any_of(operator, values, &operands)
     }
 
-    fn one(&self, operator: Operator, value: ValueRef<'_>, text: &str) -> Result<bool, ScopeError> {
+    fn any_of<'v>(
+        &self,
+        operator: Operator,
+        values: impl Iterator<Item = ValueRef<'v>>,
+        operands: &[Comparand],
+    ) -> Result<bool, ScopeError> {
+        for value in values {
+            for operand in operands {
+                if self.one(operator, value, operand)? {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    fn one(&self, operator: Operator, value: ValueRef<'_>, with: &Comparand) -> Result<bool, ScopeError> {
         Ok(match operator {
-            Operator::Equal | Operator::IsIn => equal(value, text),
-            Operator::LessThan => compare(value, text) == Ordering::Less,
-            Operator::LessThanOrEqual => compare(value, text) != Ordering::Greater,
-            Operator::GreaterThan => compare(value, text) == Ordering::Greater,
-            Operator::GreaterThanOrEqual => compare(value, text) != Ordering::Less,
-            Operator::Contains => with_folded(value, text, |value, text| value.contains(text)),
-            Operator::StartsWith => with_folded(value, text, |value, text| value.starts_with(text)),
-            Operator::EndsWith => with_folded(value, text, |value, text| value.ends_with(text)),
+            Operator::Equal | Operator::IsIn => equal(value, with),
+            Operator::LessThan => compare(value, with) == Ordering::Less,
+            Operator::LessThanOrEqual => compare(value, with) != Ordering::Greater,
+            Operator::GreaterThan => compare(value, with) == Ordering::Greater,
+            Operator::GreaterThanOrEqual => compare(value, with) != Ordering::Less,
+            Operator::Contains => with_folded(value, |value| {
+                let text = with.folded.as_bytes();
+                text.is_empty() || value.windows(text.len()).any(|part| part.eq_ignore_ascii_case(text))
+            }),
+            Operator::StartsWith => with_folded(value, |value| {
+                let start = value.get(..with.folded.len());
+                start.is_some_and(|start| start.eq_ignore_ascii_case(with.folded.as_bytes()))
+            }),
+            Operator::EndsWith => with_folded(value, |value| {
+                let end = value.len().checked_sub(with.folded.len()).and_then(|from| value.get(from..));
+                end.is_some_and(|end| end.eq_ignore_ascii_case(with.folded.as_bytes()))
+            }),
             Operator::IsBitSet | Operator::IsBitNotSet => {
                 let not_an_integer = |value: &dyn std::fmt::Display| ScopeError::NotAnInteger {
                     attribute: self.attribute.clone(),
                     value: value.to_string(),
                 };
                 let bits = integer(value).ok_or_else(|| not_an_integer(&value))?;
-                let mask = parse_integer(text).ok_or_else(|| not_an_integer(&text))?;
+                let mask = with.integer.ok_or_else(|| not_an_integer(&with.text))?;
                 (bits & mask == mask) == (operator == Operator::IsBitSet)
             }
             // Decided by presence, or turned into the operator they negate, before.
@@ -360,63 +304,6 @@ pub(crate) fn next_parameter(text: &str) -> Option<(&str, &str, &str)> {
     }
 }
 
-fn equal(value: ValueRef<'_>, text: &str) -> bool {
-    match value {
-        ValueRef::Integer(number) => parse_integer(text) == Some(number),
-        ValueRef::Time(time) => parse_time(text) == Some(time),
-        _ => with_folded(value, text, |value, text| value == text),
-    }
-}
-
-fn compare(value: ValueRef<'_>, text: &str) -> Ordering {
-    if let (Some(a), Some(b)) = (integer(value), parse_integer(text)) {
-        return a.cmp(&b);
-    }
-    if let (ValueRef::Time(a), Some(b)) = (value, parse_time(text)) {
-        return a.cmp(&b);
-    }
-    let mut order = Ordering::Equal;
-    with_folded(value, text, |value, text| {
-        order = value.cmp(text);
-        true
-    });
-    order
-}
-
-fn with_folded(value: ValueRef<'_>, text: &str, test: impl FnOnce(&str, &str) -> bool) -> bool {
-    let owned;
-    let value = match value {
-        ValueRef::String(s) | ValueRef::Reference(s) => s,
-        other => {
-            owned = other.to_string();
-            &owned
-        }
-    };
-    test(&fold_case(value), &fold_case(text))
-}
-
-fn integer(value: ValueRef<'_>) -> Option<i64> {
-    match value {
-        ValueRef::Integer(number) => Some(number),
-        ValueRef::String(text) => parse_integer(text),
-        _ => None,
-    }
-}
-
-/// Reads an integer: decimal, or hexadecimal as `0x...` or `&H...`.
-pub(crate) fn parse_integer(text: &str) -> Option<i64> {
-    let text = text.trim();
-    let hex = ["0x", "0X", "&H", "&h"].iter().find_map(|prefix| text.strip_prefix(prefix));
-    match hex {
-        Some(digits) => i64::from_str_radix(digits, 16).ok(),
-        None => text.parse().ok(),
-    }
-}
-
-fn parse_time(text: &str) -> Option<Time> {
-    text.trim().parse().ok().or_else(|| Time::parse_generalized(text.trim()))
-}
-
 #[cfg(test)]
 mod tests {
     use onesync_model::{Bag, Image, Value, Values, ValuesRef};
@@ -456,12 +343,8 @@ mod tests {
     }
 
     fn clause(operand: Operand, operator: &str, values: &[&str]) -> Clause {
-        Clause {
-            operand,
-            attribute: "a".into(),
-            operator: Operator::parse(operator).unwrap(),
-            values: values.iter().map(|&v| v.to_owned()).collect(),
-        }
+        let values = values.iter().map(|&v| v.to_owned()).collect();
+        Clause::new(operand, "a".into(), Operator::parse(operator).unwrap(), values)
     }
 
     fn holds(values: Vec<Value>, operator: &str, text: &str) -> bool {
@@ -487,6 +370,17 @@ mod tests {
         ] {
             assert!(holds(anna(), operator, yes), "{operator} {yes}");
             assert!(!holds(anna(), operator, no), "{operator} {no}");
+        }
+        let written = || vec![Value::string("J\u{d6}RG \u{dc}ber")];
+        for (operator, yes, no) in [
+            ("EQUAL", "j\u{f6}rg \u{dc}BER", "jorg uber"),
+            ("CONTAINS", "RG \u{fc}", "rg u"),
+            ("STARTSWITH", "j\u{d6}", "jo"),
+            ("ENDSWITH", "\u{dc}bEr", "uber"),
+            ("LESSTHAN", "j\u{f6}rgz", "J\u{d6}RG"),
+        ] {
+            assert!(holds(written(), operator, yes), "{operator} {yes}");
+            assert!(!holds(written(), operator, no), "{operator} {no}");
         }
         let list = clause(Operand::Attribute(A), "ISIN", &["x", "ANNA"]);
         assert_eq!(list.holds(&object(anna())), Ok(true));

@@ -87,7 +87,7 @@ impl Clause {
         ClauseTrace {
             attribute: self.attribute.clone(),
             operator: self.operator,
-            with: self.values.iter().map(with).collect(),
+            with: self.values().iter().map(with).collect(),
             values,
             links,
             holds: self.holds(source).map_err(|error| error.to_string()),
