@@ -8,6 +8,7 @@ mod measure;
 mod phases;
 mod play;
 mod report;
+mod rules;
 mod scripted;
 
 use std::path::PathBuf;
@@ -65,6 +66,11 @@ enum Part {
     /// Run one phase and print what was measured as JSON
     #[command(hide = true)]
     Phase { folder: PathBuf, name: String },
+    /// Measure only what the rules cost for one full user: those of an export of Azure AD Connect
+    Rules {
+        /// The export; the one beside the repository, or the shipped rules, when none is named
+        export: Option<PathBuf>,
+    },
     /// Serve the simulator until standard input ends
     #[command(hide = true)]
     Cloud,
@@ -88,6 +94,12 @@ async fn main() -> Result<()> {
         }
         Some(Part::Phase { folder, name }) => {
             let measured = phases::run(&lab::Lab::new(folder), &name).await?;
+            println!("{}", serde_json::to_string(&measured)?);
+            Ok(())
+        }
+        Some(Part::Rules { export }) => {
+            let measured = rules::measure(export.as_deref()).await?;
+            eprint!("{}", measured.text());
             println!("{}", serde_json::to_string(&measured)?);
             Ok(())
         }

@@ -6,6 +6,8 @@
 //!
 //! Deliberately absent: I/O, clock, randomness, async, SQL. `now` is an argument.
 
+#[cfg(feature = "alone")]
+pub mod alone;
 mod batch;
 mod changes;
 mod codec;

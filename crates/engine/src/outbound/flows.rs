@@ -6,7 +6,7 @@ use onesync_model::{AttrId, ConnectorId, NameVerdict, RuleId, Time, Value, Value
 use onesync_rules::Rule;
 
 use super::plan::{Target, Wanted, plan_update};
-use super::{Outbound, in_scope};
+use super::{Outbound, Scoped, in_scope};
 use crate::batch::Context;
 use crate::facts::holds_link;
 use crate::parallel;
@@ -47,15 +47,9 @@ impl<'a> Outbound<'a, '_> {
                     continue;
                 }
                 let scoped = in_scope(self.ctx, self.batch.reader, &mv, row.connector)?;
-                // Where nothing can be written, the source's own join holds: what would flow there is shown all the same.
-                let held = !self.ctx.policies.of(row.connector).writable
-                    || scoped.rules.iter().any(|rule| holds_link(rule) && rule.object == row.object_type);
-                if scoped.failed.is_some() || !held {
-                    continue;
-                }
-                let rules = scoped.rules.into_iter().filter(|rule| rule.object == row.object_type).collect();
+                let Some((rules, counts)) = rules_to(self.ctx, &row, scoped) else { continue };
                 targets.push(row.id);
-                jobs.push(Job { mv: mv.clone(), row, rules, counts: scoped.counts });
+                jobs.push(Job { mv: mv.clone(), row, rules, counts });
             }
         }
         self.batch.load_exports(targets)?;
@@ -145,16 +139,35 @@ impl<'a> Outbound<'a, '_> {
     }
 }
 
+/// Of the outbound rules in scope those by which attributes flow to a target, with the links they ask about; `None`
+/// where nothing flows.
+pub(crate) fn rules_to<'a>(
+    ctx: &Context<'_>,
+    row: &CsRow,
+    scoped: Scoped<'a>,
+) -> Option<(Vec<&'a Rule>, BTreeMap<AttrId, u64>)> {
+    // Where nothing can be written, the source's own join holds: what would flow there is shown all the same.
+    let held = !ctx.policies.of(row.connector).writable
+        || scoped.rules.iter().any(|rule| holds_link(rule) && rule.object == row.object_type);
+    if scoped.failed.is_some() || !held {
+        return None;
+    }
+    let rules = scoped.rules.into_iter().filter(|rule| rule.object == row.object_type).collect();
+    Some((rules, scoped.counts))
+}
+
+/// What flows to one target.
 #[derive(Debug, Default)]
-struct Flows {
-    wanted: BTreeMap<AttrId, Wanted>,
-    failed: Vec<(AttrId, Failure)>,
+pub(crate) struct Flows {
+    pub(crate) wanted: BTreeMap<AttrId, Wanted>,
+    pub(crate) failed: Vec<(AttrId, Failure)>,
     raised: Option<(AttrId, String)>,
     /// When the clock may change any of it.
     valid_until: Option<Time>,
 }
 
-fn flow(
+/// Computes what flows to one target.
+pub(crate) fn flow(
     ctx: &Context<'_>,
     mv: &MvRow,
     row: &CsRow,

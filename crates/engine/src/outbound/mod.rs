@@ -6,7 +6,7 @@
 //! and what was sent and not yet seen.
 
 mod contact;
-mod flows;
+pub(crate) mod flows;
 mod leaving;
 mod plan;
 
@@ -278,6 +278,16 @@ pub(crate) fn in_scope<'a>(
     mv: &MvRow,
     connector: ConnectorId,
 ) -> Result<Scoped<'a>, ReadError> {
+    in_scope_counting(ctx, mv, connector, |attribute| reader.mv_link_count(mv.id, attribute))
+}
+
+/// The same, where somebody else counts links.
+pub(crate) fn in_scope_counting<'a, E>(
+    ctx: &Context<'a>,
+    mv: &MvRow,
+    connector: ConnectorId,
+    mut count: impl FnMut(AttrId) -> Result<u64, E>,
+) -> Result<Scoped<'a>, E> {
     let mut counts = BTreeMap::new();
     for rule in ctx.rules.outbound_for(connector, mv.object_type) {
         let flows = rule.flows.iter().filter_map(|flow| flow.program()).flat_map(|program| program.links());
@@ -287,7 +297,7 @@ pub(crate) fn in_scope<'a>(
         });
         for &attribute in rule.scope.links().iter().chain(flows) {
             if let std::collections::btree_map::Entry::Vacant(slot) = counts.entry(attribute) {
-                slot.insert(reader.mv_link_count(mv.id, attribute)?);
+                slot.insert(count(attribute)?);
             }
         }
         // Whether a direct link flow has links matters only to who is picked: it is decided when links are looked at.

@@ -11,7 +11,7 @@ use crate::trace::{Fate, Note};
 
 /// A target attribute as it should be.
 #[derive(Debug)]
-pub(super) struct Wanted {
+pub(crate) struct Wanted {
     pub(super) values: Option<Values>,
     pub(super) rule: RuleId,
 }

@@ -1,0 +1,123 @@
+//! What the rules say about one object, apart from a sync: so that it can be measured what that costs.
+//!
+//! These are the passes' own functions in the passes' order, without their reads, decisions about joins, and plans.
+
+use std::convert::Infallible;
+
+use onesync_model::AttrId;
+
+use crate::batch::Context;
+use crate::facts::Facts;
+use crate::outbound::flows::{flow, rules_to};
+use crate::outbound::in_scope_counting;
+use crate::state::{CsRow, MvRow};
+use crate::values::{Contributor, compute, fits};
+
+/// A connector-space object and its distinguished name.
+#[derive(Clone, Debug)]
+pub struct Joined {
+    /// The object.
+    pub row: CsRow,
+    /// Its name.
+    pub dn: String,
+}
+
+/// How much came of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Said {
+    /// Rules whose scope was looked at, both ways; those of outbound rules count twice, as in a sync.
+    pub scopes: usize,
+    /// Rules in scope, both ways.
+    pub rules: usize,
+    /// Flows of these.
+    pub flows: usize,
+    /// Attributes that the metaverse object has.
+    pub values: usize,
+    /// Attributes that flow to targets.
+    pub wanted: usize,
+    /// Flows and scopes that failed.
+    pub failed: usize,
+}
+
+/// The parts of the work, in their order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Until {
+    /// Inbound scopes.
+    Scopes,
+    /// With inbound flows and who wins.
+    Values,
+    /// With outbound scopes.
+    Targets,
+    /// With outbound flows: all of it.
+    End,
+}
+
+/// Evaluates all rules for a metaverse object and what is joined to it, up to some part of the work.
+///
+/// `links` says how many links an attribute of the metaverse object has.
+pub fn evaluate(
+    ctx: &Context<'_>,
+    mv: &MvRow,
+    joined: &[Joined],
+    links: &dyn Fn(AttrId) -> u64,
+    until: Until,
+) -> Said {
+    let mut said = Said::default();
+    let facts: Vec<Facts<'_>> = joined.iter().map(|j| Facts::new(ctx, &j.row, &j.dn)).collect();
+    for (joined, facts) in joined.iter().zip(&facts) {
+        said.scopes += ctx.rules.inbound(joined.row.connector, joined.row.object_type).len();
+        said.failed += facts.failed.len();
+    }
+    if until == Until::Scopes {
+        return said;
+    }
+    let contributors: Vec<Contributor<'_>> = joined
+        .iter()
+        .zip(&facts)
+        .map(|(joined, facts)| Contributor {
+            row: &joined.row,
+            dn: &joined.dn,
+            rules: facts.rules.iter().copied().filter(|rule| fits(rule, mv.object_type)).collect(),
+        })
+        .collect();
+    let computed = compute(ctx, Some(mv), &contributors, None);
+    for rule in contributors.iter().flat_map(|c| &c.rules) {
+        said.rules += 1;
+        said.flows += rule.flows.len();
+    }
+    said.values = computed.values.as_ref().iter().count();
+    said.failed += computed.failed.len() + usize::from(computed.raised.is_some());
+    if until == Until::Values {
+        return said;
+    }
+    let scoped = |connector| {
+        let counted = in_scope_counting(ctx, mv, connector, |attribute| Ok::<_, Infallible>(links(attribute)));
+        match counted {
+            Ok(scoped) => scoped,
+            Err(never) => match never {},
+        }
+    };
+    // Who a target is for is decided first, what flows there afterwards: each looks at the scopes.
+    for (connector, rules) in ctx.rules.outbound(mv.object_type) {
+        let scoped = scoped(connector);
+        said.scopes += rules.len();
+        said.failed += usize::from(scoped.failed.is_some());
+    }
+    if until == Until::Targets {
+        return said;
+    }
+    for Joined { row, .. } in joined {
+        let mut rules = ctx.rules.outbound_for(row.connector, mv.object_type);
+        said.scopes += rules.len();
+        if !rules.any(|rule| rule.object == row.object_type) {
+            continue;
+        }
+        let Some((rules, counts)) = rules_to(ctx, row, scoped(row.connector)) else { continue };
+        let flows = flow(ctx, mv, row, &rules, &counts);
+        said.rules += rules.len();
+        said.flows += rules.iter().map(|rule| rule.flows.len()).sum::<usize>();
+        said.wanted += flows.wanted.len();
+        said.failed += flows.failed.len();
+    }
+    said
+}
