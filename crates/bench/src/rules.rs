@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use onesync_engine::alone::{Joined, Said, Until, evaluate};
-use onesync_engine::{ContainerNames, Context, CsFlags, MvRow, Reader as _};
+use onesync_engine::{ContainerNames, Context, CsFlags, MvRow};
 use onesync_graphsim::{DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET, DEFAULT_TENANT_ID, GraphSim};
 use onesync_model::{AttrId, CsId, MvId, RunId};
 use onesync_service::{
@@ -167,7 +167,8 @@ impl Object {
         };
         let page = reader.cs_page(connector, CsId(i64::MIN), ROUND as usize)?;
         let row = page.into_iter().find(is_user).context("the user was not imported")?;
-        let id: MvId = row.join.context("the user has no metaverse object")?.mv;
+        let refused = || format!("the user has no metaverse object: {:?}", service.errors(None, 10));
+        let id: MvId = row.join.with_context(refused)?.mv;
         let mv = reader.mv_by_id(&[id])?.pop().context("the metaverse object is not there")?;
         let mut joined = Vec::new();
         for mut row in reader.cs_of_mv(&[id])? {
@@ -251,15 +252,15 @@ fn directory() -> String {
     // Base64 of bytes that need not mean anything: three bytes are four letters.
     let binary = |bytes: usize| "QUJD".repeat(bytes.div_ceil(3));
     let dn = |name: &str| format!("CN={name},OU=Sales,OU=People,DC=contoso,DC=com");
-    let entry = |number: u32, account: &str| {
+    let entry = |number: u32, account: &str, sid: &str| {
         format!(
             "dn: {}\nobjectClass: user\nobjectGUID: guid-{number:011}\n\
-             objectSid:: AQUAAAAAAAUVAAAAAQAAAAIAAAADAAAA6QMAAA==\ncn: {account}\nsAMAccountName: {account}\n\
+             objectSid:: AQUAAAAAAAUVAAAAAQAAAAIAAAADAAAA{sid}AA==\ncn: {account}\nsAMAccountName: {account}\n\
              userAccountControl: 512\n",
             dn(account)
         )
     };
-    let mut out = format!("version: 1\n\n{}", entry(1, ACCOUNT));
+    let mut out = format!("version: 1\n\n{}", entry(1, ACCOUNT, "6QMA"));
     for (attribute, value) in [
         ("userPrincipalName", "anna.arndt@contoso.com"),
         ("displayName", "Anna Arndt (Sales, Jena)"),
@@ -331,5 +332,5 @@ fn directory() -> String {
     {
         let _ = writeln!(out, "{attribute}:: {}", binary(bytes));
     }
-    format!("{out}\n{}", entry(2, "bert"))
+    format!("{out}\n{}", entry(2, "bert", "6gMA"))
 }
