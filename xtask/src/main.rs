@@ -20,6 +20,7 @@ use anyhow::{Result, bail};
 const USAGE: &str = "\
 usage: cargo xtask ci [--timings] [PHASE...]
        cargo xtask bench [--objects N] [--json FILE] [--samba] [--no-export] [--keep FOLDER]
+       cargo xtask bench rules [EXPORT]
 
 Runs all phases of the gate, or only the named ones, each even if one before it failed.
 

@@ -56,6 +56,9 @@ struct Play<'a> {
 impl Play<'_> {
     fn main(&mut self, folder: &Path) -> Result<()> {
         std::fs::create_dir(folder)?;
+        let output = ourselves()?.arg("rules").stderr(Stdio::inherit()).output()?;
+        ensure!(output.status.success(), "the rules could not be measured");
+        self.report.rules = Some(serde_json::from_slice(&output.stdout)?);
         let lab = Lab::new(folder);
         let cloud = Cloud::start()?;
         self.prepare(folder, &cloud.url, false)?;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::measure::Machine;
 use crate::phases::Measured;
+use crate::rules::{self, RulesMeasured};
 
 /// A whole run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -21,6 +22,8 @@ pub struct Report {
     pub groups: usize,
     /// Contacts in the directory.
     pub contacts: usize,
+    /// What the rules cost for one object.
+    pub rules: Option<RulesMeasured>,
     /// What each phase measured.
     pub phases: BTreeMap<String, Measured>,
     /// The goals.
@@ -72,6 +75,8 @@ impl Report {
         };
         let rate = |name: &str| of(name).map(|m| m.count as f64 / m.seconds);
         let ratio = |limit: &str, ours: &str| Some(of(limit)?.seconds / of(ours)?.seconds);
+        let rules = self.rules.as_ref().map(|rules| rules.microseconds);
+        goal("rules for one full user, microseconds", rules::GOAL, true, rules);
         goal("LDIF import, objects/s", 40_000.0, false, rate("import"));
         goal("LDIF import, share of raw insert", 0.5, false, ratio("limit-import", "import"));
         goal("first full sync, objects/s", 8_000.0, false, rate("first-sync"));
@@ -123,6 +128,7 @@ impl Report {
             self.groups,
             self.contacts
         );
+        out.extend(self.rules.iter().map(|rules| rules.text() + "\n"));
         let mut table = Table::new();
         table.load_style(UTF8_HORIZONTAL_ONLY);
         table.set_header(["phase", "objects", "seconds", "objects/s", "cpu s", "peak MB", "links", "rows"]);

@@ -117,7 +117,7 @@ impl RulesMeasured {
             self.configuration, self.rules, self.scopes, self.in_scope, self.flows, self.microseconds,
         );
         for (cores, rate) in (1..).zip(&self.per_second) {
-            let _ = writeln!(out, "{cores} cores: {rate:.0} objects/s");
+            let _ = writeln!(out, "on {cores} at once: {rate:.0} objects/s");
         }
         out
     }
@@ -241,7 +241,8 @@ async fn install(folder: &Path, export: Option<&Path>) -> Result<(Service, Strin
     service.set_secret("graph", DEFAULT_CLIENT_SECRET.as_bytes())?;
     let files = files.into_iter().map(|(path, text)| (path, text.into_bytes())).collect();
     service.apply(Configuration::parse(files)?, "bench").await?;
-    let cloud = service.runtime()?.connectors.iter().find(|c| c.file.kind == "graph").map(|c| c.file.name.clone());
+    let cloud =
+        service.runtime()?.connectors.iter().find(|c| c.file.kind == "graph").map(|c| c.file.name.clone());
     service.run_step(&cloud.context("the configuration has no cloud")?, Step::FullImport, &|_| ()).await?;
     sim.shutdown().await?;
     Ok((service, source))

@@ -91,7 +91,8 @@ pub fn evaluate(
         return said;
     }
     let scoped = |connector| {
-        let counted = in_scope_counting(ctx, mv, connector, |attribute| Ok::<_, Infallible>(links(attribute)));
+        let counted =
+            in_scope_counting(ctx, mv, connector, |attribute| Ok::<_, Infallible>(links(attribute)));
         match counted {
             Ok(scoped) => scoped,
             Err(never) => match never {},
