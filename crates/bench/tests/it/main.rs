@@ -29,7 +29,8 @@ fn a_small_run_measures_every_phase_and_judges_every_goal() {
     assert!(phase("export", "count") >= 300.0 && phase("export", "links") >= 300.0, "{report:#}");
     assert_eq!(phase("member", "links"), 1.0);
     let goals = report["goals"].as_array().unwrap();
-    assert_eq!(goals.len(), 9, "{goals:#?}");
+    assert_eq!(goals.len(), 10, "{goals:#?}");
+    assert!(goals[0]["what"].as_str().unwrap().starts_with("rules for one full user"), "{goals:#?}");
     assert!(goals.iter().all(|goal| goal["measured"].as_f64().unwrap() > 0.0), "{goals:#?}");
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.contains("first full sync, history on") && text.contains("peak memory"), "{text}");
