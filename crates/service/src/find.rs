@@ -1,6 +1,6 @@
 //! Finding objects by what people know of them: a value, a name, a part of one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use onesync_engine::{CsRow, MvRow, ReadError};
 use onesync_model::{Anchor, AttrId, CsId, MvId, join_key};
@@ -115,6 +115,16 @@ impl Service {
             }
         }
     }
+}
+
+/// Objects of connector spaces by row number, read as a set.
+pub(crate) fn objects(
+    reader: &dyn StoreReader,
+    ids: impl IntoIterator<Item = CsId>,
+) -> Result<BTreeMap<CsId, CsRow>, ReadError> {
+    let ids: BTreeSet<CsId> = ids.into_iter().collect();
+    let ids: Vec<CsId> = ids.into_iter().collect();
+    Ok(reader.cs_by_id(&ids)?.into_iter().map(|row| (row.id, row)).collect())
 }
 
 pub(crate) fn none(object: &str) -> ServiceError {

@@ -1,10 +1,10 @@
 //! What is held: a person looks at plans and their items, and releases or rejects them by their hashes. A release is
 //! valid for exactly those items: new or changed ones are judged again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use onesync_engine::{ChangeState, Changes, CsRow, ExportLinkRow, ExportRow, Stopped};
-use onesync_model::{CsId, Hash128, Operation, TypeId};
+use onesync_engine::{ChangeState, Changes, ExportLinkRow, ExportRow, Stopped};
+use onesync_model::{CsId, Hash128, Operation};
 use onesync_store::{
     ExportFilter, ExportLinkFilter, HeldPlanRow, HeldState, ServiceChanges, StoreReader, export_hash,
     export_link_hash,
@@ -12,6 +12,7 @@ use onesync_store::{
 use serde::Serialize;
 
 use crate::error::ServiceError;
+use crate::find::objects;
 use crate::look::label;
 use crate::runtime::{ConnectorHandle, Runtime, Service};
 use crate::stops::{Stop, waiting};
@@ -85,9 +86,7 @@ impl Service {
             after = last.cs;
             let rows: Vec<ExportRow> =
                 page.into_iter().filter(|row| wanted.contains(&export_hash(row))).collect();
-            let ids: Vec<CsId> = rows.iter().map(|row| row.cs).collect();
-            let known: BTreeMap<CsId, CsRow> =
-                reader.cs_by_id(&ids)?.into_iter().map(|row| (row.id, row)).collect();
+            let known = objects(&*reader, rows.iter().map(|row| row.cs))?;
             items.extend(rows.into_iter().map(|row| HeldItem {
                 hash: export_hash(&row).to_string(),
                 object: known.get(&row.cs).map_or_else(String::new, |cs| label(runtime, cs, Some(&row))),
@@ -102,13 +101,11 @@ impl Service {
             let page = reader.export_links_page(plan.connector, filter, after, PAGE)?;
             let Some(last) = page.last() else { return Ok(items) };
             after = Some((last.owner, last.attribute, last.target));
-            for row in page.into_iter().filter(|row| wanted.contains(&export_link_hash(row))) {
-                let names: BTreeMap<CsId, String> = reader
-                    .cs_by_id(&[row.owner, row.target])?
-                    .into_iter()
-                    .map(|row| (row.id, label(runtime, &row, None)))
-                    .collect();
-                let name = |id: &CsId| names.get(id).cloned().unwrap_or_default();
+            let rows: Vec<ExportLinkRow> =
+                page.into_iter().filter(|row| wanted.contains(&export_link_hash(row))).collect();
+            let known = objects(&*reader, rows.iter().flat_map(|row| [row.owner, row.target]))?;
+            let name = |id: &CsId| known.get(id).map(|cs| label(runtime, cs, None)).unwrap_or_default();
+            for row in rows {
                 items.push(HeldItem {
                     hash: export_link_hash(&row).to_string(),
                     object: name(&row.owner),
@@ -242,12 +239,11 @@ fn stopped_items(
         let mut rows: Vec<ExportRow> = page.into_iter().filter(|row| waiting(&of, row) > 0).collect();
         more += rows.len().saturating_sub(shown_max - items.len());
         rows.truncate(shown_max - items.len());
-        let ids: Vec<CsId> = rows.iter().map(|row| row.cs).collect();
-        let known = objects(reader, runtime, ids)?;
+        let known = objects(reader, rows.iter().map(|row| row.cs))?;
         for mut row in rows {
             row.changes.retain(|change| stop.attributes.contains(&change.attribute));
-            let name = known.get(&row.cs).map_or("", |(_, name)| name);
-            items.push(item(name, crate::look::describe_export(runtime, &row)));
+            let name = known.get(&row.cs).map(|cs| label(runtime, cs, None)).unwrap_or_default();
+            items.push(item(&name, crate::look::describe_export(runtime, &row)));
         }
     }
     let filter = ExportLinkFilter { state: Some(ChangeState::Pending), ..ExportLinkFilter::default() };
@@ -257,14 +253,14 @@ fn stopped_items(
         let Some(last) = page.last() else { break };
         after = Some((last.owner, last.attribute, last.target));
         page.retain(|row| of.holds_link(policy, stop.object_type, row));
-        let owners: BTreeSet<CsId> = page.iter().map(|row| row.owner).collect();
-        let known = objects(reader, runtime, owners.into_iter().collect())?;
+        let known = objects(reader, page.iter().map(|row| row.owner))?;
         for row in &page {
-            let owner = known.get(&row.owner).filter(|(of, _)| *of == stop.object_type);
+            let owner = known.get(&row.owner).filter(|owner| owner.object_type == stop.object_type);
             match owner {
-                Some((_, name)) if items.len() < shown_max => {
+                Some(owner) if items.len() < shown_max => {
                     let verb = if row.add { "add a value of" } else { "remove a value of" };
-                    items.push(item(name, format!("{verb} {}", runtime.names.name(row.attribute))));
+                    let name = label(runtime, owner, None);
+                    items.push(item(&name, format!("{verb} {}", runtime.names.name(row.attribute))));
                 }
                 Some(_) => more += 1,
                 None => {}
@@ -275,17 +271,4 @@ fn stopped_items(
         items.push(item("", format!("and {more} more: `onesync pending {}`", connector.name())));
     }
     Ok(items)
-}
-
-/// The types and names of objects.
-fn objects(
-    reader: &dyn StoreReader,
-    runtime: &Runtime,
-    ids: Vec<CsId>,
-) -> Result<BTreeMap<CsId, (TypeId, String)>, ServiceError> {
-    Ok(reader
-        .cs_by_id(&ids)?
-        .into_iter()
-        .map(|row| (row.id, (row.object_type, label(runtime, &row, None))))
-        .collect())
 }

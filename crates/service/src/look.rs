@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::Value as Json;
 
 use crate::error::ServiceError;
+use crate::find::objects;
 use crate::insight::Found;
 use crate::runtime::{ConnectorHandle, Runtime, Service};
 use crate::unreadable::source_place;
@@ -149,9 +150,7 @@ impl Service {
     ) -> Result<Vec<PendingView>, ServiceError> {
         let reader = self.store().reader()?;
         let rows = reader.exports_page(connector.id, ExportFilter::default(), CsId(i64::MIN), limit)?;
-        let ids: Vec<CsId> = rows.iter().map(|row| row.cs).collect();
-        let known: BTreeMap<CsId, CsRow> =
-            reader.cs_by_id(&ids)?.into_iter().map(|row| (row.id, row)).collect();
+        let known = objects(&*reader, rows.iter().map(|row| row.cs))?;
         let stops = self.stops(&*reader, runtime, connector)?;
         let policy = runtime.policies.of(connector.id);
         let computed = self.not_writable(runtime, &*reader, &known)?;
@@ -177,9 +176,7 @@ impl Service {
             None,
             limit.saturating_sub(out.len()),
         )?;
-        let ids: Vec<CsId> = links.iter().flat_map(|row| [row.owner, row.target]).collect();
-        let known: BTreeMap<CsId, CsRow> =
-            reader.cs_by_id(&ids)?.into_iter().map(|row| (row.id, row)).collect();
+        let known = objects(&*reader, links.iter().flat_map(|row| [row.owner, row.target]))?;
         let name = |id: CsId| known.get(&id).map(|cs| label(runtime, cs, None)).unwrap_or_default();
         out.extend(links.iter().map(|row| {
             let of = known.get(&row.owner).map_or(TypeId(0), |owner| owner.object_type);

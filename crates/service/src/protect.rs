@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use crate::error::ServiceError;
 use crate::export::HeldGroup;
+use crate::find::objects;
 use crate::runtime::{ConnectorHandle, Runtime, Service};
 use crate::stops::Stops;
 
@@ -404,8 +405,7 @@ fn gather_links(
             by_owner.entry((row.owner, row.attribute)).or_default().push(row);
         }
     }
-    let owners: Vec<CsId> = by_owner.keys().map(|(owner, _)| *owner).collect();
-    let rows: BTreeMap<CsId, _> = reader.cs_by_id(&owners)?.into_iter().map(|row| (row.id, row)).collect();
+    let rows = objects(reader, by_owner.keys().map(|(owner, _)| *owner))?;
     for ((owner, attribute), links) in by_owner {
         let Some(row) = rows.get(&owner).filter(|row| row.object_type == object_type) else { continue };
         let members = row.link_count(attribute).max(links.len() as u64);

@@ -8,6 +8,7 @@ use onesync_store::{ExportFilter, ServiceChanges, StoreReader};
 use serde::Serialize;
 
 use crate::error::ServiceError;
+use crate::find::objects;
 use crate::runs::Step;
 use crate::runtime::{ConnectorHandle, Runtime, Service};
 
@@ -200,9 +201,7 @@ impl Service {
             let page = reader.exports_page(connector.id, ExportFilter::default(), after, PAGE)?;
             let Some(last) = page.last() else { break };
             after = last.cs;
-            let ids: Vec<CsId> = page.iter().map(|row| row.cs).collect();
-            let known: BTreeMap<CsId, CsRow> =
-                reader.cs_by_id(&ids)?.into_iter().map(|row| (row.id, row)).collect();
+            let known = objects(&*reader, page.iter().map(|row| row.cs))?;
             for row in &page {
                 let object_type = runtime.names.type_name(row.object_type).to_owned();
                 let cs = known.get(&row.cs);

@@ -15,6 +15,7 @@ use serde_json::{Value as Json, json};
 
 use super::effect::{Difference, Effect, PlanItem};
 use crate::error::ServiceError;
+use crate::find::objects;
 use crate::look::mv_name;
 use crate::runtime::Runtime;
 
@@ -412,16 +413,6 @@ fn object_item(effect: Effect, names: &Names, connector: &str, row: &CsRow) -> P
         changes: BTreeMap::new(),
         note: String::new(),
     }
-}
-
-/// Objects of connector spaces by row number.
-pub(super) fn objects(
-    reader: &dyn StoreReader,
-    ids: impl IntoIterator<Item = CsId>,
-) -> Result<BTreeMap<CsId, CsRow>, ServiceError> {
-    let ids: BTreeSet<CsId> = ids.into_iter().collect();
-    let ids: Vec<CsId> = ids.into_iter().collect();
-    Ok(reader.cs_by_id(&ids)?.into_iter().map(|row| (row.id, row)).collect())
 }
 
 /// The item of a pending export of an object.

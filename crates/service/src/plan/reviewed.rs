@@ -19,10 +19,11 @@ use onesync_store::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::compare::{export_item, objects, owner_item};
+use super::compare::{export_item, owner_item};
 use super::{ConfigPlan, PlanItem, SCRATCH};
 use crate::config::Configuration;
 use crate::error::ServiceError;
+use crate::find::objects;
 use crate::home::restrict_file;
 use crate::runs::{Progress, Step};
 use crate::runtime::{ConnectorHandle, Runtime, Service};
