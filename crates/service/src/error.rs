@@ -155,6 +155,9 @@ impl ServiceError {
             Self::File { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
                 Some("run it as the account that owns the place, or name another place")
             }
+            Self::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                Some("nothing is there: look at the path as it is written")
+            }
             Self::Stopped { .. } => Some("nothing is lost: the next cycle goes on from here"),
             _ => None,
         }

@@ -310,24 +310,23 @@ impl<'a> Writer<'a> {
         let known = self.ground.cloud;
         let is_link =
             |name: &str| known.attributes.get(name).is_some_and(|a| a.kind == AttributeType::Reference);
-        let links: BTreeSet<String> = self
-            .rules_of(connector)
-            .into_iter()
-            .filter(|rule| !rule.inbound && !rule.disabled)
-            .filter_map(|rule| Some((known.types.get(&rule.object.to_lowercase())?, rule)))
-            .flat_map(|(of_type, rule)| rule.flows.iter().map(move |flow| (of_type, &flow.target)))
-            .filter(|(of_type, target)| {
+        // What nobody can write on one type may be written on another, as a manager.
+        let mut links: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for rule in self.rules_of(connector).into_iter().filter(|rule| !rule.inbound && !rule.disabled) {
+            let object_type = rule.object.to_lowercase();
+            let Some(of_type) = known.types.get(&object_type) else { continue };
+            let targets = rule.flows.iter().map(|flow| &flow.target).filter(|target| {
                 let lower = target.to_lowercase();
                 is_link(&lower) && of_type.read_only.contains(&lower)
-            })
-            .map(|(_, target)| target.clone())
-            .collect();
-        if !links.is_empty() {
+            });
+            links.entry(object_type).or_default().extend(targets.cloned());
+        }
+        for (object_type, links) in links.into_iter().filter(|(_, links)| !links.is_empty()) {
             let list = links.into_iter().collect::<Vec<_>>().join(", ");
             let text = format!(
                 "links that nobody can write: not shown by `pending`, which compares links one by one, and these are nowhere: {list}"
             );
-            self.out.report.add(Topic::NotWritable, &connector.name, text);
+            self.out.report.add(Topic::NotWritable, format!("{}, {object_type}", connector.name), text);
         }
     }
 

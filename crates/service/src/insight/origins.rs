@@ -39,7 +39,13 @@ pub(crate) struct Origins<'a> {
 
 impl<'a> Origins<'a> {
     pub(crate) fn new(reader: &'a dyn StoreReader, runtime: &'a Runtime) -> Result<Self, ServiceError> {
-        let old = reader.rules()?.into_iter().map(|row| (row.id, row.name)).collect();
+        let connectors = reader.connectors()?;
+        // Kept as `CONNECTOR/RULE`, with `/TYPE` behind it where the rule is for several types.
+        let rule_of = |kept: &str| {
+            let mut own = connectors.iter().filter_map(|c| kept.strip_prefix(&c.name)?.strip_prefix('/'));
+            own.next().unwrap_or(kept).to_owned()
+        };
+        let old = reader.rules()?.into_iter().map(|row| (row.id, rule_of(&row.name))).collect();
         Ok(Self { reader, runtime, versions: reader.config_versions()?, old })
     }
 

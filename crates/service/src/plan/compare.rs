@@ -423,9 +423,10 @@ pub(super) fn export_item(cs: &CsRow, names: &Names, connector: &str, row: &Expo
     {
         item.key.clone_from(key);
     }
-    let image = cs.image.as_ref();
+    // Of what is only planned the row has the key by which it will be known: nothing is there yet.
+    let image = (!cs.flags.has(CsFlags::PROVISIONED)).then(|| cs.image.as_ref());
     for change in &row.changes {
-        let there = image.get(change.attribute).and_then(ValuesRef::to_values);
+        let there = image.and_then(|image| image.get(change.attribute)).and_then(ValuesRef::to_values);
         let difference = Difference { before: shown(there.as_ref()), after: shown(change.values.as_ref()) };
         item.changes.insert(names.name(change.attribute).to_owned(), difference);
     }

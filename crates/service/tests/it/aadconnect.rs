@@ -118,6 +118,14 @@ async fn the_real_rules_become_a_configuration_that_passes_the_check() {
     ] {
         assert!(said(&imported, part), "{part}: {}", imported.files["import-report.txt"]);
     }
+    // Of people a manager is written, of contacts not.
+    let report = &imported.files["import-report.txt"];
+    let links =
+        |of: &str| report.lines().find(|line| line.contains(of) && line.contains("these are nowhere"));
+    assert!(
+        !links("AAD, user:").unwrap().contains("manager")
+            && links("AAD, contact:").unwrap().contains("manager")
+    );
     assert!(said(&imported, "rule In from AD - Computer Join, flow to registeredOwnerReference"));
     assert!(said(&imported, "attribute msExchBypassModerationFromDLMembersBL"));
 }

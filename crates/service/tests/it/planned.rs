@@ -148,6 +148,20 @@ async fn members_that_a_rule_takes_out_are_items_of_their_group() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_what_would_be_created_nothing_is_there_before() {
+    let mut world = three().await;
+    world.people.push(person(4, "Person 4"));
+    import(&world).await;
+    let plan = world.service.config_plan(capitals(&world)).await.unwrap();
+    assert!(effects(&plan).contains(&("create", "entra", 1)), "{plan}");
+    let list = std::fs::read_to_string(plan.list.unwrap()).unwrap();
+    let created = list.lines().find(|line| line.contains(r#""effect":"create""#)).unwrap();
+    let created: onesync_service::PlanItem = serde_json::from_str(created).unwrap();
+    assert!(created.changes.len() > 3, "{created:?}");
+    assert!(created.changes.values().all(|change| change.before.is_null()), "{created:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_rule_that_fails_is_an_item_for_each_object() {
     let world = three().await;
     let failing = world.changed(PROFILE, DEPARTMENT, "CStr(CNum([department]))");
