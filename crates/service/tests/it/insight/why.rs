@@ -36,7 +36,13 @@ async fn a_value_names_rule_version_object_run_and_time() {
     assert_eq!(seen.next, Vec::<String>::new());
 
     // A changed rule: its old version gave the value, until the next sync.
-    world.reconfigure("rules/in-from-ad-user-common.toml", "department", "department").await;
+    world
+        .reconfigure("rules/in-from-ad-user-common.toml", "\"Trim([department])\"", "\"RTrim([department])\"")
+        .await;
+    let seen = explain(&world, "u2@contoso.com", Some("department"));
+    let from = &seen.attributes[0].from[0];
+    assert!(from.rule.starts_with("In from AD - User Common"), "{from:?}");
+    assert!(from.rule_changed, "{from:?}");
     let whole = explain(&world, "cs:2", None);
     assert_eq!(whole.object.unwrap().name, "CN=Ben Brown,OU=People,DC=contoso,DC=com");
     assert!(whole.attributes.len() > 5 && whole.joined.len() == 2);
