@@ -173,27 +173,44 @@ fn docs(gate: &mut Gate) -> Result<Findings> {
     Ok(verdict(succeeds(command)?, "see above"))
 }
 
-/// Marks in the names of tests that need the domain controller, and of those that must run one by one.
+/// A server that tests need: the mark in their names, the variable by which they find it, what it is called.
+struct Peer {
+    mark: &'static str,
+    variable: &'static str,
+    name: &'static str,
+}
+
+/// `./test` starts these and sets the variables.
+const PEERS: [Peer; 2] = [
+    Peer { mark: SAMBA, variable: "AD_LDAP_URL", name: "the domain controller" },
+    Peer { mark: "postgres::", variable: "PG_URL", name: "PostgreSQL" },
+];
+/// Marks of tests that must run one by one.
 const SAMBA: &str = "samba::";
 const KILL: &str = "kill::";
 
 fn tests(gate: &mut Gate) -> Result<Findings> {
-    // `./test` starts the domain controller and sets this
-    let with_samba = std::env::var_os("AD_LDAP_URL").is_some();
-    if !with_samba && gate.in_ci {
-        bail!(
-            "AD_LDAP_URL is not set, and CI does not run without the domain controller: `./test` starts one"
+    let mut missing = Vec::new();
+    for peer in PEERS.iter().filter(|peer| std::env::var_os(peer.variable).is_none()) {
+        if gate.in_ci {
+            bail!(
+                "{} is not set, and CI does not run without {}: `./test` starts it",
+                peer.variable,
+                peer.name
+            );
+        }
+        println!(
+            "SKIPPED: {} is not set: tests named {} are left out; `./test` runs them",
+            peer.variable, peer.mark
         );
-    }
-    if !with_samba {
-        println!("SKIPPED: AD_LDAP_URL is not set: tests named {SAMBA} are left out; `./test` runs them");
+        missing.push(peer.mark);
     }
     let before = gate.tally.run();
     let passed = if process::has_subcommand(&gate.root, "nextest") {
-        with_nextest(gate, with_samba)?
+        with_nextest(gate, &missing)?
     } else {
         println!("cargo-nextest is not installed: `cargo test` does its work");
-        with_cargo_test(gate, with_samba)?
+        with_cargo_test(gate, &missing)?
     };
     if passed && gate.tally.run() == before {
         bail!("no test was run");
@@ -201,24 +218,28 @@ fn tests(gate: &mut Gate) -> Result<Findings> {
     Ok(verdict(passed, "see above"))
 }
 
-fn with_nextest(gate: &mut Gate, with_samba: bool) -> Result<bool> {
+fn with_nextest(gate: &mut Gate, missing: &[&str]) -> Result<bool> {
     let mut command =
         cargo(&gate.root, &["nextest", "run", "--workspace", "--profile", "ci", "--cargo-quiet"]);
-    if !with_samba {
-        command.args(["--filterset", &format!("not test({SAMBA})")]);
+    if !missing.is_empty() {
+        let left_out: Vec<String> = missing.iter().map(|mark| format!("not test({mark})")).collect();
+        command.args(["--filterset", &left_out.join(" and ")]);
     }
     let tally = &mut gate.tally;
     watched(command, Stream::Err, |line| *tally += Tally::from_line(line))
 }
 
-fn with_cargo_test(gate: &mut Gate, with_samba: bool) -> Result<bool> {
+fn with_cargo_test(gate: &mut Gate, missing: &[&str]) -> Result<bool> {
     const ARGS: [&str; 7] =
         ["test", "--quiet", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"];
     let mut parallel = cargo(&gate.root, &ARGS);
     parallel.args(["--", "--skip", SAMBA, "--skip", KILL]);
     let mut serial = cargo(&gate.root, &ARGS);
-    serial.args(["--", "--test-threads=1", KILL]);
-    serial.args(if with_samba { [SAMBA].as_slice() } else { &["--skip", SAMBA] });
+    serial.args(["--", "--test-threads=1", KILL, SAMBA]);
+    for mark in missing {
+        parallel.args(["--skip", mark]);
+        serial.args(["--skip", mark]);
+    }
     let tally = &mut gate.tally;
     let mut count = |line: &str| *tally += Tally::from_line(line);
     let passed = watched(parallel, Stream::Out, &mut count)?;

@@ -95,6 +95,75 @@ pub enum StoreError {
         /// What was being done.
         doing: &'static str,
     },
+    /// What was said about the database cannot be used.
+    #[error("the setting of the database cannot be used: {why}")]
+    Settings {
+        /// What is wrong; never a part of the setting that may be secret.
+        why: String,
+    },
+    /// The server does not answer, or stopped answering.
+    #[error(
+        "the database server is out of reach while {doing}: {why}; nothing was lost: look whether it runs and whether \
+         host and port are right, then do it again"
+    )]
+    Unreachable {
+        /// What was being done.
+        doing: &'static str,
+        /// What happened.
+        why: String,
+    },
+    /// The server does not let this account in.
+    #[error(
+        "the database server refuses the account: {why}; check user and password, and the server's access rules \
+         (pg_hba.conf)"
+    )]
+    SignIn {
+        /// What the server said.
+        why: String,
+    },
+    /// The server is not proven to be the right one.
+    #[error(
+        "the certificate of the database server is not trusted: {why}; name the file of its authority \
+         (`sslrootcert=FILE`) and connect by the name in the certificate; nothing was sent"
+    )]
+    Untrusted {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The account lacks a right.
+    #[error(
+        "the database account lacks a right while {doing}: {why}; the database's administrator can give it, or make the \
+         account the owner of the database"
+    )]
+    Rights {
+        /// What was being done.
+        doing: &'static str,
+        /// What the server said.
+        why: String,
+    },
+    /// The database cannot serve as a store.
+    #[error("the database cannot be used: {why}")]
+    Unsuitable {
+        /// Why, and what would do.
+        why: String,
+    },
+    /// The server lost batches that it had acknowledged: it crashed, or a standby that lacked them took over.
+    #[error(
+        "the database server has lost what it had acknowledged: batch {acknowledged} was written, it is at batch {found} \
+         (it crashed, a standby took over, or a backup was restored); do this step again: it goes on from what is there"
+    )]
+    Lost {
+        /// The batch that was acknowledged.
+        acknowledged: u64,
+        /// The last batch that is there.
+        found: u64,
+    },
+    /// The connection broke while a batch was committed, and another program wrote before it could be looked at.
+    #[error(
+        "whether the last batch was written cannot be told: the connection broke at the commit, and another program has \
+         written since; do this step again: it goes on from what is there"
+    )]
+    Unsure,
     /// Someone else holds the database for too long.
     #[error("the database is locked by another program while {doing}: end that program, then try again")]
     Busy {
@@ -115,7 +184,7 @@ impl StoreError {
     /// Whether the same call may succeed when it is repeated after a moment.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Busy { .. })
+        matches!(self, Self::Busy { .. } | Self::Unreachable { .. })
     }
 }
 

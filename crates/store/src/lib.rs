@@ -9,6 +9,8 @@ pub mod conformance;
 mod dump;
 mod error;
 mod memory;
+mod postgres;
+mod relational;
 mod rows;
 mod sqlite;
 mod store;
@@ -17,6 +19,7 @@ mod tally;
 pub use ahead::{Ahead, apply_and};
 pub use error::StoreError;
 pub use memory::MemoryStore;
+pub use postgres::{PostgresOptions, PostgresStore};
 pub use rows::{
     AgendaCount, ConfigFiles, ConfigVersionRow, ConnectorRow, CsCount, CsHead, ErrorCount, EventRow,
     ExportCount, ExportFilter, ExportLinkCount, ExportLinkFilter, ExportLinkKey, ExportLinkOwner,

@@ -2,26 +2,24 @@
 //!
 //! Deliberately absent: the system's SQLite library (too old, with a known corruption bug): it is bundled.
 
-mod engine_reads;
 #[cfg(feature = "limit")]
 pub mod limit;
 mod load;
 mod open;
 #[cfg(test)]
 mod plans;
-mod row;
-mod service_reads;
-mod service_write;
+mod query;
 mod sql;
 mod write;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use onesync_engine::{ChangeState, Changes, ReadError};
+use onesync_engine::Changes;
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Transaction, TransactionBehavior};
 
 use crate::error::StoreError;
+use crate::relational::{SqlReader, changes_must_last, counts, service_rows};
 use crate::rows::{InstallationRow, Retention, ServiceChanges};
 use crate::store::{Store, StoreReader};
 
@@ -101,16 +99,6 @@ impl SqliteStore {
     }
 }
 
-/// Whether a batch must be on the disk before anything else happens: something is about to be sent, or a secret that
-/// a person entered would be lost.
-fn must_be_durable(changes: &Changes, service: &ServiceChanges) -> bool {
-    let sending = |state: ChangeState| state == ChangeState::Sending;
-    changes.exports.iter().any(|row| sending(row.state) || row.changes.iter().any(|c| sending(c.state)))
-        || changes.export_links.iter().any(|row| sending(row.state))
-        || !service.secrets.is_empty()
-        || !service.configs.is_empty()
-}
-
 fn check_epoch(tx: &Transaction<'_>, ours: u64) -> Result<(), StoreError> {
     let doing = "checking the epoch";
     let mut statement = tx.prepare_cached(sql::EPOCH).map_err(failed(doing))?;
@@ -130,8 +118,9 @@ struct SqliteReader<'s> {
 }
 
 impl SqliteReader<'_> {
-    fn connection(&self) -> Result<&Connection, ReadError> {
-        self.connection.as_ref().ok_or_else(|| ReadError("the reader is closed".to_owned()))
+    fn connection(&self) -> Result<&Connection, StoreError> {
+        let closed = || StoreError::Database { doing: "reading", message: "the reader is closed".to_owned() };
+        self.connection.as_ref().ok_or_else(closed)
     }
 }
 
@@ -160,16 +149,16 @@ impl Store for SqliteStore {
         let begun =
             connection.prepare_cached(sql::TOUCH).and_then(|mut touch| touch.query_row([], |_| Ok(())));
         begun.map_err(failed(doing))?;
-        Ok(Box::new(SqliteReader { store: self, connection: Some(connection) }))
+        Ok(Box::new(SqlReader(SqliteReader { store: self, connection: Some(connection) })))
     }
 
     fn write(&self, epoch: u64, changes: &Changes, service: &ServiceChanges) -> Result<(), StoreError> {
-        self.transaction("writing", must_be_durable(changes, service), |tx| {
+        self.transaction("writing", changes_must_last(changes, service), |tx| {
             check_epoch(tx, epoch)?;
             let mut batch = write::Batch::new(tx);
             batch.apply(changes)?;
-            service_write::counts(tx, &batch.tallies)?;
-            service_write::service_rows(tx, service)
+            counts(&mut query::Writing(tx), &batch.tallies)?;
+            service_rows(&mut query::Writing(tx), service)
         })
     }
 
@@ -208,7 +197,9 @@ impl Store for SqliteStore {
                 (sql::EVENT_TRIM, retention.events_before.ticks()),
                 (sql::EXPORTED_TRIM, retention.exported_before),
             ] {
-                deleted += tx.execute(sql, (before, limit_of(limit))).map_err(failed(doing))? as u64;
+                deleted += tx
+                    .execute(sql, (before, i64::try_from(limit).unwrap_or(i64::MAX)))
+                    .map_err(failed(doing))? as u64;
             }
             Ok(deleted)
         })
@@ -246,54 +237,11 @@ impl Store for SqliteStore {
     }
 }
 
-/// A limit as SQLite takes it.
-fn limit_of(limit: usize) -> i64 {
-    i64::try_from(limit).unwrap_or(i64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
-    use onesync_engine::{AttributeChange, ExportRow};
-    use onesync_model::{AttrId, ConnectorId, CsId, Operation, RuleId, Time, TypeId};
+    use onesync_model::{ConnectorId, Time};
 
     use super::*;
-
-    fn export(state: ChangeState, attribute: ChangeState) -> Changes {
-        let change = AttributeChange {
-            attribute: AttrId(1),
-            values: None,
-            state: attribute,
-            attempts: 0,
-            rule: RuleId(1),
-            error: None,
-        };
-        let row = ExportRow {
-            cs: CsId(1),
-            connector: ConnectorId(1),
-            object_type: TypeId(1),
-            operation: Operation::Update,
-            state,
-            changes: vec![change],
-            create_key: None,
-            not_before: Time::default(),
-            attempts: 0,
-            sent: None,
-            error: None,
-            kinds: 0,
-            held: false,
-        };
-        Changes { exports: vec![row], ..Changes::default() }
-    }
-
-    #[test]
-    fn what_is_about_to_be_sent_is_on_the_disk_first() {
-        use ChangeState::{Pending, Sending, Sent};
-        let durable = |changes: &Changes| must_be_durable(changes, &ServiceChanges::default());
-        assert!(durable(&export(Sending, Pending)));
-        assert!(durable(&export(Pending, Sending)));
-        assert!(!durable(&export(Pending, Sent)));
-        assert!(!durable(&Changes::default()));
-    }
 
     #[test]
     fn the_log_comes_to_an_end_although_something_is_always_read() {

@@ -136,9 +136,11 @@ pub(super) const CS_JOINED_IN: &str = "SELECT j.mv, o.id, o.anchor_key, o.name_k
 pub(super) const CS_JOIN_OF: &str = "SELECT id, mv FROM cs_joined WHERE id = ?1";
 pub(super) const CS_NAME_KEY: &str =
     "SELECT id, name_key FROM cs_object WHERE id = ?1 AND name_key IS NOT NULL";
-pub(super) const CS_TARGET_BY_KEY: &str = "SELECT o.id, j.mv FROM cs_object AS o INDEXED BY cs_by_anchor
+pub(super) const CS_TARGET_BY_KEY: &str =
+    "SELECT o.id, j.mv, o.anchor_key FROM cs_object AS o INDEXED BY cs_by_anchor
   LEFT JOIN cs_joined AS j ON j.id = o.id WHERE o.anchor_key = ?1";
-pub(super) const CS_TARGET_BY_NAME: &str = "SELECT o.id, j.mv FROM cs_object AS o INDEXED BY cs_by_name
+pub(super) const CS_TARGET_BY_NAME: &str =
+    "SELECT o.id, j.mv, o.name_key FROM cs_object AS o INDEXED BY cs_by_name
   LEFT JOIN cs_joined AS j ON j.id = o.id WHERE o.name_key = ?1";
 pub(super) const CS_LAST: &str = "SELECT coalesce(max(id), 0) FROM cs_object";
 pub(super) const CS_OLD: &str = "SELECT o.connector, o.object_type, o.flags, o.container, o.anchor_key,

@@ -11,8 +11,8 @@ use onesync_engine::{
 use onesync_model::{CsId, Hash128, Time};
 use rusqlite::{CachedStatement, ToSql, Transaction, params};
 
-use super::row::{self, Cells, Checked};
 use super::{failed, sql};
+use crate::relational::{Cells, Checked, row};
 use crate::rows::operation_code;
 use crate::store::work_columns;
 use crate::tally::{self, Tallies, in_order};
@@ -64,8 +64,8 @@ fn old_cs(cells: &Cells<'_>, row: &CsRow, links: &[u8]) -> Checked<OldCs> {
             && cells.get::<Option<i64>>(3)? == row.container.map(|id| id.0)
             && same_key
             && cells.blob_or_null(9)? == row.anchor.as_ref().map(|anchor| &*anchor.0),
-        same_body: cells.text_or_null(10)? == Some(&*row.name)
-            && cells.text_or_null(11)? == row.reason.as_deref()
+        same_body: cells.text_or_null(10)?.as_deref() == Some(&*row.name)
+            && cells.text_or_null(11)?.as_deref() == row.reason.as_deref()
             && cells.get::<Option<i64>>(12)? == row.leaving.map(Time::ticks)
             && cells.blob(13)? == links
             && cells.blob(14)? == row.image.as_bytes(),

@@ -206,7 +206,7 @@ type Deletes = (
     Vec<(CsId, String)>,
 );
 
-fn changes() -> impl Strategy<Value = Changes> {
+pub(crate) fn changes() -> impl Strategy<Value = Changes> {
     let puts = (
         vec(cs(), 0..6),
         vec((cs_id(), prop::option::of(hash())), 0..3),
@@ -333,15 +333,20 @@ proptest! {
         let sqlite = SqliteStore::open(&folder.path().join("one.db")).unwrap();
         install(&memory);
         install(&sqlite);
-        for batch in &batches {
-            let (one, two) = (memory.apply(EPOCH, batch), sqlite.apply(EPOCH, batch));
-            prop_assert_eq!(one.is_ok(), two.is_ok(), "{:?} and {:?}", one, two);
-            let (one, two) = (memory.reader().unwrap(), sqlite.reader().unwrap());
-            for annotations in [true, false] {
-                prop_assert_eq!(one.dump(annotations).unwrap(), two.dump(annotations).unwrap());
-            }
-            prop_assert_eq!(answers(&*one), answers(&*two));
+        agree(&memory, &sqlite, &batches);
+    }
+}
+
+/// Writes batches into two stores: the same are refused, and the same rows, counts and answers come out.
+pub(crate) fn agree(one: &dyn Store, two: &dyn Store, batches: &[Changes]) {
+    for batch in batches {
+        let (a, b) = (one.apply(EPOCH, batch), two.apply(EPOCH, batch));
+        assert_eq!(a.is_ok(), b.is_ok(), "{a:?} and {b:?}");
+        let (one, two) = (one.reader().unwrap(), two.reader().unwrap());
+        for annotations in [true, false] {
+            assert_eq!(one.dump(annotations).unwrap(), two.dump(annotations).unwrap());
         }
+        assert_eq!(answers(&*one), answers(&*two));
     }
 }
 

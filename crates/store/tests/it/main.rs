@@ -5,3 +5,4 @@
 mod conformance;
 mod equality;
 mod files;
+mod postgres;

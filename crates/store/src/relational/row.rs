@@ -1,5 +1,7 @@
 //! Columns as rows. What is read is checked: damage is named with table and row.
 
+use std::borrow::Cow;
+
 use onesync_engine::{
     AgendaRow, AttributeChange, Cause, ChangeState, CodecError, ContainerRow, CsFlags, CsRow, ErrorRow,
     ExportLinkRow, ExportRow, HistoryRow, Join, LinkPick, LinkSum, MvRow, MvState,
@@ -8,9 +10,9 @@ use onesync_model::{
     Anchor, AttrId, ConnectorId, ContainerId, CsId, Hash128, Image, ImageError, MvGuid, MvId, RuleId, RunId,
     Time, TypeId,
 };
-use rusqlite::Row;
-use rusqlite::types::{FromSql, ValueRef};
 
+use super::Checked;
+use super::value::{FromValue, Value};
 use crate::error::StoreError;
 use crate::rows::{
     ConfigVersionRow, ConnectorRow, EventRow, ExportedRow, HeldPlanRow, HeldState, InstallationRow, RuleRow,
@@ -18,50 +20,64 @@ use crate::rows::{
 };
 use crate::store::work_from_columns;
 
-pub(super) type Checked<T> = Result<T, StoreError>;
+/// A row as a database gives it.
+pub(crate) trait Columns {
+    /// One column; in words why not, when there is none or it is of a type that is not used.
+    fn value(&self, column: usize) -> Result<Value<'_>, String>;
+}
 
-/// One row as SQLite gives it, with the name of its table for complaints.
-pub(super) struct Cells<'a> {
-    pub(super) table: &'static str,
-    pub(super) row: &'a Row<'a>,
+/// One row with the name of its table for complaints.
+pub(crate) struct Cells<'a> {
+    pub(crate) table: &'static str,
+    pub(crate) row: &'a dyn Columns,
 }
 
 impl<'a> Cells<'a> {
-    pub(super) fn get<T: FromSql>(&self, column: usize) -> Checked<T> {
-        self.row.get(column).map_err(|error| self.damaged(error))
+    fn value(&self, column: usize) -> Checked<Value<'a>> {
+        self.row.value(column).map_err(|why| self.damaged(why))
+    }
+
+    pub(crate) fn get<T: FromValue>(&self, column: usize) -> Checked<T> {
+        T::from_value(self.value(column)?)
+            .ok_or_else(|| self.damaged(format_args!("column {column} is not {}", T::WHAT)))
     }
 
     /// The complaint. The key is the first column in nearly all tables: it leads to the row.
-    pub(super) fn damaged(&self, what: impl std::fmt::Display) -> StoreError {
-        let row = match self.row.get_ref(0) {
-            Ok(ValueRef::Integer(number)) => number.to_string(),
-            Ok(ValueRef::Text(text)) => String::from_utf8_lossy(text).into_owned(),
-            Ok(ValueRef::Blob(bytes)) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+    pub(crate) fn damaged(&self, what: impl std::fmt::Display) -> StoreError {
+        let row = match self.row.value(0) {
+            Ok(Value::Integer(number)) => number.to_string(),
+            Ok(Value::Text(text)) => text.into_owned(),
+            Ok(Value::Blob(bytes)) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
             _ => "?".to_owned(),
         };
         StoreError::Damaged { table: self.table, row, what: what.to_string() }
     }
 
-    pub(super) fn blob(&self, column: usize) -> Checked<&'a [u8]> {
-        let cell = self.row.get_ref(column).map_err(|error| self.damaged(error))?;
-        cell.as_blob().map_err(|error| self.damaged(error))
+    pub(crate) fn blob(&self, column: usize) -> Checked<&'a [u8]> {
+        self.blob_or_null(column)?.ok_or_else(|| self.damaged(format_args!("column {column} is empty")))
     }
 
-    pub(super) fn blob_or_null(&self, column: usize) -> Checked<Option<&'a [u8]>> {
-        let cell = self.row.get_ref(column).map_err(|error| self.damaged(error))?;
-        cell.as_blob_or_null().map_err(|error| self.damaged(error))
+    pub(crate) fn blob_or_null(&self, column: usize) -> Checked<Option<&'a [u8]>> {
+        match self.value(column)? {
+            Value::Null => Ok(None),
+            Value::Blob(bytes) => Ok(Some(bytes)),
+            _ => Err(self.damaged(format_args!("column {column} is not bytes"))),
+        }
     }
 
-    pub(super) fn text_or_null(&self, column: usize) -> Checked<Option<&'a str>> {
-        let cell = self.row.get_ref(column).map_err(|error| self.damaged(error))?;
-        cell.as_str_or_null().map_err(|error| self.damaged(error))
+    pub(crate) fn text_or_null(&self, column: usize) -> Checked<Option<Cow<'a, str>>> {
+        match self.value(column)? {
+            Value::Null => Ok(None),
+            Value::Text(text) => Ok(Some(text)),
+            _ => Err(self.damaged(format_args!("column {column} is not text"))),
+        }
     }
 
-    pub(super) fn hash(&self, column: usize) -> Checked<Hash128> {
+    pub(crate) fn hash(&self, column: usize) -> Checked<Hash128> {
         Hash128::from_slice(self.blob(column)?).ok_or_else(|| self.damaged("a hash has the wrong length"))
     }
 
-    pub(super) fn hash_or_null(&self, column: usize) -> Checked<Option<Hash128>> {
+    pub(crate) fn hash_or_null(&self, column: usize) -> Checked<Option<Hash128>> {
         let hash =
             |bytes| Hash128::from_slice(bytes).ok_or_else(|| self.damaged("a hash has the wrong length"));
         self.blob_or_null(column)?.map(hash).transpose()
@@ -75,11 +91,11 @@ impl<'a> Cells<'a> {
         Ok(self.get::<Option<i64>>(column)?.map(Time::from_ticks))
     }
 
-    pub(super) fn count(&self, column: usize) -> Checked<u64> {
+    pub(crate) fn count(&self, column: usize) -> Checked<u64> {
         u64::try_from(self.get::<i64>(column)?).map_err(|_| self.damaged("a count is negative"))
     }
 
-    pub(super) fn list<T>(
+    pub(crate) fn list<T>(
         &self,
         column: usize,
         decode: fn(&[u8]) -> Result<Vec<T>, CodecError>,
@@ -91,21 +107,21 @@ impl<'a> Cells<'a> {
         Image::from_bytes(self.blob(column)?).map_err(|error: ImageError| self.damaged(error))
     }
 
-    pub(super) fn state(&self, column: usize) -> Checked<ChangeState> {
+    pub(crate) fn state(&self, column: usize) -> Checked<ChangeState> {
         ChangeState::from_code(self.get(column)?).ok_or_else(|| self.damaged("its state is unknown"))
     }
 
-    pub(super) fn operation(&self, column: usize) -> Checked<onesync_model::Operation> {
+    pub(crate) fn operation(&self, column: usize) -> Checked<onesync_model::Operation> {
         operation_from_code(self.get(column)?).ok_or_else(|| self.damaged("its operation is unknown"))
     }
 }
 
-pub(super) fn id<T>(make: fn(i64) -> T) -> impl FnMut(&Cells<'_>) -> Checked<T> {
+pub(crate) fn id<T>(make: fn(i64) -> T) -> impl FnMut(&Cells<'_>) -> Checked<T> {
     move |cells| cells.get(0).map(make)
 }
 
 /// The join in four columns, the first of which is null where there is none.
-pub(super) fn join(cells: &Cells<'_>, from: usize) -> Checked<Option<Join>> {
+pub(crate) fn join(cells: &Cells<'_>, from: usize) -> Checked<Option<Join>> {
     let Some(mv) = cells.get::<Option<i64>>(from)? else { return Ok(None) };
     Ok(Some(Join {
         mv: MvId(mv),
@@ -115,7 +131,7 @@ pub(super) fn join(cells: &Cells<'_>, from: usize) -> Checked<Option<Join>> {
     }))
 }
 
-pub(super) fn cs(cells: &Cells<'_>) -> Checked<CsRow> {
+pub(crate) fn cs(cells: &Cells<'_>) -> Checked<CsRow> {
     let join = join(cells, 4)?;
     Ok(CsRow {
         id: CsId(cells.get(0)?),
@@ -133,7 +149,7 @@ pub(super) fn cs(cells: &Cells<'_>) -> Checked<CsRow> {
     })
 }
 
-pub(super) fn mv(cells: &Cells<'_>) -> Checked<MvRow> {
+pub(crate) fn mv(cells: &Cells<'_>) -> Checked<MvRow> {
     let state = match cells.time_or_null(3)? {
         None => MvState::Active,
         Some(since) => MvState::Leaving { since, deleted: cells.get(4)? },
@@ -149,7 +165,7 @@ pub(super) fn mv(cells: &Cells<'_>) -> Checked<MvRow> {
     })
 }
 
-pub(super) fn export(cells: &Cells<'_>) -> Checked<ExportRow> {
+pub(crate) fn export(cells: &Cells<'_>) -> Checked<ExportRow> {
     Ok(ExportRow {
         cs: CsId(cells.get(0)?),
         connector: ConnectorId(cells.get(1)?),
@@ -167,7 +183,7 @@ pub(super) fn export(cells: &Cells<'_>) -> Checked<ExportRow> {
     })
 }
 
-pub(super) fn export_link(cells: &Cells<'_>) -> Checked<ExportLinkRow> {
+pub(crate) fn export_link(cells: &Cells<'_>) -> Checked<ExportLinkRow> {
     Ok(ExportLinkRow {
         owner: CsId(cells.get(0)?),
         attribute: AttrId(cells.get(1)?),
@@ -182,7 +198,7 @@ pub(super) fn export_link(cells: &Cells<'_>) -> Checked<ExportLinkRow> {
     })
 }
 
-pub(super) fn error(cells: &Cells<'_>) -> Checked<ErrorRow> {
+pub(crate) fn error(cells: &Cells<'_>) -> Checked<ErrorRow> {
     Ok(ErrorRow {
         cs: CsId(cells.get(0)?),
         place: cells.get(1)?,
@@ -197,7 +213,7 @@ pub(super) fn error(cells: &Cells<'_>) -> Checked<ErrorRow> {
     })
 }
 
-pub(super) fn container(cells: &Cells<'_>) -> Checked<ContainerRow> {
+pub(crate) fn container(cells: &Cells<'_>) -> Checked<ContainerRow> {
     let parent: i64 = cells.get(2)?;
     Ok(ContainerRow {
         id: ContainerId(cells.get(0)?),
@@ -210,7 +226,7 @@ pub(super) fn container(cells: &Cells<'_>) -> Checked<ContainerRow> {
 }
 
 /// Columns a, b, c, time; pass and connector are known.
-pub(super) fn agenda(cells: &Cells<'_>, pass: u8, connector: u32) -> Checked<AgendaRow> {
+pub(crate) fn agenda(cells: &Cells<'_>, pass: u8, connector: u32) -> Checked<AgendaRow> {
     let work = work_from_columns(pass, cells.get(0)?, cells.get(1)?, cells.blob(2)?);
     Ok(AgendaRow {
         connector: ConnectorId(connector),
@@ -219,7 +235,7 @@ pub(super) fn agenda(cells: &Cells<'_>, pass: u8, connector: u32) -> Checked<Age
     })
 }
 
-pub(super) fn history(cells: &Cells<'_>) -> Checked<(i64, HistoryRow)> {
+pub(crate) fn history(cells: &Cells<'_>) -> Checked<(i64, HistoryRow)> {
     let row = HistoryRow {
         mv: MvId(cells.get(1)?),
         run: RunId(cells.get(2)?),
@@ -230,7 +246,7 @@ pub(super) fn history(cells: &Cells<'_>) -> Checked<(i64, HistoryRow)> {
     Ok((cells.get(0)?, row))
 }
 
-pub(super) fn installation(cells: &Cells<'_>) -> Checked<InstallationRow> {
+pub(crate) fn installation(cells: &Cells<'_>) -> Checked<InstallationRow> {
     Ok(InstallationRow {
         id: cells.get(0)?,
         epoch: cells.count(1)?,
@@ -239,7 +255,7 @@ pub(super) fn installation(cells: &Cells<'_>) -> Checked<InstallationRow> {
     })
 }
 
-pub(super) fn run(cells: &Cells<'_>) -> Checked<RunRow> {
+pub(crate) fn run(cells: &Cells<'_>) -> Checked<RunRow> {
     Ok(RunRow {
         id: RunId(cells.get(0)?),
         connector: ConnectorId(cells.get(1)?),
@@ -251,7 +267,7 @@ pub(super) fn run(cells: &Cells<'_>) -> Checked<RunRow> {
     })
 }
 
-pub(super) fn connector(cells: &Cells<'_>) -> Checked<ConnectorRow> {
+pub(crate) fn connector(cells: &Cells<'_>) -> Checked<ConnectorRow> {
     Ok(ConnectorRow {
         id: ConnectorId(cells.get(0)?),
         name: cells.get(1)?,
@@ -260,7 +276,7 @@ pub(super) fn connector(cells: &Cells<'_>) -> Checked<ConnectorRow> {
     })
 }
 
-pub(super) fn rule(cells: &Cells<'_>) -> Checked<RuleRow> {
+pub(crate) fn rule(cells: &Cells<'_>) -> Checked<RuleRow> {
     Ok(RuleRow {
         id: RuleId(cells.get(0)?),
         connector: ConnectorId(cells.get(1)?),
@@ -269,7 +285,7 @@ pub(super) fn rule(cells: &Cells<'_>) -> Checked<RuleRow> {
     })
 }
 
-pub(super) fn config_version(cells: &Cells<'_>) -> Checked<ConfigVersionRow> {
+pub(crate) fn config_version(cells: &Cells<'_>) -> Checked<ConfigVersionRow> {
     Ok(ConfigVersionRow {
         version: cells.get(0)?,
         created: cells.time(1)?,
@@ -278,7 +294,7 @@ pub(super) fn config_version(cells: &Cells<'_>) -> Checked<ConfigVersionRow> {
     })
 }
 
-pub(super) fn secret(cells: &Cells<'_>) -> Checked<SecretRow> {
+pub(crate) fn secret(cells: &Cells<'_>) -> Checked<SecretRow> {
     Ok(SecretRow {
         name: cells.get(0)?,
         current: cells.get(1)?,
@@ -287,13 +303,13 @@ pub(super) fn secret(cells: &Cells<'_>) -> Checked<SecretRow> {
     })
 }
 
-pub(super) fn event(cells: &Cells<'_>) -> Checked<(i64, EventRow)> {
+pub(crate) fn event(cells: &Cells<'_>) -> Checked<(i64, EventRow)> {
     let row =
         EventRow { time: cells.time(1)?, kind: cells.get(2)?, subject: cells.get(3)?, text: cells.get(4)? };
     Ok((cells.get(0)?, row))
 }
 
-pub(super) fn exported(cells: &Cells<'_>) -> Checked<ExportedRow> {
+pub(crate) fn exported(cells: &Cells<'_>) -> Checked<ExportedRow> {
     Ok(ExportedRow {
         connector: ConnectorId(cells.get(0)?),
         object_type: TypeId(cells.get(1)?),
@@ -303,7 +319,7 @@ pub(super) fn exported(cells: &Cells<'_>) -> Checked<ExportedRow> {
     })
 }
 
-pub(super) fn held_plan(cells: &Cells<'_>) -> Checked<HeldPlanRow> {
+pub(crate) fn held_plan(cells: &Cells<'_>) -> Checked<HeldPlanRow> {
     let items = cells.blob(4)?.chunks(16).map(Hash128::from_slice).collect::<Option<Vec<_>>>();
     Ok(HeldPlanRow {
         hash: cells.hash(0)?,

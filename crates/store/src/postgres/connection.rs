@@ -1,0 +1,145 @@
+//! Connections: the runtime they live on, the pools they are kept in, how each is set.
+
+use std::time::{Duration, Instant};
+
+use deadpool_postgres::{
+    Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime as PoolRuntime,
+};
+use tokio::runtime::{Builder, Runtime};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::failure::{failed, no_connection};
+use super::options::PostgresOptions;
+use super::wait::wait;
+use super::{sql, tls};
+use crate::error::StoreError;
+
+/// Connections that read at once: a batch that is computed holds two, a command of a person one.
+const READERS_MAX: usize = 16;
+/// Whoever finds all of them taken waits this long.
+const POOL_WAIT: Duration = Duration::from_secs(60);
+/// A server that was lost is waited for this long: long enough for a restart, also after a crash.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The first pause before something is tried again; each further one is twice as long.
+const PAUSE_MIN: Duration = Duration::from_millis(20);
+/// The longest pause.
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// Settings of every connection, as far as the server has them. All reads are by key and all writes by sets of keys:
+/// plans that go by index whatever the statistics say are the right ones on an empty table that is being filled, on a
+/// full one, and on one that was never analysed. A lock or a silent transaction does not stand in the way for ever: of
+/// a server whose network is cut, the database lets go within a minute.
+const SETTINGS: [(&str, &str); 11] = [
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("jit", "off"),
+    ("plan_cache_mode", "force_generic_plan"),
+    ("lock_timeout", "60s"),
+    ("statement_timeout", "0"),
+    ("idle_in_transaction_session_timeout", "0"),
+    ("tcp_keepalives_idle", "30"),
+    ("tcp_keepalives_interval", "10"),
+    ("tcp_keepalives_count", "3"),
+];
+
+/// The connections to one database.
+pub(super) struct Connections {
+    /// `None` only while it is dropped.
+    runtime: Option<Runtime>,
+    writer: Pool,
+    readers: Pool,
+}
+
+/// Pauses between attempts, longer each time and never the same for two programs, until patience ends.
+pub(super) struct Patience {
+    end: Instant,
+    pause: Duration,
+}
+
+impl Patience {
+    pub(super) fn new() -> Self {
+        Self { end: Instant::now() + PATIENCE, pause: PAUSE_MIN }
+    }
+
+    /// Waits before the next attempt; gives the error back when there is to be none.
+    pub(super) fn pause(&mut self, error: StoreError) -> Result<(), StoreError> {
+        if !error.is_transient() || Instant::now() >= self.end {
+            return Err(error);
+        }
+        // Two writers that met would meet again after equal pauses.
+        let share = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), self.pause) % 1000;
+        std::thread::sleep(self.pause.mul_f64(0.5 + share as f64 / 1000.0));
+        self.pause = (self.pause * 2).min(PAUSE_MAX);
+        Ok(())
+    }
+}
+
+impl Connections {
+    /// Makes the pools; connects to nothing yet.
+    pub(super) fn new(options: &PostgresOptions) -> Result<Self, StoreError> {
+        let doing = "connecting to the database";
+        let other =
+            |error: &dyn std::fmt::Display| StoreError::Database { doing, message: error.to_string() };
+        let mut runtime = Builder::new_multi_thread();
+        let runtime = runtime
+            .worker_threads(1)
+            .thread_name("postgres")
+            .enable_all()
+            .build()
+            .map_err(|error| other(&error))?;
+        let tls = MakeRustlsConnect::new(tls::config(options)?);
+        let pool = |size: usize| {
+            let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+            let manager = Manager::from_config(options.config.clone(), tls.clone(), recycling);
+            let set = Hook::async_fn(|client: &mut deadpool_postgres::ClientWrapper, _| {
+                Box::pin(async move {
+                    let (names, values): (Vec<&str>, Vec<&str>) = SETTINGS.into_iter().unzip();
+                    client.query(sql::SETTINGS, &[&names, &values]).await.map_err(HookError::Backend)?;
+                    Ok(())
+                })
+            });
+            Pool::builder(manager)
+                .max_size(size)
+                .wait_timeout(Some(POOL_WAIT))
+                .runtime(PoolRuntime::Tokio1)
+                .post_create(set)
+                .build()
+                .map_err(|error| other(&error))
+        };
+        let (writer, readers) = (pool(1)?, pool(READERS_MAX)?);
+        Ok(Self { runtime: Some(runtime), writer, readers })
+    }
+
+    /// The connection of the writer.
+    pub(super) fn writer(&self, doing: &'static str) -> Result<Object, StoreError> {
+        self.get(&self.writer, doing)
+    }
+
+    /// One for reading.
+    pub(super) fn reader(&self, doing: &'static str) -> Result<Object, StoreError> {
+        self.get(&self.readers, doing)
+    }
+
+    fn get(&self, pool: &Pool, doing: &'static str) -> Result<Object, StoreError> {
+        // What connects and what waits for a time needs the runtime; it is asked from here all the same.
+        let _context = self.runtime.as_ref().map(Runtime::enter);
+        wait(pool.get()).map_err(no_connection(doing))
+    }
+}
+
+impl Drop for Connections {
+    fn drop(&mut self) {
+        self.writer.close();
+        self.readers.close();
+        if let Some(runtime) = self.runtime.take() {
+            // Dropping it here would wait for its threads, which a worker of another runtime must not.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Runs statements without parameters and answers.
+pub(super) fn run(client: &Object, text: &str, doing: &'static str) -> Result<(), StoreError> {
+    wait(client.batch_execute(text)).map_err(failed(doing))
+}

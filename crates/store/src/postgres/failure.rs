@@ -1,0 +1,86 @@
+//! What the driver and the server complain about, as the store's errors.
+
+use std::error::Error as _;
+use std::io;
+
+use deadpool_postgres::{HookError, PoolError};
+use tokio_postgres::Error;
+use tokio_postgres::error::SqlState;
+
+use crate::error::StoreError;
+
+/// The store's error for one of the driver.
+pub(super) fn failed(doing: &'static str) -> impl Fn(Error) -> StoreError {
+    move |error| match error.as_db_error() {
+        Some(said) => said_by_server(doing, said),
+        None => found_by_driver(doing, &error),
+    }
+}
+
+/// The store's error for one of the pool.
+pub(super) fn no_connection(doing: &'static str) -> impl Fn(PoolError) -> StoreError {
+    move |error| match error {
+        PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => {
+            failed(doing)(error)
+        }
+        PoolError::Timeout(_) => StoreError::Busy { doing },
+        other => StoreError::Database { doing, message: other.to_string() },
+    }
+}
+
+fn said_by_server(doing: &'static str, said: &tokio_postgres::error::DbError) -> StoreError {
+    let code = said.code();
+    let mut why = said.message().to_owned();
+    if let Some(detail) = said.detail() {
+        why = format!("{why} ({detail})");
+    }
+    let gone = [
+        &SqlState::ADMIN_SHUTDOWN,
+        &SqlState::CRASH_SHUTDOWN,
+        &SqlState::CANNOT_CONNECT_NOW,
+        &SqlState::READ_ONLY_SQL_TRANSACTION,
+    ];
+    let again = [
+        &SqlState::T_R_SERIALIZATION_FAILURE,
+        &SqlState::T_R_DEADLOCK_DETECTED,
+        &SqlState::LOCK_NOT_AVAILABLE,
+        &SqlState::QUERY_CANCELED,
+        &SqlState::TOO_MANY_CONNECTIONS,
+    ];
+    match code {
+        code if gone.contains(&code) || code.code().starts_with("08") => {
+            StoreError::Unreachable { doing, why }
+        }
+        code if again.contains(&code) => StoreError::Busy { doing },
+        code if code.code().starts_with("23") => StoreError::Conflict(format!("{why}, while {doing}")),
+        code if code.code().starts_with("28") => StoreError::SignIn { why },
+        &SqlState::INSUFFICIENT_PRIVILEGE => StoreError::Rights { doing, why },
+        &SqlState::DISK_FULL => StoreError::Full { doing },
+        &SqlState::INVALID_CATALOG_NAME => {
+            StoreError::Settings { why: format!("{why}: create it, or name another one") }
+        }
+        code => StoreError::Database { doing, message: format!("{why} [{}]", code.code()) },
+    }
+}
+
+fn found_by_driver(doing: &'static str, error: &Error) -> StoreError {
+    let mut cause = error.source();
+    let mut why = error.to_string();
+    while let Some(found) = cause {
+        if let Some(tls) = found.downcast_ref::<rustls::Error>() {
+            return StoreError::Untrusted { why: tls.to_string() };
+        }
+        if let Some(io) = found.downcast_ref::<io::Error>() {
+            return match io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+                Some(tls) => StoreError::Untrusted { why: tls.to_string() },
+                None => StoreError::Unreachable { doing, why: io.to_string() },
+            };
+        }
+        why = format!("{why}: {found}");
+        cause = found.source();
+    }
+    match error.is_closed() {
+        true => StoreError::Unreachable { doing, why },
+        false => StoreError::Database { doing, message: why },
+    }
+}

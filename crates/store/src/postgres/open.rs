@@ -1,0 +1,149 @@
+//! Opening: is it a server that will do, is the database ours, is it too new, what is missing in its schema.
+
+use deadpool_postgres::Object;
+use onesync_model::hash128;
+
+use super::connection::{Connections, Patience, run};
+use super::failure::failed;
+use super::options::PostgresOptions;
+use super::query::ask;
+use super::sql;
+use super::wait::wait;
+use crate::error::StoreError;
+use crate::relational::{Cells, Checked};
+
+/// The oldest server that will do, as a number and as text.
+const SERVER_MIN: (i64, &str) = (130_000, "13");
+/// Attempts to make the table of migrations: another program may make it at the same instant.
+const ATTEMPTS: usize = 10;
+
+const DOING: &str = "bringing the schema up to date";
+
+/// Migrations in order: name and statements.
+pub(super) const MIGRATIONS: [(&str, &str); 1] =
+    [("initial", include_str!("../../schema/postgres/0001_initial.sql"))];
+
+/// Checks the server and the database, and makes or updates what is in it.
+pub(super) fn open(connections: &Connections, options: &PostgresOptions) -> Checked<()> {
+    let client = connections.writer("opening the database")?;
+    check_server(&client)?;
+    let missing = match exists(&client)? {
+        false => {
+            refuse_others(&client, options)?;
+            true
+        }
+        true => !applied(&client)?,
+    };
+    if !missing {
+        return Ok(());
+    }
+    let mut patience = Patience::new();
+    for _ in 0..ATTEMPTS {
+        match make_table(&client) {
+            Ok(()) => break,
+            // The other one was faster.
+            Err(StoreError::Conflict(_)) => patience.pause(StoreError::Busy { doing: DOING })?,
+            Err(error) => return Err(error),
+        }
+    }
+    let migrated = migrate(&client);
+    if migrated.is_err() {
+        run(&client, sql::ROLLBACK, DOING)?;
+    }
+    migrated
+}
+
+fn check_server(client: &Object) -> Checked<()> {
+    let rows = wait(ask(client, sql::SERVER, &[])).map_err(failed("opening the database"))?;
+    let Some(row) = rows.first() else { return Ok(()) };
+    let cells = Cells { table: "pg_settings", row };
+    let (version, found, encoding): (i64, String, String) = (cells.get(0)?, cells.get(1)?, cells.get(2)?);
+    let (least, needed) = SERVER_MIN;
+    if version < least {
+        let why = "older ones get no repairs any more";
+        return Err(StoreError::TooOld { product: "PostgreSQL", found, needed, why });
+    }
+    if encoding != "UTF8" {
+        let why = format!(
+            "its encoding is {encoding}, and names of people need UTF8: make a database with `CREATE DATABASE ... \
+             ENCODING 'UTF8' TEMPLATE template0`"
+        );
+        return Err(StoreError::Unsuitable { why });
+    }
+    match cells.get::<Option<String>>(3)? {
+        Some(_) => Ok(()),
+        None => Err(StoreError::Unsuitable {
+            why: "no schema of its search path exists or may be used by the account: make one, or set `search_path`"
+                .to_owned(),
+        }),
+    }
+}
+
+fn exists(client: &Object) -> Checked<bool> {
+    let rows = wait(ask(client, sql::HAS_MIGRATIONS, &[])).map_err(failed("opening the database"))?;
+    let there = rows.first().map(|row| Cells { table: "pg_class", row }.count(0)).transpose()?;
+    Ok(there.unwrap_or(0) > 0)
+}
+
+fn refuse_others(client: &Object, options: &PostgresOptions) -> Checked<()> {
+    let rows = wait(ask(client, sql::OTHERS, &[])).map_err(failed("opening the database"))?;
+    match rows.first() {
+        None => Ok(()),
+        Some(row) => {
+            let name: String = Cells { table: "pg_class", row }.get(0)?;
+            let why = format!("it holds `{name}` and no table `onesync_migration`");
+            Err(StoreError::NotOurs { place: options.place(), why })
+        }
+    }
+}
+
+/// Whether all migrations are applied, and are the ones of this program; an error when they are not, or more are.
+fn applied(client: &Object) -> Checked<bool> {
+    Ok(known(client)?.len() == MIGRATIONS.len())
+}
+
+fn known(client: &Object) -> Checked<Vec<u32>> {
+    let rows = wait(ask(client, sql::MIGRATIONS, &[])).map_err(failed(DOING))?;
+    let mut versions = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let cells = Cells { table: "onesync_migration", row };
+        versions.push((cells.get::<u32>(0)?, cells.get::<String>(1)?, cells.get::<Vec<u8>>(2)?));
+    }
+    let known = MIGRATIONS.len() as u32;
+    if let Some((found, ..)) = versions.last().filter(|(version, ..)| *version > known) {
+        return Err(StoreError::Newer { found: *found, known });
+    }
+    for (version, (_, text)) in (1u32..).zip(MIGRATIONS) {
+        match versions.iter().find(|(number, ..)| *number == version) {
+            Some((_, name, sum)) if *sum != checksum(text) => {
+                return Err(StoreError::Migration { version, name: name.clone() });
+            }
+            _ => {}
+        }
+    }
+    Ok(versions.into_iter().map(|(version, ..)| version).collect())
+}
+
+fn checksum(text: &str) -> Vec<u8> {
+    hash128(&[text.as_bytes()]).0.to_vec()
+}
+
+fn make_table(client: &Object) -> Checked<()> {
+    run(client, sql::MIGRATION_TABLE, DOING)?;
+    run(client, sql::MIGRATION_LOCK_ROW, DOING)
+}
+
+/// Applies what is missing, in one transaction; whoever comes at the same time waits at the row, and finds it done.
+fn migrate(client: &Object) -> Checked<()> {
+    run(client, sql::BEGIN_WRITE, DOING)?;
+    wait(ask(client, sql::MIGRATION_LOCK, &[])).map_err(failed(DOING))?;
+    let applied = known(client)?;
+    for (version, (name, text)) in (1u32..).zip(MIGRATIONS) {
+        if !applied.contains(&version) {
+            run(client, text, DOING)?;
+            let (version, sum) = (version as i32, checksum(text));
+            wait(client.execute(sql::MIGRATION_PUT, &[&version, &name, &sum])).map_err(failed(DOING))?;
+        }
+    }
+    run(client, sql::COMMIT, DOING)
+}

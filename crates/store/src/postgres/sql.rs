@@ -1,0 +1,339 @@
+//! The statements of this dialect that read, by name, and those of opening and of transactions. The ones that write are
+//! in `sql_write`; nowhere else is SQL.
+//!
+//! Where a statement is asked for many keys it takes arrays. A statement whose partial index must be used repeats the
+//! condition of that index.
+
+macro_rules! cs {
+    ($rest:literal) => {
+        cs!("cs_object AS o", $rest)
+    };
+    ($from:literal, $rest:literal) => {
+        concat!(
+            "SELECT o.id, o.connector, o.object_type, o.flags, j.mv, j.rule, j.run, j.owned, o.container, o.anchor, ",
+            "o.name, o.reason, o.leaving, o.links, o.image, o.name_key FROM ",
+            $from,
+            " LEFT JOIN cs_joined AS j ON j.id = o.id ",
+            $rest
+        )
+    };
+}
+macro_rules! mv {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, guid, object_type, leaving_since, leaving_deleted, causes, picks, image FROM mv_object ",
+            $rest
+        )
+    };
+}
+macro_rules! export {
+    ($rest:literal) => {
+        concat!(
+            "SELECT cs, connector, object_type, operation, state, kinds, held, not_before, attempts, sent, ",
+            "create_key, error, changes FROM export_object ",
+            $rest
+        )
+    };
+}
+macro_rules! export_link {
+    ($rest:literal) => {
+        export_link!("export_link", $rest)
+    };
+    ($from:literal, $rest:literal) => {
+        concat!(
+            "SELECT l.owner, l.attribute, l.target, l.connector, l.adds, l.state, l.held, l.not_before, l.attempts, ",
+            "l.error FROM ",
+            $from,
+            " AS l ",
+            $rest
+        )
+    };
+}
+pub(super) use export_link;
+macro_rules! error {
+    ($rest:literal) => {
+        concat!(
+            "SELECT e.cs, e.place, e.connector, e.code, e.message, e.first_seen, e.run, e.alarm, e.object_type, e.cause ",
+            "FROM object_error AS e ",
+            $rest
+        )
+    };
+}
+macro_rules! container {
+    ($rest:literal) => {
+        concat!("SELECT id, connector, parent, rdn, anchor, hidden FROM container ", $rest)
+    };
+}
+macro_rules! run {
+    ($rest:literal) => {
+        concat!("SELECT id, connector, step, started, ended, result, counters FROM run ", $rest)
+    };
+}
+macro_rules! held_plan {
+    ($rest:literal) => {
+        concat!(
+            "SELECT hash, connector, object_type, reason, items, state, created, who, decided FROM held_plan ",
+            $rest
+        )
+    };
+}
+macro_rules! secret {
+    ($rest:literal) => {
+        concat!("SELECT name, sealed_current, sealed_previous, changed FROM secret ", $rest)
+    };
+}
+
+// --- opening ---
+
+/// What the server is, and whether the schema that new tables go into is there.
+pub(super) const SERVER: &str = "SELECT current_setting('server_version_num')::integer,
+  current_setting('server_version'), current_setting('server_encoding'), current_schema()::text";
+/// Settings of a connection, as far as the server knows them.
+pub(super) const SETTINGS: &str = "SELECT set_config(s.name, v.value, false)
+  FROM unnest($1::text[], $2::text[]) AS v(name, value) JOIN pg_settings AS s ON s.name = v.name";
+pub(super) const HAS_MIGRATIONS: &str = "SELECT count(*) FROM pg_class AS c
+  JOIN pg_namespace AS n ON n.oid = c.relnamespace
+  WHERE n.nspname = current_schema() AND c.relname = 'onesync_migration'";
+/// One table, view, sequence or foreign table of somebody else's.
+pub(super) const OTHERS: &str = "SELECT c.relname::text FROM pg_class AS c
+  JOIN pg_namespace AS n ON n.oid = c.relnamespace
+  WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f')
+  ORDER BY c.relname LIMIT 1";
+pub(super) const MIGRATION_TABLE: &str = "CREATE TABLE IF NOT EXISTS onesync_migration (
+  version integer PRIMARY KEY, name text NOT NULL, checksum bytea NOT NULL,
+  applied timestamptz NOT NULL DEFAULT now())";
+/// Version 0 is no migration: it is the row that whoever migrates locks.
+pub(super) const MIGRATION_LOCK_ROW: &str = "INSERT INTO onesync_migration (version, name, checksum)
+  VALUES (0, 'lock', '') ON CONFLICT (version) DO NOTHING";
+pub(super) const MIGRATION_LOCK: &str = "SELECT version FROM onesync_migration WHERE version = 0 FOR UPDATE";
+pub(super) const MIGRATIONS: &str =
+    "SELECT version, name, checksum FROM onesync_migration WHERE version > 0 ORDER BY version";
+pub(super) const MIGRATION_PUT: &str =
+    "INSERT INTO onesync_migration (version, name, checksum) VALUES ($1, $2, $3)";
+
+// --- transactions ---
+
+pub(super) const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+/// Writers wait for each other at the mark, and then see what the one before committed.
+pub(super) const BEGIN_WRITE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+/// On the disk when the commit is answered.
+pub(super) const DURABLE: &str = "SET LOCAL synchronous_commit = on";
+/// On this server's disk; a standby may still lack it.
+pub(super) const LOCAL: &str = "SET LOCAL synchronous_commit = local";
+pub(super) const COMMIT: &str = "COMMIT";
+pub(super) const ROLLBACK: &str = "ROLLBACK";
+/// The first read of a snapshot is what it begins with.
+pub(super) const MARK: &str = "SELECT number, writer FROM write_mark";
+pub(super) const MARK_LOCKED: &str = "SELECT number, writer FROM write_mark FOR UPDATE";
+pub(super) const MARK_PUT: &str = "UPDATE write_mark SET number = $1, writer = $2";
+pub(super) const EPOCH: &str = "SELECT epoch FROM installation FOR SHARE";
+
+// --- the installation ---
+
+pub(super) const INSTALLATION: &str = "SELECT id, epoch, staging, created FROM installation";
+pub(super) const COUNTERS: &str = "SELECT next_cs, next_mv, next_container FROM counter";
+
+// --- connector-space objects ---
+
+pub(super) const CS_BY_ID: &str = cs!("WHERE o.id = ANY($1) ORDER BY o.id");
+pub(super) const CS_BY_KEY: &str = cs!("WHERE o.anchor_key = ANY($1) AND o.anchor_key IS NOT NULL");
+pub(super) const CS_BY_NAME: &str = cs!("WHERE o.name_key = ANY($1) AND o.name_key IS NOT NULL");
+pub(super) const CS_JOINED_TO: &str = "SELECT mv, id FROM cs_joined WHERE mv = ANY($1) ORDER BY mv, id";
+pub(super) const CS_OF_MV: &str =
+    cs!("cs_joined AS of JOIN cs_object AS o ON o.id = of.id", "WHERE of.mv = ANY($1)");
+pub(super) const CS_ALL: &str = cs!("ORDER BY o.id");
+pub(super) const CS_PAGE: &str = cs!("WHERE o.connector = $1 AND o.id > $2 ORDER BY o.id LIMIT $3");
+pub(super) const CS_HEADS: &str = "SELECT o.id, j.mv, o.links, o.object_type, o.anchor
+  FROM cs_object AS o LEFT JOIN cs_joined AS j ON j.id = o.id
+  WHERE o.connector = $1 AND o.id > $2 ORDER BY o.id LIMIT $3";
+pub(super) const CS_LIVE: &str =
+    "SELECT id FROM cs_object WHERE connector = $1 AND id > $2 AND flags & 17 = 0 ORDER BY id LIMIT $3";
+pub(super) const CS_IN_CONTAINER: &str =
+    "SELECT id FROM cs_object WHERE container = $1 AND id > $2 ORDER BY id LIMIT $3";
+pub(super) const CS_JOINED_IN: &str = "SELECT j.mv, o.id, o.anchor_key, o.name_key
+  FROM unnest($1::bigint[], $2::integer[]) AS k(mv, connector)
+  JOIN cs_joined AS j ON j.mv = k.mv JOIN cs_object AS o ON o.id = j.id AND o.connector = k.connector
+  ORDER BY j.mv, o.id";
+pub(super) const CS_JOIN_OF: &str = "SELECT id, mv FROM cs_joined WHERE id = ANY($1) ORDER BY id";
+pub(super) const CS_NAME_KEY: &str =
+    "SELECT id, name_key FROM cs_object WHERE id = ANY($1) AND name_key IS NOT NULL ORDER BY id";
+pub(super) const CS_TARGET_BY_KEY: &str = "SELECT o.id, j.mv, o.anchor_key FROM cs_object AS o
+  LEFT JOIN cs_joined AS j ON j.id = o.id WHERE o.anchor_key = ANY($1) AND o.anchor_key IS NOT NULL";
+pub(super) const CS_TARGET_BY_NAME: &str = "SELECT o.id, j.mv, o.name_key FROM cs_object AS o
+  LEFT JOIN cs_joined AS j ON j.id = o.id WHERE o.name_key = ANY($1) AND o.name_key IS NOT NULL";
+pub(super) const CS_BY_JOIN: &str =
+    "SELECT join_key, id FROM cs_join WHERE join_key = ANY($1) ORDER BY join_key, id";
+pub(super) const CS_JOIN_ALL: &str = "SELECT join_key, id FROM cs_join ORDER BY join_key, id";
+
+pub(super) const LINKS: &str = "SELECT link_key FROM cs_link
+  WHERE owner = $1 AND attribute = $2 AND link_key > $3 ORDER BY link_key LIMIT $4";
+pub(super) const LINK_HAS: &str = "SELECT EXISTS (SELECT 1 FROM cs_link AS l
+    WHERE l.owner = k.owner AND l.attribute = k.attribute AND l.link_key = k.link_key)
+  FROM unnest($1::bigint[], $2::integer[], $3::bytea[]) WITH ORDINALITY AS k(owner, attribute, link_key, n)
+  ORDER BY k.n";
+pub(super) const LINK_REFERRERS: &str = "SELECT owner, attribute FROM cs_link
+  WHERE link_key = $1 AND (owner, attribute) > ($2, $3) ORDER BY owner, attribute LIMIT $4";
+pub(super) const LINK_ALL: &str =
+    "SELECT owner, attribute, link_key FROM cs_link ORDER BY owner, attribute, link_key";
+
+pub(super) const CONTAINER_BY_ID: &str = container!("WHERE id = ANY($1) ORDER BY id");
+pub(super) const CONTAINER_BY_NAME: &str =
+    container!("WHERE connector = $1 AND parent = $2 AND normalised = $3 ORDER BY id LIMIT 1");
+pub(super) const CONTAINERS_IN: &str = container!("WHERE parent = $1 AND id > $2 ORDER BY id LIMIT $3");
+pub(super) const CONTAINER_BY_ANCHOR: &str = container!(
+    "JOIN unnest($1::integer[], $2::bytea[]) AS k(of, by) ON connector = k.of AND anchor = k.by
+     WHERE anchor IS NOT NULL"
+);
+pub(super) const CONTAINER_ALL: &str = container!("ORDER BY id");
+
+// --- metaverse objects ---
+
+pub(super) const MV_BY_ID: &str = mv!("WHERE id = ANY($1) ORDER BY id");
+pub(super) const MV_PAGE: &str = mv!("WHERE id > $1 ORDER BY id LIMIT $2");
+pub(super) const MV_BY_GUID: &str = "SELECT id FROM mv_object WHERE guid = $1 ORDER BY id LIMIT 1";
+pub(super) const MV_BY_JOIN: &str =
+    "SELECT join_key, id FROM mv_join WHERE join_key = ANY($1) ORDER BY join_key, id";
+pub(super) const MV_JOIN_ALL: &str = "SELECT join_key, id FROM mv_join ORDER BY join_key, id";
+
+pub(super) const MV_LINKS: &str = "SELECT target FROM mv_link
+  WHERE owner = $1 AND attribute = $2 AND target > $3 ORDER BY target LIMIT $4";
+pub(super) const MV_LINK_COUNT: &str = "SELECT count(*) FROM mv_link WHERE owner = $1 AND attribute = $2";
+pub(super) const MV_LINK_HAS: &str = "SELECT EXISTS (SELECT 1 FROM mv_link AS l
+    WHERE l.owner = k.owner AND l.attribute = k.attribute AND l.target = k.target)
+  FROM unnest($1::bigint[], $2::integer[], $3::bigint[]) WITH ORDINALITY AS k(owner, attribute, target, n)
+  ORDER BY k.n";
+pub(super) const MV_LINK_REFERRERS: &str = "SELECT owner, attribute FROM mv_link
+  WHERE target = $1 AND (owner, attribute) > ($2, $3) ORDER BY owner, attribute LIMIT $4";
+pub(super) const MV_LINK_ALL: &str =
+    "SELECT owner, attribute, target FROM mv_link ORDER BY owner, attribute, target";
+
+pub(super) const HISTORY: &str = "SELECT seq, mv, run, time, event, changes FROM history
+  WHERE mv = $1 AND seq < $2 ORDER BY seq DESC LIMIT $3";
+pub(super) const HISTORY_ALL: &str = "SELECT seq, mv, run, time, event, changes FROM history ORDER BY seq";
+
+// --- pending exports ---
+
+pub(super) const EXPORT_BY_ID: &str = export!("WHERE cs = ANY($1) ORDER BY cs");
+pub(super) const EXPORT_ALL: &str = export!("ORDER BY cs");
+pub(super) const EXPORT_PAGE: &str = export!(
+    "WHERE connector = $1 AND cs > $2 AND ($3::smallint IS NULL OR state = $3)
+     AND ($4::smallint IS NULL OR operation = $4) AND ($5::integer IS NULL OR object_type = $5)
+     AND ($6::boolean IS NULL OR held = $6) AND ($7::smallint = 0 OR kinds & $7 <> 0) ORDER BY cs LIMIT $8"
+);
+pub(super) const EXPORT_DUE: &str = export!(
+    "WHERE connector = $1 AND operation = $2 AND object_type = $3 AND cs > $4
+     AND not_before <= $5 AND state = 0 AND NOT held AND kinds & 160 = 0 ORDER BY cs LIMIT $6"
+);
+pub(super) const EXPORT_SENDING: &str =
+    export!("WHERE connector = $1 AND state = 1 AND state <> 0 ORDER BY cs");
+
+pub(super) const EXPORT_LINKS: &str =
+    export_link!("WHERE owner = $1 AND attribute = $2 AND target > $3 ORDER BY target LIMIT $4");
+pub(super) const EXPORT_REMOVALS_TO: &str = "SELECT owner, attribute FROM export_link
+  WHERE NOT adds AND target = $1 AND (owner, attribute) > ($2, $3) ORDER BY owner, attribute LIMIT $4";
+pub(super) const EXPORT_LINK_BY_KEY: &str = export_link!(
+    "unnest($1::bigint[], $2::integer[], $3::bigint[]) WITH ORDINALITY AS k(owner, attribute, target, n)
+     JOIN export_link",
+    "ON l.owner = k.owner AND l.attribute = k.attribute AND l.target = k.target ORDER BY k.n"
+);
+pub(super) const EXPORT_LINK_ALL: &str = export_link!("ORDER BY owner, attribute, target");
+pub(super) const EXPORT_LINK_PAGE: &str = export_link!(
+    "WHERE connector = $1 AND (owner, attribute, target) > ($2, $3, $4) AND ($5::smallint IS NULL OR state = $5)
+     AND ($6::boolean IS NULL OR adds = $6) AND ($7::boolean IS NULL OR held = $7)
+     ORDER BY owner, attribute, target LIMIT $8"
+);
+pub(super) const EXPORT_LINK_DUE: &str = export_link!(
+    "WHERE l.connector = $1 AND (owner, attribute, target) > ($2, $3, $4)
+     AND not_before <= $5 AND state = 0 AND NOT held
+     AND (SELECT o.anchor_key FROM cs_object AS o WHERE o.id = l.owner) IS NOT NULL
+     AND (SELECT o.anchor_key FROM cs_object AS o WHERE o.id = l.target) IS NOT NULL
+     ORDER BY owner, attribute, target LIMIT $6"
+);
+/// Whether any may be due: what is refused or held back is not gone through when nothing is.
+pub(super) const EXPORT_LINK_ANY_DUE: &str = "SELECT 1 FROM export_link_count
+  WHERE connector = $1 AND state = 0 AND NOT held AND count > 0 LIMIT 1";
+pub(super) const EXPORT_LINK_SENDING: &str =
+    export_link!("WHERE connector = $1 AND state = 1 AND state <> 0 ORDER BY owner, attribute, target");
+pub(super) const EXPORT_LINK_OWNERS: &str = "SELECT owner, attribute,
+  count(*) FILTER (WHERE adds), count(*) FILTER (WHERE NOT adds) FROM export_link
+  WHERE connector = $1 AND state = 0 AND NOT held AND (owner, attribute) > ($2, $3)
+  GROUP BY owner, attribute ORDER BY owner, attribute LIMIT $4";
+
+// --- the agenda ---
+
+pub(super) const AGENDA_CONNECTOR: &str =
+    "SELECT min(connector) FROM agenda WHERE pass = $1 AND connector > $2";
+pub(super) const AGENDA_FEW: &str = "SELECT count(*) FROM (SELECT 1 FROM agenda
+  WHERE pass = $1 AND connector = $2 AND not_before <= $3 LIMIT $4) AS few";
+/// For when little is due of much that waits.
+pub(super) const AGENDA_BY_TIME: &str = "SELECT a, b, c, not_before FROM (SELECT * FROM agenda
+    WHERE pass = $1 AND connector = $2 AND not_before <= $3 OFFSET 0) AS due
+  WHERE (a, b, c) > ($4, $5, $6) ORDER BY a, b, c LIMIT $7";
+/// For when much is due.
+pub(super) const AGENDA_BY_WORK: &str = "SELECT a, b, c, not_before FROM agenda
+  WHERE pass = $1 AND connector = $2 AND not_before <= $3 AND (a, b, c) > ($4, $5, $6)
+  ORDER BY a, b, c LIMIT $7";
+pub(super) const AGENDA_ALL: &str =
+    "SELECT a, b, c, not_before, pass, connector FROM agenda ORDER BY pass, connector, a, b, c";
+pub(super) const AGENDA_EARLIEST: &str =
+    "SELECT min(not_before) FROM agenda WHERE pass = $1 AND connector = $2";
+pub(super) const AGENDA_COUNTS: &str = "SELECT pass, connector, count(*) FILTER (WHERE not_before <= $1),
+  count(*) FILTER (WHERE not_before > $1) FROM agenda GROUP BY pass, connector ORDER BY pass, connector";
+
+// --- errors and small states ---
+
+pub(super) const ERRORS_OF: &str = error!("WHERE cs = ANY($1) ORDER BY cs, place");
+pub(super) const ERROR_ANY: &str = "SELECT 1 FROM object_error LIMIT 1";
+pub(super) const ERROR_PAGE: &str = error!("WHERE (cs, place) > ($1, $2) ORDER BY cs, place LIMIT $3");
+pub(super) const ERROR_PAGE_OF: &str =
+    error!("WHERE connector = $4 AND (cs, place) > ($1, $2) ORDER BY cs, place LIMIT $3");
+pub(super) const ERROR_ALL: &str = error!("ORDER BY cs, place");
+pub(super) const ERROR_BY_KEY: &str = error!(
+    "JOIN unnest($1::bigint[], $2::text[]) AS k(cs, place) ON e.cs = k.cs AND e.place = k.place COLLATE \"C\""
+);
+
+pub(super) const STATE: &str = "SELECT value FROM service_state WHERE connector = $1 AND name = $2";
+pub(super) const STATE_ALL: &str =
+    "SELECT connector, name, value FROM service_state ORDER BY connector, name";
+
+// --- kept counts ---
+
+pub(super) const CS_COUNTS: &str = "SELECT connector, object_type, joined, flags, count FROM cs_count
+  ORDER BY connector, object_type, joined, flags";
+pub(super) const MV_COUNTS: &str =
+    "SELECT object_type, leaving, count FROM mv_count ORDER BY object_type, leaving";
+pub(super) const EXPORT_COUNTS: &str =
+    "SELECT connector, object_type, operation, kinds, state, held, count, hashes FROM export_count
+  ORDER BY connector, object_type, operation, kinds, state, held";
+pub(super) const EXPORT_COUNT: &str = "SELECT hashes FROM export_count WHERE connector = $1
+  AND object_type = $2 AND operation = $3 AND kinds = $4 AND state = $5 AND held = $6";
+pub(super) const EXPORT_LINK_COUNTS: &str =
+    "SELECT connector, attribute, adds, state, held, count, hashes FROM export_link_count
+  ORDER BY connector, attribute, adds, state, held";
+pub(super) const EXPORT_LINK_COUNT: &str = "SELECT hashes FROM export_link_count
+  WHERE connector = $1 AND attribute = $2 AND adds = $3 AND state = $4 AND held = $5";
+pub(super) const ERROR_COUNTS: &str = "SELECT connector, object_type, place, code, cause, alarm, count
+  FROM error_count ORDER BY connector, object_type, place, code, cause, alarm";
+
+// --- what the service keeps ---
+
+pub(super) const RUN: &str = run!("WHERE id = $1");
+pub(super) const RUN_NEXT: &str = "SELECT coalesce(max(id), 0) + 1 FROM run";
+pub(super) const RUN_PAGE: &str = run!("WHERE id < $1 ORDER BY id DESC LIMIT $2");
+pub(super) const RUN_PAGE_OF: &str = run!("WHERE id < $1 AND connector = $3 ORDER BY id DESC LIMIT $2");
+pub(super) const NAMES: &str = "SELECT id, name FROM attribute_name ORDER BY id";
+pub(super) const NAME: &str = "SELECT name FROM attribute_name WHERE id = $1";
+pub(super) const CONNECTORS: &str = "SELECT id, name, kind, removed FROM connector ORDER BY id";
+pub(super) const RULES: &str = "SELECT id, connector, name, hash FROM sync_rule ORDER BY id";
+pub(super) const RULE: &str = "SELECT id, connector, name, hash FROM sync_rule WHERE id = $1";
+pub(super) const CONFIGS: &str = "SELECT version, created, who, hash FROM config_version ORDER BY version";
+pub(super) const CONFIG_HAS: &str = "SELECT 1 FROM config_version WHERE version = $1";
+pub(super) const CONFIG_FILES: &str = "SELECT path, content FROM config_file WHERE version = $1";
+pub(super) const SECRETS: &str = secret!("ORDER BY name");
+pub(super) const SECRET: &str = secret!("WHERE name = $1");
+pub(super) const EVENTS: &str =
+    "SELECT seq, time, kind, subject, text FROM event WHERE seq < $1 ORDER BY seq DESC LIMIT $2";
+pub(super) const EXPORTED: &str = "SELECT connector, object_type, kind, hour, count FROM exported
+  WHERE connector = $1 AND hour >= $2 ORDER BY object_type, kind, hour";
+pub(super) const HELD_PLANS: &str = held_plan!("ORDER BY hash");
+pub(super) const HELD_PLAN: &str = held_plan!("WHERE hash = $1");

@@ -1,0 +1,438 @@
+//! Writing what the engine decided: what is there of the rows of a batch is read at once, the differences of the kept
+//! counts are computed here, and the rows are written as sets, each set one statement, in one go.
+
+use std::collections::{BTreeMap, HashMap};
+
+use onesync_engine::{
+    AttributeChange, Cause, Changes, CsRow, ExportLinkRow, HistoryRow, Join, LinkPick, LinkSum, MvState, Work,
+};
+use onesync_model::{AttrId, CsId, Hash128, MvId, Time};
+
+use super::query::{Param, columns};
+use super::transaction::Tx;
+use super::{sql, sql_write};
+use crate::relational::{Cells, Checked, Value, row, values};
+use crate::rows::operation_code;
+use crate::store::work_columns;
+use crate::tally::{self, Tallies, in_order};
+
+const DOING: &str = "writing a batch";
+
+/// A stored connector-space object, as far as it matters.
+struct OldCs {
+    sort: tally::CsSort,
+    key: Option<Hash128>,
+    join: Option<Join>,
+}
+
+/// What is there of the rows that a batch names.
+struct Old {
+    cs: HashMap<CsId, OldCs>,
+    mv: HashMap<MvId, tally::MvSort>,
+    exports: HashMap<CsId, (tally::ExportSort, Hash128)>,
+    export_links: BTreeMap<(CsId, AttrId, CsId), ExportLinkRow>,
+    errors: BTreeMap<(CsId, String), tally::ErrorSort>,
+}
+
+/// Keys of one column.
+fn keys<'c>(ids: impl Iterator<Item = i64>) -> Vec<Param<'c>> {
+    columns(ids.map(|id| values![id]))
+}
+
+impl Old {
+    fn read<'c>(tx: &mut Tx<'_, 'c>, changes: &'c Changes) -> Checked<Self> {
+        let gone = || changes.cs_deleted.iter().map(|id| id.0);
+        let links = changes.export_links.iter().map(|row| (row.owner, row.attribute, row.target));
+        let links = links.chain(changes.export_links_deleted.iter().copied());
+        let errors = changes.errors.iter().map(|row| (row.cs, &row.place));
+        let errors = errors.chain(changes.errors_healed.iter().map(|(cs, place)| (*cs, place)));
+        let exports = changes.exports.iter().map(|row| row.cs.0);
+        let exports = exports.chain(changes.exports_deleted.iter().map(|id| id.0)).chain(gone());
+        let mv = changes.mv.iter().map(|row| row.id.0).chain(changes.mv_deleted.iter().map(|id| id.0));
+        let found = tx.look(vec![
+            (sql_write::CS_OLD, keys(changes.cs.iter().map(|row| row.id.0).chain(gone()))),
+            (sql_write::MV_OLD, keys(mv)),
+            (sql_write::EXPORT_OLD, keys(exports)),
+            (sql::EXPORT_LINK_BY_KEY, columns(links.map(|(o, a, t)| values![o.0, a.0, t.0]))),
+            (sql_write::EXPORT_LINK_OF, keys(gone())),
+            (sql::ERROR_BY_KEY, columns(errors.map(|(cs, place)| values![cs.0, place]))),
+            (sql::ERRORS_OF, keys(gone())),
+        ])?;
+        let mut old = Self {
+            cs: HashMap::new(),
+            mv: HashMap::new(),
+            exports: HashMap::new(),
+            export_links: BTreeMap::new(),
+            errors: BTreeMap::new(),
+        };
+        let mut found = found.into_iter();
+        for row in found.next().unwrap_or_default() {
+            let cells = Cells { table: "cs_object", row: &row };
+            let (key, join) = (cells.hash_or_null(4)?, row::join(&cells, 5)?);
+            let sort = (cells.get(1)?, cells.get(2)?, join.is_some(), cells.get(3)?);
+            old.cs.insert(CsId(cells.get(0)?), OldCs { sort, key, join });
+        }
+        for row in found.next().unwrap_or_default() {
+            let cells = Cells { table: "mv_object", row: &row };
+            old.mv.insert(MvId(cells.get(0)?), (cells.get(1)?, cells.get(2)?));
+        }
+        for row in found.next().unwrap_or_default() {
+            let cells = Cells { table: "export_object", row: &row };
+            let (connector, object_type, operation) = (cells.get(1)?, cells.get(2)?, cells.get(3)?);
+            let sort = (connector, object_type, operation, cells.get(4)?, cells.get(5)?, cells.get(6)?);
+            old.exports.insert(CsId(cells.get(0)?), (sort, cells.hash(7)?));
+        }
+        for row in found.by_ref().take(2).flatten() {
+            let row = row::export_link(&Cells { table: "export_link", row: &row })?;
+            old.export_links.insert((row.owner, row.attribute, row.target), row);
+        }
+        for row in found.flatten() {
+            let row = row::error(&Cells { table: "object_error", row: &row })?;
+            old.errors.insert((row.cs, row.place.clone()), tally::error_sort(&row));
+        }
+        Ok(old)
+    }
+}
+
+/// A batch being written.
+struct Batch<'b, 't, 'c> {
+    tx: &'b mut Tx<'t, 'c>,
+    changes: &'c Changes,
+    old: Old,
+    tallies: Tallies,
+}
+
+/// Writes a batch; gives what it adds to the kept counts. Its last statements are still queued.
+pub(super) fn apply<'c>(tx: &mut Tx<'_, 'c>, changes: &'c Changes) -> Checked<Tallies> {
+    let old = Old::read(tx, changes)?;
+    let mut batch = Batch { tx, changes, old, tallies: Tallies::default() };
+    batch.delete_objects();
+    batch.delete_rows();
+    batch.cs();
+    batch.mv();
+    batch.keys_and_links();
+    batch.exports();
+    batch.agenda();
+    batch.notes();
+    batch.tx.flush(DOING)?;
+    Ok(batch.tallies)
+}
+
+impl<'c> Batch<'_, '_, 'c> {
+    fn delete_objects(&mut self) {
+        let gone = in_order(&self.changes.cs_deleted, |id| *id);
+        for id in &gone {
+            if let Some(old) = self.old.cs.remove(id) {
+                self.tallies.cs.went(old.sort, Hash128::default());
+            }
+        }
+        let links = self.old.export_links.keys().filter(|key| gone.binary_search(&&key.0).is_ok());
+        for key in links.copied().collect::<Vec<_>>() {
+            self.export_link_goes(key);
+        }
+        let errors = self.old.errors.keys().filter(|key| gone.binary_search(&&key.0).is_ok());
+        for key in errors.cloned().collect::<Vec<_>>() {
+            self.error_goes(&key);
+        }
+        for sql in [
+            sql_write::CS_DELETE,
+            sql_write::CS_JOINED_DELETE,
+            sql_write::LINK_DELETE_OF,
+            sql_write::EXPORT_LINK_DELETE_OF,
+            sql_write::ERROR_DELETE_OF,
+        ] {
+            self.tx.set(sql, gone.iter().map(|id| values![id.0]));
+        }
+        self.delete_exports(&self.changes.cs_deleted);
+        let gone = in_order(&self.changes.mv_deleted, |id| *id);
+        for id in &gone {
+            if let Some(sort) = self.old.mv.remove(id) {
+                self.tallies.mv.went(sort, Hash128::default());
+            }
+        }
+        for sql in [sql_write::MV_DELETE, sql_write::MV_LINK_DELETE_OF] {
+            self.tx.set(sql, gone.iter().map(|id| values![id.0]));
+        }
+    }
+
+    fn export_link_goes(&mut self, key: (CsId, AttrId, CsId)) -> bool {
+        let old = self.old.export_links.remove(&key);
+        old.iter().for_each(|row| self.tallies.export_link_went(row));
+        old.is_some()
+    }
+
+    fn error_goes(&mut self, key: &(CsId, String)) -> bool {
+        let old = self.old.errors.remove(key);
+        let there = old.is_some();
+        if let Some(sort) = old {
+            self.tallies.errors.went(sort, Hash128::default());
+        }
+        there
+    }
+
+    fn delete_exports(&mut self, ids: &'c [CsId]) {
+        let mut there = Vec::new();
+        for id in in_order(ids, |id| *id) {
+            if let Some((sort, hash)) = self.old.exports.remove(id) {
+                self.tallies.exports.went(sort, hash);
+                there.push(values![id.0]);
+            }
+        }
+        self.tx.set(sql_write::EXPORT_DELETE, there);
+    }
+
+    fn delete_rows(&mut self) {
+        let changes = self.changes;
+        let by_key = |rows: &'c [(i64, CsId)]| in_order(rows, |row| *row).into_iter();
+        self.tx.set(
+            sql_write::CS_JOIN_DELETE,
+            by_key(&changes.cs_keys_removed).map(|(key, id)| values![*key, id.0]),
+        );
+        let rows = in_order(&changes.mv_keys_removed, |row| *row).into_iter();
+        self.tx.set(sql_write::MV_JOIN_DELETE, rows.map(|(key, id)| values![*key, id.0]));
+        let rows = in_order(&changes.links_removed, |row| *row).into_iter();
+        self.tx.set(sql_write::LINK_DELETE, rows.map(|(owner, a, key)| values![owner.0, a.0, key]));
+        let rows = in_order(&changes.mv_links_removed, |row| *row).into_iter();
+        self.tx
+            .set(sql_write::MV_LINK_DELETE, rows.map(|(owner, a, target)| values![owner.0, a.0, target.0]));
+        self.delete_exports(&changes.exports_deleted);
+        let mut rows = in_order(&changes.export_links_deleted, |row| *row);
+        rows.retain(|key| self.export_link_goes(**key));
+        let rows = rows.into_iter().map(|(owner, a, target)| values![owner.0, a.0, target.0]);
+        self.tx.set(sql_write::EXPORT_LINK_DELETE, rows);
+        let mut rows: Vec<_> = changes.errors_healed.iter().collect();
+        rows.retain(|key| self.error_goes(key));
+        self.tx.set(sql_write::ERROR_DELETE, rows.into_iter().map(|(cs, place)| values![cs.0, place]));
+    }
+
+    fn cs(&mut self) {
+        let rows = in_order(&self.changes.cs, |row| row.id);
+        let mut names: BTreeMap<CsId, Option<&'c Hash128>> =
+            self.changes.cs_names.iter().map(|(id, _, new)| (*id, new.as_ref())).collect();
+        let (mut new, mut known, mut freed) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut joined, mut unjoined) = (Vec::new(), Vec::new());
+        for row in rows {
+            self.tallies.cs.came(tally::cs_sort(row), Hash128::default());
+            let join = match self.old.cs.remove(&row.id) {
+                None => {
+                    new.push((row, names.remove(&row.id).flatten()));
+                    None
+                }
+                Some(old) => {
+                    self.tallies.cs.went(old.sort, Hash128::default());
+                    if old.key.is_some() && old.key != row.key() {
+                        // An anchor that is given up here may be taken by another row of this batch.
+                        freed.push(values![row.id.0]);
+                    }
+                    known.push(row);
+                    old.join
+                }
+            };
+            match row.join {
+                same if same == join => {}
+                Some(join) => {
+                    joined.push(values![row.id.0, join.mv.0, join.rule.0, join.run.0, join.owned]);
+                }
+                None => unjoined.push(values![row.id.0]),
+            }
+        }
+        self.tx.set(sql_write::CS_FREE_ANCHOR, freed);
+        self.tx.set(
+            sql_write::CS_INSERT,
+            new.into_iter().map(|(row, name_key)| {
+                let [a, b, c, d, e, f, g, h, i, j, k, l] = cs_values(row);
+                [a, b, c, d, e, f, g, h, i, j, k, l, name_key.into()]
+            }),
+        );
+        self.tx.set(sql_write::CS_UPDATE, known.into_iter().map(cs_values));
+        self.tx.set(sql_write::CS_JOINED_PUT, joined);
+        self.tx.set(sql_write::CS_JOINED_DELETE, unjoined);
+        self.tx.set(sql_write::CS_NAME_PUT, names.into_iter().map(|(id, key)| values![id.0, key]));
+        let containers = in_order(&self.changes.containers, |row| row.id).into_iter();
+        self.tx.set(
+            sql_write::CONTAINER_PUT,
+            containers.map(|row| {
+                let parent = row.parent.map_or(0, |id| id.0);
+                let key = Value::Text(row.key().into());
+                let [a, b, c, d] = values![row.id.0, row.connector.0, parent, &row.rdn];
+                [a, b, c, d, key, row.anchor.as_ref().into(), row.hidden.into()]
+            }),
+        );
+    }
+
+    fn mv(&mut self) {
+        let rows = in_order(&self.changes.mv, |row| row.id);
+        for row in &rows {
+            self.tallies.mv.came(tally::mv_sort(row), Hash128::default());
+            if let Some(sort) = self.old.mv.remove(&row.id) {
+                self.tallies.mv.went(sort, Hash128::default());
+            }
+        }
+        self.tx.set(
+            sql_write::MV_PUT,
+            rows.into_iter().map(|row| {
+                let (since, deleted) = match row.state {
+                    MvState::Active => (None, None),
+                    MvState::Leaving { since, deleted } => (Some(since.ticks()), Some(deleted)),
+                };
+                values![
+                    row.id.0,
+                    row.object_type.0,
+                    since,
+                    deleted,
+                    Cause::encode(&row.causes),
+                    LinkPick::encode(&row.picks),
+                    row.values.as_bytes(),
+                    &row.guid.0[..],
+                ]
+            }),
+        );
+    }
+
+    fn keys_and_links(&mut self) {
+        let changes = self.changes;
+        let rows = in_order(&changes.cs_keys_added, |row| *row).into_iter();
+        self.tx.set(sql_write::CS_JOIN_PUT, rows.map(|(key, id)| values![*key, id.0]));
+        let rows = in_order(&changes.mv_keys_added, |row| *row).into_iter();
+        self.tx.set(sql_write::MV_JOIN_PUT, rows.map(|(key, id)| values![*key, id.0]));
+        let rows = in_order(&changes.links_added, |row| *row).into_iter();
+        self.tx.set(sql_write::LINK_PUT, rows.map(|(owner, a, key)| values![owner.0, a.0, key]));
+        let rows = in_order(&changes.mv_links_added, |row| *row).into_iter();
+        self.tx.set(sql_write::MV_LINK_PUT, rows.map(|(owner, a, target)| values![owner.0, a.0, target.0]));
+        if let Some(counters) = changes.counters {
+            let values = values![counters.cs, counters.mv, counters.container];
+            self.tx.one(sql_write::COUNTERS_PUT, values.into());
+        }
+    }
+
+    fn exports(&mut self) {
+        let mut rows = Vec::new();
+        for row in in_order(&self.changes.exports, |row| row.cs) {
+            let hash = self.tallies.export_came(row);
+            if let Some((sort, old)) = self.old.exports.remove(&row.cs) {
+                self.tallies.exports.went(sort, old);
+            }
+            rows.push(values![
+                row.cs.0,
+                row.connector.0,
+                row.object_type.0,
+                operation_code(row.operation),
+                row.state.code(),
+                row.kinds,
+                row.held,
+                row.not_before.ticks(),
+                row.attempts,
+                row.sent.map(Time::ticks),
+                hash.0.to_vec(),
+                row.create_key.as_ref(),
+                row.error.as_ref(),
+                AttributeChange::encode(&row.changes),
+            ]);
+        }
+        self.tx.set(sql_write::EXPORT_PUT, rows);
+        let mut rows = Vec::new();
+        for row in in_order(&self.changes.export_links, |row| (row.owner, row.attribute, row.target)) {
+            self.tallies.export_link_came(row);
+            self.export_link_goes((row.owner, row.attribute, row.target));
+            rows.push(values![
+                row.owner.0,
+                row.attribute.0,
+                row.target.0,
+                row.connector.0,
+                row.add,
+                row.state.code(),
+                row.held,
+                row.not_before.ticks(),
+                row.attempts,
+                row.error.as_ref(),
+            ]);
+        }
+        self.tx.set(sql_write::EXPORT_LINK_PUT, rows);
+    }
+
+    fn agenda(&mut self) {
+        let done = in_order(&self.changes.agenda_done, |work| *work);
+        let (identity, other): (Vec<&Work>, Vec<&Work>) =
+            done.into_iter().partition(|work| matches!(work, Work::Identity(_)));
+        self.tx.set(
+            sql_write::AGENDA_DELETE_IDENTITY,
+            identity.into_iter().map(|work| {
+                let (_, a, b, c) = work_columns(*work);
+                values![a, b, c]
+            }),
+        );
+        self.tx.set(
+            sql_write::AGENDA_DELETE,
+            other.into_iter().map(|work| {
+                let (pass, a, b, c) = work_columns(*work);
+                values![pass, a, b, c]
+            }),
+        );
+        // Of several rows for one piece of work the earliest counts; a statement must not meet a row twice.
+        let mut earliest: BTreeMap<(u8, u32, i64, i64, Vec<u8>), i64> = BTreeMap::new();
+        for row in &self.changes.agenda {
+            let (pass, a, b, c) = work_columns(row.work);
+            let time = row.not_before.ticks();
+            let known = earliest.entry((pass, row.connector.0, a, b, c)).or_insert(time);
+            *known = time.min(*known);
+        }
+        self.tx.set(
+            sql_write::AGENDA_PUT,
+            earliest
+                .into_iter()
+                .map(|((pass, connector, a, b, c), time)| values![pass, connector, a, b, c, time]),
+        );
+    }
+
+    fn notes(&mut self) {
+        let mut rows = Vec::new();
+        for row in in_order(&self.changes.errors, |row| (row.cs, row.place.clone())) {
+            self.error_goes(&(row.cs, row.place.clone()));
+            self.tallies.errors.came(tally::error_sort(row), Hash128::default());
+            rows.push(values![
+                row.cs.0,
+                &row.place,
+                row.connector.0,
+                &row.code,
+                &row.message,
+                row.first_seen.ticks(),
+                row.run.0,
+                row.alarm,
+                row.object_type.0,
+                row.cause,
+            ]);
+        }
+        self.tx.set(sql_write::ERROR_PUT, rows);
+        self.tx.set(
+            sql_write::HISTORY_PUT,
+            self.changes.history.iter().map(|row| {
+                let changes = HistoryRow::encode_changes(&row.changes);
+                values![row.mv.0, row.run.0, row.time.ticks(), row.event.as_ref(), changes]
+            }),
+        );
+        let states = in_order(&self.changes.states, |(connector, name, _)| (*connector, name.clone()));
+        let (put, gone): (Vec<_>, Vec<_>) = states.into_iter().partition(|(.., value)| value.is_some());
+        let put = put.into_iter().map(|(connector, name, value)| values![connector.0, name, value.as_ref()]);
+        self.tx.set(sql_write::STATE_PUT, put);
+        let gone = gone.into_iter().map(|(connector, name, _)| values![connector.0, name]);
+        self.tx.set(sql_write::STATE_DELETE, gone);
+    }
+}
+
+/// The columns of a connector-space object but its name key.
+fn cs_values(row: &CsRow) -> [Value<'_>; 12] {
+    values![
+        row.id.0,
+        &row.name,
+        row.reason.as_ref(),
+        row.leaving.map(Time::ticks),
+        LinkSum::encode(&row.links),
+        row.image.as_bytes(),
+        row.connector.0,
+        row.object_type.0,
+        row.flags.0,
+        row.container.map(|id| id.0),
+        row.key().map(|key| key.0.to_vec()),
+        row.anchor.as_ref(),
+    ]
+}

@@ -1,0 +1,110 @@
+//! A database of its own for each test, on the server of `PG_URL`.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use onesync_engine::{Changes, CsFlags, CsRow};
+use onesync_model::{Anchor, ConnectorId, CsId, Image, TypeId};
+use onesync_store::conformance::EPOCH;
+use onesync_store::{PostgresOptions, PostgresStore, Store, StoreError};
+use tokio::runtime::Runtime;
+
+static NUMBER: AtomicU32 = AtomicU32::new(0);
+
+pub(super) struct Lab {
+    /// Of the server: user, password, host and port.
+    server: String,
+    pub(super) name: String,
+}
+
+impl Lab {
+    pub(super) fn new(name: &str) -> Self {
+        let url = std::env::var("PG_URL");
+        let url = url.unwrap_or_else(|_| panic!("PG_URL names no PostgreSQL server: `./test` starts one"));
+        Self::on(&url, name)
+    }
+
+    /// On another server than that of all tests.
+    pub(super) fn on(url: &str, name: &str) -> Self {
+        let server = url.rsplit_once('/').unwrap().0.to_owned();
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("onesync_{}_{number}_{name}", std::process::id());
+        run(&server, "postgres", &format!("CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE template0"))
+            .unwrap();
+        Self { server, name }
+    }
+
+    /// The URL of the database, with more parameters.
+    pub(super) fn url(&self, parameters: &str) -> String {
+        format!("{}/{}?{parameters}", self.server, self.name)
+    }
+
+    /// Runs statements beside the store.
+    pub(super) fn run(&self, text: &str) -> Result<(), String> {
+        run(&self.server, &self.name, text)
+    }
+
+    /// A store in a schema of its own.
+    pub(super) fn store(&self, schema: &str) -> PostgresStore {
+        self.run(&format!("CREATE SCHEMA {schema}")).unwrap();
+        self.open(schema).unwrap()
+    }
+
+    /// The store in a schema that is there.
+    pub(super) fn open(&self, schema: &str) -> Result<PostgresStore, StoreError> {
+        open(&self.url(&format!("sslmode=disable&options=-csearch_path%3D{schema}")))
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        // A server that was ended by its test takes its databases along.
+        let _ = run(&self.server, "postgres", &format!("DROP DATABASE {} WITH (FORCE)", self.name));
+    }
+}
+
+pub(super) fn open(url: &str) -> Result<PostgresStore, StoreError> {
+    PostgresStore::open(&PostgresOptions::parse(url)?)
+}
+
+fn run(server: &str, database: &str, text: &str) -> Result<(), String> {
+    let work = async {
+        let (client, connection) =
+            tokio_postgres::connect(&format!("{server}/{database}"), tokio_postgres::NoTls)
+                .await
+                .map_err(|error| error.to_string())?;
+        let connection = tokio::spawn(connection);
+        let done = client.batch_execute(text).await.map_err(|error| format!("{error:?}"));
+        drop(client);
+        let _ = connection.await;
+        done
+    };
+    // On a thread of its own: the test may itself run in a runtime.
+    std::thread::scope(|scope| scope.spawn(|| Runtime::new().unwrap().block_on(work)).join().unwrap())
+}
+
+pub(super) fn row(id: i64) -> CsRow {
+    CsRow {
+        id: CsId(id),
+        connector: ConnectorId(1),
+        object_type: TypeId(2),
+        anchor: Some(Anchor::text(&id.to_string())),
+        container: None,
+        name: format!("CN={id}"),
+        image: Image::empty(),
+        links: Vec::new(),
+        flags: CsFlags::default(),
+        reason: None,
+        join: None,
+        leaving: None,
+    }
+}
+
+/// Writes rows with these numbers.
+pub(super) fn write(store: &dyn Store, ids: impl IntoIterator<Item = i64>) -> Result<(), StoreError> {
+    store.apply(EPOCH, &Changes { cs: ids.into_iter().map(row).collect(), ..Changes::default() })
+}
+
+/// How many rows there are.
+pub(super) fn rows(store: &dyn Store) -> usize {
+    store.reader().unwrap().cs_page(ConnectorId(1), CsId(0), 99_999).unwrap().len()
+}
