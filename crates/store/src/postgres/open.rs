@@ -87,10 +87,11 @@ fn exists(client: &Object) -> Checked<bool> {
 
 fn refuse_others(client: &Object, options: &PostgresOptions) -> Checked<()> {
     let rows = wait(ask(client, sql::OTHERS, &[])).map_err(failed("opening the database"))?;
-    match rows.first() {
+    let name =
+        rows.first().map(|row| Cells { table: "pg_class", row }.get::<Option<String>>(0)).transpose()?;
+    match name.flatten() {
         None => Ok(()),
-        Some(row) => {
-            let name: String = Cells { table: "pg_class", row }.get(0)?;
+        Some(name) => {
             let why = format!("it holds `{name}` and no table `onesync_migration`");
             Err(StoreError::NotOurs { place: options.place(), why })
         }

@@ -94,11 +94,12 @@ pub(super) const SETTINGS: &str = "SELECT set_config(s.name, v.value, false)
 pub(super) const HAS_MIGRATIONS: &str = "SELECT count(*) FROM pg_class AS c
   JOIN pg_namespace AS n ON n.oid = c.relnamespace
   WHERE n.nspname = current_schema() AND c.relname = 'onesync_migration'";
-/// One table, view, sequence or foreign table of somebody else's.
-pub(super) const OTHERS: &str = "SELECT c.relname::text FROM pg_class AS c
+/// One table, view, sequence or foreign table of somebody else's; in one look with the question whether the schema is
+/// ours, because another program may be making it.
+pub(super) const OTHERS: &str = "SELECT min(c.relname::text) FROM pg_class AS c
   JOIN pg_namespace AS n ON n.oid = c.relnamespace
   WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f')
-  ORDER BY c.relname LIMIT 1";
+  HAVING NOT coalesce(bool_or(c.relname = 'onesync_migration'), false)";
 pub(super) const MIGRATION_TABLE: &str = "CREATE TABLE IF NOT EXISTS onesync_migration (
   version integer PRIMARY KEY, name text NOT NULL, checksum bytea NOT NULL,
   applied timestamptz NOT NULL DEFAULT now())";
