@@ -8,10 +8,10 @@ use onesync_model::AttrId;
 
 use crate::batch::Context;
 use crate::facts::Facts;
-use crate::outbound::flows::{flow, rules_to};
+use crate::outbound::flows::{flow, rules_to, source};
 use crate::outbound::in_scope_counting;
 use crate::state::{CsRow, MvRow};
-use crate::values::{Contributor, compute, fits};
+use crate::values::{Computed, Contributor, compute, fits};
 
 /// A connector-space object and its distinguished name.
 #[derive(Clone, Debug)]
@@ -20,6 +20,15 @@ pub struct Joined {
     pub row: CsRow,
     /// Its name.
     pub dn: String,
+}
+
+/// A metaverse object as a sync leaves it: then nothing of it changes any more.
+#[must_use]
+pub fn settled(ctx: &Context<'_>, mv: &MvRow, joined: &[Joined]) -> MvRow {
+    let facts: Vec<Facts<'_>> = joined.iter().map(|j| Facts::new(ctx, &j.row, &j.dn)).collect();
+    let Computed { values, causes, picks, .. } =
+        compute(ctx, Some(mv), &contributors(mv, joined, &facts), None);
+    MvRow { values, causes, picks, ..mv.clone() }
 }
 
 /// How much came of it.
@@ -71,15 +80,7 @@ pub fn evaluate(
     if until == Until::Scopes {
         return said;
     }
-    let contributors: Vec<Contributor<'_>> = joined
-        .iter()
-        .zip(&facts)
-        .map(|(joined, facts)| Contributor {
-            row: &joined.row,
-            dn: &joined.dn,
-            rules: facts.rules.iter().copied().filter(|rule| fits(rule, mv.object_type)).collect(),
-        })
-        .collect();
+    let contributors = contributors(mv, joined, &facts);
     let computed = compute(ctx, Some(mv), &contributors, None);
     for rule in contributors.iter().flat_map(|c| &c.rules) {
         said.rules += 1;
@@ -114,11 +115,21 @@ pub fn evaluate(
             continue;
         }
         let Some((rules, counts)) = rules_to(ctx, row, scoped(row.connector)) else { continue };
-        let flows = flow(ctx, mv, row, &rules, &counts);
+        let source = source(ctx, mv, row, &counts);
+        let flows = flow(ctx, &source, row, &rules);
         said.rules += rules.len();
         said.flows += rules.iter().map(|rule| rule.flows.len()).sum::<usize>();
         said.wanted += flows.wanted.len();
         said.failed += flows.failed.len();
     }
     said
+}
+
+fn contributors<'a>(mv: &MvRow, joined: &'a [Joined], facts: &[Facts<'a>]) -> Vec<Contributor<'a>> {
+    let one = |(joined, facts): (&'a Joined, &Facts<'a>)| Contributor {
+        row: &joined.row,
+        dn: &joined.dn,
+        rules: facts.rules.iter().copied().filter(|rule| fits(rule, mv.object_type)).collect(),
+    };
+    joined.iter().zip(facts).map(one).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use onesync_model::{AttrId, CsId, Hash128, Operation, ValuesRef};
+use onesync_model::{AttrId, CsId, Hash128, Operation, ValuesCow};
 
 use crate::batch::{Batch, Context};
 use crate::changes::Changes;
@@ -33,9 +33,9 @@ pub(crate) fn seen(ctx: &Context<'_>, batch: &mut Batch<'_>, before: &CsRow, now
         if !matches!(change.state, ChangeState::Sent | ChangeState::Sending) {
             return true;
         }
-        let shown = now.image.as_ref().get(change.attribute).and_then(ValuesRef::to_values);
-        let exact = policy.case_exact.contains(&change.attribute);
-        let same = equal(shown.as_ref(), change.values.as_ref(), exact);
+        let shown = now.image.as_ref().get(change.attribute).map(ValuesCow::from);
+        let exact = policy.is_case_exact(change.attribute);
+        let same = equal(shown.as_ref(), change.values.as_ref().map(ValuesCow::from).as_ref(), exact);
         confirmed |= same;
         !same
     });

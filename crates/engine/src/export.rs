@@ -194,7 +194,7 @@ fn begin_one(
     if export.kinds & ExportRow::KINDS_NOT_SENT != 0 || row.flags.has(CsFlags::OUTSIDE) {
         return None;
     }
-    if !stopped.sends(&ctx.policies.of(row.connector).object_type(row.object_type), &export) {
+    if !stopped.sends(ctx.policies.of(row.connector).object_type(row.object_type), &export) {
         return None;
     }
     let (object_type, kinds) = (export.object_type, export.kinds);

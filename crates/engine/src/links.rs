@@ -261,7 +261,7 @@ impl Links<'_, '_> {
         for flow in &rule.flows {
             let FlowSource::Link(link) = &flow.source else { continue };
             let policy = self.ctx.policies.of(rule.connector);
-            if policy.computes_only(&policy.object_type(rule.object), flow.target) {
+            if policy.computes_only(policy.object_type(rule.object), flow.target) {
                 continue;
             }
             let taken = flows.iter().any(|(_, to)| *to == flow.target);

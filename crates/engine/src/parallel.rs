@@ -4,7 +4,11 @@
 const ITEMS_PER_THREAD_MIN: usize = 32;
 
 /// Applies a function to each item.
-pub(crate) fn map<T: Sync, R: Send>(threads: usize, items: &[T], f: impl Fn(&T) -> R + Sync) -> Vec<R> {
+pub(crate) fn map<'t, T: Sync, R: Send>(
+    threads: usize,
+    items: &'t [T],
+    f: impl Fn(&'t T) -> R + Sync,
+) -> Vec<R> {
     let threads = threads.min(items.len() / ITEMS_PER_THREAD_MIN).max(1);
     if threads == 1 {
         return items.iter().map(f).collect();

@@ -1,6 +1,7 @@
 //! What an administrator decides about connectors beyond rules: given to the engine with every call.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use onesync_model::{AttrId, ConnectorId, Obstacle, TypeId, Value};
 use onesync_rules::JoinGroup;
@@ -31,12 +32,12 @@ pub struct ConnectorPolicy {
     pub hierarchical: bool,
     /// Decisions by object type.
     pub types: BTreeMap<TypeId, TypePolicy>,
-    /// Attributes nobody can write: computed by rules, never exported.
+    /// Attributes nobody can write: computed by rules, never exported. Ascending.
     pub read_only: Vec<AttrId>,
     /// Attributes whose values differ when only their case differs; for all others case does not matter when a
-    /// confirmed value is compared with the one that was sent.
+    /// confirmed value is compared with the one that was sent. Ascending.
     pub case_exact: Vec<AttrId>,
-    /// Link attributes.
+    /// Link attributes. Ascending.
     pub link_attributes: Vec<AttrId>,
     /// Those of them that hold one value: a new one takes the place of the old.
     pub single_links: Vec<AttrId>,
@@ -136,18 +137,29 @@ impl Policies {
 }
 
 impl ConnectorPolicy {
+    /// Whether an attribute holds links.
+    pub(crate) fn is_link(&self, attribute: AttrId) -> bool {
+        self.link_attributes.binary_search(&attribute).is_ok()
+    }
+
+    /// Whether values of an attribute differ when only their case differs.
+    pub(crate) fn is_case_exact(&self, attribute: AttrId) -> bool {
+        self.case_exact.binary_search(&attribute).is_ok()
+    }
+
     /// Whether a rule's value for an attribute is only computed: nobody can write it there. Of a directory,
     /// or an object type, where nothing can be written, everything is shown: none of it is sent.
     pub(crate) fn computes_only(&self, rules: &TypePolicy, attribute: AttrId) -> bool {
         self.writable
             && !rules.unwritable
             && Some(attribute) != rules.create_key
-            && (self.read_only.contains(&attribute) || rules.read_only.contains(&attribute))
+            && (self.read_only.binary_search(&attribute).is_ok() || rules.read_only.contains(&attribute))
     }
 
     /// The decisions for an object type.
     #[must_use]
-    pub fn object_type(&self, object_type: TypeId) -> TypePolicy {
-        self.types.get(&object_type).cloned().unwrap_or_default()
+    pub fn object_type(&self, object_type: TypeId) -> &TypePolicy {
+        static NONE: LazyLock<TypePolicy> = LazyLock::new(TypePolicy::default);
+        self.types.get(&object_type).unwrap_or(&NONE)
     }
 }

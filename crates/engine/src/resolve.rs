@@ -5,8 +5,8 @@
 //! attribute; an explicit `Error()` withholds the whole object. Merging attributes take all candidates.
 
 use onesync_expr::{Env, EvalError, Evaluated, Outcome, Source};
-use onesync_model::{AttrId, Time, Value, Values, fold_case, hash64};
-use onesync_rules::{Flow, MergeType, Rule};
+use onesync_model::{AttrId, Time, Value, Values, ValuesCow, fold_case, hash64};
+use onesync_rules::{Flow, FlowOrder, MergeType, Rule};
 
 use crate::trace::Gave;
 
@@ -21,9 +21,9 @@ pub(crate) struct Candidate<'a> {
 
 /// What became of one attribute.
 #[derive(Debug)]
-pub(crate) enum Resolved {
-    /// These values, from these candidates (indices; several when merged).
-    Values { values: Values, from: Vec<usize>, once: bool },
+pub(crate) enum Resolved<'s> {
+    /// These values, from these candidates.
+    Values { values: ValuesCow<'s>, from: Givers, once: bool },
     /// These candidates' link attribute (index, source attribute).
     Links(Vec<(usize, AttrId)>),
     /// No value.
@@ -34,6 +34,22 @@ pub(crate) enum Resolved {
     Failed { from: usize, failure: Failure },
     /// `Error()`: nothing of this object changes.
     Raised { from: usize, message: String },
+}
+
+/// The candidates that gave values, by their indices: several when merged.
+#[derive(Debug)]
+pub(crate) enum Givers {
+    One(usize),
+    Several(Vec<usize>),
+}
+
+impl Givers {
+    pub(crate) fn as_slice(&self) -> &[usize] {
+        match self {
+            Self::One(index) => std::slice::from_ref(index),
+            Self::Several(indices) => indices,
+        }
+    }
 }
 
 /// Why a flow failed.
@@ -57,15 +73,29 @@ impl Failure {
 
 /// All candidates of some source objects, grouped by target attribute, each group in the order in which they win.
 ///
-/// `sources` are the rules in scope of each source object; earlier sources win where one rule applies to two.
-pub(crate) fn collect<'a>(sources: &[&[&'a Rule]]) -> Vec<Candidate<'a>> {
-    let mut all = Vec::with_capacity(256);
-    for (source, rules) in sources.iter().enumerate() {
-        for rule in rules.iter() {
-            all.extend(rule.flows.iter().map(|flow| Candidate { rule, flow, source }));
+/// For each source object there are the flows of all rules for its kind, in their order, and the rules in scope;
+/// earlier sources win where one rule applies to two.
+pub(crate) fn collect<'a>(sources: &[(&FlowOrder, &[&'a Rule])]) -> Vec<Candidate<'a>> {
+    let most = sources.iter().flat_map(|(_, rules)| rules.iter()).map(|rule| rule.flows.len()).sum();
+    let mut all = Vec::with_capacity(most);
+    for (source, (order, rules)) in sources.iter().enumerate() {
+        all.extend(order.of(rules).map(|(rule, flow)| Candidate { rule, flow, source }));
+    }
+    if all.len() < most {
+        // A rule that holds an object is in scope although it is for another type.
+        all.clear();
+        for (source, (_, rules)) in sources.iter().enumerate() {
+            let flows = |rule: &&'a Rule| {
+                let rule = *rule;
+                rule.flows.iter().map(move |flow| Candidate { rule, flow, source })
+            };
+            all.extend(rules.iter().flat_map(flows));
         }
     }
-    all.sort_unstable_by_key(|c| (c.flow.rank, c.source));
+    if sources.len() > 1 || !all.is_sorted_by_key(|c| c.flow.rank) {
+        // Few runs in order: merging them is what this sort is good at.
+        all.sort_by_key(|c| (c.flow.rank, c.source));
+    }
     all
 }
 
@@ -82,14 +112,14 @@ pub(crate) fn groups<'c, 'a>(
 /// it is still there; `valid_until` is lowered to the time at which the decision must be made again. What each of
 /// those who are asked gives goes into `asked`, where notes are taken.
 pub(crate) fn resolve<'s>(
-    group: &[Candidate<'_>],
+    group: &[Candidate<'s>],
     now: Time,
     seed_of: impl Fn(&Candidate<'_>) -> u64,
     source: impl Fn(usize) -> &'s dyn Source,
     once: impl Fn(&Candidate<'_>) -> Option<Values>,
     valid_until: &mut Option<Time>,
     mut asked: Option<&mut Vec<Gave>>,
-) -> Resolved {
+) -> Resolved<'s> {
     let mut merged: Vec<Value> = Vec::new();
     let mut from = Vec::new();
     let mut links = Vec::new();
@@ -102,26 +132,27 @@ pub(crate) fn resolve<'s>(
                 asked.push(Gave::Once(values.clone()));
             }
             if !candidate.flow.merge.takes_all() {
-                return Resolved::Values { values, from: vec![index], once: true };
+                return Resolved::Values { values: values.into(), from: Givers::One(index), once: true };
             }
             merged.extend(values.into_vec());
             from.push(index);
             applied_once = true;
             continue;
         }
-        let env = Env { now, seed: seed_of(candidate) };
         let object = source(candidate.source);
-        let evaluated = candidate.flow.evaluate(object, &env);
+        let seed = if candidate.flow.uses_random() { seed_of(candidate) } else { 0 };
+        let env = Env { now, seed };
+        let evaluated = candidate.flow.lend(object, &env);
         if let Some(asked) = &mut asked {
-            asked.push(Gave::of(evaluated.clone().map(|evaluated| evaluated.outcome)));
+            asked.push(Gave::of(evaluated.clone().map(|evaluated| evaluated.into_owned().outcome)));
         }
         let outcome = match evaluated {
             Ok(Evaluated { outcome, valid_until: until }) => {
-                *valid_until = (*valid_until).into_iter().chain(until).min();
+                lower(valid_until, until);
                 outcome
             }
             Err(onesync_expr::Failure { error, valid_until: until }) => {
-                *valid_until = (*valid_until).into_iter().chain(until).min();
+                lower(valid_until, until);
                 return match error {
                     EvalError::Raised(message) => Resolved::Raised { from: index, message },
                     error => Resolved::Failed { from: index, failure: Failure::of(&error, candidate.rule) },
@@ -142,10 +173,11 @@ pub(crate) fn resolve<'s>(
             }
             Outcome::Values(values) => {
                 if !candidate.flow.merge.takes_all() {
-                    return Resolved::Values { values, from: vec![index], once: candidate.flow.once };
+                    let (from, once) = (Givers::One(index), candidate.flow.once);
+                    return Resolved::Values { values, from, once };
                 }
                 let ignore_case = candidate.flow.merge == MergeType::MergeCaseInsensitive;
-                for value in values.into_vec() {
+                for value in values.into_values().into_iter().flat_map(Values::into_vec) {
                     if !(ignore_case && merged.iter().any(|known| same_text(known, &value))) {
                         merged.push(value);
                     }
@@ -159,9 +191,17 @@ pub(crate) fn resolve<'s>(
         return Resolved::Links(links);
     }
     match Values::new(merged) {
-        Some(values) => Resolved::Values { values, from, once: applied_once },
+        Some(values) => {
+            Resolved::Values { values: values.into(), from: Givers::Several(from), once: applied_once }
+        }
         None if ignored => Resolved::Keep,
         None => Resolved::Absent,
+    }
+}
+
+fn lower(valid_until: &mut Option<Time>, until: Option<Time>) {
+    if let Some(until) = until {
+        *valid_until = Some(valid_until.map_or(until, |known| known.min(until)));
     }
 }
 

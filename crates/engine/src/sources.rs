@@ -87,6 +87,7 @@ impl Source for CsSource<'_> {
 
 /// A metaverse object as outbound expressions see it.
 pub(crate) struct MvSource<'a> {
+    row: &'a MvRow,
     target: Option<&'a CsRow>,
     link_counts: &'a BTreeMap<AttrId, u64>,
     parameters: &'a BTreeMap<String, String>,
@@ -100,7 +101,11 @@ impl<'a> MvSource<'a> {
         link_counts: &'a BTreeMap<AttrId, u64>,
         parameters: &'a BTreeMap<String, String>,
     ) -> Self {
-        Self { target, link_counts, parameters, values: row.values.as_ref().index() }
+        Self { row, target, link_counts, parameters, values: row.values.as_ref().index() }
+    }
+
+    pub(crate) fn object(&self) -> &'a MvRow {
+        self.row
     }
 }
 

@@ -201,13 +201,13 @@ pub(crate) fn flow_note<'s>(
     of: Subject,
     group: &[Candidate<'_>],
     asked: Vec<Gave>,
-    resolved: &Resolved,
+    resolved: &Resolved<'_>,
     now: Time,
     seed_of: impl Fn(&Candidate<'_>) -> u64,
     source: impl Fn(usize) -> (Option<CsId>, &'s dyn onesync_expr::Source),
 ) -> Note {
     let won = |index: usize| match resolved {
-        Resolved::Values { from, .. } => from.contains(&index),
+        Resolved::Values { from, .. } => from.as_slice().contains(&index),
         Resolved::Links(from) => from.iter().any(|(from, _)| *from == index),
         Resolved::Failed { from, .. } | Resolved::Raised { from, .. } => *from == index,
         Resolved::Absent | Resolved::Keep => false,

@@ -2,10 +2,13 @@
 //! facts and the time.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use onesync_expr::Source;
-use onesync_model::{AttrId, Bag, CsId, Image, ImageIndex, RuleId, Time, TypeId, Values, ValuesRef};
+use onesync_model::{
+    AttrId, CsId, Image, ImageBuilder, ImageIndex, RuleId, RunId, Time, TypeId, Values, ValuesCow, ValuesRef,
+};
 use onesync_rules::Rule;
 
 use crate::batch::Context;
@@ -48,7 +51,8 @@ pub(crate) fn compute(
         .iter()
         .map(|c| CsSource::new(c.row, c.dn, ctx.rules.parameters(c.row.connector)))
         .collect();
-    let rules: Vec<&[&Rule]> = contributors.iter().map(|c| c.rules.as_slice()).collect();
+    let order = |row: &CsRow| ctx.rules.inbound_flows(row.connector, row.object_type);
+    let rules: Vec<_> = contributors.iter().map(|c| (order(c.row), c.rules.as_slice())).collect();
     let candidates = collect(&rules);
     let old = Old::new(before);
     let frozen: Vec<CsId> =
@@ -61,10 +65,14 @@ pub(crate) fn compute(
         failed: Vec::new(),
         raised: None,
     };
-    let mut bag = Bag::new();
-    let mut held = old.given_by(&frozen);
-    held.extend(old.silenced(ctx, contributors));
-    held.iter().for_each(|&attribute| old.hold(attribute, &mut bag, &mut out));
+    let mut found = Vec::with_capacity(96);
+    let mut unchanged = true;
+    let mut held = BTreeSet::new();
+    if !frozen.is_empty() {
+        held = old.given_by(&frozen);
+        held.extend(old.silenced(ctx, contributors));
+    }
+    held.iter().for_each(|&attribute| old.hold(attribute, &mut found, &mut out));
     for (attribute, group) in groups(&candidates) {
         if only.is_some_and(|only| only.binary_search(&attribute).is_err()) || held.contains(&attribute) {
             continue;
@@ -89,21 +97,18 @@ pub(crate) fn compute(
         };
         match resolved {
             Resolved::Values { values, from, once } => {
-                for index in from {
+                let same = old.has(attribute, &values);
+                unchanged &= same;
+                for &index in from.as_slice() {
                     if let Some(candidate) = group.get(index) {
                         let retained =
                             if once && candidate.flow.once { Retained::Once } else { Retained::No };
-                        out.causes.push(old.cause(
-                            ctx,
-                            attribute,
-                            &values,
-                            candidate.rule.id,
-                            source_of(index),
-                            retained,
-                        ));
+                        let (rule, source) = (candidate.rule.id, source_of(index));
+                        let run = old.run(attribute, rule, source).filter(|_| same).unwrap_or(ctx.run);
+                        out.causes.push(Cause { attribute, rule, source, run, retained });
                     }
                 }
-                bag.set(attribute, Some(values));
+                found.push((attribute, values));
             }
             Resolved::Links(links) => {
                 out.picks.extend(links.into_iter().filter_map(|(index, source_attribute)| {
@@ -112,9 +117,9 @@ pub(crate) fn compute(
                 }))
             }
             Resolved::Absent => {}
-            Resolved::Keep => old.keep(attribute, &mut bag, &mut out),
+            Resolved::Keep => old.keep(attribute, &mut found, &mut out),
             Resolved::Failed { from, failure } => {
-                old.keep(attribute, &mut bag, &mut out);
+                old.keep(attribute, &mut found, &mut out);
                 out.failed.push((source_of(from), attribute, failure));
             }
             Resolved::Raised { from, message } => {
@@ -125,10 +130,24 @@ pub(crate) fn compute(
     }
     if !held.is_empty() {
         out.causes.sort_by_key(|cause| cause.attribute);
+        found.sort_by_key(|(attribute, _)| *attribute);
     }
-    out.values = Image::from_bag(&bag);
+    out.values = match before {
+        // Each is there as it was, and none is missing.
+        Some(row) if unchanged && found.len() == old.values.iter().len() => row.values.clone(),
+        _ => image(&found),
+    };
     out.picks.sort_unstable();
     out
+}
+
+/// The image of attributes that are in order.
+fn image(found: &[(AttrId, ValuesCow<'_>)]) -> Image {
+    // Beside the values of an attribute there are its id and their number.
+    let bytes = found.iter().map(|(_, values)| values.stored_len() + 5).sum();
+    let mut image = ImageBuilder::with_capacity(bytes);
+    found.iter().for_each(|(attribute, values)| image.push(*attribute, values));
+    image.finish()
 }
 
 fn source<'s>(sources: &'s [CsSource<'_>], index: usize) -> &'s dyn Source {
@@ -137,9 +156,6 @@ fn source<'s>(sources: &'s [CsSource<'_>], index: usize) -> &'s dyn Source {
 }
 
 fn seed_for(ctx: &Context<'_>, contributors: &[Contributor<'_>], candidate: &Candidate<'_>) -> u64 {
-    if candidate.flow.program().is_none() {
-        return 0;
-    }
     let anchor = contributors.get(candidate.source).and_then(|c| c.row.anchor.as_ref());
     let object = anchor.map_or(&[][..], |anchor| &anchor.0);
     seed(object, ctx.attribute(candidate.flow.target), &candidate.rule.name)
@@ -151,6 +167,8 @@ struct Old<'a> {
     values: ImageIndex<'a>,
     /// Ascending by attribute.
     causes: Cow<'a, [Cause]>,
+    /// The place in `causes` of the attribute that was asked about last.
+    asked: Cell<usize>,
 }
 
 impl<'a> Old<'a> {
@@ -159,7 +177,12 @@ impl<'a> Old<'a> {
         if !causes.is_sorted_by_key(|cause| cause.attribute) {
             causes.to_mut().sort_by_key(|cause| cause.attribute);
         }
-        Self { row, values: row.map(|row| row.values.as_ref().index()).unwrap_or_default(), causes }
+        Self {
+            row,
+            values: row.map(|row| row.values.as_ref().index()).unwrap_or_default(),
+            causes,
+            asked: Cell::new(0),
+        }
     }
 
     fn values(&self, attribute: AttrId) -> Option<Values> {
@@ -167,9 +190,22 @@ impl<'a> Old<'a> {
     }
 
     fn causes(&self, attribute: AttrId) -> &[Cause] {
-        let from = self.causes.partition_point(|cause| cause.attribute < attribute);
-        let rest = self.causes.get(from..).unwrap_or_default();
-        rest.get(..rest.partition_point(|cause| cause.attribute == attribute)).unwrap_or_default()
+        let behind = |from: usize| self.causes.get(from..).unwrap_or_default();
+        // Attributes are asked about in their order: it is near the last one.
+        let mut from = self.asked.get();
+        if behind(from.saturating_sub(1)).first().is_some_and(|cause| cause.attribute >= attribute) {
+            from = self.causes.partition_point(|cause| cause.attribute < attribute);
+        } else {
+            from += behind(from).iter().take_while(|cause| cause.attribute < attribute).count();
+        }
+        self.asked.set(from);
+        let rest = behind(from);
+        let count = rest.iter().take_while(|cause| cause.attribute == attribute).count();
+        rest.get(..count).unwrap_or_default()
+    }
+
+    fn has(&self, attribute: AttrId, values: &ValuesCow<'_>) -> bool {
+        self.values.get(attribute).is_some_and(|old| values.equals(&old.into()))
     }
 
     /// The value that was applied once. Any rule's counts: a better rule that comes later must not change it either.
@@ -178,22 +214,10 @@ impl<'a> Old<'a> {
         once.then(|| self.values(attribute)).flatten()
     }
 
-    /// The cause of a value; one that stays equal keeps the run that first gave it.
-    fn cause(
-        &self,
-        ctx: &Context<'_>,
-        attribute: AttrId,
-        values: &Values,
-        rule: RuleId,
-        source: CsId,
-        retained: Retained,
-    ) -> Cause {
-        let known = self.causes(attribute).iter().find(|cause| cause.rule == rule && cause.source == source);
-        let run = match known {
-            Some(known) if self.values.get(attribute).is_some_and(|old| old.equals(values)) => known.run,
-            _ => ctx.run,
-        };
-        Cause { attribute, rule, source, run, retained }
+    /// The run that first gave what a rule gives now.
+    fn run(&self, attribute: AttrId, rule: RuleId, source: CsId) -> Option<RunId> {
+        let mut causes = self.causes(attribute).iter();
+        causes.find(|cause| cause.rule == rule && cause.source == source).map(|cause| cause.run)
     }
 
     /// The attributes that some objects gave, alone or with others.
@@ -220,15 +244,15 @@ impl<'a> Old<'a> {
     }
 
     /// Takes over what is there, as it is.
-    fn hold(&self, attribute: AttrId, bag: &mut Bag, out: &mut Computed) {
-        bag.set(attribute, self.values(attribute));
+    fn hold(&self, attribute: AttrId, found: &mut Vec<(AttrId, ValuesCow<'a>)>, out: &mut Computed) {
+        found.extend(self.values.get(attribute).map(|values| (attribute, ValuesCow::Stored(values))));
         out.causes.extend_from_slice(self.causes(attribute));
         let picks = self.row.map(|row| row.picks.as_slice()).unwrap_or_default();
         out.picks.extend(picks.iter().filter(|pick| pick.attribute == attribute));
     }
 
-    fn keep(&self, attribute: AttrId, bag: &mut Bag, out: &mut Computed) {
-        bag.set(attribute, self.values(attribute));
+    fn keep(&self, attribute: AttrId, found: &mut Vec<(AttrId, ValuesCow<'a>)>, out: &mut Computed) {
+        found.extend(self.values.get(attribute).map(|values| (attribute, ValuesCow::Stored(values))));
         out.causes.extend(self.causes(attribute).iter().map(|cause| Cause {
             retained: if cause.retained == Retained::No { Retained::Kept } else { cause.retained },
             ..*cause

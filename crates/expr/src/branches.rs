@@ -19,7 +19,7 @@ impl Program {
     /// Those that are taken for an object; in an evaluation that fails those up to there.
     #[must_use]
     pub fn branches_taken(&self, source: &dyn Source, env: &Env) -> Vec<Range<usize>> {
-        let mut evaluator = Evaluator::new(source, env, None);
+        let mut evaluator = Evaluator::new(source, *env, None);
         evaluator.taken = Some(BTreeSet::new());
         // What the outcome is, an evaluation says to whom it matters.
         drop(evaluator.eval(&self.root));

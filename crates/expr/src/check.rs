@@ -194,7 +194,7 @@ impl<'t> Checker<'_, '_, 't> {
     pub(crate) fn folded(&mut self, span: Span, kind: NodeKind, types: Types) -> Lowered {
         let node = Node { span, kind };
         let value = if fold::is_constant(&node) {
-            Evaluator::new(&fold::NoSource, &fold::NO_ENV, None).constant(&node).filter(fold::is_small)
+            Evaluator::new(&fold::NoSource, fold::NO_ENV, None).constant(&node).filter(fold::is_small)
         } else {
             None
         };

@@ -9,7 +9,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use onesync_model::{AttrId, Time, Value, Values, ValuesRef};
+use onesync_model::{AttrId, Time, Value, Values, ValuesCow, ValuesRef};
 
 use crate::clock;
 use crate::diagnostic::{EvalError, Failure, Fault, Span};
@@ -33,7 +33,7 @@ const ORIGIN_IMPORTED: u64 = 2 << 32;
 
 pub(crate) struct Evaluator<'a> {
     source: &'a dyn Source,
-    pub(crate) env: &'a Env,
+    pub(crate) env: Env,
     /// How many seconds a use of the clock holds that has no forecast of its own.
     recheck_seconds: Option<u32>,
     steps: usize,
@@ -54,7 +54,7 @@ pub(crate) type Result<T> = std::result::Result<T, EvalError>;
 impl<'a> Evaluator<'a> {
     /// `recheck_seconds` says how long a use of the clock holds that has no forecast of its own: until the next
     /// midnight in UTC when it is `None`.
-    pub(crate) fn new(source: &'a dyn Source, env: &'a Env, recheck_seconds: Option<u32>) -> Self {
+    pub(crate) fn new(source: &'a dyn Source, env: Env, recheck_seconds: Option<u32>) -> Self {
         Self {
             source,
             env,
@@ -70,18 +70,20 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    /// The values as an attribute holds them.
-    pub(crate) fn run(mut self, root: &'a Node) -> std::result::Result<Evaluated, Failure> {
-        let outcome = self.outcome(root, |me, value| {
-            let (Val::One(_) | Val::Many(_)) = &value else { return Ok(None) };
-            if let Val::One(one) = &value {
-                me.keep(root.span, std::slice::from_ref(one))?;
-                return Ok(at(root.span, one.to_value())?.map(Values::one));
+    /// The values as an attribute holds them, borrowed where they are there already.
+    pub(crate) fn run(mut self, root: &'a Node) -> std::result::Result<Evaluated<ValuesCow<'a>>, Failure> {
+        let outcome = self.outcome(root, |me, value| match value {
+            Val::One(one) => {
+                me.keep(root.span, std::slice::from_ref(&one))?;
+                at(root.span, one.into_values())
             }
-            let values = value.into_present();
-            me.keep(root.span, &values)?;
-            let values = values.iter().filter_map(|item| item.to_value().transpose());
-            Ok(Values::new(at(root.span, values.collect::<std::result::Result<Vec<Value>, Fault>>())?))
+            value => {
+                let values = value.into_present();
+                me.keep(root.span, &values)?;
+                let values = values.iter().filter_map(|item| item.to_value().transpose());
+                let values = at(root.span, values.collect::<std::result::Result<Vec<Value>, Fault>>())?;
+                Ok(Values::new(values).map(ValuesCow::Made))
+            }
         });
         self.evaluated(outcome)
     }

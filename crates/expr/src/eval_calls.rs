@@ -72,6 +72,13 @@ impl<'a> Evaluator<'a> {
         body: EachFn,
         args: &'a [Node],
     ) -> Result<Val<'a>> {
+        if let [arg] = args {
+            return match self.eval(arg)? {
+                Val::One(one) => self.apply(span, &body, &mut [one]).map(Val::One),
+                other => self.broadcast(span, &mut [other], body),
+            }
+            .map_err(|error| named(error, name));
+        }
         let mut scalars: [Scalar<'a>; PARAMS_MAX] = [const { Scalar::Null }; PARAMS_MAX];
         for (index, (slot, arg)) in scalars.iter_mut().zip(args).enumerate() {
             match self.eval(arg)? {
@@ -136,7 +143,7 @@ impl<'a> Evaluator<'a> {
                 _ => {}
             }
         }
-        let mut call = Call { env: self.env, site: 0, origin, budget: &mut self.budget };
+        let mut call = Call { env: &self.env, site: 0, origin, budget: &mut self.budget };
         let values = values.get_mut(..args.len()).unwrap_or_default();
         let result = if values.iter().any(|value| matches!(value, Val::Many(_))) && lists_of_each {
             whole_of_each(&mut call, body, values)
@@ -209,7 +216,7 @@ impl<'a> Evaluator<'a> {
         // loops every call has its own.
         let looping = !self.variables.is_empty() || !self.bound.is_empty();
         let site = u64::from(span.start) << 32 | if looping { self.calls & 0xffff_ffff } else { 0 };
-        let mut call = Call { env: self.env, site, origin: 0, budget: &mut self.budget };
+        let mut call = Call { env: &self.env, site, origin: 0, budget: &mut self.budget };
         let value = at(span, body(&mut call, args))?;
         let owned = value.owned_len();
         at(span, call.grow(owned))?;

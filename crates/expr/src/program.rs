@@ -1,6 +1,6 @@
 //! Compiled expressions, what they read, and what they are evaluated over.
 
-use onesync_model::{AttrId, Time, Value, Values, ValuesRef};
+use onesync_model::{AttrId, Time, Value, Values, ValuesCow, ValuesRef};
 
 use crate::diagnostic::{Diagnostic, Failure, Span};
 use crate::eval::Evaluator;
@@ -59,6 +59,29 @@ pub struct Evaluated<V = Values> {
     pub outcome: Outcome<V>,
     /// The first instant at which it may give something else; `None` for never.
     pub valid_until: Option<Time>,
+}
+
+impl Evaluated<ValuesCow<'_>> {
+    /// An owned copy.
+    #[must_use]
+    pub fn into_owned(self) -> Evaluated {
+        let Self { outcome, valid_until } = self;
+        Evaluated { outcome: outcome.into_owned(), valid_until }
+    }
+}
+
+impl Outcome<ValuesCow<'_>> {
+    /// An owned copy.
+    #[must_use]
+    pub fn into_owned(self) -> Outcome {
+        match self {
+            Self::Values(values) => values.into_values().map_or(Outcome::Null, Outcome::Values),
+            Self::Link(attribute) => Outcome::Link(attribute),
+            Self::Null => Outcome::Null,
+            Self::AuthoritativeNull => Outcome::AuthoritativeNull,
+            Self::IgnoreThisFlow => Outcome::IgnoreThisFlow,
+        }
+    }
 }
 
 /// The values of a result in the order in which they were made, repeated ones too: at least one.
@@ -140,7 +163,20 @@ impl Program {
         env: &Env,
         recheck_seconds: Option<u32>,
     ) -> Result<Evaluated, Failure> {
-        Evaluator::new(source, env, recheck_seconds).run(&self.root)
+        self.lend(source, env, recheck_seconds).map(Evaluated::into_owned)
+    }
+
+    /// The same without a copy of what is there already.
+    ///
+    /// # Errors
+    /// As [`Program::eval`].
+    pub fn lend<'a>(
+        &'a self,
+        source: &'a dyn Source,
+        env: &Env,
+        recheck_seconds: Option<u32>,
+    ) -> Result<Evaluated<ValuesCow<'a>>, Failure> {
+        Evaluator::new(source, *env, recheck_seconds).run(&self.root)
     }
 
     /// Evaluates outside of a sync: the values keep the order in which they were made.
@@ -148,7 +184,7 @@ impl Program {
     /// # Errors
     /// As [`Program::eval`].
     pub fn eval_listed(&self, source: &dyn Source, env: &Env) -> Result<Evaluated<Listed>, Failure> {
-        Evaluator::new(source, env, None).run_listed(&self.root)
+        Evaluator::new(source, *env, None).run_listed(&self.root)
     }
 
     /// The attributes whose values it reads, in the order of their ids; links are not among them.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use onesync_model::{AttrId, Dn, Time, Value, ValueRef, fold_case};
+use onesync_model::{AttrId, Dn, Time, Value, ValueRef, Values, ValuesCow, fold_case};
 
 use crate::decimal::Decimal;
 use crate::diagnostic::Fault;
@@ -127,6 +127,19 @@ impl<'a> Scalar<'a> {
             Self::Bin(b) => Value::binary(&**b),
             Self::Time(t) => Value::Time(*t),
         }))
+    }
+
+    /// The same, borrowed where it is.
+    pub(crate) fn into_values(self) -> Result<Option<ValuesCow<'a>>, Fault> {
+        Ok(Some(ValuesCow::One(match self {
+            Self::Str(Cow::Borrowed(s)) => ValueRef::String(s),
+            Self::Ref(Cow::Borrowed(s)) => ValueRef::Reference(s),
+            Self::Int(n) => ValueRef::Integer(n),
+            Self::Bool(b) => ValueRef::Boolean(b),
+            Self::Bin(Cow::Borrowed(b)) => ValueRef::Binary(b),
+            Self::Time(t) => ValueRef::Time(t),
+            other => return Ok(other.to_value()?.map(|value| ValuesCow::Made(Values::one(value)))),
+        })))
     }
 
     /// Whether two values are equal; values of types that cannot be compared are a fault, NULL equals nothing.

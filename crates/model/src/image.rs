@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::{AttrId, Hash128, Time, Value, ValueRef, Values, hash128};
+use crate::{AttrId, AttributeType, Hash128, ImageIndex, Time, Value, ValueRef, Values, ValuesCow, hash128};
 
 /// The version byte of the format described above.
 const VERSION: u8 = 1;
@@ -118,16 +118,11 @@ impl Image {
     }
 
     fn encode<'v>(count: usize, attributes: impl Iterator<Item = (AttrId, &'v [Value])>) -> Self {
-        let mut out = Vec::with_capacity(64 + count * 32);
-        out.push(VERSION);
+        let mut out = ImageBuilder::with_capacity(64 + count * 32);
         for (id, values) in attributes {
-            put_number(&mut out, u64::from(id.0));
-            put_number(&mut out, values.len() as u64);
-            for value in values {
-                put_value(&mut out, value.as_ref());
-            }
+            out.list(id, values);
         }
-        Self(out.into())
+        out.finish()
     }
 
     /// Takes bytes from storage and checks all of them once, so that later scans cannot fail.
@@ -168,6 +163,56 @@ impl Default for Image {
     }
 }
 
+/// Makes an image of attributes that come in the order of their ids, each once.
+#[derive(Debug)]
+pub struct ImageBuilder(Vec<u8>);
+
+impl ImageBuilder {
+    /// Begins.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_capacity(255)
+    }
+
+    /// Begins, with room for so many bytes.
+    #[must_use]
+    pub fn with_capacity(bytes: usize) -> Self {
+        let mut out = Vec::with_capacity(bytes + 1);
+        out.push(VERSION);
+        Self(out)
+    }
+
+    /// The next attribute.
+    pub fn push(&mut self, id: AttrId, values: &ValuesCow<'_>) {
+        put_number(&mut self.0, u64::from(id.0));
+        put_number(&mut self.0, values.count() as u64);
+        match values {
+            ValuesCow::Stored(values) => self.0.extend_from_slice(values.bytes),
+            other => other.iter().for_each(|value| put_value(&mut self.0, value)),
+        }
+    }
+
+    /// Ends.
+    #[must_use]
+    pub fn finish(self) -> Image {
+        Image(self.0.into())
+    }
+
+    fn list(&mut self, id: AttrId, values: &[Value]) {
+        put_number(&mut self.0, u64::from(id.0));
+        put_number(&mut self.0, values.len() as u64);
+        for value in values {
+            put_value(&mut self.0, value.as_ref());
+        }
+    }
+}
+
+impl Default for ImageBuilder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// A checked image, borrowed.
 #[derive(Clone, Copy, Debug)]
 pub struct ImageRef<'a>(&'a [u8]);
@@ -182,7 +227,13 @@ impl<'a> ImageRef<'a> {
     /// Where each attribute is: for an object of which many are asked.
     #[must_use]
     pub fn index(self) -> ImageIndex<'a> {
-        ImageIndex(self.iter().collect())
+        // Nobody knows how many there are: most objects have fewer.
+        let mut all = Vec::with_capacity(96);
+        let mut attributes = self.iter();
+        while let Some(one) = attributes.advance() {
+            all.push(one);
+        }
+        ImageIndex::new(all)
     }
 
     /// The values of one attribute.
@@ -195,44 +246,41 @@ impl<'a> ImageRef<'a> {
     }
 }
 
-/// The attributes of an image, found by bisection.
-#[derive(Clone, Debug, Default)]
-pub struct ImageIndex<'a>(Vec<(AttrId, ValuesRef<'a>)>);
-
-impl<'a> ImageIndex<'a> {
-    /// The values of one attribute.
-    #[must_use]
-    pub fn get(&self, attribute: AttrId) -> Option<ValuesRef<'a>> {
-        let at = self.0.binary_search_by_key(&attribute, |(id, _)| *id).ok()?;
-        self.0.get(at).map(|(_, values)| *values)
-    }
-}
-
 /// Iterates over the attributes of an image.
 #[derive(Clone, Debug)]
 pub struct AttributeIter<'a> {
     rest: &'a [u8],
 }
 
+impl<'a> AttributeIter<'a> {
+    /// The next attribute: apart, so that what goes through all of them has it at its place.
+    #[inline(always)]
+    fn advance(&mut self) -> Option<(AttrId, ValuesRef<'a>)> {
+        let mut rest = self.rest;
+        let id = take_number(&mut rest)?;
+        let count = take_number(&mut rest)?;
+        let start = rest;
+        for _ in 0..count {
+            take_bytes(&mut rest)?;
+        }
+        let bytes = start.get(..start.len() - rest.len())?;
+        self.rest = rest;
+        Some((AttrId(id as u32), ValuesRef { count: count as u32, bytes }))
+    }
+}
+
 impl<'a> Iterator for AttributeIter<'a> {
     type Item = (AttrId, ValuesRef<'a>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let id = take_number(&mut self.rest)?;
-        let count = take_number(&mut self.rest)?;
-        let start = self.rest;
-        for _ in 0..count {
-            take_bytes(&mut self.rest)?;
-        }
-        let bytes = start.get(..start.len() - self.rest.len())?;
-        Some((AttrId(id as u32), ValuesRef { count: count as usize, bytes }))
+        self.advance()
     }
 }
 
 /// The values of one attribute, borrowed from an image.
 #[derive(Clone, Copy, Debug)]
 pub struct ValuesRef<'a> {
-    count: usize,
+    count: u32,
     bytes: &'a [u8],
 }
 
@@ -240,7 +288,30 @@ impl<'a> ValuesRef<'a> {
     /// How many values there are: at least one.
     #[must_use]
     pub fn count(self) -> usize {
-        self.count
+        self.count as usize
+    }
+
+    /// Whether an attribute of this type holds them as they are: each is of the type, where it is known, and no text is
+    /// empty.
+    #[must_use]
+    pub fn are(self, kind: Option<AttributeType>) -> bool {
+        let wanted = kind.map(|kind| match kind {
+            AttributeType::String => (TAG_STRING, TAG_STRING),
+            AttributeType::Integer => (TAG_INTEGER, TAG_INTEGER),
+            AttributeType::Boolean => (TAG_FALSE, TAG_TRUE),
+            AttributeType::Binary => (TAG_BINARY, TAG_BINARY),
+            AttributeType::Time => (TAG_TIME, TAG_TIME),
+            AttributeType::Reference => (TAG_REFERENCE, TAG_REFERENCE),
+        });
+        let mut rest = self.bytes;
+        while let Some((tag, bytes)) = take_bytes(&mut rest) {
+            if tag == TAG_STRING && bytes.is_empty()
+                || wanted.is_some_and(|(first, last)| !(first..=last).contains(&tag))
+            {
+                return false;
+            }
+        }
+        true
     }
 
     /// The values in canonical order.
@@ -261,10 +332,16 @@ impl<'a> ValuesRef<'a> {
         Values::new(self.iter().map(ValueRef::to_owned).collect())
     }
 
+    /// The length of the stored bytes.
+    #[must_use]
+    pub fn stored_len(self) -> usize {
+        self.bytes.len()
+    }
+
     /// Whether these are the same values.
     #[must_use]
     pub fn equals(self, values: &Values) -> bool {
-        self.count == values.as_slice().len()
+        self.count() == values.as_slice().len()
             && self.iter().zip(values.as_slice()).all(|(a, b)| a == b.as_ref())
     }
 
@@ -313,7 +390,17 @@ fn put_value(out: &mut Vec<u8>, value: ValueRef<'_>) {
     }
 }
 
+#[inline]
 fn take_number(rest: &mut &[u8]) -> Option<u64> {
+    let (&first, tail) = rest.split_first()?;
+    if first < 0x80 {
+        *rest = tail; // most of them
+        return Some(u64::from(first));
+    }
+    take_long_number(rest)
+}
+
+fn take_long_number(rest: &mut &[u8]) -> Option<u64> {
     let mut number = 0u64;
     for shift in (0..64).step_by(7) {
         let (&byte, tail) = rest.split_first()?;
@@ -327,6 +414,7 @@ fn take_number(rest: &mut &[u8]) -> Option<u64> {
 }
 
 /// Tag and bytes of a value, without a look at what they say.
+#[inline]
 fn take_bytes<'a>(rest: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
     let (&tag, tail) = rest.split_first()?;
     *rest = tail;
@@ -404,11 +492,32 @@ mod tests {
                 prop_assert_eq!(read.as_ref(), Some(values));
                 let found = image.as_ref().index().get(id).and_then(ValuesRef::to_values);
                 prop_assert_eq!(found.as_ref(), Some(values));
+                let stored = image.as_ref().get(id).unwrap();
+                let filled = values.as_slice().iter().all(|value| value != &Value::string(""));
+                prop_assert_eq!(stored.are(None), filled);
+                let first = values.first().as_ref().kind();
+                let alike = values.as_slice().iter().all(|value| value.as_ref().kind() == first);
+                prop_assert_eq!(stored.are(Some(first)), filled && alike);
+                let another = AttrId(id.0.wrapping_add(1));
+                prop_assert_eq!(image.as_ref().index().get(another).is_some(), bag.get(another).is_some());
                 for (other, others) in bag.iter() {
                     let equal = image.as_ref().get(other).unwrap().equals(values);
                     prop_assert_eq!(equal, others == values);
                 }
             }
+        }
+
+        #[test]
+        fn an_image_is_made_of_parts_of_others(values in prop::collection::vec(prop::collection::vec(value(), 1..4), 0..5)) {
+            let bag: Bag = (0..).map(|n| AttrId(n * 70)).zip(values.into_iter().filter_map(Values::new)).collect();
+            let image = Image::from_bag(&bag);
+            let (mut stored, mut lent) = (ImageBuilder::new(), ImageBuilder::new());
+            for (id, values) in image.as_ref().iter() {
+                stored.push(id, &values.into());
+            }
+            bag.iter().for_each(|(id, values)| lent.push(id, &values.into()));
+            prop_assert_eq!(stored.finish(), image.clone());
+            prop_assert_eq!(lent.finish(), image);
         }
 
         #[test]

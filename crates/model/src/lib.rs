@@ -3,11 +3,13 @@
 //! Pure data. Deliberately absent: I/O, clock, randomness, async, SQL, LDAP, HTTP; rules and decisions.
 
 mod change;
+mod cow;
 mod dn;
 mod domains;
 mod hash;
 mod ids;
 mod image;
+mod index;
 mod json;
 mod names;
 mod schema;
@@ -15,11 +17,13 @@ mod time;
 mod value;
 
 pub use change::{Anchor, Entry, EntryChange, EntryFlags, LinkChunk, LinkMode, LinkTarget, Operation};
+pub use cow::{CowIter, ValuesCow};
 pub use dn::{Dn, DnError, Rdn, domain_fqdn, domain_part, normalise_rdn};
 pub use domains::{NameDomains, NameVerdict};
 pub use hash::{Hash128, hash64, hash128};
 pub use ids::{AttrId, ConnectorId, ContainerId, CsId, MvGuid, MvId, RuleId, RunId, TypeId};
-pub use image::{Bag, Image, ImageError, ImageIndex, ImageRef, ValueIter, ValuesRef};
+pub use image::{Bag, Image, ImageBuilder, ImageError, ImageRef, ValueIter, ValuesRef};
+pub use index::ImageIndex;
 pub use json::{
     JsonError, bag_from_json, list_from_json, value_from_json, value_to_json, values_from_json,
     values_to_json,

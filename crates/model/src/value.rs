@@ -5,7 +5,7 @@ use std::fmt;
 
 use compact_str::CompactString;
 
-use crate::{AttrId, Time, hash64};
+use crate::{AttrId, AttributeType, Time, hash64};
 
 /// One value of an attribute.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -76,14 +76,33 @@ impl Value {
     /// The text of a string or reference.
     #[must_use]
     pub fn as_str(&self) -> Option<&str> {
+        self.as_ref().as_str()
+    }
+}
+
+impl<'a> ValueRef<'a> {
+    /// The text of a string or reference.
+    #[must_use]
+    pub fn as_str(self) -> Option<&'a str> {
         match self {
             Self::String(s) | Self::Reference(s) => Some(s),
             _ => None,
         }
     }
-}
 
-impl ValueRef<'_> {
+    /// Its type.
+    #[must_use]
+    pub fn kind(self) -> AttributeType {
+        match self {
+            Self::String(_) => AttributeType::String,
+            Self::Integer(_) => AttributeType::Integer,
+            Self::Boolean(_) => AttributeType::Boolean,
+            Self::Binary(_) => AttributeType::Binary,
+            Self::Time(_) => AttributeType::Time,
+            Self::Reference(_) => AttributeType::Reference,
+        }
+    }
+
     /// An owned copy.
     #[must_use]
     pub fn to_owned(self) -> Value {
@@ -202,10 +221,19 @@ impl From<Value> for Values {
 fn canonical_order(a: &Value, b: &Value) -> std::cmp::Ordering {
     match (a, b) {
         (Value::String(x), Value::String(y)) | (Value::Reference(x), Value::Reference(y)) => {
-            fold_case(x).as_bytes().cmp(fold_case(y).as_bytes()).then_with(|| x.cmp(y))
+            let folded = match x.is_ascii() && y.is_ascii() {
+                true => lower(x).cmp(lower(y)),
+                false => fold_case(x).as_bytes().cmp(fold_case(y).as_bytes()),
+            };
+            folded.then_with(|| x.cmp(y))
         }
         _ => a.cmp(b),
     }
+}
+
+/// The folded form of a text in ASCII.
+fn lower(text: &str) -> impl Iterator<Item = u8> {
+    text.bytes().map(|byte| byte.to_ascii_lowercase())
 }
 
 /// The form in which text is compared where case does not matter: lower case, by Unicode's simple mapping.

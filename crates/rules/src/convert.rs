@@ -5,7 +5,7 @@
 //! no directory we know can hold one, and functions like `Left` give it for an absent attribute.
 
 use onesync_expr::{EvalError, Evaluated, Failure, Outcome};
-use onesync_model::{AttributeType, Time, Value, Values};
+use onesync_model::{AttributeType, Time, Value, Values, ValuesCow};
 use thiserror::Error;
 
 use crate::Target;
@@ -36,11 +36,7 @@ pub enum ConvertError {
 /// # Errors
 /// When a value does not read as the attribute's type, or there are several for one.
 pub fn convert(values: Values, target: Target) -> Result<Option<Values>, ConvertError> {
-    let fits = values.as_slice().iter().all(|value| {
-        !matches!(value, Value::String(text) if text.is_empty())
-            && target.kind.is_none_or(|kind| kind == type_of(value))
-    });
-    let values = if fits {
+    let values = if ValuesCow::from(&values).are(target.kind) {
         Some(values)
     } else {
         let converted = values
@@ -62,14 +58,20 @@ pub fn convert(values: Values, target: Target) -> Result<Option<Values>, Convert
     }
 }
 
-/// Converts the values of an outcome; other outcomes stay as they are.
-pub(crate) fn convert_outcome(evaluated: Evaluated, target: Target) -> Result<Evaluated, Failure> {
-    let Outcome::Values(values) = evaluated.outcome else { return Ok(evaluated) };
-    let valid_until = evaluated.valid_until;
-    let outcome = match convert(values, target) {
-        Ok(Some(values)) => Outcome::Values(values),
-        Ok(None) => Outcome::Null,
-        Err(error) => return Err(Failure { error: failed(error), valid_until }),
+/// Converts the values of an outcome; other outcomes stay as they are, and so do values that fit.
+pub(crate) fn convert_outcome(
+    evaluated: Evaluated<ValuesCow<'_>>,
+    target: Target,
+) -> Result<Evaluated<ValuesCow<'_>>, Failure> {
+    let Evaluated { outcome: Outcome::Values(values), valid_until } = evaluated else { return Ok(evaluated) };
+    let outcome = if (target.multi || values.count() == 1) && values.are(target.kind) {
+        Outcome::Values(values)
+    } else {
+        match values.into_values().map(|values| convert(values, target)) {
+            Some(Ok(Some(values))) => Outcome::Values(values.into()),
+            Some(Ok(None)) | None => Outcome::Null,
+            Some(Err(error)) => return Err(Failure { error: failed(error), valid_until }),
+        }
     };
     Ok(Evaluated { outcome, valid_until })
 }
@@ -120,14 +122,7 @@ fn mismatch(value: &Value, kind: AttributeType) -> ConvertError {
 }
 
 pub(crate) fn type_of(value: &Value) -> AttributeType {
-    match value {
-        Value::String(_) => AttributeType::String,
-        Value::Integer(_) => AttributeType::Integer,
-        Value::Boolean(_) => AttributeType::Boolean,
-        Value::Binary(_) => AttributeType::Binary,
-        Value::Time(_) => AttributeType::Time,
-        Value::Reference(_) => AttributeType::Reference,
-    }
+    value.as_ref().kind()
 }
 
 /// Whether values of one type can, where their text allows it, become values of another.

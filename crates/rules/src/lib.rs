@@ -49,6 +49,6 @@ pub use rule::{
 };
 pub use scope::{Clause, Operand, Scope, ScopeError};
 pub use scope_trace::{ClauseTrace, ScopeTrace};
-pub use set::{ConnectorInfo, RuleIter, RuleSet};
+pub use set::{ConnectorInfo, FlowOrder, LinksAsked, RuleIter, RuleSet};
 pub use stock::{Topology, stock_rules};
 pub use suggest::nearest;

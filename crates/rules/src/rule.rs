@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use onesync_expr::{Env, Evaluated, Failure, Outcome, Program, Source};
-use onesync_model::{AttrId, AttributeType, ConnectorId, RuleId, TypeId, Values};
+use onesync_model::{AttrId, AttributeType, ConnectorId, RuleId, TypeId, Values, ValuesCow};
 
-use crate::{Scope, convert::convert_outcome};
+use crate::Scope;
+use crate::convert::convert_outcome;
 
 /// Which way a rule flows.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -180,18 +181,28 @@ impl Flow {
     /// # Errors
     /// When the expression raises or fails, or its values do not fit the target.
     pub fn evaluate(&self, source: &dyn Source, env: &Env) -> Result<Evaluated, Failure> {
+        self.lend(source, env).map(Evaluated::into_owned)
+    }
+
+    /// The same without a copy of what is there already.
+    ///
+    /// # Errors
+    /// As [`Flow::evaluate`].
+    pub fn lend<'a>(
+        &'a self,
+        source: &'a dyn Source,
+        env: &Env,
+    ) -> Result<Evaluated<ValuesCow<'a>>, Failure> {
         let fixed = |outcome| Evaluated { outcome, valid_until: None };
         let evaluated = match &self.source {
-            FlowSource::Direct(attribute) => {
-                fixed(match source.values(*attribute).and_then(onesync_model::ValuesRef::to_values) {
-                    Some(values) => Outcome::Values(values),
-                    None => Outcome::Null,
-                })
-            }
-            FlowSource::Constant(values) => return Ok(fixed(Outcome::Values(values.clone()))),
-            FlowSource::Expression(program) => program.eval_rechecked(source, env, self.recheck_seconds)?,
+            FlowSource::Direct(attribute) => match source.values(*attribute) {
+                Some(values) => fixed(Outcome::Values(values.into())),
+                None => return Ok(fixed(Outcome::Null)),
+            },
+            FlowSource::Constant(values) => return Ok(fixed(Outcome::Values(values.into()))),
+            FlowSource::Expression(program) => program.lend(source, env, self.recheck_seconds)?,
             FlowSource::Link(LinkFlow { guard: Some(program), .. }) => {
-                return program.eval_rechecked(source, env, self.recheck_seconds);
+                return program.lend(source, env, self.recheck_seconds);
             }
             FlowSource::Link(LinkFlow { source, guard: None }) => return Ok(fixed(Outcome::Link(*source))),
         };
@@ -225,6 +236,12 @@ impl Flow {
     #[must_use]
     pub fn uses_clock(&self) -> bool {
         self.program().is_some_and(Program::uses_clock)
+    }
+
+    /// Whether its value depends on chance, by `RandomNum` or `Guid`.
+    #[must_use]
+    pub fn uses_random(&self) -> bool {
+        self.program().is_some_and(Program::uses_random)
     }
 
     /// The compiled expression, if it has one.

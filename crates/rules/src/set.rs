@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use onesync_expr::Program;
 use onesync_model::{AttrId, ConnectorId, RuleId, Schema, TypeId};
 
-use crate::{Direction, Rule};
+use crate::{Direction, Flow, FlowSource, Rule};
 
 /// What rules need to know about a configured connector.
 #[derive(Clone, Debug)]
@@ -30,6 +31,9 @@ pub struct RuleSet {
     by_id: BTreeMap<RuleId, usize>,
     inbound: BTreeMap<(ConnectorId, TypeId), Vec<usize>>,
     outbound: BTreeMap<TypeId, Vec<(ConnectorId, Vec<usize>)>>,
+    links: BTreeMap<(TypeId, ConnectorId), LinksAsked>,
+    flows_in: BTreeMap<(ConnectorId, TypeId), FlowOrder>,
+    flows_out: BTreeMap<(TypeId, ConnectorId), FlowOrder>,
     join_cs: BTreeMap<ConnectorId, Vec<AttrId>>,
     join_mv: Vec<AttrId>,
     parameters: BTreeMap<ConnectorId, BTreeMap<String, String>>,
@@ -74,12 +78,20 @@ impl RuleSet {
             list.dedup();
         }
         for ((mv_type, connector), indices) in outbound {
+            let asked = LinksAsked::new(indices.iter().filter_map(|&index| rules.get(index)));
+            set.links.insert((mv_type, connector), asked);
             set.outbound.entry(mv_type).or_default().push((connector, indices));
         }
         for by_connector in set.outbound.values_mut() {
             by_connector.sort_by_key(|(connector, _)| (rank.get(connector).copied(), *connector));
         }
         rank_flows(&mut rules);
+        let order = |indices: &[usize]| FlowOrder::new(&rules, indices);
+        set.flows_in = set.inbound.iter().map(|(&key, indices)| (key, order(indices))).collect();
+        for (&mv_type, by_connector) in &set.outbound {
+            let flows = by_connector.iter().map(|(connector, rules)| ((mv_type, *connector), order(rules)));
+            set.flows_out.extend(flows);
+        }
         set.rules = rules;
         set
     }
@@ -119,6 +131,25 @@ impl RuleSet {
         self.iter(indices.map(|(_, indices)| indices.as_slice()))
     }
 
+    /// The flows of [`RuleSet::inbound`] in the order in which they are looked at.
+    #[must_use]
+    pub fn inbound_flows(&self, connector: ConnectorId, object: TypeId) -> &FlowOrder {
+        self.flows_in.get(&(connector, object)).unwrap_or(&NO_FLOWS)
+    }
+
+    /// The flows of [`RuleSet::outbound_for`] in the order in which they are looked at.
+    #[must_use]
+    pub fn outbound_flows(&self, connector: ConnectorId, mv_type: TypeId) -> &FlowOrder {
+        self.flows_out.get(&(mv_type, connector)).unwrap_or(&NO_FLOWS)
+    }
+
+    /// The links of metaverse objects of one type that the outbound rules to one connector ask about.
+    #[must_use]
+    pub fn links_asked(&self, connector: ConnectorId, mv_type: TypeId) -> &LinksAsked {
+        static NONE: LinksAsked = LinksAsked { counted: Vec::new(), handed_on: Vec::new() };
+        self.links.get(&(mv_type, connector)).unwrap_or(&NONE)
+    }
+
     /// The connector-space attributes that join conditions of this connector use, of both directions, ordered.
     #[must_use]
     pub fn join_attributes_cs(&self, connector: ConnectorId) -> &[AttrId] {
@@ -146,6 +177,80 @@ impl RuleSet {
 
     fn iter<'a>(&'a self, indices: Option<&'a [usize]>) -> RuleIter<'a> {
         RuleIter { rules: &self.rules, indices: indices.unwrap_or_default().iter() }
+    }
+}
+
+/// Link attributes that rules ask about, ascending.
+#[derive(Clone, Debug, Default)]
+pub struct LinksAsked {
+    /// Whose links scopes and expressions count.
+    pub counted: Vec<AttrId>,
+    /// Whose links only flow on.
+    pub handed_on: Vec<AttrId>,
+}
+
+impl LinksAsked {
+    fn new<'a>(rules: impl Iterator<Item = &'a Rule>) -> Self {
+        let mut asked = Self::default();
+        for rule in rules {
+            asked.counted.extend(rule.scope.links());
+            for flow in &rule.flows {
+                asked.counted.extend(flow.program().into_iter().flat_map(Program::links));
+                if let FlowSource::Link(link) = &flow.source {
+                    asked.handed_on.push(link.source);
+                }
+            }
+        }
+        for list in [&mut asked.counted, &mut asked.handed_on] {
+            list.sort_unstable();
+            list.dedup();
+        }
+        asked
+    }
+}
+
+/// The flows of some rules in the order in which they are looked at: by target, then by the order of the rules.
+#[derive(Clone, Debug, Default)]
+pub struct FlowOrder(Vec<FlowPlace>);
+
+/// Where a flow is.
+#[derive(Clone, Copy, Debug)]
+struct FlowPlace {
+    rank: u32,
+    /// [`Rule::order`].
+    rule: u32,
+    /// Its index in [`Rule::flows`].
+    flow: u32,
+}
+
+static NO_FLOWS: FlowOrder = FlowOrder(Vec::new());
+
+impl FlowOrder {
+    fn new(rules: &[Rule], indices: &[usize]) -> Self {
+        let rules = indices.iter().filter_map(|&index| rules.get(index));
+        let mut places: Vec<FlowPlace> = rules
+            .flat_map(|rule| {
+                let flows = (0..).zip(&rule.flows);
+                flows.map(|(flow, Flow { rank, .. })| FlowPlace { rank: *rank, rule: rule.order, flow })
+            })
+            .collect();
+        places.sort_unstable_by_key(|place| place.rank);
+        Self(places)
+    }
+
+    /// The flows of those of the rules that are in a list.
+    pub fn of<'a>(&self, rules: &[&'a Rule]) -> impl Iterator<Item = (&'a Rule, &'a Flow)> {
+        let most = rules.iter().map(|rule| rule.order as usize + 1).max().unwrap_or_default();
+        let mut by_order: Vec<Option<&'a Rule>> = vec![None; most];
+        for &rule in rules {
+            if let Some(slot) = by_order.get_mut(rule.order as usize) {
+                *slot = Some(rule);
+            }
+        }
+        self.0.iter().filter_map(move |place| {
+            let rule = by_order.get(place.rule as usize).copied().flatten()?;
+            Some((rule, rule.flows.get(place.flow as usize)?))
+        })
     }
 }
 

@@ -323,7 +323,7 @@ impl Service {
         let fresh: Vec<&ExportRow> = due
             .iter()
             .filter(|row| row.error.is_none() && row.attempts == 0)
-            .filter(|row| stopped.sends(&policy.object_type(row.object_type), row))
+            .filter(|row| stopped.sends(policy.object_type(row.object_type), row))
             .collect();
         if fresh.is_empty() {
             return Ok(None);

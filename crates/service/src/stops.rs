@@ -63,7 +63,7 @@ impl Stops {
         let why = waiting.find_map(|change| self.why(row.object_type, change.attribute));
         let open = row.state == ChangeState::Pending && !row.held;
         let is = |flag| object.is_some_and(|object| object.flags.has(flag));
-        let word = if open && !stopped.sends(&policy.object_type(row.object_type), row) {
+        let word = if open && !stopped.sends(policy.object_type(row.object_type), row) {
             "stopped"
         } else if is(CsFlags::OUTSIDE) {
             "outside the pilot"

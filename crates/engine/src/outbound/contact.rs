@@ -56,7 +56,7 @@ impl<'a> Outbound<'a, '_> {
             self.note_step(mv, connector, None, || JoinStep::NoProvision);
             return;
         };
-        for by in self.ctx.policies.of(connector).object_type(object_type).by_name {
+        for &by in &self.ctx.policies.of(connector).object_type(object_type).by_name {
             let matches = self.named(mv, connector, object_type, by);
             if matches.is_empty() {
                 continue;

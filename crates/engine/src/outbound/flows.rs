@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use onesync_expr::Source;
 use onesync_model::{AttrId, ConnectorId, NameVerdict, RuleId, Time, Value, Values, ValuesRef};
 use onesync_rules::Rule;
 
-use super::plan::{Target, Wanted, plan_update};
+use super::plan::{AllWanted, Target, Wanted, plan_update};
 use super::{Outbound, Scoped, in_scope};
 use crate::batch::Context;
 use crate::facts::holds_link;
@@ -54,18 +55,21 @@ impl<'a> Outbound<'a, '_> {
         }
         self.batch.load_exports(targets)?;
         let ctx = self.ctx;
+        // What flows is borrowed from the objects: it is copied where it has to be written.
+        let sources = parallel::map(ctx.threads, &jobs, |job| source(ctx, &job.mv, &job.row, &job.counts));
+        let work: Vec<_> = jobs.iter().zip(&sources).collect();
         let computed =
-            parallel::map(ctx.threads, &jobs, |job| flow(ctx, &job.mv, &job.row, &job.rules, &job.counts));
-        for (job, flows) in jobs.into_iter().zip(computed) {
+            parallel::map(ctx.threads, &work, |(job, source)| flow(ctx, source, &job.row, &job.rules));
+        for (job, flows) in jobs.iter().zip(computed) {
             if let Some(until) = flows.valid_until {
                 self.batch.wake_at(Work::Outbound(job.mv.id), ConnectorId(0), until);
             }
-            self.settle(job.row, flows);
+            self.settle(&job.row, flows);
         }
         Ok(())
     }
 
-    fn settle(&mut self, row: CsRow, mut flows: Flows) {
+    fn settle(&mut self, row: &CsRow, mut flows: Flows<'_>) {
         let (id, connector) = (row.id, row.connector);
         self.batch.heal(id, |place| {
             ["outbound", "suffix:", BESIDE].iter().any(|of| place.starts_with(of)) || place == "required"
@@ -102,7 +106,7 @@ impl<'a> Outbound<'a, '_> {
         let policy = self.ctx.policies.of(connector);
         let rules = policy.object_type(row.object_type);
         let mut failed: Vec<AttrId> = flows.failed.iter().map(|(attribute, _)| *attribute).collect();
-        if let Some(held) = self.judge_suffix(&row, &rules, &mut flows) {
+        if let Some(held) = self.judge_suffix(row, rules, &mut flows) {
             let sent = self.batch.export(id).is_some_and(|known| known.sent.is_some());
             if row.flags.has(CsFlags::PROVISIONED) && !sent {
                 self.batch.delete_export(id); // a new object waits as a whole
@@ -110,24 +114,24 @@ impl<'a> Outbound<'a, '_> {
             }
             failed.push(held);
         }
-        let target = Target { wanted: flows.wanted, kinds: 0, failed: &failed };
-        plan_update(self.ctx, &mut self.batch, &row, policy, &rules, target);
+        let target = Target { wanted: &flows.wanted, kinds: 0, failed: &failed };
+        plan_update(self.ctx, &mut self.batch, row, policy, rules, target);
     }
 
     /// A sign-in name whose suffix the directory does not take is replaced, or held: then its attribute is given.
-    fn judge_suffix(&mut self, row: &CsRow, rules: &TypePolicy, flows: &mut Flows) -> Option<AttrId> {
+    fn judge_suffix(&mut self, row: &CsRow, rules: &TypePolicy, flows: &mut Flows<'_>) -> Option<AttrId> {
         let domains = self.directories.get(&row.connector)?.domains.as_ref()?;
         let name = rules.name.filter(|_| rules.disable.is_some())?;
-        let wanted = flows.wanted.get_mut(&name)?;
-        let text = wanted.values.as_ref()?.first().to_string();
+        let wanted = flows.wanted.get_mut(name)?;
+        let text = wanted.values.as_ref()?.first()?.to_string();
         match domains.judge(&text) {
             NameVerdict::Good => None,
             NameVerdict::Replaced(name) => {
-                wanted.values = Some(Values::one(Value::string(name)));
+                wanted.values = Some(Values::one(Value::string(name)).into());
                 None
             }
             NameVerdict::Held(suffix) => {
-                flows.wanted.remove(&name);
+                flows.wanted.remove(name);
                 let message = format!(
                     "`{text}` is held: `{suffix}` is no verified domain there. Verify it, change the name, or let it be replaced by the default domain"
                 );
@@ -158,60 +162,59 @@ pub(crate) fn rules_to<'a>(
 
 /// What flows to one target.
 #[derive(Debug, Default)]
-pub(crate) struct Flows {
-    pub(crate) wanted: BTreeMap<AttrId, Wanted>,
+pub(crate) struct Flows<'a> {
+    pub(crate) wanted: AllWanted<'a>,
     pub(crate) failed: Vec<(AttrId, Failure)>,
     raised: Option<(AttrId, String)>,
     /// When the clock may change any of it.
     valid_until: Option<Time>,
 }
 
+/// A metaverse object as the flows to a target see it.
+pub(crate) fn source<'a>(
+    ctx: &'a Context<'_>,
+    mv: &'a MvRow,
+    row: &'a CsRow,
+    counts: &'a BTreeMap<AttrId, u64>,
+) -> MvSource<'a> {
+    let target = (!row.flags.has(CsFlags::PROVISIONED)).then_some(row);
+    MvSource::new(mv, target, counts, ctx.rules.parameters(row.connector))
+}
+
 /// Computes what flows to one target.
-pub(crate) fn flow(
+pub(crate) fn flow<'a>(
     ctx: &Context<'_>,
-    mv: &MvRow,
+    source: &'a MvSource<'_>,
     row: &CsRow,
-    rules: &[&Rule],
-    counts: &BTreeMap<AttrId, u64>,
-) -> Flows {
-    let provisioned = row.flags.has(CsFlags::PROVISIONED);
-    let target = (!provisioned).then_some(row);
-    let source = MvSource::new(mv, target, counts, ctx.rules.parameters(row.connector));
+    rules: &[&'a Rule],
+) -> Flows<'a> {
     let policy = ctx.policies.of(row.connector);
     let mut out = Flows::default();
-    let candidates = collect(&[rules]);
+    let order = ctx.rules.outbound_flows(row.connector, source.object().object_type);
+    let candidates = collect(&[(order, rules)]);
+    out.wanted.reserve(candidates.len());
     for (attribute, group) in groups(&candidates) {
         // What a link attribute holds is decided link by link; here only whether its guard fails.
-        let is_link = policy.link_attributes.contains(&attribute);
-        let present = |attribute| {
-            target.and_then(|row| row.image.as_ref().get(attribute)).and_then(ValuesRef::to_values)
-        };
-        let seed_of = |c: &Candidate<'_>| {
-            if c.flow.program().is_some() {
-                seed(&mv.guid.0, ctx.attribute(attribute), &c.rule.name)
-            } else {
-                0
-            }
-        };
+        let is_link = policy.is_link(attribute);
+        let seed_of =
+            |c: &Candidate<'_>| seed(&source.object().guid.0, ctx.attribute(attribute), &c.rule.name);
         let mut asked = ctx.trace.map(|_| Vec::new());
-        let once = |_: &Candidate<'_>| present(attribute);
+        let once = |_: &Candidate<'_>| source.imported(attribute).and_then(ValuesRef::to_values);
         let until = &mut out.valid_until;
-        let resolved = resolve(group, ctx.now, seed_of, |_| &source, once, until, asked.as_mut());
+        let resolved = resolve(group, ctx.now, seed_of, |_| source, once, until, asked.as_mut());
         if let (Some(trace), Some(asked)) = (ctx.trace, asked) {
             let of = Subject::Cs(row.id);
-            let object = |_| (None, &source as &dyn onesync_expr::Source);
+            let object = |_| (None, source as &dyn Source);
             trace.note(flow_note(of, group, asked, &resolved, ctx.now, seed_of, object));
         }
         let rule = |index: usize| group.get(index).map_or(RuleId(0), |c| c.rule.id);
         match resolved {
             Resolved::Values { .. } | Resolved::Absent if is_link => {}
             Resolved::Values { values, from, .. } => {
-                let rule = from.first().map_or(RuleId(0), |&index| rule(index));
-                out.wanted.insert(attribute, Wanted { values: Some(values), rule });
+                let rule = from.as_slice().first().map_or(RuleId(0), |&index| rule(index));
+                out.wanted.push(attribute, Wanted { values: Some(values), rule });
             }
-            Resolved::Absent => {
-                out.wanted.insert(attribute, Wanted { values: None, rule: rule(0) });
-            }
+            Resolved::Absent => out.wanted.push(attribute, Wanted { values: None, rule: rule(0) }),
             Resolved::Keep | Resolved::Links(_) => {}
             Resolved::Failed { failure, .. } => out.failed.push((attribute, failure)),
             Resolved::Raised { message, .. } => {

@@ -1,11 +1,11 @@
 //! What becomes of a target object whose metaverse object leaves, or left the scope.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use onesync_model::{ConnectorId, CsId, Operation, RuleId, Time, Values};
+use onesync_model::{ConnectorId, CsId, Operation, RuleId, Time, ValuesCow};
 
 use super::Outbound;
-use super::plan::{Target, Wanted, plan_update};
+use super::plan::{AllWanted, Target, Wanted, plan_update};
 use crate::deleted::delete_cs;
 use crate::export::heal_links;
 use crate::policy::{ConnectorPolicy, Deprovision};
@@ -67,12 +67,13 @@ impl Outbound<'_, '_> {
         if let Some(at) = delete_at {
             self.batch.wake_at(Work::Outbound(mv.id), ConnectorId(0), at);
         }
-        let mut wanted = BTreeMap::new();
+        let mut wanted = AllWanted::default();
         if let (true, Some((attribute, value))) = (disable, &rules.disable) {
-            wanted.insert(*attribute, Wanted { values: Some(Values::one(value.clone())), rule: RuleId(0) });
+            let values = Some(ValuesCow::One(value.as_ref()));
+            wanted.push(*attribute, Wanted { values, rule: RuleId(0) });
         }
-        let target = Target { wanted, kinds, failed: &[] };
-        plan_update(self.ctx, &mut self.batch, &row, policy, &rules, target);
+        let target = Target { wanted: &wanted, kinds, failed: &[] };
+        plan_update(self.ctx, &mut self.batch, &row, policy, rules, target);
         Ok(())
     }
 

@@ -13,7 +13,7 @@ mod plan;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use onesync_model::{AttrId, ConnectorId, CsId, MvId, NameDomains, ValuesRef, join_key};
-use onesync_rules::{Direction, FlowSource, Rule};
+use onesync_rules::{Direction, Rule};
 
 use crate::Changes;
 use crate::batch::{Batch, Context};
@@ -288,22 +288,14 @@ pub(crate) fn in_scope_counting<'a, E>(
     connector: ConnectorId,
     mut count: impl FnMut(AttrId) -> Result<u64, E>,
 ) -> Result<Scoped<'a>, E> {
+    let asked = ctx.rules.links_asked(connector, mv.object_type);
     let mut counts = BTreeMap::new();
-    for rule in ctx.rules.outbound_for(connector, mv.object_type) {
-        let flows = rule.flows.iter().filter_map(|flow| flow.program()).flat_map(|program| program.links());
-        let direct = rule.flows.iter().filter_map(|flow| match &flow.source {
-            FlowSource::Link(link) => Some(&link.source),
-            _ => None,
-        });
-        for &attribute in rule.scope.links().iter().chain(flows) {
-            if let std::collections::btree_map::Entry::Vacant(slot) = counts.entry(attribute) {
-                slot.insert(count(attribute)?);
-            }
-        }
-        // Whether a direct link flow has links matters only to who is picked: it is decided when links are looked at.
-        for &attribute in direct {
-            counts.entry(attribute).or_insert(1);
-        }
+    for &attribute in &asked.counted {
+        counts.insert(attribute, count(attribute)?);
+    }
+    // Whether a direct link flow has links matters only to who is picked: it is decided when links are looked at.
+    for &attribute in &asked.handed_on {
+        counts.entry(attribute).or_insert(1);
     }
     let parameters = ctx.rules.parameters(connector);
     let source = MvSource::new(mv, None, &counts, parameters);

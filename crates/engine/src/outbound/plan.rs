@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use onesync_model::{AttrId, Bag, Image, Operation, RuleId, Time, Value, Values, ValuesRef};
+use onesync_model::{AttrId, Image, ImageBuilder, Operation, RuleId, Time, Value, ValuesCow};
 
 use crate::batch::{Batch, Context};
 use crate::policy::{ConnectorPolicy, TypePolicy};
@@ -11,15 +11,56 @@ use crate::trace::{Fate, Note};
 
 /// A target attribute as it should be.
 #[derive(Debug)]
-pub(crate) struct Wanted {
-    pub(super) values: Option<Values>,
+pub(crate) struct Wanted<'a> {
+    pub(super) values: Option<ValuesCow<'a>>,
     pub(super) rule: RuleId,
+}
+
+/// The attributes of a target as they should be, ascending.
+#[derive(Debug, Default)]
+pub(crate) struct AllWanted<'a>(Vec<(AttrId, Wanted<'a>)>);
+
+impl<'a> AllWanted<'a> {
+    pub(super) fn reserve(&mut self, count: usize) {
+        self.0.reserve(count);
+    }
+
+    /// Adds the attribute behind all others.
+    pub(super) fn push(&mut self, attribute: AttrId, wanted: Wanted<'a>) {
+        debug_assert!(self.0.last().is_none_or(|(last, _)| *last < attribute), "attributes are in order");
+        self.0.push((attribute, wanted));
+    }
+
+    fn place(&self, attribute: AttrId) -> Option<usize> {
+        self.0.binary_search_by_key(&attribute, |(attribute, _)| *attribute).ok()
+    }
+
+    fn get(&self, attribute: AttrId) -> Option<&Wanted<'a>> {
+        self.place(attribute).and_then(|at| self.0.get(at)).map(|(_, wanted)| wanted)
+    }
+
+    pub(super) fn get_mut(&mut self, attribute: AttrId) -> Option<&mut Wanted<'a>> {
+        self.place(attribute).and_then(|at| self.0.get_mut(at)).map(|(_, wanted)| wanted)
+    }
+
+    pub(super) fn remove(&mut self, attribute: AttrId) {
+        self.0.retain(|(known, _)| *known != attribute);
+    }
+
+    #[cfg(feature = "alone")]
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn values(&self, attribute: AttrId) -> Option<&ValuesCow<'a>> {
+        self.get(attribute).and_then(|wanted| wanted.values.as_ref())
+    }
 }
 
 /// What a target object should be.
 pub(super) struct Target<'a> {
     /// Its attributes, as far as they are anybody's affair.
-    pub(super) wanted: BTreeMap<AttrId, Wanted>,
+    pub(super) wanted: &'a AllWanted<'a>,
     /// What is special about the change already: bits of [`ExportRow::KIND_LEAVER`] and its fellows.
     pub(super) kinds: u8,
     /// Attributes whose flow failed: they stay as they are.
@@ -54,60 +95,59 @@ pub(super) fn plan_update(
     let not_created = adding
         && !in_flight
         && rules.not_created_if.iter().any(|(attribute, obstacle)| {
-            let values = wanted.get(attribute).and_then(|want| want.values.as_ref());
-            obstacle.stands(values)
+            obstacle.stands(wanted.values(*attribute).cloned().and_then(ValuesCow::into_values).as_ref())
         });
     let mut changes = Vec::new();
-    for (&attribute, want) in &wanted {
-        let note = |fate| {
-            ctx.note(|| Note::Planned { of: row.id, attribute, values: want.values.clone(), fate });
-        };
+    for (attribute, want) in &wanted.0 {
+        let (attribute, values) = (*attribute, want.values.as_ref());
+        let copy = || values.cloned().and_then(ValuesCow::into_values);
+        let note = |fate| ctx.note(|| Note::Planned { of: row.id, attribute, values: copy(), fate });
         if policy.computes_only(rules, attribute) && !not_created {
             note(Fate::ReadOnly);
             continue;
         }
-        let exact = policy.case_exact.contains(&attribute);
-        let have = held.get(attribute).and_then(ValuesRef::to_values);
+        let exact = policy.is_case_exact(attribute);
         let before = earlier.get(&attribute);
         let flying = before.filter(|c| matches!(c.state, ChangeState::Sent | ChangeState::Sending));
-        let effective = flying.map_or(have.as_ref(), |c| c.values.as_ref());
-        if equal(want.values.as_ref(), effective, exact) {
+        let effective = match flying {
+            Some(change) => change.values.as_ref().map(ValuesCow::from),
+            None => held.get(attribute).map(ValuesCow::from),
+        };
+        if equal(values, effective.as_ref(), exact) {
             note(Fate::Same);
             changes.extend(flying.map(|c| (*c).clone()));
             continue;
         }
-        if want.values.is_none() && rules.never_empty.contains(&attribute) {
+        if values.is_none() && rules.never_empty.contains(&attribute) {
             note(Fate::NeverEmpty);
             changes.extend(flying.map(|c| (*c).clone()));
             continue;
         }
         note(Fate::Changes);
         match before {
-            Some(same) if equal(same.values.as_ref(), want.values.as_ref(), true) => {
+            Some(same) if equal(same.values.as_ref().map(ValuesCow::from).as_ref(), values, true) => {
                 changes.push(AttributeChange { rule: want.rule, ..(*same).clone() });
             }
             _ => changes.push(AttributeChange {
                 attribute,
-                values: want.values.clone(),
+                values: copy(),
                 state: ChangeState::Pending,
                 attempts: 0,
                 rule: want.rule,
                 error: None,
             }),
         }
-        if !adding && want.values.is_none() {
+        if !adding && values.is_none() {
             kinds |= ExportRow::KIND_EMPTY;
         }
-        if !adding
-            && rules.disable.as_ref().is_some_and(|(a, off)| *a == attribute && is(want.values.as_ref(), off))
-        {
+        if !adding && rules.disable.as_ref().is_some_and(|(a, off)| *a == attribute && is(values, off)) {
             kinds |= ExportRow::KIND_DISABLE;
         }
     }
     // A failed flow leaves its attribute alone; what is on its way and no longer wanted is still waited for.
     for (attribute, change) in &earlier {
         let isolated = failed.contains(attribute);
-        if !wanted.contains_key(attribute)
+        if wanted.get(*attribute).is_none()
             && (change.state == ChangeState::Sent || change.state == ChangeState::Sending)
             && !isolated
         {
@@ -129,8 +169,8 @@ pub(super) fn plan_update(
         kinds |= ExportRow::KIND_ADOPT;
     }
     if adding && !in_flight {
-        let key = rules.create_key.and_then(|key| wanted.get(&key)).and_then(|w| w.values.as_ref());
-        name_newcomer(batch, row, rules, &wanted, key);
+        let key = rules.create_key.and_then(|key| wanted.values(key));
+        name_newcomer(batch, row, rules, wanted, key);
         // An attribute that a new object needs and whose flow failed makes the object wait.
         let missing = failed.iter().filter(|a| rules.required.contains(a)).map(|a| ctx.attribute(*a));
         let missing: Vec<&str> = missing.collect();
@@ -159,9 +199,8 @@ pub(super) fn plan_update(
     let create_key = rules
         .create_key
         .filter(|_| adding)
-        .and_then(|key| wanted.get(&key))
-        .and_then(|w| w.values.as_ref())
-        .map(|values| values.first().to_string());
+        .and_then(|key| wanted.values(key)?.first())
+        .map(|value| value.to_string());
     let planned = match known {
         Some(known) if known.operation == operation => {
             let state = if operation == Operation::Add { known.state } else { state };
@@ -216,37 +255,27 @@ fn name_newcomer(
     batch: &mut Batch<'_>,
     row: &CsRow,
     rules: &TypePolicy,
-    wanted: &BTreeMap<AttrId, Wanted>,
-    key: Option<&Values>,
+    wanted: &AllWanted<'_>,
+    key: Option<&ValuesCow<'_>>,
 ) {
-    let name = rules
-        .name
-        .and_then(|name| wanted.get(&name))
-        .and_then(|w| w.values.as_ref())
-        .map(|v| v.first().to_string());
-    let mut image = Bag::new();
+    let name = rules.name.and_then(|name| wanted.values(name)?.first()).map(|value| value.to_string());
+    let mut image = ImageBuilder::new();
     if let (Some(attribute), Some(values)) = (rules.create_key, key) {
-        image.set(attribute, Some(values.clone()));
+        image.push(attribute, values);
     }
-    let image = Image::from_bag(&image);
+    let image = image.finish();
     batch.put_cs(CsRow { name: name.unwrap_or_default(), image, ..row.clone() });
 }
 
 /// Whether two sets of values are the same to a directory that does not tell case apart, unless it does.
-pub(crate) fn equal(a: Option<&Values>, b: Option<&Values>, case_exact: bool) -> bool {
+pub(crate) fn equal(a: Option<&ValuesCow<'_>>, b: Option<&ValuesCow<'_>>, case_exact: bool) -> bool {
     match (a, b) {
-        (None, None) => true,
-        (Some(a), Some(b)) if a == b => true,
-        (Some(a), Some(b)) if !case_exact && a.as_slice().len() == b.as_slice().len() => {
-            a.as_slice().iter().zip(b.as_slice()).all(|(a, b)| match (a.as_str(), b.as_str()) {
-                (Some(a), Some(b)) => onesync_model::fold_case(a) == onesync_model::fold_case(b),
-                _ => a == b,
-            })
-        }
-        _ => false,
+        (Some(a), Some(b)) if case_exact => a.equals(b),
+        (Some(a), Some(b)) => a.equals_ignoring_case(b),
+        (a, b) => a.is_none() && b.is_none(),
     }
 }
 
-fn is(values: Option<&Values>, value: &Value) -> bool {
-    values.is_some_and(|values| values.as_slice() == [value.clone()])
+fn is(values: Option<&ValuesCow<'_>>, value: &Value) -> bool {
+    values.is_some_and(|values| values.equals(&ValuesCow::One(value.as_ref())))
 }

@@ -41,6 +41,36 @@ fn rules_win_by_precedence_then_by_the_rank_of_their_connector() {
 }
 
 #[test]
+fn flows_come_by_target_and_then_by_who_wins() {
+    let mut world = World::new();
+    let flow = "givenName = \"[givenName]\"\n";
+    let files = [inbound("late", "kind:ad", 200, flow), inbound("early", "kind:ad", 100, "sn = \"[sn]\"\n")];
+    let rules = world.compile(&files).rules.unwrap();
+    let user = world.object_type("user");
+    let of = |wanted: &[&str]| {
+        let in_scope: Vec<_> =
+            rules.inbound(CONTOSO, user).filter(|rule| wanted.contains(&rule.name.as_str())).collect();
+        let flows = rules.inbound_flows(CONTOSO, user).of(&in_scope);
+        flows.map(|(rule, flow)| (flow.target, rule.name.clone())).collect::<Vec<_>>()
+    };
+    let [mail, given, sn] = ["mail", "givenName", "sn"].map(|name| world.attribute(name));
+    let mut expected = vec![
+        (mail, "early".to_owned()),
+        (mail, "late".to_owned()),
+        (given, "late".to_owned()),
+        (sn, "early".to_owned()),
+    ];
+    expected.sort_by_key(|(target, _)| *target);
+    assert_eq!(of(&["early", "late"]), expected);
+    expected.retain(|(_, rule)| rule == "late");
+    assert_eq!(of(&["late"]), expected);
+    assert_eq!(of(&[]), []);
+    let ranks: Vec<_> = rules.rules().iter().flat_map(|rule| &rule.flows).map(|flow| flow.rank).collect();
+    assert!((0..ranks.len() as u32).all(|rank| ranks.contains(&rank)));
+    assert_eq!(rules.outbound_flows(ENTRA, world.object_type("person")).of(&[]).count(), 0);
+}
+
+#[test]
 fn outbound_rules_are_found_by_metaverse_type_and_connector() {
     let mut world = World::new();
     let out = |name: &str, connector: &str, precedence: u32| {
