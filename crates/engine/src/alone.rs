@@ -34,7 +34,7 @@ pub fn settled(ctx: &Context<'_>, mv: &MvRow, joined: &[Joined]) -> MvRow {
 /// How much came of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Said {
-    /// Rules whose scope was looked at, both ways; those of outbound rules count twice, as in a sync.
+    /// Rules whose scope was looked at, both ways.
     pub scopes: usize,
     /// Rules in scope, both ways.
     pub rules: usize,
@@ -86,36 +86,38 @@ pub fn evaluate(
         said.rules += 1;
         said.flows += rule.flows.len();
     }
-    said.values = computed.values.as_ref().iter().count();
+    said.values = computed.causes.chunk_by(|a, b| a.attribute == b.attribute).count();
     said.failed += computed.failed.len() + usize::from(computed.raised.is_some());
     if until == Until::Values {
         return said;
     }
+    let values = mv.values.as_ref().index();
     let scoped = |connector| {
-        let counted =
-            in_scope_counting(ctx, mv, connector, |attribute| Ok::<_, Infallible>(links(attribute)));
-        match counted {
+        let count = |attribute| Ok::<_, Infallible>(links(attribute));
+        match in_scope_counting(ctx, mv, &values, connector, count) {
             Ok(scoped) => scoped,
             Err(never) => match never {},
         }
     };
-    // Who a target is for is decided first, what flows there afterwards: each looks at the scopes.
+    let mut decided = Vec::new();
     for (connector, rules) in ctx.rules.outbound(mv.object_type) {
         let scoped = scoped(connector);
         said.scopes += rules.len();
         said.failed += usize::from(scoped.failed.is_some());
+        decided.push((connector, scoped));
     }
     if until == Until::Targets {
         return said;
     }
-    for Joined { row, .. } in joined {
-        let mut rules = ctx.rules.outbound_for(row.connector, mv.object_type);
-        said.scopes += rules.len();
-        if !rules.any(|rule| rule.object == row.object_type) {
+    for (connector, scoped) in decided {
+        let Some(Joined { row, .. }) = joined.iter().find(|joined| joined.row.connector == connector) else {
+            continue;
+        };
+        if !ctx.rules.outbound_for(connector, mv.object_type).any(|rule| rule.object == row.object_type) {
             continue;
         }
-        let Some((rules, counts)) = rules_to(ctx, row, scoped(row.connector)) else { continue };
-        let source = source(ctx, mv, row, &counts);
+        let Some((rules, counts)) = rules_to(ctx, row, scoped) else { continue };
+        let source = source(ctx, mv, &values, row, &counts);
         let flows = flow(ctx, &source, row, &rules);
         said.rules += rules.len();
         said.flows += rules.iter().map(|rule| rule.flows.len()).sum::<usize>();

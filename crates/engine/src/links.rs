@@ -246,9 +246,10 @@ impl Links<'_, '_> {
         });
         if open && row.state == MvState::Active {
             let object_type = owner.as_ref().map(|owner| owner.object_type);
-            let scoped = crate::outbound::in_scope(self.ctx, self.reader, &row, connector)?;
+            let values = row.values.as_ref().index();
+            let scoped = crate::outbound::in_scope(self.ctx, self.reader, &row, &values, connector)?;
             let parameters = self.ctx.rules.parameters(connector);
-            let source = MvSource::new(&row, owner.as_ref(), &scoped.counts, parameters);
+            let source = MvSource::new(&row, &values, owner.as_ref(), &scoped.counts, parameters);
             for rule in scoped.rules.iter().filter(|rule| Some(rule.object) == object_type) {
                 self.collect_flows(rule, &source, &row, &mut flows);
             }

@@ -76,26 +76,36 @@ impl Failure {
 /// For each source object there are the flows of all rules for its kind, in their order, and the rules in scope;
 /// earlier sources win where one rule applies to two.
 pub(crate) fn collect<'a>(sources: &[(&FlowOrder, &[&'a Rule])]) -> Vec<Candidate<'a>> {
-    let most = sources.iter().flat_map(|(_, rules)| rules.iter()).map(|rule| rule.flows.len()).sum();
-    let mut all = Vec::with_capacity(most);
+    let mut all = Vec::new();
     for (source, (order, rules)) in sources.iter().enumerate() {
-        all.extend(order.of(rules).map(|(rule, flow)| Candidate { rule, flow, source }));
-    }
-    if all.len() < most {
-        // A rule that holds an object is in scope although it is for another type.
-        all.clear();
-        for (source, (_, rules)) in sources.iter().enumerate() {
+        let count = rules.iter().map(|rule| rule.flows.len()).sum();
+        let mut ours = Vec::with_capacity(count);
+        order.each_of(rules, |rule, flow| ours.push(Candidate { rule, flow, source }));
+        if ours.len() < count {
+            // A rule that holds an object is in scope although it is for another type.
             let flows = |rule: &&'a Rule| {
                 let rule = *rule;
                 rule.flows.iter().map(move |flow| Candidate { rule, flow, source })
             };
-            all.extend(rules.iter().flat_map(flows));
+            ours = rules.iter().flat_map(flows).collect();
+            ours.sort_unstable_by_key(|c| c.flow.rank);
         }
+        all = if all.is_empty() { ours } else { merge(&all, &ours) };
     }
-    if sources.len() > 1 || !all.is_sorted_by_key(|c| c.flow.rank) {
-        // Few runs in order: merging them is what this sort is good at.
-        all.sort_by_key(|c| (c.flow.rank, c.source));
+    all
+}
+
+/// Two lists in order as one; the first list's candidate comes first where one flow is in both.
+fn merge<'a>(mut first: &[Candidate<'a>], mut second: &[Candidate<'a>]) -> Vec<Candidate<'a>> {
+    let mut all = Vec::with_capacity(first.len() + second.len());
+    while let Some((next, rest)) = second.split_first() {
+        let ahead = first.iter().take_while(|c| c.flow.rank <= next.flow.rank).count();
+        let (before, behind) = first.split_at(ahead);
+        all.extend_from_slice(before);
+        all.push(*next);
+        (first, second) = (behind, rest);
     }
+    all.extend_from_slice(first);
     all
 }
 
@@ -120,10 +130,8 @@ pub(crate) fn resolve<'s>(
     valid_until: &mut Option<Time>,
     mut asked: Option<&mut Vec<Gave>>,
 ) -> Resolved<'s> {
-    let mut merged: Vec<Value> = Vec::new();
-    let mut from = Vec::new();
-    let mut links = Vec::new();
-    let (mut ignored, mut applied_once) = (false, false);
+    let mut several: Option<Box<Several>> = None;
+    let mut ignored = false;
     for (index, candidate) in group.iter().enumerate() {
         if candidate.flow.once
             && let Some(values) = once(candidate)
@@ -134,9 +142,10 @@ pub(crate) fn resolve<'s>(
             if !candidate.flow.merge.takes_all() {
                 return Resolved::Values { values: values.into(), from: Givers::One(index), once: true };
             }
-            merged.extend(values.into_vec());
-            from.push(index);
-            applied_once = true;
+            let several = several.get_or_insert_default();
+            several.values.extend(values.into_vec());
+            several.from.push(index);
+            several.once = true;
             continue;
         }
         let object = source(candidate.source);
@@ -165,7 +174,7 @@ pub(crate) fn resolve<'s>(
             Outcome::AuthoritativeNull => break,
             Outcome::Link(attribute) => {
                 if object.link_count(attribute) > 0 {
-                    links.push((index, attribute));
+                    several.get_or_insert_default().links.push((index, attribute));
                     if !candidate.flow.merge.takes_all() {
                         break;
                     }
@@ -177,26 +186,37 @@ pub(crate) fn resolve<'s>(
                     return Resolved::Values { values, from, once };
                 }
                 let ignore_case = candidate.flow.merge == MergeType::MergeCaseInsensitive;
+                let several = several.get_or_insert_default();
+                let merged = &mut several.values;
                 for value in values.into_values().into_iter().flat_map(Values::into_vec) {
                     if !(ignore_case && merged.iter().any(|known| same_text(known, &value))) {
                         merged.push(value);
                     }
                 }
-                from.push(index);
-                applied_once |= candidate.flow.once;
+                several.from.push(index);
+                several.once |= candidate.flow.once;
             }
         }
     }
+    let none = if ignored { Resolved::Keep } else { Resolved::Absent };
+    let Some(several) = several else { return none };
+    let Several { values, from, links, once } = *several;
     if !links.is_empty() {
         return Resolved::Links(links);
     }
-    match Values::new(merged) {
-        Some(values) => {
-            Resolved::Values { values: values.into(), from: Givers::Several(from), once: applied_once }
-        }
-        None if ignored => Resolved::Keep,
-        None => Resolved::Absent,
+    match Values::new(values) {
+        Some(values) => Resolved::Values { values: values.into(), from: Givers::Several(from), once },
+        None => none,
     }
+}
+
+/// What several candidates give together.
+#[derive(Default)]
+struct Several {
+    values: Vec<Value>,
+    from: Vec<usize>,
+    links: Vec<(usize, AttrId)>,
+    once: bool,
 }
 
 fn lower(valid_until: &mut Option<Time>, until: Option<Time>) {

@@ -91,17 +91,19 @@ pub(crate) struct MvSource<'a> {
     target: Option<&'a CsRow>,
     link_counts: &'a BTreeMap<AttrId, u64>,
     parameters: &'a BTreeMap<String, String>,
-    values: ImageIndex<'a>,
+    values: &'a ImageIndex<'a>,
 }
 
 impl<'a> MvSource<'a> {
+    /// `values` are those of the row: one index serves all targets.
     pub(crate) fn new(
         row: &'a MvRow,
+        values: &'a ImageIndex<'a>,
         target: Option<&'a CsRow>,
         link_counts: &'a BTreeMap<AttrId, u64>,
         parameters: &'a BTreeMap<String, String>,
     ) -> Self {
-        Self { row, target, link_counts, parameters, values: row.values.as_ref().index() }
+        Self { row, target, link_counts, parameters, values }
     }
 
     pub(crate) fn object(&self) -> &'a MvRow {

@@ -14,6 +14,7 @@ use crate::parser::{Syntax, SyntaxKind, parse};
 use crate::program::{LinkForm, Node, NodeKind, Program, Reads};
 use crate::scalar::Scalar;
 use crate::suggest::{did_you_mean, nearest};
+use crate::tidied::Tidied;
 use crate::types::Types;
 
 /// Whose attributes an expression reads.
@@ -134,6 +135,7 @@ impl<'t> Checker<'_, '_, 't> {
         self.reads.parameters = self.parameters.into_iter().collect();
         Ok(Program {
             text: text.into(),
+            tidied: Tidied::of(&root.node),
             root: root.node,
             reads: self.reads,
             types: root.types,

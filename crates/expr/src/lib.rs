@@ -25,6 +25,7 @@ mod parser;
 mod program;
 mod scalar;
 mod suggest;
+mod tidied;
 mod types;
 
 pub use ancestor::from_ancestor;

@@ -96,7 +96,8 @@ impl<'a> ValuesCow<'a> {
     pub fn equals(&self, other: &ValuesCow<'_>) -> bool {
         match (self, other) {
             (Self::Stored(a), ValuesCow::Stored(b)) => a.same_as(*b),
-            (Self::One(a), ValuesCow::Stored(b)) => b.count() == 1 && b.first() == Some(*a),
+            (Self::One(one), ValuesCow::Stored(stored)) => stored.is(*one),
+            (Self::Stored(stored), ValuesCow::One(one)) => stored.is(*one),
             _ => self.count() == other.count() && self.iter().eq(other.iter()),
         }
     }

@@ -294,6 +294,7 @@ impl<'a> ValuesRef<'a> {
     /// Whether an attribute of this type holds them as they are: each is of the type, where it is known, and no text is
     /// empty.
     #[must_use]
+    #[inline]
     pub fn are(self, kind: Option<AttributeType>) -> bool {
         let wanted = kind.map(|kind| match kind {
             AttributeType::String => (TAG_STRING, TAG_STRING),
@@ -330,6 +331,35 @@ impl<'a> ValuesRef<'a> {
     #[must_use]
     pub fn to_values(self) -> Option<Values> {
         Values::new(self.iter().map(ValueRef::to_owned).collect())
+    }
+
+    /// Whether it is exactly this one value.
+    #[must_use]
+    pub fn is(self, value: ValueRef<'_>) -> bool {
+        let mut rest = self.bytes;
+        self.count == 1
+            && take_bytes(&mut rest).is_some_and(|(tag, bytes)| match value {
+                ValueRef::String(text) => tag == TAG_STRING && bytes == text.as_bytes(),
+                ValueRef::Reference(text) => tag == TAG_REFERENCE && bytes == text.as_bytes(),
+                ValueRef::Binary(binary) => tag == TAG_BINARY && bytes == binary,
+                ValueRef::Boolean(value) => tag == if value { TAG_TRUE } else { TAG_FALSE },
+                ValueRef::Integer(number) => tag == TAG_INTEGER && bytes == number.to_le_bytes(),
+                ValueRef::Time(time) => tag == TAG_TIME && bytes == time.ticks().to_le_bytes(),
+            })
+    }
+
+    /// Whether all values are texts of at most so many bytes that begin and end with a visible character of ASCII.
+    #[must_use]
+    pub fn are_plain_texts(self, bytes_max: usize) -> bool {
+        let mut rest = self.bytes;
+        while let Some((tag, bytes)) = take_bytes(&mut rest) {
+            let ends = [bytes.first(), bytes.last()];
+            let plain = ends.iter().all(|byte| byte.is_some_and(u8::is_ascii_graphic));
+            if tag != TAG_STRING || bytes.len() > bytes_max || !plain {
+                return false;
+            }
+        }
+        true
     }
 
     /// The length of the stored bytes.
@@ -396,6 +426,11 @@ fn take_number(rest: &mut &[u8]) -> Option<u64> {
     if first < 0x80 {
         *rest = tail; // most of them
         return Some(u64::from(first));
+    }
+    let (&second, tail) = tail.split_first()?;
+    if second < 0x80 {
+        *rest = tail; // nearly all others
+        return Some(u64::from(first & 0x7f) | u64::from(second) << 7);
     }
     take_long_number(rest)
 }
@@ -498,6 +533,16 @@ mod tests {
                 let first = values.first().as_ref().kind();
                 let alike = values.as_slice().iter().all(|value| value.as_ref().kind() == first);
                 prop_assert_eq!(stored.are(Some(first)), filled && alike);
+                prop_assert_eq!(stored.is(values.first().as_ref()), values.as_slice().len() == 1);
+                prop_assert!(!stored.is(ValueRef::String("another value than all of these")));
+                let plain = |value: &Value| match value {
+                    Value::String(text) => {
+                        let ends = |c: char| c.is_ascii_graphic();
+                        text.len() <= 9 && text.starts_with(ends) && text.ends_with(ends)
+                    }
+                    _ => false,
+                };
+                prop_assert_eq!(stored.are_plain_texts(9), values.as_slice().iter().all(plain));
                 let another = AttrId(id.0.wrapping_add(1));
                 prop_assert_eq!(image.as_ref().index().get(another).is_some(), bag.get(another).is_some());
                 for (other, others) in bag.iter() {

@@ -30,6 +30,7 @@ impl<'a> ImageIndex<'a> {
 
     /// The values of one attribute.
     #[must_use]
+    #[inline]
     pub fn get(&self, attribute: AttrId) -> Option<ValuesRef<'a>> {
         let mut at = self.start(attribute);
         loop {

@@ -64,7 +64,7 @@ pub(crate) fn convert_outcome(
     target: Target,
 ) -> Result<Evaluated<ValuesCow<'_>>, Failure> {
     let Evaluated { outcome: Outcome::Values(values), valid_until } = evaluated else { return Ok(evaluated) };
-    let outcome = if (target.multi || values.count() == 1) && values.are(target.kind) {
+    let outcome = if target.takes(&values) {
         Outcome::Values(values)
     } else {
         match values.into_values().map(|values| convert(values, target)) {

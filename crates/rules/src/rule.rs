@@ -130,6 +130,14 @@ pub struct Target {
     pub read_only: bool,
 }
 
+impl Target {
+    /// Whether it can hold values as they are.
+    #[inline]
+    pub(crate) fn takes(self, values: &ValuesCow<'_>) -> bool {
+        (self.multi || values.count() == 1) && values.are(self.kind)
+    }
+}
+
 /// One attribute of one rule.
 #[derive(Clone, Debug)]
 pub struct Flow {
@@ -196,6 +204,9 @@ impl Flow {
         let fixed = |outcome| Evaluated { outcome, valid_until: None };
         let evaluated = match &self.source {
             FlowSource::Direct(attribute) => match source.values(*attribute) {
+                Some(values) if self.target_def.takes(&values.into()) => {
+                    return Ok(fixed(Outcome::Values(values.into())));
+                }
                 Some(values) => fixed(Outcome::Values(values.into())),
                 None => return Ok(fixed(Outcome::Null)),
             },

@@ -238,8 +238,8 @@ impl FlowOrder {
         Self(places)
     }
 
-    /// The flows of those of the rules that are in a list.
-    pub fn of<'a>(&self, rules: &[&'a Rule]) -> impl Iterator<Item = (&'a Rule, &'a Flow)> {
+    /// The flows of those of the rules that are in a list: each is given to `take`.
+    pub fn each_of<'a>(&self, rules: &[&'a Rule], mut take: impl FnMut(&'a Rule, &'a Flow)) {
         let most = rules.iter().map(|rule| rule.order as usize + 1).max().unwrap_or_default();
         let mut by_order: Vec<Option<&'a Rule>> = vec![None; most];
         for &rule in rules {
@@ -247,10 +247,13 @@ impl FlowOrder {
                 *slot = Some(rule);
             }
         }
-        self.0.iter().filter_map(move |place| {
-            let rule = by_order.get(place.rule as usize).copied().flatten()?;
-            Some((rule, rule.flows.get(place.flow as usize)?))
-        })
+        for place in &self.0 {
+            if let Some(Some(rule)) = by_order.get(place.rule as usize)
+                && let Some(flow) = rule.flows.get(place.flow as usize)
+            {
+                take(rule, flow);
+            }
+        }
     }
 }
 

@@ -190,7 +190,7 @@ impl Service {
                 {
                     rest = others;
                     let policy = runtime.policies.of(connector.id).object_type(row.object_type);
-                    let sends = course.stopped.sends(&policy, row);
+                    let sends = course.stopped.sends(policy, row);
                     course.counters.held += u64::from(!sends || waiting(&course.stopped, row) > 0);
                     ids.extend(sends.then_some(row.cs));
                 }

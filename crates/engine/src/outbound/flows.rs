@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use onesync_expr::Source;
-use onesync_model::{AttrId, ConnectorId, NameVerdict, RuleId, Time, Value, Values, ValuesRef};
+use onesync_model::{AttrId, ConnectorId, ImageIndex, NameVerdict, RuleId, Time, Value, Values, ValuesRef};
 use onesync_rules::Rule;
 
 use super::plan::{AllWanted, Target, Wanted, plan_update};
@@ -24,21 +24,23 @@ const BESIDE: &str = "beside";
 impl<'a> Outbound<'a, '_> {
     /// Computes and plans the attributes of all targets of the batch's objects, the computing in parallel.
     pub(super) fn flow_all(&mut self) -> Result<(), ReadError> {
-        struct Job<'a> {
-            mv: MvRow,
+        struct Job<'m, 'a> {
+            mv: &'m MvRow,
+            values: &'m ImageIndex<'m>,
             row: CsRow,
             rules: Vec<&'a Rule>,
             counts: BTreeMap<AttrId, u64>,
         }
-        let mut jobs: Vec<Job<'a>> = Vec::new();
+        let ctx = self.ctx;
         let mvs: Vec<MvRow> =
             self.batch.loaded_mvs().into_iter().filter(|mv| mv.state == MvState::Active).collect();
+        let values = parallel::map(ctx.threads, &mvs, |mv| mv.values.as_ref().index());
+        let mut jobs: Vec<Job<'_, 'a>> = Vec::new();
         let mut targets = Vec::new();
-        for mv in mvs {
+        for (mv, values) in mvs.iter().zip(&values) {
             for id in self.batch.joined(mv.id) {
                 let Some(row) = self.batch.cs(id).cloned() else { continue };
-                if !self
-                    .ctx
+                if !ctx
                     .rules
                     .outbound_for(row.connector, mv.object_type)
                     .any(|rule| rule.object == row.object_type)
@@ -47,16 +49,19 @@ impl<'a> Outbound<'a, '_> {
                 {
                     continue;
                 }
-                let scoped = in_scope(self.ctx, self.batch.reader, &mv, row.connector)?;
-                let Some((rules, counts)) = rules_to(self.ctx, &row, scoped) else { continue };
+                let scoped = match self.scoped.remove(&(mv.id, row.connector)) {
+                    Some(scoped) => scoped,
+                    None => in_scope(ctx, self.batch.reader, mv, values, row.connector)?,
+                };
+                let Some((rules, counts)) = rules_to(ctx, &row, scoped) else { continue };
                 targets.push(row.id);
-                jobs.push(Job { mv: mv.clone(), row, rules, counts });
+                jobs.push(Job { mv, values, row, rules, counts });
             }
         }
         self.batch.load_exports(targets)?;
-        let ctx = self.ctx;
         // What flows is borrowed from the objects: it is copied where it has to be written.
-        let sources = parallel::map(ctx.threads, &jobs, |job| source(ctx, &job.mv, &job.row, &job.counts));
+        let sources: Vec<MvSource<'_>> =
+            jobs.iter().map(|job| source(ctx, job.mv, job.values, &job.row, &job.counts)).collect();
         let work: Vec<_> = jobs.iter().zip(&sources).collect();
         let computed =
             parallel::map(ctx.threads, &work, |(job, source)| flow(ctx, source, &job.row, &job.rules));
@@ -174,11 +179,12 @@ pub(crate) struct Flows<'a> {
 pub(crate) fn source<'a>(
     ctx: &'a Context<'_>,
     mv: &'a MvRow,
+    values: &'a ImageIndex<'a>,
     row: &'a CsRow,
     counts: &'a BTreeMap<AttrId, u64>,
 ) -> MvSource<'a> {
     let target = (!row.flags.has(CsFlags::PROVISIONED)).then_some(row);
-    MvSource::new(mv, target, counts, ctx.rules.parameters(row.connector))
+    MvSource::new(mv, values, target, counts, ctx.rules.parameters(row.connector))
 }
 
 /// Computes what flows to one target.

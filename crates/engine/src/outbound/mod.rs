@@ -12,7 +12,7 @@ mod plan;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use onesync_model::{AttrId, ConnectorId, CsId, MvId, NameDomains, ValuesRef, join_key};
+use onesync_model::{AttrId, ConnectorId, CsId, ImageIndex, MvId, NameDomains, ValuesRef, join_key};
 use onesync_rules::{Direction, Rule};
 
 use crate::Changes;
@@ -35,6 +35,7 @@ pub fn outbound(ctx: &Context<'_>, reader: &dyn Reader, ids: &[MvId]) -> Result<
         ctx,
         batch: Batch::new(reader, ctx.run)?,
         by_key: HashMap::new(),
+        scoped: HashMap::new(),
         directories: BTreeMap::new(),
     };
     pass.load(ids)?;
@@ -54,6 +55,8 @@ struct Outbound<'a, 'r> {
     ctx: &'a Context<'a>,
     batch: Batch<'r>,
     by_key: HashMap<i64, Vec<CsId>>,
+    /// The rules in scope by which targets were decided: by the same ones attributes flow there.
+    scoped: HashMap<(MvId, ConnectorId), Scoped<'a>>,
     directories: BTreeMap<ConnectorId, Directory>,
 }
 
@@ -121,8 +124,9 @@ impl<'a> Outbound<'a, '_> {
         let Some(mv) = self.batch.mv(id).cloned() else { return Ok(()) };
         let connectors: Vec<ConnectorId> =
             self.ctx.rules.outbound(mv.object_type).map(|(connector, _)| connector).collect();
+        let values = mv.values.as_ref().index();
         for connector in connectors {
-            self.target(&mv, connector)?;
+            self.target(&mv, &values, connector)?;
         }
         if let MvState::Leaving { .. } = mv.state
             && !crate::settle::has_target(&self.batch, self.ctx, id)
@@ -153,9 +157,14 @@ impl<'a> Outbound<'a, '_> {
         Ok(())
     }
 
-    fn target(&mut self, mv: &MvRow, connector: ConnectorId) -> Result<(), ReadError> {
+    fn target(
+        &mut self,
+        mv: &MvRow,
+        values: &ImageIndex<'_>,
+        connector: ConnectorId,
+    ) -> Result<(), ReadError> {
         let policy = self.ctx.policies.of(connector);
-        let scoped = in_scope(self.ctx, self.batch.reader, mv, connector)?;
+        let scoped = in_scope(self.ctx, self.batch.reader, mv, values, connector)?;
         let existing: Vec<CsRow> = self
             .batch
             .joined(mv.id)
@@ -220,6 +229,7 @@ impl<'a> Outbound<'a, '_> {
         {
             self.connect(mv, connector, rule.object, &scoped.rules, outside);
         }
+        self.scoped.insert((mv.id, connector), scoped);
         Ok(())
     }
 
@@ -276,15 +286,17 @@ pub(crate) fn in_scope<'a>(
     ctx: &Context<'a>,
     reader: &dyn Reader,
     mv: &MvRow,
+    values: &ImageIndex<'_>,
     connector: ConnectorId,
 ) -> Result<Scoped<'a>, ReadError> {
-    in_scope_counting(ctx, mv, connector, |attribute| reader.mv_link_count(mv.id, attribute))
+    in_scope_counting(ctx, mv, values, connector, |attribute| reader.mv_link_count(mv.id, attribute))
 }
 
 /// The same, where somebody else counts links.
 pub(crate) fn in_scope_counting<'a, E>(
     ctx: &Context<'a>,
     mv: &MvRow,
+    values: &ImageIndex<'_>,
     connector: ConnectorId,
     mut count: impl FnMut(AttrId) -> Result<u64, E>,
 ) -> Result<Scoped<'a>, E> {
@@ -298,7 +310,7 @@ pub(crate) fn in_scope_counting<'a, E>(
         counts.entry(attribute).or_insert(1);
     }
     let parameters = ctx.rules.parameters(connector);
-    let source = MvSource::new(mv, None, &counts, parameters);
+    let source = MvSource::new(mv, values, None, &counts, parameters);
     let (mut rules, mut failed) = (Vec::new(), None);
     for rule in ctx.rules.outbound_for(connector, mv.object_type) {
         ctx.note(|| Note::Scope {

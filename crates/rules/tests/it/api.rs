@@ -50,8 +50,10 @@ fn flows_come_by_target_and_then_by_who_wins() {
     let of = |wanted: &[&str]| {
         let in_scope: Vec<_> =
             rules.inbound(CONTOSO, user).filter(|rule| wanted.contains(&rule.name.as_str())).collect();
-        let flows = rules.inbound_flows(CONTOSO, user).of(&in_scope);
-        flows.map(|(rule, flow)| (flow.target, rule.name.clone())).collect::<Vec<_>>()
+        let mut flows = Vec::new();
+        let order = rules.inbound_flows(CONTOSO, user);
+        order.each_of(&in_scope, |rule, flow| flows.push((flow.target, rule.name.clone())));
+        flows
     };
     let [mail, given, sn] = ["mail", "givenName", "sn"].map(|name| world.attribute(name));
     let mut expected = vec![
@@ -67,7 +69,10 @@ fn flows_come_by_target_and_then_by_who_wins() {
     assert_eq!(of(&[]), []);
     let ranks: Vec<_> = rules.rules().iter().flat_map(|rule| &rule.flows).map(|flow| flow.rank).collect();
     assert!((0..ranks.len() as u32).all(|rank| ranks.contains(&rank)));
-    assert_eq!(rules.outbound_flows(ENTRA, world.object_type("person")).of(&[]).count(), 0);
+    let all: Vec<_> = rules.rules().iter().collect();
+    let mut none = true;
+    rules.outbound_flows(ENTRA, world.object_type("person")).each_of(&all, |_, _| none = false);
+    assert!(none, "no rule goes there");
 }
 
 #[test]
