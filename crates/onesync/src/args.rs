@@ -58,6 +58,11 @@ pub enum Command {
         #[arg(value_enum, default_value_t = CycleKind::Delta)]
         kind: CycleKind,
     },
+    /// Run cycles by itself when they are due, until it is asked to end
+    Serve,
+    /// Whether cycles run by themselves
+    #[command(subcommand)]
+    Scheduler(SchedulerCommand),
     /// Whether exports are on
     #[command(subcommand)]
     Staging(StagingCommand),
@@ -283,6 +288,21 @@ pub enum ConnectorCommand {
         /// Connector
         connector: String,
     },
+}
+
+/// Whether cycles run by themselves.
+#[derive(Debug, Subcommand)]
+pub enum SchedulerCommand {
+    /// Cycles begin when they are due
+    On,
+    /// No cycle begins by itself
+    Off {
+        /// Come back when no run is active
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Switch, interval, daemon, last and next cycle
+    Status,
 }
 
 /// Whether exports are on.

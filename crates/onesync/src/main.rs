@@ -101,6 +101,7 @@ async fn run(args: Args) -> anyhow::Result<Status> {
             eprintln!("secret `{name}` is set");
             Ok(Status::Done)
         }
+        Command::Serve => commands::serve(home, args.format).await,
         command @ (Command::Cycle { .. } | Command::Run { .. }) => {
             // Opening may wait for directories: a wish that comes meanwhile is no lost one.
             let mut wishes = commands::Wishes::new()?;
@@ -149,8 +150,12 @@ async fn scratch(home: &Home) -> anyhow::Result<(tempfile::TempDir, Service)> {
 }
 
 async fn open(home: Home) -> anyhow::Result<Service> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    Ok(Service::open(home, Arc::new(SystemClock), threads).await?)
+    Ok(Service::open(home, Arc::new(SystemClock), threads()).await?)
+}
+
+/// Threads of a sync: as many as there are processors.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn default_home() -> std::path::PathBuf {

@@ -15,6 +15,7 @@ use crate::error::ServiceError;
 use crate::mistakes::{place_of, toml_mistake};
 use crate::profile;
 use crate::runs::Step;
+use crate::schedule::{Schedule, ScheduleFile};
 
 /// No configuration needs more files.
 const FILES_MAX: usize = 2_000;
@@ -118,6 +119,9 @@ pub struct MainFile {
     /// What ties a cloud object to its source object for ever.
     #[serde(default)]
     pub source_anchor: SourceAnchor,
+    /// When cycles run by themselves.
+    #[serde(default)]
+    pub schedule: ScheduleFile,
 }
 
 /// The definition of the source anchor: `%SourceAnchor%` in rules.
@@ -433,7 +437,13 @@ impl Configuration {
             };
             match path.split_once('/') {
                 None if path == "onesync.toml" => match toml::from_str(&text) {
-                    Ok(main) => out.main = main,
+                    Ok(main) => {
+                        out.main = main;
+                        if let Err((key, message)) = Schedule::read(&out.main.schedule) {
+                            let place = place_of(path, &text, &["schedule", key]);
+                            mistakes.push(format!("{place}: {message}"));
+                        }
+                    }
                     Err(error) => mistakes.push(toml_mistake(path, &text, &error)),
                 },
                 None => out.metaverse = Some(text),

@@ -91,6 +91,13 @@ impl CycleReport {
         self.steps.push(report);
     }
 
+    /// How it ended: the worst of its steps, or errors of single objects that stand.
+    #[must_use]
+    pub fn exit_status(&self) -> Status {
+        let errors = if self.errors > 0 { Status::ObjectErrors } else { Status::Done };
+        self.status.unwrap_or(Status::Done).max(errors)
+    }
+
     /// Takes the steps of a cycle that continued this one.
     pub fn merge(&mut self, other: &Self) {
         for step in &other.steps {
@@ -190,8 +197,43 @@ impl Service {
         kind: CycleKind,
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<CycleReport, ServiceError> {
-        let began = std::time::Instant::now();
         let _lock = self.begin_work("cycle")?;
+        self.noted(kind, progress).await
+    }
+
+    /// Runs a cycle of the scheduler: none when it was switched off before the work was this one's. Whoever switches it
+    /// off and then sees nobody at work can rely on that.
+    pub(crate) async fn scheduled_cycle(
+        &self,
+        progress: &(dyn Fn(Progress) + Sync),
+    ) -> Result<Option<CycleReport>, ServiceError> {
+        let _lock = self.begin_work("cycle")?;
+        if !self.scheduler_is_on()? {
+            return Ok(None);
+        }
+        self.noted(CycleKind::Delta, progress).await.map(Some)
+    }
+
+    /// A cycle with its mark, under the lock.
+    async fn noted(
+        &self,
+        kind: CycleKind,
+        progress: &(dyn Fn(Progress) + Sync),
+    ) -> Result<CycleReport, ServiceError> {
+        let last = self.note_begin()?;
+        let ended = self.cycle_locked(kind, progress).await;
+        match (self.note_end(last, &ended), &ended) {
+            (Err(error), Ok(_)) => Err(error),
+            _ => ended, // an error of the cycle itself says more
+        }
+    }
+
+    async fn cycle_locked(
+        &self,
+        kind: CycleKind,
+        progress: &(dyn Fn(Progress) + Sync),
+    ) -> Result<CycleReport, ServiceError> {
+        let began = std::time::Instant::now();
         self.ask_again().await?;
         self.try_new_secrets().await?;
         let mut runtime = self.runtime()?;

@@ -10,6 +10,7 @@ use crate::error::ServiceError;
 use crate::import::UNPROVEN;
 use crate::protect::WindowUse;
 use crate::runtime::{ConnectorHandle, Runtime, Service};
+use crate::scheduler::SchedulerView;
 use crate::unplaced::Unplaced;
 use crate::unreadable::source_place;
 
@@ -32,6 +33,8 @@ pub struct StatusReport {
     pub connectors: Vec<ConnectorStatus>,
     /// Metaverse objects by type.
     pub metaverse: Vec<MetaverseCount>,
+    /// Whether cycles run by themselves, and how the daemon is.
+    pub scheduler: SchedulerView,
     /// Work that is due.
     pub agenda_due: u64,
     /// Work that waits for its time.
@@ -342,6 +345,7 @@ impl Service {
                 .into_iter()
                 .map(|(object_type, (active, leaving))| MetaverseCount { object_type, active, leaving })
                 .collect(),
+            scheduler: self.scheduler()?,
             agenda_due: agenda.iter().map(|a| a.due).sum(),
             agenda_later: agenda.iter().map(|a| a.later).sum(),
         })

@@ -35,7 +35,12 @@ pub(crate) struct WorkLock {
 impl WorkLock {
     /// Takes the lock of a home, or says who has it.
     pub(crate) fn take(folder: &Path, what: &str, now: Time) -> Result<Self, ServiceError> {
-        let path = folder.join(FILE);
+        Self::take_file(folder, FILE, what, now)
+    }
+
+    /// Takes another lock of a home, or says who has it.
+    pub(crate) fn take_file(folder: &Path, file: &str, what: &str, now: Time) -> Result<Self, ServiceError> {
+        let path = folder.join(file);
         let failed = |source| ServiceError::File { place: path.display().to_string(), source };
         let mut file = OpenOptions::new()
             .read(true)

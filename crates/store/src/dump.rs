@@ -87,6 +87,7 @@ impl Dump {
         }
         self.row("counters", &reader.counters()?);
         self.row("installation", &reader.installation()?);
+        reader.settings()?.iter().for_each(|row| self.row("setting", row));
         reader.names()?.iter().for_each(|row| self.row("name", row));
         let connectors = reader.connectors()?;
         connectors.iter().for_each(|row| self.row("connector", row));

@@ -184,6 +184,8 @@ impl HeldState {
 pub struct ServiceChanges {
     /// Whether exports are off; `None` leaves it.
     pub staging: Option<bool>,
+    /// Settings to write: name and value; one with the same name is replaced.
+    pub settings: Vec<(String, String)>,
     /// Runs to write; a row with the same id is replaced.
     pub runs: Vec<RunRow>,
     /// Names that were interned. Append only: the same id with another name is a conflict.

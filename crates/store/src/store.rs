@@ -111,6 +111,10 @@ pub trait Store: Send + Sync {
 pub trait StoreReader: Reader + Send {
     /// The installation; `None` in a database that has none yet.
     fn installation(&self) -> Result<Option<InstallationRow>, ReadError>;
+    /// All settings, ascending by name.
+    fn settings(&self) -> Result<Vec<(String, String)>, ReadError>;
+    /// The value of one setting; `None` where it was never set.
+    fn setting(&self, name: &str) -> Result<Option<String>, ReadError>;
     /// All interned names, ascending by id.
     fn names(&self) -> Result<Vec<(AttrId, String)>, ReadError>;
     /// All connectors that ever were, ascending by id.

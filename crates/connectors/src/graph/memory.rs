@@ -2,10 +2,11 @@
 //!
 //! Nothing here must survive a restart.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use onesync_model::hash64;
 use serde_json::Value as Json;
 use tokio::time::Instant;
 
@@ -29,7 +30,49 @@ pub(super) struct Memory {
     roles: Option<(Instant, Arc<RoleHolders>)>,
     /// Id of the marker's group, and where groups keep their anchors.
     pub(super) marker: Option<(String, AnchorPlace)>,
-    new: HashMap<String, Instant>,
+    new: NewObjects,
+}
+
+/// Objects that were made a short time ago, by hashes of their ids: each note costs the same however many there are,
+/// and two that share a hash only wait for each other.
+#[derive(Default)]
+struct NewObjects {
+    /// Those noted since `turned`, and those noted in the time before.
+    young: HashSet<u64>,
+    old: HashSet<u64>,
+    turned: Option<Instant>,
+}
+
+impl NewObjects {
+    fn note(&mut self, id: &str, now: Instant) {
+        self.turn(now);
+        self.young.insert(hash64(id.as_bytes()));
+    }
+
+    /// Whether it was noted at most [`NEW_FOR`] ago; it may be known for twice as long.
+    fn has(&mut self, id: &str, now: Instant) -> bool {
+        self.turn(now);
+        let hash = hash64(id.as_bytes());
+        self.young.contains(&hash) || self.old.contains(&hash)
+    }
+
+    fn forget(&mut self, id: &str) {
+        let hash = hash64(id.as_bytes());
+        self.young.remove(&hash);
+        self.old.remove(&hash);
+    }
+
+    fn turn(&mut self, now: Instant) {
+        let age = now.duration_since(*self.turned.get_or_insert(now));
+        if age < NEW_FOR {
+            return;
+        }
+        self.old = std::mem::take(&mut self.young);
+        if age >= 2 * NEW_FOR {
+            self.old.clear();
+        }
+        self.turned = Some(now);
+    }
 }
 
 impl GraphConnector {
@@ -91,18 +134,16 @@ impl GraphConnector {
     }
 
     pub(super) fn note_new(&self, id: &str) {
-        let mut memory = self.memory();
-        memory.new.retain(|_, since| since.elapsed() < NEW_FOR);
-        memory.new.insert(id.to_owned(), Instant::now());
+        self.memory().new.note(id, Instant::now());
     }
 
     /// A deleted object is not to be waited for.
     pub(super) fn forget_new(&self, id: &str) {
-        self.memory().new.remove(id);
+        self.memory().new.forget(id);
     }
 
     pub(super) fn is_new(&self, id: &str) -> bool {
-        self.memory().new.get(id).is_some_and(|since| since.elapsed() < NEW_FOR)
+        self.memory().new.has(id, Instant::now())
     }
 
     /// How long to wait before asking again for something that is not found; `None` when it is really not there.
@@ -131,5 +172,28 @@ impl GraphConnector {
 
     pub(super) async fn get_new(&self, id: &str, path: &str) -> Result<Json, CallError> {
         self.send_new(id, &Call::get(path), 0).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn new_objects_are_known_for_their_time_and_then_forgotten() {
+        let start = Instant::now();
+        let mut new = NewObjects::default();
+        new.note("a", start);
+        new.note("b", start + NEW_FOR / 2);
+        new.note("gone", start);
+        new.forget("gone");
+        assert!(!new.has("gone", start) && !new.has("other", start));
+        assert!(new.has("a", start + NEW_FOR - Duration::from_secs(1)));
+        assert!(new.has("b", start + NEW_FOR + NEW_FOR / 2), "noted later");
+        assert!(!new.has("b", start + 3 * NEW_FOR));
+        assert!(new.young.is_empty() && new.old.is_empty());
+        // Nothing was asked for a long time.
+        new.note("c", start + 3 * NEW_FOR);
+        assert!(!new.has("c", start + 9 * NEW_FOR));
     }
 }

@@ -5,7 +5,9 @@ mod connector;
 mod insight;
 mod look;
 mod rule;
+mod scheduler;
 mod secret;
+mod serve;
 mod staging;
 mod status;
 
@@ -16,6 +18,7 @@ pub use config::{
 pub use look::eval;
 pub use rule::test as rule_test;
 pub use secret::{read as read_secret, secret};
+pub use serve::serve;
 
 use onesync_service::{CycleReport, Service, Status, Step};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -36,6 +39,7 @@ pub async fn run(
     match command {
         Command::Demo(_)
         | Command::Eval(_)
+        | Command::Serve
         | Command::Config(
             ConfigCommand::Init(_) | ConfigCommand::Apply(_) | ConfigCommand::ImportAadconnect(_),
         ) => {
@@ -67,9 +71,9 @@ pub async fn run(
             let report = service.cycle(kind.into(), &|progress| out.progress(progress)).await?;
             cycle_report(&report, out)?;
             staging::remind(&service)?;
-            let errors = if report.errors > 0 { Status::ObjectErrors } else { Status::Done };
-            Ok(report.status.unwrap_or(Status::Done).max(errors))
+            Ok(report.exit_status())
         }
+        Command::Scheduler(command) => scheduler::scheduler(&service, command, out).await,
         Command::Staging(command) => staging::staging(&service, command, out),
         Command::Held(command) => staging::held(&service, command, out),
         Command::Search(command) => look::search(&service, command, out),

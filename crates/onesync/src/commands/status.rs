@@ -42,6 +42,7 @@ fn print(report: &StatusReport) {
     if let Some(anchor) = &report.source_anchor {
         say!("source anchor: {anchor}");
     }
+    super::scheduler::print(&report.scheduler);
     say!("agenda: {} due, {} later", report.agenda_due, report.agenda_later);
     for connector in &report.connectors {
         print_connector(connector);

@@ -5,7 +5,7 @@
 
 mod cloud;
 mod disturb;
-mod ldif;
+pub mod ldif;
 mod one;
 mod samba;
 mod stop;

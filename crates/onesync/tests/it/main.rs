@@ -7,3 +7,4 @@ mod insight;
 mod kill;
 mod program;
 mod rule_test;
+mod serve;

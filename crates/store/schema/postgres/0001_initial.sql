@@ -296,6 +296,11 @@ CREATE TABLE secret (
   sealed_previous bytea
 );
 
+CREATE TABLE setting (
+  name text COLLATE "C" PRIMARY KEY,
+  value text NOT NULL
+);
+
 CREATE TABLE event (
   seq bigint PRIMARY KEY,
   time bigint NOT NULL,

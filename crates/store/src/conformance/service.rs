@@ -118,7 +118,9 @@ pub(super) fn recorded(store: &dyn Store) {
         who: Some(text("anna")),
         decided: None,
     };
+    let setting = |name: &str, value: &str| (text(name), text(value));
     let changes = ServiceChanges {
+        settings: vec![setting("scheduler", "on"), setting("size", "1")],
         runs: vec![run(1, None)],
         names: vec![(AttrId(0), text("mail")), (AttrId(1), text("cn"))],
         connectors: vec![connector(false)],
@@ -130,6 +132,7 @@ pub(super) fn recorded(store: &dyn Store) {
     };
     record(store, &changes);
     let changes = ServiceChanges {
+        settings: vec![setting("scheduler", "off")],
         runs: vec![run(1, Some(9))],
         connectors: vec![connector(true)],
         secrets: vec![secret("a", Some(&[7]))],
@@ -139,6 +142,9 @@ pub(super) fn recorded(store: &dyn Store) {
     };
     record(store, &changes);
     let r = store.reader().unwrap();
+    assert_eq!(r.settings().unwrap(), [setting("scheduler", "off"), setting("size", "1")]);
+    assert_eq!(r.setting("scheduler").unwrap(), Some(text("off")));
+    assert_eq!(r.setting("none").unwrap(), None);
     assert_eq!(r.run(RunId(1)).unwrap(), Some(run(1, Some(9))));
     assert_eq!(r.next_run().unwrap(), RunId(2));
     assert_eq!(r.names().unwrap(), [(AttrId(0), text("mail")), (AttrId(1), text("cn"))]);

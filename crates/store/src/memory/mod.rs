@@ -27,6 +27,7 @@ use crate::store::{Store, StoreReader};
 #[derive(Clone, Default)]
 struct State {
     installation: Option<InstallationRow>,
+    settings: BTreeMap<String, String>,
     counters: Counters,
     cs: BTreeMap<CsId, Arc<CsRow>>,
     name_keys: BTreeMap<CsId, Hash128>,

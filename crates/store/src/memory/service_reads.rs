@@ -47,6 +47,14 @@ impl StoreReader for MemoryReader {
         Ok(self.0.installation.clone())
     }
 
+    fn settings(&self) -> Read<Vec<(String, String)>> {
+        Ok(self.0.settings.iter().map(|(name, value)| (name.clone(), value.clone())).collect())
+    }
+
+    fn setting(&self, name: &str) -> Read<Option<String>> {
+        Ok(self.0.settings.get(name).cloned())
+    }
+
     fn names(&self) -> Read<Vec<(AttrId, String)>> {
         Ok(self.0.names.iter().map(|(id, name)| (*id, name.clone())).collect())
     }

@@ -154,6 +154,7 @@ impl State {
         if let (Some(staging), Some(row)) = (service.staging, &mut self.installation) {
             row.staging = staging;
         }
+        self.settings.extend(service.settings.iter().cloned());
         self.runs.extend(service.runs.iter().map(|row| (row.id, row.clone())));
         for (id, name) in &service.names {
             append(&mut self.names, *id, name.clone(), "name")?;

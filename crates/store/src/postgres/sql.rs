@@ -330,6 +330,8 @@ pub(super) const RULE: &str = "SELECT id, connector, name, hash FROM sync_rule W
 pub(super) const CONFIGS: &str = "SELECT version, created, who, hash FROM config_version ORDER BY version";
 pub(super) const CONFIG_HAS: &str = "SELECT 1 FROM config_version WHERE version = $1";
 pub(super) const CONFIG_FILES: &str = "SELECT path, content FROM config_file WHERE version = $1";
+pub(super) const SETTINGS: &str = "SELECT name, value FROM setting ORDER BY name";
+pub(super) const SETTING: &str = "SELECT value FROM setting WHERE name = $1";
 pub(super) const SECRETS: &str = secret!("ORDER BY name");
 pub(super) const SECRET: &str = secret!("WHERE name = $1");
 pub(super) const EVENTS: &str =

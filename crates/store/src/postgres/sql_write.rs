@@ -190,6 +190,8 @@ pub(super) const SECRET_PUT: &str = "INSERT INTO secret (name, sealed_current, s
   VALUES ($1, $2, $3, $4) ON CONFLICT (name) DO UPDATE SET sealed_current = excluded.sealed_current,
     sealed_previous = excluded.sealed_previous, changed = excluded.changed";
 pub(super) const SECRET_DELETE: &str = "DELETE FROM secret WHERE name = $1";
+pub(super) const SETTING_PUT: &str = "INSERT INTO setting (name, value) VALUES ($1, $2)
+  ON CONFLICT (name) DO UPDATE SET value = excluded.value";
 pub(super) const EVENT_PUT: &str = "INSERT INTO event (seq, time, kind, subject, text)
   VALUES ((SELECT coalesce(max(seq), 0) + 1 FROM event), $1, $2, $3, $4)";
 pub(super) const EXPORTED_ADD: &str = "INSERT INTO exported AS e (connector, object_type, kind, hour, count)

@@ -26,6 +26,14 @@ impl<Q: Query + Send> StoreReader for SqlReader<Q> {
         self.one(Q::INSTALLATION, "installation", &[], row::installation)
     }
 
+    fn settings(&self) -> Read<Vec<(String, String)>> {
+        self.all(Q::SETTINGS, "setting", &[], |cells| Ok((cells.get(0)?, cells.get(1)?)))
+    }
+
+    fn setting(&self, name: &str) -> Read<Option<String>> {
+        self.one(Q::SETTING, "setting", &values![name], |cells| cells.get(0))
+    }
+
     fn names(&self) -> Read<Vec<(AttrId, String)>> {
         self.all(Q::NAMES, "attribute_name", &[], |cells| Ok((AttrId(cells.get(0)?), cells.get(1)?)))
     }

@@ -12,6 +12,9 @@ pub(crate) fn service_rows<W: Writer>(tx: &mut W, service: &ServiceChanges) -> C
     if let Some(staging) = service.staging {
         tx.put(W::STAGING, &values![staging])?;
     }
+    for (name, value) in &service.settings {
+        tx.put(W::SETTING_PUT, &values![name, value])?;
+    }
     for row in &service.runs {
         let (started, ended) = (row.started.ticks(), row.ended.map(Time::ticks));
         let values =

@@ -35,13 +35,14 @@ const STATEMENTS: usize = 200;
 const PAGE_BYTES: i64 = 8192;
 
 /// Migrations in order: name and statements.
-pub(super) const MIGRATIONS: [(&str, &str); 6] = [
+pub(super) const MIGRATIONS: [(&str, &str); 7] = [
     ("initial", include_str!("../../schema/sqlite/0001_initial.sql")),
     ("errors by cause", include_str!("../../schema/sqlite/0002_errors_by_cause.sql")),
     ("containers by anchor", include_str!("../../schema/sqlite/0003_containers.sql")),
     ("links without objects", include_str!("../../schema/sqlite/0004_links_without_objects.sql")),
     ("removals of links by target", include_str!("../../schema/sqlite/0005_removals_by_target.sql")),
     ("joins apart", include_str!("../../schema/sqlite/0006_joins_apart.sql")),
+    ("settings", include_str!("../../schema/sqlite/0007_settings.sql")),
 ];
 
 /// Opens the writer, and makes or updates what is in the file.

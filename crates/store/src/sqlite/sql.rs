@@ -107,6 +107,9 @@ pub(super) const INSTALL: &str = "INSERT INTO installation VALUES (1, ?1, ?2, ?3
 pub(super) const EPOCH: &str = "SELECT epoch FROM installation";
 pub(super) const EPOCH_RAISE: &str = "UPDATE installation SET epoch = epoch + 1";
 pub(super) const STAGING: &str = "UPDATE installation SET staging = ?1";
+pub(super) const SETTINGS: &str = "SELECT name, value FROM setting ORDER BY name";
+pub(super) const SETTING: &str = "SELECT value FROM setting WHERE name = ?1";
+pub(super) const SETTING_PUT: &str = "INSERT OR REPLACE INTO setting VALUES (?1, ?2)";
 pub(super) const COUNTERS: &str = "SELECT next_cs, next_mv, next_container FROM counter";
 pub(super) const COUNTERS_PUT: &str = "UPDATE counter SET next_cs = ?1, next_mv = ?2, next_container = ?3";
 

@@ -1,0 +1,204 @@
+//! The daemon: cycles come by themselves, the command line works beside it, and it ends when it is told.
+
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use onesync_graphsim::{FaultAction, FaultPhase, FaultRule, GraphSim};
+use serde_json::Value;
+use tokio::process::{Child, Command};
+
+use crate::kill::ldif::small;
+use crate::program::{Setup, leave_staging, onesync, run};
+
+/// Longer than anything that is waited for needs on a busy machine.
+const LONG: Duration = Duration::from_secs(120);
+
+fn schedule(setup: &Setup, lines: &str) {
+    setup.write("onesync.toml", &format!("name = \"test\"\n[schedule]\n{lines}\n"));
+}
+
+fn serve(home: &Path) -> Child {
+    onesync(home, &["serve"]).spawn().unwrap()
+}
+
+async fn signal(child: &Child, name: &str) {
+    let id = child.id().unwrap().to_string();
+    assert!(Command::new("kill").args([name, &id]).status().await.unwrap().success());
+}
+
+/// How it ended: status and what it said.
+async fn ended(child: Child) -> (Option<i32>, String) {
+    let output = tokio::time::timeout(LONG, child.wait_with_output()).await.unwrap().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+async fn status(home: &Path) -> Value {
+    run(home, &["scheduler", "status", "--format", "json"]).await.ends_with(0).json()
+}
+
+/// Looks until what is wanted is there.
+async fn until(home: &Path, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    let began = Instant::now();
+    loop {
+        let view = status(home).await;
+        if wanted(&view) {
+            return view;
+        }
+        assert!(began.elapsed() < LONG, "{what}: {view}");
+    }
+}
+
+fn begin_of_last(view: &Value) -> String {
+    view["last"]["began"].as_str().unwrap_or_default().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cycles_come_by_themselves_and_carry_over_what_changed() {
+    let sim = GraphSim::builder().seed(21).judged().await.unwrap();
+    let setup = small(&sim).await;
+    let home = setup.home();
+    setup.run(&["cycle"]).await.ends_with(0);
+    leave_staging(&home).await;
+    schedule(&setup, "every = \"1s\"");
+    setup.apply().await.ends_with(0);
+    let first = begin_of_last(&status(&home).await);
+    assert!(!first.is_empty(), "a cycle by hand is a cycle, too");
+
+    let daemon = serve(&home);
+    let served = until(&home, "a cycle by itself", |view| {
+        view["last"]["result"] == "done" && begin_of_last(view) > first
+    })
+    .await;
+    assert_eq!(served["daemon"]["process"], daemon.id().unwrap());
+    assert_eq!(served["schedule"], "every 1s");
+
+    // A change of the source is in the cloud without a hand.
+    let ldif = setup.path().join("directory.ldif");
+    let text = std::fs::read_to_string(&ldif).unwrap();
+    assert!(text.contains("\ndepartment: "));
+    std::fs::write(&ldif, text.replace("\ndepartment: ", "\ndepartment: New ")).unwrap();
+    let mark = sim.log_mark();
+    let began = Instant::now();
+    while sim.writes(mark).is_empty() {
+        assert!(began.elapsed() < LONG, "nothing was written: {}", status(&home).await);
+        tokio::task::yield_now().await;
+    }
+
+    // Switched off, nothing begins any more, and whoever waits comes back when nothing runs.
+    run(&home, &["scheduler", "off", "--wait"]).await.ends_with(0);
+    let off = status(&home).await;
+    assert_eq!(
+        (&off["on"], &off["working"], &off["next"]),
+        (&Value::Bool(false), &Value::Bool(false), &Value::Null)
+    );
+    let last = begin_of_last(&off);
+    until(&home, "it knows that it is off", |view| view["daemon"]["doing"] == "idle, the scheduler is off")
+        .await;
+    assert_eq!(begin_of_last(&status(&home).await), last);
+    // By hand it works beside the daemon.
+    run(&home, &["cycle"]).await.ends_with(0);
+    run(&home, &["scheduler", "on"]).await.ends_with(0);
+    let by_hand = begin_of_last(&status(&home).await);
+    until(&home, "on again", |view| begin_of_last(view) > by_hand).await;
+
+    // A second one is refused; the first ends when it is told.
+    let second = run(&home, &["serve"]).await.ends_with(4);
+    assert!(second.err.contains("(serve)"), "{}", second.err);
+    let told = run(&home, &["status"]).await;
+    assert!(
+        told.out.contains("scheduler: on, every 1s") && told.out.contains("service: process"),
+        "{}",
+        told.out
+    );
+    signal(&daemon, "-TERM").await;
+    let (code, said) = ended(daemon).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!home.join("serve.sock").exists());
+    let told = run(&home, &["status"]).await;
+    assert!(told.out.contains("service: not running"), "{}", told.out);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn asked_to_end_in_the_middle_it_ends_soon_and_goes_on_after_a_restart() {
+    let sim = GraphSim::builder().seed(22).judged().await.unwrap();
+    let setup = small(&sim).await;
+    let home = setup.home();
+    schedule(&setup, "every = \"1h\"");
+    setup.apply().await.ends_with(0);
+    // An import that waits for a directory which does not answer.
+    sim.fault(FaultRule {
+        method: Some("GET".to_owned()),
+        path: Some("/v1.0/users".to_owned()),
+        phase: FaultPhase::After,
+        action: FaultAction::Delay { ms: 600_000 },
+        ..FaultRule::default()
+    });
+    let struck = sim.faults_struck();
+    let daemon = serve(&home);
+    while sim.faults_struck() == struck {
+        tokio::task::yield_now().await;
+    }
+    let view = status(&home).await;
+    assert_eq!(view["daemon"]["doing"], "cycle", "{view}");
+    assert_eq!(view["daemon"]["step"]["connector"], "entra", "{view}");
+    assert_eq!(view["working"], true);
+    let asked = Instant::now();
+    signal(&daemon, "-TERM").await;
+    let (code, said) = ended(daemon).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(asked.elapsed() < Duration::from_secs(30), "it waited for the directory");
+    assert_eq!(status(&home).await["last"]["result"], "stopped");
+
+    // The next begin is an hour away, but what was cut off goes on at once; the same after a kill.
+    sim.clear_faults();
+    let daemon = serve(&home);
+    let view = until(&home, "it goes on", |view| view["last"]["result"] == "done").await;
+    assert!(view["next"].as_str().unwrap() > begin_of_last(&view).as_str(), "{view}");
+    signal(&daemon, "-KILL").await;
+    ended(daemon).await;
+    assert!(home.join("serve.sock").exists(), "nobody cleared up");
+    let daemon = serve(&home);
+    until(&home, "a socket that was left is taken over", |view| {
+        view["daemon"]["doing"].as_str().is_some_and(|doing| doing.starts_with("idle, next cycle at"))
+    })
+    .await;
+    signal(&daemon, "-INT").await;
+    assert_eq!(ended(daemon).await.0, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_service_manager_hears_what_it_waits_for() {
+    let place = tempfile::tempdir().unwrap();
+    let socket = UnixDatagram::bind(place.path().join("notify")).unwrap();
+    socket.set_read_timeout(Some(LONG)).unwrap();
+    let home = place.path().join("home");
+    // Without a configuration it is ready and waits for one.
+    let file = place.path().join("secret");
+    std::fs::write(&file, "x").unwrap();
+    run(&home, &["secret", "set", "graph", "--file", file.to_str().unwrap()]).await.ends_with(0);
+    let daemon = onesync(&home, &["serve"])
+        .env("NOTIFY_SOCKET", place.path().join("notify"))
+        .env("WATCHDOG_USEC", "100000")
+        .spawn()
+        .unwrap();
+    let heard = tokio::task::spawn_blocking(move || {
+        let mut heard = String::new();
+        let mut buffer = [0; 4096];
+        let wanted = ["READY=1", "WATCHDOG=1", "STATUS=idle, no configuration that can be used is applied"];
+        while !wanted.iter().all(|word| heard.contains(word)) {
+            let length = socket.recv(&mut buffer).unwrap();
+            heard.push_str(std::str::from_utf8(&buffer[..length]).unwrap());
+            heard.push('\n');
+        }
+        socket
+    });
+    let socket = heard.await.unwrap();
+    signal(&daemon, "-TERM").await;
+    assert_eq!(ended(daemon).await.0, Some(0));
+    let mut buffer = [0; 4096];
+    let stopping = std::iter::from_fn(|| {
+        socket.recv(&mut buffer).ok().map(|n| String::from_utf8(buffer[..n].to_vec()).unwrap())
+    });
+    assert!(stopping.take(1000).any(|text| text.contains("STOPPING=1")));
+}

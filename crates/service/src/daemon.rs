@@ -1,0 +1,311 @@
+//! The daemon: runs cycles when they are due, and says on a local socket how it is.
+//!
+//! It holds the installation only while a cycle runs: in between, whoever uses the command line may work. Each cycle
+//! opens the installation anew, so that what was changed meanwhile (configuration, secrets, key set) counts.
+//! Deliberately absent: what the system's service manager wants to hear (the program), the interval (the
+//! configuration), anything of a cycle itself.
+
+use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use onesync_model::Time;
+use onesync_store::StoreError;
+use serde::{Deserialize, Serialize};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::UnixListener;
+use tokio::sync::watch;
+
+use crate::Home;
+use crate::clock::Clock;
+use crate::cycle::CycleReport;
+use crate::error::ServiceError;
+use crate::runs::Progress;
+use crate::runtime::Service;
+use crate::scheduler::Due;
+use crate::work::WorkLock;
+
+/// The lock of the one daemon of a home.
+const LOCK: &str = "serve.lock";
+/// The socket in the home.
+const SOCKET: &str = "serve.sock";
+/// How often is looked whether something was switched, applied, or ended meanwhile.
+const LOOK: Duration = Duration::from_secs(2);
+/// How long is waited after the installation could not be opened or read.
+const RETRY: Duration = Duration::from_secs(10);
+/// How long a cycle has to come to a stop.
+const STOP: Duration = Duration::from_secs(9);
+/// How long whoever asks on the socket waits for an answer, or has to take one.
+const ANSWER: Duration = Duration::from_secs(2);
+/// More is no answer of ours.
+const ANSWER_MAX: u64 = 64 << 10;
+
+/// How the daemon is: what its socket says, one JSON object.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Heart {
+    /// The process.
+    pub process: u32,
+    /// The program's version.
+    pub version: String,
+    /// Since when it runs.
+    pub since: String,
+    /// What it does, or waits for.
+    pub doing: String,
+    /// The step under way: connector, step, objects done, of how many where that is known.
+    pub step: Option<StepUnderWay>,
+}
+
+/// A step under way.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct StepUnderWay {
+    /// The connector.
+    pub connector: String,
+    /// The step.
+    pub step: String,
+    /// Objects done.
+    pub done: u64,
+    /// Of so many, where that is known.
+    pub of: Option<u64>,
+}
+
+/// What the daemon tells while it runs.
+#[derive(Debug)]
+pub enum Told {
+    /// It is ready: the socket answers.
+    Ready,
+    /// What it does, or waits for, has changed.
+    Doing(String),
+    /// A cycle has ended.
+    Cycle(Box<Result<CycleReport, ServiceError>>),
+    /// The installation cannot be opened or read now; it is tried again.
+    Trouble(ServiceError),
+}
+
+/// What a daemon needs.
+pub struct Daemon {
+    /// The home.
+    pub home: Home,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Threads of a sync.
+    pub threads: usize,
+    /// Asks it to end: why.
+    pub stop: watch::Receiver<Option<String>>,
+    /// Hears what it tells.
+    pub tell: Arc<dyn Fn(Told) + Send + Sync>,
+}
+
+type Beat = Arc<Mutex<Heart>>;
+
+/// Asks the daemon of a home how it is; `None` when none answers.
+pub(crate) fn heart(folder: &Path) -> Option<Heart> {
+    let socket = UnixStream::connect(folder.join(SOCKET)).ok()?;
+    socket.set_read_timeout(Some(ANSWER)).ok()?;
+    let mut text = String::new();
+    socket.take(ANSWER_MAX).read_to_string(&mut text).ok()?;
+    serde_json::from_str(&text).ok()
+}
+
+impl Daemon {
+    /// Runs until it is asked to end; gives why.
+    ///
+    /// # Errors
+    /// When another one serves this home, there is no installation, this server was replaced by another one, or a
+    /// cycle does not come to its end in time (nothing is lost by that).
+    pub async fn run(mut self) -> Result<String, ServiceError> {
+        let folder = self.home.folder().to_owned();
+        let mut service = Arc::new(self.open().await?);
+        let _lock = WorkLock::take_file(&folder, LOCK, "serve", self.clock.now())?;
+        let beat = Arc::new(Mutex::new(Heart {
+            process: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            since: self.clock.now().to_string(),
+            doing: "begins".to_owned(),
+            step: None,
+        }));
+        let _socket = Socket::open(&folder, beat.clone())?;
+        (self.tell)(Told::Ready);
+        loop {
+            let waits = match self.look(&mut service).await {
+                Ok(Some(due)) if due <= self.clock.now() => {
+                    if crate::work::is_worked_on(&folder) {
+                        self.doing(&beat, "a cycle is due: waits for another process that works".to_owned());
+                        LOOK
+                    } else {
+                        self.doing(&beat, "cycle".to_owned());
+                        self.cycle(&service, &beat).await?
+                    }
+                }
+                Ok(Some(due)) => {
+                    self.doing(&beat, format!("idle, next cycle at {due}"));
+                    LOOK.min(until(self.clock.now(), due))
+                }
+                Ok(None) => {
+                    let why = match service.due() {
+                        Ok(Due::Off) => "idle, the scheduler is off",
+                        _ => "idle, no configuration that can be used is applied",
+                    };
+                    self.doing(&beat, why.to_owned());
+                    LOOK
+                }
+                Err(error @ ServiceError::Store(StoreError::Fenced { .. })) => return Err(error),
+                Err(error) => {
+                    self.doing(&beat, format!("waits: {error}"));
+                    (self.tell)(Told::Trouble(error));
+                    RETRY
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(waits) => {}
+                why = asked(&mut self.stop) => return Ok(why),
+            }
+            if let Some(why) = self.stop.borrow().clone() {
+                return Ok(why);
+            }
+        }
+    }
+
+    async fn open(&self) -> Result<Service, ServiceError> {
+        Service::open(self.home.clone(), self.clock.clone(), self.threads).await
+    }
+
+    /// When the next cycle is due; the installation is opened anew when that is now, or it was changed.
+    async fn look(&self, service: &mut Arc<Service>) -> Result<Option<Time>, ServiceError> {
+        if service.is_outdated()? {
+            *service = Arc::new(self.open().await?);
+        }
+        let Due::At(due) = service.due()? else { return Ok(None) };
+        if due <= self.clock.now() {
+            *service = Arc::new(self.open().await?);
+        }
+        Ok(Some(due))
+    }
+
+    /// Runs one cycle; gives how long to wait before looking again.
+    async fn cycle(&mut self, service: &Arc<Service>, beat: &Beat) -> Result<Duration, ServiceError> {
+        let before = service.last_cycle()?;
+        let (handle, own, steps) = (tokio::runtime::Handle::current(), service.clone(), beat.clone());
+        // On a thread of its own: a sync keeps its thread busy, and a wish to stop must be heard meanwhile.
+        let mut work = tokio::task::spawn_blocking(move || {
+            handle.block_on(own.scheduled_cycle(&|progress| note(&steps, progress)))
+        });
+        let joined = tokio::select! {
+            joined = &mut work => joined,
+            why = asked(&mut self.stop) => {
+                self.doing(beat, format!("stops: {why}"));
+                service.stopper().stop(&why);
+                match tokio::time::timeout(STOP, work).await {
+                    Ok(joined) => joined,
+                    Err(_) => {
+                        return Err(ServiceError::Stopped {
+                            why: format!("{why}; the cycle did not come to its end within {} s and is cut off", STOP.as_secs()),
+                        });
+                    }
+                }
+            }
+        };
+        beat.lock().unwrap_or_else(PoisonError::into_inner).step = None;
+        let ended = joined.unwrap_or_else(|error| Err(ServiceError::Internal(error.to_string())));
+        match ended {
+            Err(error @ ServiceError::Store(StoreError::Fenced { .. })) => return Err(error),
+            // Somebody else was faster, or the database failed before it could be noted: not at once again.
+            Err(error) if service.last_cycle()? == before => {
+                (self.tell)(Told::Trouble(error));
+                return Ok(RETRY);
+            }
+            Ok(None) => {} // switched off at the last moment
+            Ok(Some(report)) => (self.tell)(Told::Cycle(Box::new(Ok(report)))),
+            Err(error) => (self.tell)(Told::Cycle(Box::new(Err(error)))),
+        }
+        Ok(Duration::ZERO)
+    }
+
+    fn doing(&self, beat: &Beat, what: String) {
+        let mut heart = beat.lock().unwrap_or_else(PoisonError::into_inner);
+        if heart.doing != what {
+            heart.doing.clone_from(&what);
+            drop(heart);
+            (self.tell)(Told::Doing(what));
+        }
+    }
+}
+
+/// Waits until it is asked to end. When nobody can ask any more, nobody does.
+async fn asked(stop: &mut watch::Receiver<Option<String>>) -> String {
+    match stop.wait_for(Option::is_some).await.map(|why| why.clone()) {
+        Ok(why) => why.unwrap_or_default(),
+        Err(_) => std::future::pending().await,
+    }
+}
+
+fn until(now: Time, due: Time) -> Duration {
+    let ticks = u64::try_from(due.ticks().saturating_sub(now.ticks())).unwrap_or_default();
+    Duration::from_nanos(ticks.saturating_mul(100))
+}
+
+fn note(beat: &Beat, progress: Progress) {
+    let mut heart = beat.lock().unwrap_or_else(PoisonError::into_inner);
+    match progress {
+        Progress::Begin { connector, step } => {
+            heart.step = Some(StepUnderWay { connector, step: step.as_str().to_owned(), done: 0, of: None });
+        }
+        Progress::At { done, of } => {
+            if let Some(step) = &mut heart.step {
+                (step.done, step.of) = (done, of);
+            }
+        }
+        Progress::End { .. } => heart.step = None,
+    }
+}
+
+/// The socket, served until it is dropped.
+struct Socket {
+    path: PathBuf,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Socket {
+    /// Opens it; one that a killed daemon left is replaced, since its lock is free.
+    fn open(folder: &Path, beat: Beat) -> Result<Self, ServiceError> {
+        let path = folder.join(SOCKET);
+        let failed = |source| ServiceError::File { place: path.display().to_string(), source };
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        let listener = UnixListener::bind(&path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::InvalidInput => ServiceError::usage(
+                format!("{} is too long for a socket: the system takes 107 bytes", path.display()),
+                "serve a home with a shorter path",
+            ),
+            _ => failed(error),
+        })?;
+        // The home is its owner's only; this holds even where somebody opened it.
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+        let task = tokio::spawn(async move {
+            loop {
+                let Ok((mut client, _)) = listener.accept().await else {
+                    tokio::time::sleep(LOOK).await; // no more files, perhaps: it passes
+                    continue;
+                };
+                let text = serde_json::to_string(&*beat.lock().unwrap_or_else(PoisonError::into_inner));
+                let Ok(text) = text else { continue };
+                // Whoever asks and does not listen is not waited for.
+                let _ = tokio::time::timeout(ANSWER, client.write_all(text.as_bytes())).await;
+            }
+        });
+        Ok(Self { path, task })
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        self.task.abort();
+        if let Err(error) = std::fs::remove_file(&self.path) {
+            tracing::warn!("`{}` could not be removed: {error}", self.path.display());
+        }
+    }
+}

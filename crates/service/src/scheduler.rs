@@ -1,0 +1,190 @@
+//! Whether cycles run by themselves, when the last one ran, and when the next one is due.
+//!
+//! What is switched and what was done stands in the database, so that it holds for whoever serves it; the interval is
+//! a matter of the configuration.
+
+use onesync_model::Time;
+use onesync_store::{ServiceChanges, StoreError};
+use serde::{Deserialize, Serialize};
+
+use crate::cycle::CycleReport;
+use crate::daemon::{Heart, heart};
+use crate::error::{ServiceError, Status};
+use crate::runtime::Service;
+use crate::schedule::Schedule;
+
+/// The setting that says whether the scheduler is on. It is where nothing is said: what may be exported is another
+/// question, and begins in staging.
+const SWITCH: &str = "scheduler";
+/// The setting that keeps what is known of the last cycle.
+const LAST: &str = "last-cycle";
+/// The result of a cycle that was asked to stop.
+const STOPPED: &str = "stopped";
+
+/// A cycle that ran, or runs.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LastCycle {
+    /// When it began.
+    pub began: String,
+    /// When it ended; `None` while it runs, or when its process was killed.
+    pub ended: Option<String>,
+    /// `done`, `object errors`, `held back`, `failed`, `stopped`.
+    pub result: Option<String>,
+    /// What was wrong.
+    pub error: Option<String>,
+}
+
+/// The scheduler in one look.
+#[derive(Clone, Debug, Serialize)]
+pub struct SchedulerView {
+    /// Whether it is on.
+    pub on: bool,
+    /// When cycles run, as people read it; `None` when no configuration can be used.
+    pub schedule: Option<String>,
+    /// When the next cycle is due; in the past when it waits for the daemon. `None` when none is.
+    pub next: Option<String>,
+    /// The last cycle.
+    pub last: Option<LastCycle>,
+    /// The daemon; `None` when none answers.
+    pub daemon: Option<Heart>,
+    /// Whether a process works on the installation now.
+    pub working: bool,
+}
+
+/// What the scheduler says of the next cycle.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Due {
+    /// It is switched off.
+    Off,
+    /// No cycle comes: no configuration that can be used.
+    Never,
+    /// Then.
+    At(Time),
+}
+
+impl Service {
+    /// Switches the scheduler. A cycle under way goes on.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn set_scheduler(&self, on: bool) -> Result<(), ServiceError> {
+        let word = if on { "on" } else { "off" };
+        let settings = vec![(SWITCH.to_owned(), word.to_owned())];
+        let events = vec![self.audit("scheduler", word, "")];
+        self.record(&ServiceChanges { settings, events, ..ServiceChanges::default() })
+    }
+
+    /// The scheduler in one look.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn scheduler(&self) -> Result<SchedulerView, ServiceError> {
+        let next = match self.due()? {
+            Due::At(time) => Some(time.to_string()),
+            Due::Off | Due::Never => None,
+        };
+        Ok(SchedulerView {
+            on: self.scheduler_is_on()?,
+            schedule: self.schedule()?.map(|schedule| schedule.words().to_owned()),
+            next,
+            last: self.last_cycle()?,
+            daemon: heart(self.home().folder()),
+            working: self.is_worked_on(),
+        })
+    }
+
+    /// Whether a process works on the installation now: a cycle, a step, a change of the configuration.
+    #[must_use]
+    pub fn is_worked_on(&self) -> bool {
+        crate::work::is_worked_on(self.home().folder())
+    }
+
+    pub(crate) fn scheduler_is_on(&self) -> Result<bool, ServiceError> {
+        Ok(self.store().reader()?.setting(SWITCH)?.as_deref() != Some("off"))
+    }
+
+    fn schedule(&self) -> Result<Option<Schedule>, ServiceError> {
+        let Ok(runtime) = self.runtime() else { return Ok(None) };
+        let read = Schedule::read(&runtime.configuration.main.schedule);
+        read.map(Some).map_err(|(key, message)| {
+            ServiceError::config(format!("`schedule.{key}` in onesync.toml: {message}"), "apply it corrected")
+        })
+    }
+
+    pub(crate) fn due(&self) -> Result<Due, ServiceError> {
+        if !self.scheduler_is_on()? {
+            return Ok(Due::Off);
+        }
+        let Some(schedule) = self.schedule()? else { return Ok(Due::Never) };
+        let last = self.last_cycle()?;
+        // What was cut off goes on at once: by a wish, or because its process was killed.
+        let cut_off = last.as_ref().is_some_and(|last| match &last.result {
+            None => !self.is_worked_on(),
+            Some(result) => result == STOPPED,
+        });
+        if cut_off {
+            return Ok(Due::At(self.now()));
+        }
+        let began = last.and_then(|last| last.began.parse().ok());
+        Ok(schedule.due(began, self.now()).map_or(Due::Never, Due::At))
+    }
+
+    /// Whether another configuration is applied by now.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] when another server took this one's place.
+    pub(crate) fn is_outdated(&self) -> Result<bool, ServiceError> {
+        let reader = self.store().reader()?;
+        let theirs = reader.installation()?.map_or(self.epoch(), |installation| installation.epoch);
+        if theirs != self.epoch() {
+            return Err(StoreError::Fenced { ours: self.epoch(), theirs }.into());
+        }
+        let latest = reader.config_versions()?.last().map_or(0, |version| version.version);
+        Ok(latest != self.version_applied())
+    }
+
+    /// The last cycle, whoever ran it.
+    pub(crate) fn last_cycle(&self) -> Result<Option<LastCycle>, ServiceError> {
+        let text = self.store().reader()?.setting(LAST)?;
+        // What another version wrote is no reason not to run: it is as if none had run.
+        Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
+    }
+
+    /// Notes that a cycle begins.
+    pub(crate) fn note_begin(&self) -> Result<LastCycle, ServiceError> {
+        let last = LastCycle { began: self.now().to_string(), ended: None, result: None, error: None };
+        self.note(&last)?;
+        Ok(last)
+    }
+
+    /// Notes how a cycle ended.
+    pub(crate) fn note_end(
+        &self,
+        began: LastCycle,
+        ended: &Result<CycleReport, ServiceError>,
+    ) -> Result<(), ServiceError> {
+        let (status, error) = match ended {
+            Ok(report) => (report.exit_status(), report.failures.first().map(|f| f.message.clone())),
+            Err(error) => (error.status(), Some(error.to_string())),
+        };
+        let result = match (ended, status) {
+            (Err(ServiceError::Stopped { .. }), _) => STOPPED,
+            (_, Status::Done) => "done",
+            (_, Status::ObjectErrors) => "object errors",
+            (_, Status::Held) => "held back",
+            (_, Status::Failed | Status::Usage) => "failed",
+        };
+        self.note(&LastCycle {
+            ended: Some(self.now().to_string()),
+            result: Some(result.to_owned()),
+            error,
+            ..began
+        })
+    }
+
+    fn note(&self, last: &LastCycle) -> Result<(), ServiceError> {
+        let text = serde_json::to_string(last).map_err(|error| ServiceError::Internal(error.to_string()))?;
+        let settings = vec![(LAST.to_owned(), text)];
+        self.record(&ServiceChanges { settings, ..ServiceChanges::default() })
+    }
+}
