@@ -95,7 +95,10 @@ impl Connections {
             let set = Hook::async_fn(|client: &mut deadpool_postgres::ClientWrapper, _| {
                 Box::pin(async move {
                     let (names, values): (Vec<&str>, Vec<&str>) = SETTINGS.into_iter().unzip();
-                    client.query(sql::SETTINGS, &[&names, &values]).await.map_err(HookError::Backend)?;
+                    client
+                        .query(sql::CONNECTION_SETTINGS, &[&names, &values])
+                        .await
+                        .map_err(HookError::Backend)?;
                     Ok(())
                 })
             });

@@ -89,7 +89,7 @@ macro_rules! secret {
 pub(super) const SERVER: &str = "SELECT current_setting('server_version_num')::integer,
   current_setting('server_version'), current_setting('server_encoding'), current_schema()::text";
 /// Settings of a connection, as far as the server knows them.
-pub(super) const SETTINGS: &str = "SELECT set_config(s.name, v.value, false)
+pub(super) const CONNECTION_SETTINGS: &str = "SELECT set_config(s.name, v.value, false)
   FROM unnest($1::text[], $2::text[]) AS v(name, value) JOIN pg_settings AS s ON s.name = v.name";
 pub(super) const HAS_MIGRATIONS: &str = "SELECT count(*) FROM pg_class AS c
   JOIN pg_namespace AS n ON n.oid = c.relnamespace
