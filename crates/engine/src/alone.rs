@@ -1,6 +1,7 @@
 //! What the rules say about one object, apart from a sync: so that it can be measured what that costs.
 //!
-//! These are the passes' own functions in the passes' order, without their reads, decisions about joins, and plans.
+//! These are the passes' own functions in the passes' order, without their reads (so nobody is a member of a group),
+//! decisions about joins, and plans.
 
 use std::convert::Infallible;
 
@@ -25,7 +26,7 @@ pub struct Joined {
 /// A metaverse object as a sync leaves it: then nothing of it changes any more.
 #[must_use]
 pub fn settled(ctx: &Context<'_>, mv: &MvRow, joined: &[Joined]) -> MvRow {
-    let facts: Vec<Facts<'_>> = joined.iter().map(|j| Facts::new(ctx, &j.row, &j.dn)).collect();
+    let facts: Vec<Facts<'_>> = joined.iter().map(|j| Facts::new(ctx, &j.row, &j.dn, &[])).collect();
     let Computed { values, causes, picks, .. } =
         compute(ctx, Some(mv), &contributors(mv, joined, &facts), None);
     MvRow { values, causes, picks, ..mv.clone() }
@@ -72,7 +73,7 @@ pub fn evaluate(
     until: Until,
 ) -> Said {
     let mut said = Said::default();
-    let facts: Vec<Facts<'_>> = joined.iter().map(|j| Facts::new(ctx, &j.row, &j.dn)).collect();
+    let facts: Vec<Facts<'_>> = joined.iter().map(|j| Facts::new(ctx, &j.row, &j.dn, &[])).collect();
     for (joined, facts) in joined.iter().zip(&facts) {
         said.scopes += ctx.rules.inbound(joined.row.connector, joined.row.object_type).len();
         said.failed += facts.failed.len();

@@ -393,6 +393,11 @@ impl<'r> Batch<'r> {
         entry.1 = entry.1.min(not_before);
     }
 
+    /// Whether this batch puts work on the agenda.
+    pub(crate) fn is_awake(&self, work: Work) -> bool {
+        self.agenda.contains_key(&work)
+    }
+
     /// Takes work off the agenda; what the batch puts there again, perhaps for later, stays as it says.
     pub(crate) fn done(&mut self, work: Work) {
         self.changes.agenda_done.push(work);

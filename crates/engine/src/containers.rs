@@ -7,6 +7,7 @@ use onesync_model::ContainerId;
 
 use crate::batch::{Batch, Context};
 use crate::changes::Changes;
+use crate::memberships;
 use crate::reader::{ReadError, Reader};
 use crate::sources::cs_keys;
 use crate::state::{Below, CsFlags, CsRow, Work};
@@ -78,6 +79,7 @@ pub fn below(
             // Whoever was refused because of an object as it was may have its place now.
             keys.extend(cs_keys(ctx, row));
             batch.wake_identity(row);
+            memberships::wake_members(ctx, &mut batch, row);
         }
         left -= objects.len();
         if left == 0 {

@@ -1,8 +1,11 @@
 //! What the rules say about one connector-space object by itself: the inbound rules in scope.
 
+use std::sync::Arc;
+
 use onesync_rules::{Direction, LinkType, Rule};
 
 use crate::batch::Context;
+use crate::memberships::Group;
 use crate::sources::CsSource;
 use crate::state::{CsFlags, CsRow};
 use crate::trace::{Note, Subject};
@@ -16,13 +19,13 @@ pub(crate) struct Facts<'a> {
 }
 
 impl<'a> Facts<'a> {
-    /// Evaluates the scopes of all inbound rules for a row. An object that is gone is in no scope.
-    pub(crate) fn new(ctx: &Context<'a>, row: &CsRow, dn: &str) -> Self {
+    /// Evaluates the scopes of all inbound rules for a row, a member of `groups`. An object that is gone is in no scope.
+    pub(crate) fn new(ctx: &Context<'a>, row: &CsRow, dn: &str, groups: &[Arc<Group>]) -> Self {
         let mut facts = Self::default();
         if row.flags.has(CsFlags::GONE) || row.flags.has(CsFlags::PROVISIONED) {
             return facts;
         }
-        let source = CsSource::new(row, dn, ctx.rules.parameters(row.connector));
+        let source = CsSource::new(row, dn, ctx.rules.parameters(row.connector)).in_groups(groups);
         for rule in ctx.rules.inbound(row.connector, row.object_type) {
             ctx.note(|| Note::Scope {
                 of: Subject::Cs(row.id),

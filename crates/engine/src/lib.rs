@@ -21,6 +21,7 @@ mod identity;
 mod import;
 pub mod invariants;
 mod links;
+mod memberships;
 mod outbound;
 mod overlay;
 mod parallel;
@@ -46,6 +47,7 @@ pub use full::Covered;
 pub use identity::{identity, values};
 pub use import::{ImportCounters, Staged, Stager};
 pub use links::{KnownTargets, links, links_knowing, stale_links};
+pub use memberships::members;
 pub use outbound::{ANCHOR_ONLY, NAME_DOMAINS, outbound};
 pub use overlay::{Overlay, suppose};
 pub use pilot::Pilot;
@@ -54,7 +56,7 @@ pub use protect::{Guarded, Hold, Limit, Limits, Numbers, Stopped, judge, suspect
 pub use reader::{JoinedIn, ReadError, Reader};
 pub use state::{
     AgendaRow, AttributeChange, Below, Cause, ChangeState, ContainerRow, CsFlags, CsRow, ErrorRow,
-    ExportLinkRow, ExportRow, HistoryRow, Join, LinkPick, LinkSum, MvRow, MvState, Retained, Turn,
+    ExportLinkRow, ExportRow, HistoryRow, Join, LinkPick, LinkSum, Members, MvRow, MvState, Retained, Turn,
     ValueChange, Work,
 };
 pub use trace::{Fate, Gave, JoinStep, Note, Subject, TargetStep, Trace, Tried};

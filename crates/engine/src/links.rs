@@ -157,7 +157,7 @@ impl Links<'_, '_> {
                 }
             }
             Work::MvTarget(mv) => self.spread_mv_referrers(mv)?,
-            Work::Identity(_) | Work::Values(_) | Work::Outbound(_) | Work::Below(_) => {}
+            Work::Identity(_) | Work::Values(_) | Work::Outbound(_) | Work::Below(_) | Work::Members(_) => {}
         }
         Ok(())
     }

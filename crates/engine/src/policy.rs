@@ -41,6 +41,8 @@ pub struct ConnectorPolicy {
     pub link_attributes: Vec<AttrId>,
     /// Those of them that hold one value: a new one takes the place of the old.
     pub single_links: Vec<AttrId>,
+    /// Those of them that hold members of groups, where a scope asks who is a member.
+    pub membership: Vec<AttrId>,
     /// What becomes of the join of an object that leaves the scope of all rules while it still exists.
     pub stay_joined_out_of_scope: bool,
     /// Attributes by which people search; indexed like join attributes.

@@ -2,11 +2,13 @@
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use onesync_expr::Source;
 use onesync_model::{AttrId, ImageIndex, ValuesRef, domain_fqdn, domain_part, join_key};
 
 use crate::batch::Context;
+use crate::memberships::Group;
 use crate::state::{CsRow, MvRow};
 
 /// The join keys of a connector-space object: of join and search attributes, and of the create key of an object that
@@ -44,11 +46,18 @@ pub(crate) struct CsSource<'a> {
     values: ImageIndex<'a>,
     /// The DNS name of the domain it lies in, once a rule asked for it.
     domain: OnceCell<String>,
+    /// The groups that it is a member of, as far as scopes ask.
+    groups: &'a [Arc<Group>],
 }
 
 impl<'a> CsSource<'a> {
     pub(crate) fn new(row: &'a CsRow, dn: &'a str, parameters: &'a BTreeMap<String, String>) -> Self {
-        Self { row, dn, parameters, values: row.image.as_ref().index(), domain: OnceCell::new() }
+        Self { row, dn, parameters, values: row.image.as_ref().index(), domain: OnceCell::new(), groups: &[] }
+    }
+
+    /// The same, a member of these groups.
+    pub(crate) fn in_groups(self, groups: &'a [Arc<Group>]) -> Self {
+        Self { groups, ..self }
     }
 
     /// What the configuration leaves empty about the domain is read off the object's name: right for every domain of
@@ -77,6 +86,14 @@ impl Source for CsSource<'_> {
 
     fn link_count(&self, attribute: AttrId) -> u64 {
         self.row.link_count(attribute)
+    }
+
+    fn is_member_of(&self, group: &str) -> bool {
+        Group::any(self.groups, group)
+    }
+
+    fn groups(&self) -> Vec<&str> {
+        self.groups.iter().map(|group| group.name.as_str()).collect()
     }
 
     fn parameter(&self, name: &str) -> Option<&str> {

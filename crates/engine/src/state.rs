@@ -352,6 +352,19 @@ pub enum Work {
     MvLinks(MvId, AttrId),
     /// Everything below a container: it was renamed or moved.
     Below(Below),
+    /// The members of a group that a scope asks for: it goes, came back, or was renamed or moved.
+    Members(Members),
+}
+
+/// How far the way through the members of a group has come.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
+pub struct Members {
+    /// The group.
+    pub group: CsId,
+    /// The link attribute.
+    pub attribute: AttrId,
+    /// The last link that is done.
+    pub after: Option<Hash128>,
 }
 
 /// How far the way through what lies below a container has come: first containers, which get work of their own, then
@@ -406,9 +419,10 @@ impl Turn {
 }
 
 impl Work {
-    /// The number of passes. Passes are done in the order of their numbers, but for the last one: what lies below
-    /// renamed containers is put on the agenda of the others, and so comes before them.
-    pub const PASSES: u8 = 9;
+    /// The number of passes. Passes are done in the order of their numbers, but for the last two: what lies below
+    /// renamed containers, and then the members of changed groups, are put on the agenda of the others, and so come
+    /// before them.
+    pub const PASSES: u8 = 10;
 
     /// The pass that does it.
     #[must_use]
@@ -423,6 +437,7 @@ impl Work {
             Self::MvLinks(..) => 6,
             Self::CsLink(..) => 7,
             Self::Below(_) => 8,
+            Self::Members(_) => 9,
         }
     }
 }

@@ -21,6 +21,15 @@ pub trait Source {
     fn dn(&self) -> Option<&str>;
     /// How many values a link attribute has.
     fn link_count(&self, attribute: AttrId) -> u64;
+    /// Whether it is a direct member of the group with this name in the form of [`onesync_model::group_name`]: for
+    /// scopes only.
+    fn is_member_of(&self, _group: &str) -> bool {
+        false
+    }
+    /// Names of the groups that it is a direct member of, for people.
+    fn groups(&self) -> Vec<&str> {
+        Vec::new()
+    }
     /// Whether an attribute that happens to have one value is shown as a list of one: it makes no other difference.
     fn is_list(&self, _attribute: AttrId) -> bool {
         false

@@ -6,6 +6,7 @@ mod change;
 mod cow;
 mod dn;
 mod domains;
+mod group_name;
 mod hash;
 mod ids;
 mod image;
@@ -20,6 +21,7 @@ pub use change::{Anchor, Entry, EntryChange, EntryFlags, LinkChunk, LinkMode, Li
 pub use cow::{CowIter, ValuesCow};
 pub use dn::{Dn, DnError, Rdn, domain_fqdn, domain_part, normalise_rdn};
 pub use domains::{NameDomains, NameVerdict};
+pub use group_name::{anchor_names, group_name, group_own_name};
 pub use hash::{Hash128, hash64, hash128};
 pub use ids::{AttrId, ConnectorId, ContainerId, CsId, MvGuid, MvId, RuleId, RunId, TypeId};
 pub use image::{Bag, Image, ImageBuilder, ImageError, ImageRef, ValueIter, ValuesRef};

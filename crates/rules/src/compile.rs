@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use onesync_model::{AttrId, AttributeDef, AttributeType, Names, RuleId, Schema, TypeId, hash128};
+use onesync_model::{AttrId, AttributeDef, AttributeType, Dn, Names, RuleId, Schema, TypeId, hash128};
 
 use crate::diagnostic::{Place, Sink};
 use crate::flows::FlowCompiler;
@@ -344,8 +344,29 @@ impl<'a> Compiler<'a, '_> {
     }
 
     fn clause(&mut self, text: &ClauseText, side: &Side<'_>, connector: &ConnectorInfo) -> Option<Clause> {
+        let operand = match text.operator.is_membership() {
+            true => self.groups(text, side, connector)?,
+            false => self.operand(text, side)?,
+        };
+        for value in &text.values {
+            self.parameters_of(&value.value, &value.place, connector);
+            let is_mask =
+                crate::comparand::parse_integer(&value.value).is_some() || value.value.contains('%');
+            if text.operator.is_bitwise() && !is_mask {
+                self.sink
+                    .error(&value.place, format!("`{}` is no mask of bits", value.value))
+                    .hint("write a whole number, e.g. 2 for a disabled account");
+                return None;
+            }
+        }
+        let values = text.values.iter().map(|value| value.value.clone()).collect();
+        Some(Clause::new(operand, text.attribute.value.clone(), text.operator, values))
+    }
+
+    /// What a clause looks at.
+    fn operand(&mut self, text: &ClauseText, side: &Side<'_>) -> Option<Operand> {
         let id = self.attribute(&text.attribute, side)?;
-        let operand = if side.has_dn && id == self.dn {
+        Some(if side.has_dn && id == self.dn {
             Operand::Dn
         } else if side.schema.is_some_and(|schema| schema.is_link(id)) {
             if !text.operator.is_presence() {
@@ -363,20 +384,53 @@ impl<'a> Compiler<'a, '_> {
             Operand::Link(id)
         } else {
             Operand::Attribute(id)
-        };
+        })
+    }
+
+    /// A clause that asks who is a member of a group: inbound, where members are known, by a name that can be one.
+    fn groups(&mut self, text: &ClauseText, side: &Side<'_>, connector: &ConnectorInfo) -> Option<Operand> {
+        let operator = text.operator.as_str();
+        if !side.has_dn {
+            self.sink
+                .error(&text.place, format!("`{operator}` asks for groups of a directory, and an outbound scope looks at the metaverse"))
+                .hint("flow a constant into a metaverse attribute by an inbound rule with this scope, and ask for that here");
+            return None;
+        }
+        let schema = side.schema.filter(|schema| !schema.types.is_empty());
+        if schema.is_some_and(|schema| crate::membership(schema).is_empty()) {
+            self.sink
+                .error(&text.place, format!("`{operator}` asks for members of groups, and {} has no attribute `member`, `members` or `uniqueMember` that holds links", side.place_name))
+                .hint("select the objects by another attribute");
+            return None;
+        }
         for value in &text.values {
-            self.parameters_of(&value.value, &value.place, connector);
-            let is_mask =
-                crate::comparand::parse_integer(&value.value).is_some() || value.value.contains('%');
-            if text.operator.is_bitwise() && !is_mask {
-                self.sink
-                    .error(&value.place, format!("`{}` is no mask of bits", value.value))
-                    .hint("write a whole number, e.g. 2 for a disabled account");
+            if let Err(why) = self.is_name_of_group(&value.value, connector) {
+                self.sink.error(&value.place, format!("`{}` names no group: {why}", value.value)).hint(
+                    "write its distinguished name, e.g. CN=Staff,OU=Groups,DC=contoso,DC=com, or its anchor (objectGUID, id)",
+                );
                 return None;
             }
         }
-        let values = text.values.iter().map(|value| value.value.clone()).collect();
-        Some(Clause::new(operand, text.attribute.value.clone(), text.operator, values))
+        Some(Operand::Groups)
+    }
+
+    /// Whether text can be a name of a group, as far as its parameters are set.
+    fn is_name_of_group(&self, text: &str, connector: &ConnectorInfo) -> Result<(), String> {
+        let parameter = |name: &str| match connector.parameters.get(name)?.as_str() {
+            "" => Some("DC=x"),
+            set => Some(set),
+        };
+        let Ok(text) = crate::scope::substitute_with(text, parameter) else { return Ok(()) };
+        match Dn::parse(&text) {
+            Ok(dn) if dn.is_root() => Err("it is empty".to_owned()),
+            Ok(_) => Ok(()),
+            Err(error) if text.contains('=') => Err(error.to_string()),
+            // The anchors of these are GUIDs.
+            Err(_) if matches!(connector.kind.as_str(), "ad" | "graph") && !is_guid(&text) => {
+                Err("it is neither a distinguished name nor a GUID".to_owned())
+            }
+            Err(_) => Ok(()),
+        }
     }
 
     /// Warns of each `%Name%` in a scope value that is not set.
@@ -480,6 +534,12 @@ impl<'a> Compiler<'a, '_> {
         };
         self.sink.error(place, format!("unknown attribute `{name}` for {}", side.place_name)).hint(hint);
     }
+}
+
+/// Whether text has the digits of a GUID, with or without hyphens and braces.
+fn is_guid(text: &str) -> bool {
+    let digits = text.trim().trim_matches(['{', '}']).chars().filter(|c| *c != '-');
+    digits.clone().count() == 32 && digits.clone().all(|c| c.is_ascii_hexdigit())
 }
 
 /// Takes all items before it gives up, so that each says what is wrong with it.

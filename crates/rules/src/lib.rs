@@ -28,6 +28,7 @@ mod compile;
 mod convert;
 mod diagnostic;
 mod flows;
+mod groups;
 mod metaverse;
 mod operator;
 mod reader;
@@ -42,6 +43,7 @@ mod text;
 pub use compile::{Compiled, compile};
 pub use convert::{ConvertError, convert};
 pub use diagnostic::{Diagnostic, Label, RuleFile, Severity, render, render_expression};
+pub use groups::{GroupsAsked, membership};
 pub use metaverse::{METAVERSE, read_metaverse, read_metaverse_index};
 pub use operator::Operator;
 pub use rule::{

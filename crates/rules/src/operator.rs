@@ -39,11 +39,15 @@ pub enum Operator {
     IsBitSet,
     /// A value is there, and has not all bits of the mask set.
     IsBitNotSet,
+    /// The object is a direct member of the group with this name.
+    IsMemberOf,
+    /// It is none.
+    IsNotMemberOf,
 }
 
 impl Operator {
     /// All operators with the words that rule files use; the first word of an operator is the one written.
-    pub const WORDS: [(&'static str, Self); 20] = [
+    pub const WORDS: [(&'static str, Self); 22] = [
         ("EQUAL", Self::Equal),
         ("NOTEQUAL", Self::NotEqual),
         ("LESSTHAN", Self::LessThan),
@@ -64,6 +68,8 @@ impl Operator {
         ("ISBITNOTSET", Self::IsBitNotSet), // the word stored by the original
         ("ISNOTBITSET", Self::IsBitNotSet), // the word its documentation shows
         ("ISNOTEQUAL", Self::NotEqual),
+        ("ISMEMBEROF", Self::IsMemberOf),
+        ("ISNOTMEMBEROF", Self::IsNotMemberOf),
     ];
 
     /// Reads the word of a rule file, without regard to case.
@@ -90,6 +96,12 @@ impl Operator {
         matches!(self, Self::IsBitSet | Self::IsBitNotSet)
     }
 
+    /// Whether it asks for groups, and for no attribute.
+    #[must_use]
+    pub fn is_membership(self) -> bool {
+        matches!(self, Self::IsMemberOf | Self::IsNotMemberOf)
+    }
+
     /// The operator that this one negates.
     pub(crate) fn negated(self) -> Option<Self> {
         Some(match self {
@@ -98,6 +110,7 @@ impl Operator {
             Self::NotStartsWith => Self::StartsWith,
             Self::NotEndsWith => Self::EndsWith,
             Self::IsNotIn => Self::IsIn,
+            Self::IsNotMemberOf => Self::IsMemberOf,
             _ => return None,
         })
     }

@@ -280,14 +280,15 @@ impl Reader<'_, '_> {
 
     fn clause(&mut self, table: &DeTable<'_>, place: Place) -> Option<ClauseText> {
         self.known_keys(table, &["attribute", "operator", "value", "values"], "a scope clause");
-        let attribute = self.required_in(table, "attribute", &place);
-        let word = self.required_in(table, "operator", &place)?;
-        if ["ISMEMBEROF", "ISNOTMEMBEROF"].iter().any(|w| w.eq_ignore_ascii_case(&word.value)) {
-            self.sink
-                .error(&word.place, format!("operator `{}` is not available in this version", word.value))
-                .hint("flow the membership into an attribute, or select the objects by another attribute");
-            return None;
-        }
+        let word = self.required_in(table, "operator", &place);
+        // Who asks for groups asks for no attribute; the original's editor writes one all the same.
+        let of_groups =
+            word.as_ref().and_then(|word| Operator::parse(&word.value)).is_some_and(Operator::is_membership);
+        let attribute = match find(table, "attribute") {
+            None if of_groups => Some(At { value: "member".to_owned(), place: place.clone() }),
+            _ => self.required_in(table, "attribute", &place),
+        };
+        let word = word?;
         let Some(operator) = Operator::parse(&word.value) else {
             let known = Operator::WORDS.map(|(word, _)| word);
             self.sink

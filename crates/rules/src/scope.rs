@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use onesync_expr::Source;
-use onesync_model::{AttrId, ValueRef};
+use onesync_model::{AttrId, ValueRef, group_name};
 use thiserror::Error;
 
 use crate::Operator;
@@ -19,6 +19,8 @@ pub enum Operand {
     Link(AttrId),
     /// The distinguished name.
     Dn,
+    /// The groups that the object is a direct member of.
+    Groups,
 }
 
 /// One comparison.
@@ -76,7 +78,7 @@ impl Scope {
             match clause.operand {
                 Operand::Attribute(id) => attributes.push(id),
                 Operand::Link(id) => links.push(id),
-                Operand::Dn => {}
+                Operand::Dn | Operand::Groups => {}
             }
         }
         for list in [&mut attributes, &mut links] {
@@ -127,6 +129,12 @@ impl Scope {
         &self.links
     }
 
+    /// Names of groups that it asks for; may hold `%parameters%`.
+    pub(crate) fn groups_asked(&self) -> impl Iterator<Item = &str> {
+        let clauses = self.groups.iter().flatten().filter(|clause| clause.operand == Operand::Groups);
+        clauses.flat_map(|clause| clause.values()).map(String::as_str)
+    }
+
     /// Whether it looks at the distinguished name.
     #[must_use]
     pub fn uses_dn(&self) -> bool {
@@ -148,7 +156,11 @@ impl Clause {
     #[must_use]
     pub fn new(operand: Operand, attribute: String, operator: Operator, values: Vec<String>) -> Self {
         let fixed = !values.iter().any(|text| next_parameter(text).is_some());
-        let ready = if fixed { values.iter().map(|text| Comparand::new(text)).collect() } else { Vec::new() };
+        let ready = |text: &String| match operand {
+            Operand::Groups => Comparand::new(&group_name(text)),
+            _ => Comparand::new(text),
+        };
+        let ready = if fixed { values.iter().map(ready).collect() } else { Vec::new() };
         Self { operand, attribute, operator, values, ready }
     }
 
@@ -172,6 +184,7 @@ impl Clause {
             Operand::Link(id) => {
                 return Ok((source.link_count(id) > 0) == (self.operator == Operator::IsNotNull));
             }
+            Operand::Groups => return self.is_member(source).map(|member| member != negate),
             Operand::Dn => {
                 return match source.dn() {
                     Some(dn) => self.any(operator, [ValueRef::String(dn)].into_iter(), source),
@@ -185,6 +198,20 @@ impl Clause {
             None => Ok(operator == Operator::IsNull),
         }
         .map(|held| held != negate)
+    }
+
+    /// Whether the object is a member of one of the groups that are named.
+    fn is_member(&self, source: &dyn Source) -> Result<bool, ScopeError> {
+        if self.ready.len() == self.values.len() {
+            return Ok(self.ready.iter().any(|group| source.is_member_of(&group.text)));
+        }
+        for text in &self.values {
+            let text = substitute(text, source).map_err(|parameter| self.parameter_error(parameter))?;
+            if source.is_member_of(&group_name(&text)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn any<'v>(
@@ -256,14 +283,16 @@ impl Clause {
                 let mask = with.integer.ok_or_else(|| not_an_integer(&with.text))?;
                 (bits & mask == mask) == (operator == Operator::IsBitSet)
             }
-            // Decided by presence, or turned into the operator they negate, before.
+            // Decided by presence or by groups, or turned into the operator they negate, before.
             Operator::IsNull
             | Operator::IsNotNull
             | Operator::NotEqual
             | Operator::NotContains
             | Operator::NotStartsWith
             | Operator::NotEndsWith
-            | Operator::IsNotIn => false,
+            | Operator::IsNotIn
+            | Operator::IsMemberOf
+            | Operator::IsNotMemberOf => false,
         })
     }
 
@@ -274,6 +303,14 @@ impl Clause {
 
 /// Replaces each `%Name%`; `Err` has the name of one that is not set. A lone `%` stays as it is.
 pub(crate) fn substitute<'t>(text: &'t str, source: &dyn Source) -> Result<Cow<'t, str>, String> {
+    substitute_with(text, |name| source.parameter(name))
+}
+
+/// The same with other values.
+pub(crate) fn substitute_with<'t, 'p>(
+    text: &'t str,
+    parameter: impl Fn(&str) -> Option<&'p str>,
+) -> Result<Cow<'t, str>, String> {
     if !text.contains('%') {
         return Ok(Cow::Borrowed(text));
     }
@@ -281,7 +318,7 @@ pub(crate) fn substitute<'t>(text: &'t str, source: &dyn Source) -> Result<Cow<'
     let mut rest = text;
     while let Some((before, name, after)) = next_parameter(rest) {
         out.push_str(before);
-        out.push_str(source.parameter(name).ok_or_else(|| name.to_owned())?);
+        out.push_str(parameter(name).ok_or_else(|| name.to_owned())?);
         rest = after;
     }
     out.push_str(rest);
@@ -327,6 +364,10 @@ mod tests {
 
         fn link_count(&self, _: AttrId) -> u64 {
             3
+        }
+
+        fn is_member_of(&self, group: &str) -> bool {
+            group == "cn=staff 7,dc=test"
         }
 
         fn parameter(&self, name: &str) -> Option<&str> {
@@ -438,6 +479,16 @@ mod tests {
         assert_eq!(clause(Operand::Dn, "NOTCONTAINS", &["OU=People"]).holds(&anna), Ok(false));
         assert_eq!(clause(Operand::Link(A), "ISNOTNULL", &[]).holds(&anna), Ok(true));
         assert_eq!(clause(Operand::Link(A), "ISNULL", &[]).holds(&anna), Ok(false));
+        for (operator, groups, expected) in [
+            ("ISMEMBEROF", &["CN=Staff %Connector.ID%,DC=test"][..], true),
+            ("ISMEMBEROF", &["CN=Others", "cn=staff 7, dc=TEST"], true),
+            ("ISMEMBEROF", &["CN=Others"], false),
+            ("ISNOTMEMBEROF", &["CN=Others", "CN=Staff %Connector.ID%,DC=test"], false),
+            ("ISNOTMEMBEROF", &["CN=Others"], true),
+        ] {
+            let clause = clause(Operand::Groups, operator, groups);
+            assert_eq!(clause.holds(&anna), Ok(expected), "{operator} {groups:?}");
+        }
         assert_eq!(clause(Operand::Attribute(A), "EQUAL", &["%Connector.ID%"]).holds(&anna), Ok(true));
         assert!(matches!(
             clause(Operand::Attribute(A), "EQUAL", &["%Forest.FQDN%"]).holds(&anna),

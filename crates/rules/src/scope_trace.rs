@@ -24,7 +24,7 @@ pub struct ClauseTrace {
     pub operator: Operator,
     /// With what, parameters replaced where they are set.
     pub with: Vec<String>,
-    /// The object's values.
+    /// The object's values; the groups that it is a member of, where groups are asked for.
     pub values: Option<Values>,
     /// How many links there are, where links are looked at.
     pub links: Option<u64>,
@@ -82,6 +82,10 @@ impl Clause {
         let (values, links) = match self.operand {
             Operand::Attribute(id) => (source.values(id).and_then(ValuesRef::to_values), None),
             Operand::Link(id) => (None, Some(source.link_count(id))),
+            Operand::Groups => {
+                let groups = source.groups().into_iter().map(Value::string).collect();
+                (Values::new(groups), None)
+            }
             Operand::Dn => (source.dn().map(|dn| Values::one(Value::string(dn))), None),
         };
         ClauseTrace {

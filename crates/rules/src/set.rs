@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use onesync_expr::Program;
 use onesync_model::{AttrId, ConnectorId, RuleId, Schema, TypeId};
 
-use crate::{Direction, Flow, FlowSource, Rule};
+use crate::scope::substitute_with;
+use crate::{Direction, Flow, FlowSource, GroupsAsked, Rule};
 
 /// What rules need to know about a configured connector.
 #[derive(Clone, Debug)]
@@ -38,6 +39,7 @@ pub struct RuleSet {
     join_mv: Vec<AttrId>,
     parameters: BTreeMap<ConnectorId, BTreeMap<String, String>>,
     connectors: Vec<ConnectorId>,
+    groups: BTreeMap<ConnectorId, GroupsAsked>,
 }
 
 impl RuleSet {
@@ -61,6 +63,12 @@ impl RuleSet {
             set.by_id.insert(rule.id, index);
             match (rule.direction, rule.metaverse) {
                 (Direction::Inbound, _) => {
+                    if rule.scope.groups_asked().next().is_some() {
+                        let parameters = set.parameters.get(&rule.connector);
+                        let parameter = |name: &str| parameters?.get(name).map(String::as_str);
+                        let asked = set.groups.entry(rule.connector).or_default();
+                        asked.add(rule.object, &rule.scope, parameter);
+                    }
                     set.inbound.entry((rule.connector, rule.object)).or_default().push(index);
                 }
                 (Direction::Outbound, Some(mv_type)) => {
@@ -160,6 +168,25 @@ impl RuleSet {
     #[must_use]
     pub fn join_attributes_mv(&self) -> &[AttrId] {
         &self.join_mv
+    }
+
+    /// The groups that scopes of a connector's inbound rules ask for; `None` where none does.
+    #[must_use]
+    pub fn groups_asked(&self, connector: ConnectorId) -> Option<&GroupsAsked> {
+        self.groups.get(&connector)
+    }
+
+    /// The groups that inbound scopes name, with the rules that do: where what they are called does not depend on who
+    /// asks.
+    pub fn groups_named(&self) -> impl Iterator<Item = (&Rule, String)> {
+        self.rules.iter().flat_map(|rule| {
+            let parameter = |name: &str| {
+                let set = self.parameters(rule.connector).get(name).map(String::as_str);
+                set.filter(|text| !text.is_empty())
+            };
+            let named = move |text| Some((rule, substitute_with(text, parameter).ok()?.into_owned()));
+            rule.scope.groups_asked().filter_map(named)
+        })
     }
 
     /// The values of `%Name%` for a connector.

@@ -365,6 +365,10 @@ fn assemble(
         case_exact: of_kind(|def| def.case_exact),
         link_attributes: of_kind(|def| def.kind == AttributeType::Reference),
         single_links: of_kind(|def| def.kind == AttributeType::Reference && !def.multi),
+        membership: match rules.groups_asked(id) {
+            Some(_) => onesync_rules::membership(&schema),
+            None => Vec::new(),
+        },
         stay_joined_out_of_scope: file.out_of_scope == OutOfScope::Stay,
         search,
         pilot: None,
@@ -452,6 +456,14 @@ fn select(
                 }
             }
             Direction::Outbound => attributes.extend(rule.flows.iter().map(|flow| flow.target)),
+        }
+    }
+    // Who is a member is read of every type that has members.
+    if rules.groups_asked(id).is_some() {
+        for member in onesync_rules::membership(schema) {
+            for (&type_id, _) in schema.types.iter().filter(|(_, def)| def.attributes.contains(&member)) {
+                wanted.entry(type_id).or_default().insert(member);
+            }
         }
     }
     let extra: Vec<AttrId> = file

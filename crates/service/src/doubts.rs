@@ -2,13 +2,16 @@
 //! limits that stop everything.
 
 use onesync_connectors::{ConnectorError, TypeRoles};
-use onesync_engine::Limit;
-use onesync_model::{Names, Schema};
+use onesync_engine::{Limit, Reader};
+use onesync_model::{CsId, Names, Schema};
 use onesync_rules::RuleSet;
 
 use crate::compile::meant;
 use crate::config::{ConfigCheck, ConnectorFile};
+use crate::error::ServiceError;
+use crate::insight::find_group;
 use crate::mistakes::setting_mistake;
+use crate::runtime::Runtime;
 
 /// Looks at a connector's file beside what its directory can hold.
 pub(crate) fn in_file(
@@ -75,6 +78,33 @@ pub(crate) fn in_types(file: &ConnectorFile, rules: &RuleSet, names: &Names, che
             file.place_of(&["settings", "types", key])
         ));
     }
+}
+
+/// Looks for groups that scopes ask for and that nobody has seen, in connector spaces that hold something.
+pub(crate) fn of_groups(
+    reader: &dyn Reader,
+    runtime: &Runtime,
+    check: &mut ConfigCheck,
+) -> Result<(), ServiceError> {
+    for (rule, name) in runtime.rules.groups_named() {
+        let Some(connector) = runtime.connector_by_id(rule.connector) else { continue };
+        if reader.cs_page(connector.id, CsId(i64::MIN), 1)?.is_empty()
+            || find_group(reader, connector, &name)?.is_some()
+        {
+            continue;
+        }
+        let file = runtime.configuration.rules.get(rule.file);
+        let (path, text) = file.map_or(("", ""), |file| (file.path.as_str(), file.text.as_str()));
+        let before = text.find(&name).and_then(|at| text.get(..at));
+        let line = before.map_or(String::new(), |before| format!(":{}", before.matches('\n').count() + 1));
+        check.warning(format!(
+            "{path}{line}: rule `{}` asks who is a member of `{name}`, and `{}` has no such group: until one is imported nobody is a member\n  hint: `onesync search cs {} TEXT` finds groups; a group has to be in what the connector reads",
+            rule.name,
+            connector.name(),
+            connector.name(),
+        ));
+    }
+    Ok(())
 }
 
 /// Adds what a connector doubts about its settings.

@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use onesync_expr::{Context, Env, EvalError, Item, Kind, Listed, Outcome, Source};
-use onesync_model::{AttrId, Bag, Image, Names, Time, Values, ValuesRef, list_from_json, value_to_json};
+use onesync_model::{
+    AttrId, Bag, Image, Names, Time, Values, ValuesRef, group_name, list_from_json, value_to_json,
+};
 use onesync_rules::render_expression;
 use serde_json::{Map, Value as Json, json};
 
@@ -226,6 +228,8 @@ pub(crate) struct Given {
     /// Attributes that were given as an array.
     lists: BTreeSet<AttrId>,
     parameters: BTreeMap<String, String>,
+    /// The groups that it is a member of, by names in the form in which they are compared.
+    groups: Vec<String>,
 }
 
 impl Given {
@@ -269,7 +273,7 @@ impl Given {
             parameters.insert(name.clone(), text);
         }
         let image = Image::from_lists(&attributes);
-        Ok(Self { image, imported: None, links: None, dn, lists, parameters })
+        Ok(Self { image, imported: None, links: None, dn, lists, parameters, groups: Vec::new() })
     }
 
     /// An object as a sync sees it.
@@ -287,7 +291,13 @@ impl Given {
             dn,
             lists: BTreeSet::new(),
             parameters,
+            groups: Vec::new(),
         }
+    }
+
+    /// The same, a member of these groups.
+    pub(crate) fn in_groups(self, names: &[String]) -> Self {
+        Self { groups: names.iter().map(|name| group_name(name)).collect(), ..self }
     }
 }
 
@@ -302,6 +312,10 @@ impl Source for Given {
 
     fn dn(&self) -> Option<&str> {
         self.dn.as_deref()
+    }
+
+    fn is_member_of(&self, group: &str) -> bool {
+        self.groups.iter().any(|name| name == group)
     }
 
     fn link_count(&self, attribute: AttrId) -> u64 {

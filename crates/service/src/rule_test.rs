@@ -98,6 +98,8 @@ struct Example {
     #[serde(default)]
     links: BTreeMap<String, u64>,
     #[serde(default)]
+    member_of: Vec<String>,
+    #[serde(default)]
     parameters: BTreeMap<String, String>,
     dn: Option<String>,
     in_scope: Option<bool>,
@@ -233,7 +235,8 @@ fn run(
     let (attributes, imported) = (bag(&example.attributes)?, bag(&example.imported)?);
     // Inbound, what was imported is the object itself.
     let imported = (rule.direction == Direction::Outbound).then_some(&imported);
-    let given = Given::in_sync(&attributes, imported, example.dn.clone(), links, parameters);
+    let given = Given::in_sync(&attributes, imported, example.dn.clone(), links, parameters)
+        .in_groups(&example.member_of);
     let now: Time =
         example.now.as_deref().unwrap_or(NOW).parse().map_err(|_| wrong("`now` is no time".to_owned()))?;
     let mut failures = Vec::new();

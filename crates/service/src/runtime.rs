@@ -18,7 +18,7 @@ use crate::discover::{Reach, Unreachable, last_answer};
 use crate::error::ServiceError;
 use crate::kinds::{MakeConnector, Workshop};
 use crate::parts::{Parts, Sizes};
-use crate::{Home, account, secrets};
+use crate::{Home, account, doubts, secrets};
 
 /// An open installation.
 pub struct Service {
@@ -440,6 +440,10 @@ impl Service {
                 source_anchor,
             }
         };
-        compile(configuration, version, known, self.workshop(), reach).await
+        let mut compiled = compile(configuration, version, known, self.workshop(), reach).await?;
+        if reach == Reach::Now {
+            doubts::of_groups(&*self.store.reader()?, &compiled.runtime, &mut compiled.check)?;
+        }
+        Ok(compiled)
     }
 }

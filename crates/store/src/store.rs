@@ -255,6 +255,9 @@ pub(crate) fn work_columns(work: onesync_engine::Work) -> (u8, i64, i64, Vec<u8>
         Work::CsLinks(cs, attribute) => (cs.0, i64::from(attribute.0), Vec::new()),
         Work::MvLinks(mv, attribute) => (mv.0, i64::from(attribute.0), Vec::new()),
         Work::CsLink(cs, attribute, key) => (cs.0, i64::from(attribute.0), key.0.to_vec()),
+        Work::Members(at) => {
+            (at.group.0, i64::from(at.attribute.0), at.after.map_or_else(Vec::new, |key| key.0.to_vec()))
+        }
         Work::Below(below) => (below.container.0, below.after.0, below.after_object.0.to_be_bytes().to_vec()),
     };
     (work.pass(), a, b, c)
@@ -262,7 +265,7 @@ pub(crate) fn work_columns(work: onesync_engine::Work) -> (u8, i64, i64, Vec<u8>
 
 /// Reads what [`work_columns`] made.
 pub(crate) fn work_from_columns(pass: u8, a: i64, b: i64, c: &[u8]) -> Option<onesync_engine::Work> {
-    use onesync_engine::{Below, Turn, Work};
+    use onesync_engine::{Below, Members, Turn, Work};
     use onesync_model::ContainerId;
     let attribute = || u32::try_from(b).ok().map(AttrId);
     let work = match pass {
@@ -283,6 +286,11 @@ pub(crate) fn work_from_columns(pass: u8, a: i64, b: i64, c: &[u8]) -> Option<on
             container: ContainerId(a),
             after: ContainerId(b),
             after_object: CsId(i64::from_be_bytes(c.try_into().ok()?)),
+        }),
+        9 => Work::Members(Members {
+            group: CsId(a),
+            attribute: attribute()?,
+            after: if c.is_empty() { None } else { Some(Hash128::from_slice(c)?) },
         }),
         _ => return None,
     };

@@ -22,6 +22,7 @@ use onesync_rules::{Direction, JoinGroup};
 use crate::batch::{Batch, Context};
 use crate::deleted::delete_cs;
 use crate::facts::Facts;
+use crate::memberships::Memberships;
 use crate::reader::{ReadError, Reader};
 use crate::state::{CsFlags, CsRow, Join, MvRow, MvState, Turn, Work};
 use crate::values::{self, Contributor, fits};
@@ -65,6 +66,7 @@ struct Pass<'a, 'r> {
     batch: Batch<'r>,
     facts: HashMap<CsId, Facts<'a>>,
     dns: HashMap<CsId, String>,
+    memberships: Memberships,
     /// Connectors whose newcomers are found by their anchor only, as far as it was asked.
     anchor_only: BTreeMap<ConnectorId, bool>,
     /// Metaverse objects by join key, as read for this batch.
@@ -79,6 +81,7 @@ impl<'a, 'r> Pass<'a, 'r> {
             batch,
             facts: HashMap::new(),
             dns: HashMap::new(),
+            memberships: Memberships::default(),
             anchor_only: BTreeMap::new(),
             mv_by_key: HashMap::new(),
             affected: BTreeSet::new(),
@@ -123,19 +126,17 @@ impl<'a, 'r> Pass<'a, 'r> {
 
     /// Evaluates scopes, in parallel where there are many.
     fn know_facts(&mut self, ids: &[CsId]) -> Result<(), ReadError> {
-        let mut work: Vec<(CsRow, String)> = Vec::new();
-        for &id in ids {
-            if self.facts.contains_key(&id) {
-                continue;
-            }
-            if let Some(row) = self.batch.cs(id).cloned() {
-                let dn = self.batch.dn(&row)?;
-                work.push((row, dn));
-            }
-        }
+        let unknown = ids.iter().filter(|id| !self.facts.contains_key(id));
+        let rows: Vec<CsRow> = unknown.filter_map(|&id| self.batch.cs(id).cloned()).collect();
         let ctx = self.ctx;
-        let facts = parallel::map(ctx.threads, &work, |(row, dn)| Facts::new(ctx, row, dn));
-        for ((row, dn), facts) in work.into_iter().zip(facts) {
+        let mut groups = self.memberships.of(ctx, &mut self.batch, &rows)?;
+        let mut work = Vec::with_capacity(rows.len());
+        for row in rows {
+            let (dn, groups) = (self.batch.dn(&row)?, groups.remove(&row.id).unwrap_or_default());
+            work.push((row, dn, groups));
+        }
+        let facts = parallel::map(ctx.threads, &work, |(row, dn, groups)| Facts::new(ctx, row, dn, groups));
+        for ((row, dn, _), facts) in work.into_iter().zip(facts) {
             self.dns.insert(row.id, dn);
             self.facts.insert(row.id, facts);
         }

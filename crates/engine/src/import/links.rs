@@ -6,6 +6,7 @@ use onesync_model::{AttrId, CsId, Hash128, LinkChunk, LinkMode};
 
 use super::{Counted, OpenLinks, Page};
 use crate::confirm;
+use crate::memberships;
 use crate::reader::ReadError;
 use crate::state::{LinkSum, Work};
 
@@ -190,6 +191,7 @@ impl Page<'_, '_, '_> {
                 self.batch.wake(Work::CsLink(id, attribute, key));
             }
         }
+        memberships::links_changed(self.ctx, &mut self.batch, &row, attribute, (&added, &removed))?;
         self.batch.changes.links_added.extend(added.into_iter().map(|key| (id, attribute, key)));
         self.batch.changes.links_removed.extend(removed.into_iter().map(|key| (id, attribute, key)));
         Ok(())

@@ -19,6 +19,7 @@ use containers::Containers;
 use crate::batch::{Batch, Context};
 use crate::changes::Changes;
 use crate::confirm;
+use crate::memberships;
 use crate::reader::{ReadError, Reader};
 use crate::sources::cs_keys;
 use crate::state::{CsFlags, CsRow, Work};
@@ -158,13 +159,13 @@ impl Stager {
         batch.load_exports(ids.iter().copied())?;
         for &id in ids {
             if let Some(row) = batch.cs(id).cloned() {
-                self.delete(&mut batch, row)?;
+                self.delete(ctx, &mut batch, row)?;
             }
         }
         Ok(batch.finish(ctx))
     }
 
-    fn delete(&mut self, batch: &mut Batch<'_>, row: CsRow) -> Result<(), ReadError> {
+    fn delete(&mut self, ctx: &Context<'_>, batch: &mut Batch<'_>, row: CsRow) -> Result<(), ReadError> {
         if row.flags.has(CsFlags::GONE) {
             return Ok(());
         }
@@ -178,6 +179,7 @@ impl Stager {
             self.counters.delete += 1;
         }
         batch.wake_identity(&row);
+        memberships::wake_members(ctx, batch, &row);
         let flags = row.flags.with(CsFlags::GONE, true).with(CsFlags::CONFLICT, false);
         batch.put_cs(CsRow { flags, ..row });
         Ok(())
@@ -241,7 +243,7 @@ impl Page<'_, '_, '_> {
             (EntryChange::Delete, Some(row)) => {
                 let id = row.id;
                 self.batch.load_exports([id])?;
-                self.stager.delete(&mut self.batch, row)?;
+                self.stager.delete(self.ctx, &mut self.batch, row)?;
                 self.drop_links_to(id, key, &entry.cleared)?;
             }
             (EntryChange::Delete, None) => self.forget_container(&entry.anchor)?,
@@ -412,6 +414,11 @@ impl Page<'_, '_, '_> {
             self.keys_to_wake.extend(cs_keys(self.ctx, next));
         }
         self.batch.wake_identity(next);
+        let renamed = (&row.name, row.container) != (&next.name, next.container);
+        if renamed || row.flags.has(CsFlags::GONE) {
+            memberships::wake_members(self.ctx, &mut self.batch, row);
+            memberships::wake_members(self.ctx, &mut self.batch, next);
+        }
         if row.anchor.is_none() || row.flags.has(CsFlags::GONE) {
             self.batch.wake(Work::Target(row.id));
         }

@@ -325,7 +325,7 @@ fn not_joined(
         });
         return Ok(out);
     }
-    let rules = words.rules(&rehearsal.notes, Subject::Cs(row.id), None);
+    let rules = words.rules(&rehearsal.notes, Subject::Cs(row.id), None)?;
     let (inside, outside): (Vec<_>, Vec<_>) = rules.iter().partition(|view| view.in_scope == Some(true));
     if inside.is_empty() {
         out.extend(outside.iter().map(|view| {

@@ -1,6 +1,6 @@
 //! Finding the one object that is meant: by row, DN, anchor, or a value that only it has.
 
-use onesync_engine::{CsRow, MvRow};
+use onesync_engine::{CsFlags, CsRow, MvRow, Reader};
 use onesync_model::{
     Anchor, CsId, Dn, Value, ValueRef, ValuesRef, fold_case, normalise_rdn, value_from_json,
 };
@@ -132,12 +132,25 @@ fn by_number(reader: &dyn StoreReader, text: &str) -> Result<Option<CsRow>, Serv
     })
 }
 
-/// By distinguished name, through the containers.
-fn by_dn(
-    reader: &dyn StoreReader,
+/// The group of a connector that a scope calls so, as far as it is there.
+pub(crate) fn find_group(
+    reader: &dyn Reader,
     connector: &ConnectorHandle,
-    text: &str,
-) -> Result<Vec<CsRow>, ServiceError> {
+    name: &str,
+) -> Result<Option<CsRow>, ServiceError> {
+    let keys: Vec<_> = anchors(name).iter().map(|a| CsRow::anchor_key(connector.id, a)).collect();
+    let mut found = reader.cs_by_key(&keys)?;
+    if found.is_empty() {
+        found = match connector.capabilities.hierarchical {
+            true => by_dn(reader, connector, name)?,
+            false => return Ok(None),
+        };
+    }
+    Ok(found.into_iter().find(|row| !row.flags.has(CsFlags::GONE)))
+}
+
+/// By distinguished name, through the containers.
+fn by_dn(reader: &dyn Reader, connector: &ConnectorHandle, text: &str) -> Result<Vec<CsRow>, ServiceError> {
     if !connector.capabilities.hierarchical || !text.contains('=') {
         return Ok(Vec::new());
     }

@@ -4,6 +4,7 @@
 //! changes laid over it and their decisions noted. Nothing is written, nothing of a directory is asked. What is shown
 //! are these decisions and rows in the words of people; no decision is made here.
 
+mod clause;
 mod explain;
 mod find;
 mod origins;
@@ -13,14 +14,15 @@ mod rehearse;
 mod suppose;
 mod view;
 
+pub use clause::ClauseView;
 pub use explain::{AttributeThere, Explanation, JoinedObject, TargetState, ValueChanged, ValueReason};
-pub(crate) use find::Found;
+pub(crate) use find::{Found, find_group};
 pub use origins::ValueOrigin;
 pub(crate) use preview::last_import;
 pub use preview::{Preview, PreviewSource, PreviewTarget};
 pub use reasons::Reason;
 pub use suppose::Supposed;
 pub use view::{
-    AttributeView, CandidateView, ClauseView, MetaverseView, ObjectLine, PendingChange, PendingLink,
-    PendingValue, PlaceStep, PlaceView, RuleView,
+    AttributeView, CandidateView, MetaverseView, ObjectLine, PendingChange, PendingLink, PendingValue,
+    PlaceStep, PlaceView, RuleView,
 };

@@ -169,7 +169,7 @@ impl Service {
         (before, after): (Option<CsRow>, Option<CsRow>),
     ) -> Result<PreviewTarget, ServiceError> {
         let about = Subject::Mv(mv.id);
-        let rules = words.rules(&rehearsal.notes, about, Some(connector.id));
+        let rules = words.rules(&rehearsal.notes, about, Some(connector.id))?;
         let place = target_place(words, rehearsal, mv, connector.id, before.as_ref(), after.as_ref())?;
         let row = after.as_ref();
         let export = match row {
@@ -230,7 +230,7 @@ fn sources(
     ids.extend(rehearsal.objects.iter().copied().filter(|&id| id != first));
     let mut out = Vec::new();
     for id in ids {
-        let rules = words.rules(&rehearsal.notes, Subject::Cs(id), None);
+        let rules = words.rules(&rehearsal.notes, Subject::Cs(id), None)?;
         let Some(row) = words.row(id)? else { continue };
         if rules.is_empty() && id != first {
             continue; // a target, and no inbound rule is for its type
@@ -521,7 +521,7 @@ fn others(words: &Words<'_>, rehearsal: &Rehearsal<'_>) -> Result<Vec<String>, S
                 metaverse.insert(mv);
             }
             Work::Target(cs) | Work::CsLinks(cs, _) | Work::CsLink(cs, ..) => _ = objects.insert(cs),
-            Work::Below(_) => {}
+            Work::Below(_) | Work::Members(_) => {}
         }
     }
     let mut out = Vec::new();

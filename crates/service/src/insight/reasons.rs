@@ -4,7 +4,8 @@ use onesync_engine::{ChangeState, CsFlags, CsRow, ErrorRow, ExportRow, MvRow, Mv
 use onesync_store::{HeldState, StoreReader, export_hash};
 use serde::Serialize;
 
-use super::view::{ClauseView, PlaceView, RuleView, Words};
+use super::clause::ClauseView;
+use super::view::{PlaceView, RuleView, Words};
 use crate::error::ServiceError;
 use crate::runtime::{ConnectorHandle, Service};
 use crate::stops::Stops;

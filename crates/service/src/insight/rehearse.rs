@@ -13,6 +13,8 @@ use crate::runtime::{Runtime, Service};
 const ROUNDS_MAX: usize = 10;
 /// Pass of the identities, and of what they mean for targets.
 const IDENTITY: u8 = 0;
+/// The passes about one object each; the last two put many on the agenda.
+const ABOUT_ONE: u8 = Work::PASSES - 2;
 
 /// What a sync of an object would decide.
 pub(crate) struct Rehearsal<'r> {
@@ -70,7 +72,7 @@ impl Service {
         work.extend(mv.map(|mv| Work::Values(mv.id)));
         let mut asked_targets = BTreeSet::new();
         for _ in 0..ROUNDS_MAX {
-            for pass in 0..Work::PASSES - 1 {
+            for pass in 0..ABOUT_ONE {
                 out.take_in()?;
                 if pass > IDENTITY {
                     // What it means for targets is shown also where no value changes.
@@ -128,7 +130,7 @@ impl Rehearsal<'_> {
                 self.mvs.contains(&mv)
             }
             Work::Target(cs) | Work::CsLinks(cs, _) | Work::CsLink(cs, ..) => self.objects.contains(&cs),
-            Work::Below(_) => false,
+            Work::Below(_) | Work::Members(_) => false,
         }
     }
 }

@@ -10,6 +10,7 @@ use onesync_rules::{Direction, Flow, FlowSource, Rule, ScopeTrace};
 use serde::Serialize;
 use serde_json::Value as Json;
 
+use super::clause::ClauseView;
 use crate::error::ServiceError;
 use crate::look::{cs_state, mv_name, mv_state};
 use crate::runtime::Runtime;
@@ -42,38 +43,6 @@ pub struct RuleView {
     pub in_scope: Option<bool>,
     /// The groups of the scope: all clauses of one group, of any group; none: all objects.
     pub groups: Vec<Vec<ClauseView>>,
-}
-
-/// One comparison of a scope.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ClauseView {
-    /// The attribute.
-    pub attribute: String,
-    /// The operator.
-    pub operator: String,
-    /// What the value is compared with.
-    pub with: Vec<String>,
-    /// The object's value.
-    pub value: Json,
-    /// Whether it holds; nothing where it could not be told.
-    pub holds: Option<bool>,
-    /// Why it could not be told.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
-}
-
-impl ClauseView {
-    /// The comparison and the object's value in words.
-    #[must_use]
-    pub fn words(&self) -> String {
-        let with = if self.with.is_empty() { String::new() } else { format!(" {}", self.with.join(", ")) };
-        let value = match &self.value {
-            Json::Null => "it has none".to_owned(),
-            value => format!("it has {value}"),
-        };
-        let error = self.error.as_ref().map(|error| format!("; {error}")).unwrap_or_default();
-        format!("{} {}{with}: {value}{error}", self.attribute, self.operator)
-    }
 }
 
 /// Where an object belongs, and how that was found.
@@ -293,7 +262,7 @@ impl<'a> Words<'a> {
         notes: &[Note],
         about: Subject,
         at: Option<onesync_model::ConnectorId>,
-    ) -> Vec<RuleView> {
+    ) -> Result<Vec<RuleView>, ServiceError> {
         let mut last: BTreeMap<u32, (&Rule, &ScopeTrace)> = BTreeMap::new();
         for note in notes {
             if let Note::Scope { of, rule, connector, asked } = note
@@ -304,7 +273,25 @@ impl<'a> Words<'a> {
                 last.insert(rule.order, (rule, asked));
             }
         }
-        last.into_values().map(|(rule, asked)| rule_view(rule, asked)).collect()
+        last.into_values().map(|(rule, asked)| self.rule_view(rule, asked)).collect()
+    }
+
+    fn rule_view(&self, rule: &Rule, asked: &ScopeTrace) -> Result<RuleView, ServiceError> {
+        let link = match rule.link {
+            onesync_rules::LinkType::Provision => "provision",
+            onesync_rules::LinkType::Join => "join",
+            onesync_rules::LinkType::StickyJoin => "sticky-join",
+        };
+        let connector = self.runtime.connector_by_id(rule.connector);
+        let clause = |clause| ClauseView::new(self.reader, connector, clause);
+        let groups = asked.groups.iter().map(|group| group.iter().map(clause).collect());
+        Ok(RuleView {
+            rule: rule.name.clone(),
+            precedence: rule.precedence,
+            link: link.to_owned(),
+            in_scope: asked.holds().ok(),
+            groups: groups.collect::<Result<_, ServiceError>>()?,
+        })
     }
 
     /// The steps on the way to a place.
@@ -506,32 +493,6 @@ pub(crate) fn json_of(values: Option<&Values>) -> Json {
 /// A metaverse object by its row, where there is one.
 pub(crate) fn mv_row(reader: &dyn Reader, id: MvId) -> Result<Option<MvRow>, ServiceError> {
     Ok(reader.mv_by_id(&[id])?.into_iter().next())
-}
-
-fn rule_view(rule: &Rule, asked: &ScopeTrace) -> RuleView {
-    let clause = |clause: &onesync_rules::ClauseTrace| ClauseView {
-        attribute: clause.attribute.clone(),
-        operator: clause.operator.as_str().to_owned(),
-        with: clause.with.clone(),
-        value: match clause.links {
-            Some(count) => links(count),
-            None => json_of(clause.values.as_ref()),
-        },
-        holds: clause.holds.as_ref().ok().copied(),
-        error: clause.holds.as_ref().err().cloned(),
-    };
-    let link = match rule.link {
-        onesync_rules::LinkType::Provision => "provision",
-        onesync_rules::LinkType::Join => "join",
-        onesync_rules::LinkType::StickyJoin => "sticky-join",
-    };
-    RuleView {
-        rule: rule.name.clone(),
-        precedence: rule.precedence,
-        link: link.to_owned(),
-        in_scope: asked.holds().ok(),
-        groups: asked.groups.iter().map(|group| group.iter().map(clause).collect()).collect(),
-    }
 }
 
 /// What a flow gave as JSON, and the word for nothing.

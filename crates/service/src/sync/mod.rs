@@ -15,10 +15,13 @@ use crate::runtime::{ConnectorHandle, Runtime, Service};
 /// feed each other.
 const ROUNDS_MAX: usize = 50;
 
-/// What lies below renamed containers comes first: it is all on the agenda before the first decision about any of it.
-const PASSES: [u8; Work::PASSES as usize] = [BELOW, 0, 1, 2, 3, 4, 5, 6, 7];
+/// What lies below renamed containers comes first, then the members of changed groups: all of them are on the agenda
+/// before the first decision about any.
+const PASSES: [u8; Work::PASSES as usize] = [BELOW, MEMBERS, 0, 1, 2, 3, 4, 5, 6, 7];
 /// The pass over what lies below renamed containers.
-const BELOW: u8 = Work::PASSES - 1;
+const BELOW: u8 = Work::PASSES - 2;
+/// The pass over members of groups.
+const MEMBERS: u8 = Work::PASSES - 1;
 
 /// How many times more objects a batch holds that is going to write: what a transaction costs are the pages of indices
 /// with random keys, and these are nearly all of them however large it is. Measured, see `docs/performance.md`.
@@ -83,7 +86,9 @@ impl Service {
         let ctx = self.context(runtime, run.id);
         let mut processed = 0;
         if step == Step::FullSync {
-            self.pass(&ctx, connector, BELOW, None, 0, progress)?;
+            for pass in [BELOW, MEMBERS] {
+                self.pass(&ctx, connector, pass, None, 0, progress)?;
+            }
             let full = self.full(&ctx, connector, progress);
             self.end_load(run);
             processed += full?;
@@ -203,6 +208,7 @@ pub(crate) fn batch(
         1 => onesync_engine::values(ctx, reader, &mvs()),
         2 => onesync_engine::outbound(ctx, reader, &mvs()),
         BELOW => onesync_engine::below(ctx, reader, work, limit),
+        MEMBERS => onesync_engine::members(ctx, reader, work, limit),
         _ => onesync_engine::links(ctx, reader, work),
     }
 }

@@ -172,6 +172,52 @@ async fn a_domain_whose_base_is_left_out_with_nothing_in_its_place_is_not_read()
     assert_eq!(nameless, 1, "the other domain");
 }
 
+#[tokio::test]
+async fn scopes_that_ask_for_groups_are_carried_over() {
+    let vip = "CN=Vip,OU=Groups,DC=fabrikam,DC=test";
+    let clause = format!("operator = \"ISNOTMEMBEROF\", value = \"{vip}\"");
+    let folder = tempfile::tempdir().unwrap();
+    let changed = |name: &str, from: &str, to: &str| {
+        let file = folder.path().join(name);
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.contains(from), "{name} has no {from}");
+        std::fs::write(&file, text.replace(from, to)).unwrap();
+    };
+    copy(&fixture("folder"), folder.path());
+    let scope = |attribute: &str, operator: &str, value: &str| {
+        format!(
+            "<scope><csAttribute>{attribute}</csAttribute><csOperator>{operator}</csOperator><csValue>{value}</csValue></scope>"
+        )
+    };
+    let rule = |number: u32| {
+        format!(
+            "SynchronizationRules/SynchronizationRule_{{0000000{number}-1111-4222-8333-444444444444}}.xml"
+        )
+    };
+    let asked = scope("dn", "ISNOTMEMBEROF", vip);
+    changed(&rule(1), &scope("isCriticalSystemObject", "NOTEQUAL", "TRUE"), &asked);
+    changed(&rule(5), &scope("cloudFiltered", "NOTEQUAL", "True"), &asked);
+    let imported = import(folder.path(), &[]).await;
+    let carried = &imported.files["rules/100-in-from-ad-person-join.toml"];
+    assert!(carried.contains(&clause), "{carried}");
+    // The scope of an outbound rule looks at the metaverse.
+    let not: Vec<&String> = imported.files.keys().filter(|path| path.starts_with("not-carried/")).collect();
+    assert_eq!(
+        (not.len(), said(&imported, "an outbound scope looks at the metaverse")),
+        (1, true),
+        "{not:?}"
+    );
+
+    let script = std::fs::read_to_string(fixture("scripts/rules.ps1")).unwrap();
+    let written = "'isCriticalSystemObject','TRUE','NOTEQUAL'";
+    assert!(script.contains(written));
+    let file = folder.path().join("rules.ps1");
+    std::fs::write(&file, script.replace(written, &format!("'memberOf','{vip}','ISNOTMEMBEROF'"))).unwrap();
+    let imported = import(&file, &["11111111-aaaa-4bbb-8ccc-222222222222=fabrikam.test"]).await;
+    let carried = imported.files.values().filter(|text| text.contains(&clause)).count();
+    assert_eq!(carried, 1, "{}", imported.files["import-report.txt"]);
+}
+
 fn copy(from: &Path, to: &Path) {
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

@@ -8,7 +8,7 @@ use onesync_service::{Explanation, Preview, PreviewTarget, Reason, TargetState};
 
 use crate::world::World;
 
-fn preview(world: &World, connector: &str, object: &str) -> Preview {
+pub fn preview(world: &World, connector: &str, object: &str) -> Preview {
     let runtime = world.service.runtime().unwrap();
     world.service.preview(&runtime, runtime.connector(connector).unwrap(), object, None).unwrap()
 }

@@ -10,6 +10,7 @@ mod crash;
 mod forests;
 mod identity;
 mod insight;
+mod membership;
 mod office;
 mod pilot;
 mod planned;

@@ -1,6 +1,7 @@
 //! From a real Active Directory (Samba) into the cloud: each change is exported exactly once, and nothing else.
 
 mod forest;
+mod membership;
 
 use forest::{DISABLED, ENABLED, Forest, proxy};
 use onesync_ldap::ChangeKind::{Add, Delete, Replace};

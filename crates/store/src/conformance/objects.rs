@@ -1,7 +1,8 @@
 //! Connector-space objects, metaverse objects, links, containers, agenda.
 
 use onesync_engine::{
-    Below, Changes, ContainerRow, Counters, CsFlags, CsRow, HistoryRow, JoinedIn, MvRow, MvState, Turn, Work,
+    Below, Changes, ContainerRow, Counters, CsFlags, CsRow, HistoryRow, JoinedIn, Members, MvRow, MvState,
+    Turn, Work,
 };
 use onesync_model::{
     Anchor, AttrId, ConnectorId, ContainerId, CsId, Hash128, MvGuid, MvId, RuleId, RunId, TypeId, Values,
@@ -413,6 +414,7 @@ pub(super) fn agenda(store: &dyn Store) {
         Work::MvLinks(MvId(3), MEMBER),
         Work::CsLink(CsId(3), MEMBER, key(0)),
         Work::Below(Below { container: ContainerId(3), after: ContainerId(2), after_object: CsId(1) }),
+        Work::Members(Members { group: CsId(3), attribute: MEMBER, after: None }),
     ];
     let mut rows: Vec<_> = every.iter().map(|w| work(ConnectorId(0), *w, 10)).collect();
     rows.push(work(A, identity(2), 10));
@@ -420,6 +422,8 @@ pub(super) fn agenda(store: &dyn Store) {
     rows.push(work(A, identity(3), 20));
     for byte in [3, 1, 2] {
         rows.push(work(ConnectorId(0), Work::CsLink(CsId(3), MEMBER, key(byte)), 10));
+        let half_way = Members { group: CsId(3), attribute: MEMBER, after: Some(key(byte)) };
+        rows.push(work(ConnectorId(0), Work::Members(half_way), 10));
     }
     apply(store, &Changes { agenda: rows, ..Changes::default() });
     let earlier = vec![work(A, identity(3), 5), work(A, identity(2), 99)];
@@ -441,14 +445,15 @@ pub(super) fn agenda(store: &dyn Store) {
         );
         assert_eq!(at(w.pass(), None, 9), []);
     }
-    for pass in [0, 7] {
+    for pass in [0, 7, 9] {
         all_pages(|after, size| r.agenda(pass, None, time(10), after, size).unwrap(), |row| *row);
     }
     assert_eq!(r.agenda_next().unwrap(), Some(time(5)));
     let counts: Vec<_> = r.agenda_counts(time(5)).unwrap();
     let counts: Vec<_> = counts.iter().map(|c| (c.pass, c.connector.0, c.due, c.later)).collect();
     let newcomers = [(0, 1, 1, 1), (0, 2, 0, 1)];
-    let others = [1, 2, 3, 4, 5, 6, 7, 8].map(|pass| (pass, 0, 0, if pass == 7 { 4 } else { 1 }));
+    let others = [1, 2, 3, 4, 5, 6, 7, 8, 9];
+    let others = others.map(|pass| (pass, 0, 0, if matches!(pass, 7 | 9) { 4 } else { 1 }));
     assert_eq!(counts, [&newcomers[..], &others].concat());
     drop(r);
     // Done, and due again later, in one batch: then only the new time counts.

@@ -134,7 +134,7 @@ async fn a_sync_that_dies_between_the_pages_below_a_container_goes_on_there() {
             house.service.run_step("b", Step::DeltaSync, &|_| ()).await.unwrap_err();
             let reader = house.stage.store.reader().unwrap();
             let far = Time::from_ticks(i64::MAX);
-            let rows = reader.agenda(Work::PASSES - 1, None, far, None, 100).unwrap();
+            let rows = reader.agenda(Work::PASSES - 2, None, far, None, 100).unwrap();
             let half_way = |row: &AgendaRow| matches!(row.work, Work::Below(Below { after_object, .. }) if after_object.0 > 0);
             begun += usize::from(rows.iter().any(half_way));
             drop(reader);

@@ -277,6 +277,7 @@ fn reason(changes: &Changes, row: &AgendaRow) -> Reason {
         Work::MvLinks(..) => "mv-links",
         Work::CsLink(..) => "cs-link",
         Work::Below(_) => "below",
+        Work::Members(_) => "members",
     };
     let maker = changes.agenda_done.first().map_or("import or export", name);
     (maker, name(&row.work))

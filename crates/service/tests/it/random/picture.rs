@@ -147,6 +147,7 @@ fn lines(runtime: &Runtime, reader: &dyn StoreReader) -> Result<Vec<String>, Rea
                     format!("links {} {}", names.mv(mv), names.attribute(attribute))
                 }
                 Work::Below(_) => "below".to_owned(),
+                Work::Members(at) => format!("members {}", names.cs(at.group)),
             };
             out.push(format!("agenda {work} not before {}\n", row.not_before));
         }

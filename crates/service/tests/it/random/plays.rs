@@ -18,6 +18,35 @@ pub const BY_NAME: &[ByName] = &[
         ],
         rounds: vec![vec![Act::Delete { at: 73 }, Act::Link { b: false, at: 19, name: 0, to: 8 }]],
     }),
+    ("the group of a scope gets a member, loses one, is renamed, goes and comes back", || Play {
+        // sorted by anchor as text: a-1, a-11 (the group), a-2
+        first: vec![user(false, 1, 1), user(false, 2, 2), group(false, 11, 1), member(1, 0)],
+        rounds: vec![
+            vec![member(1, 2)],
+            vec![Act::Unlink { b: false, at: 1, nth: 0 }],
+            vec![Act::Rename { b: false, at: 1, name: 4, container: 0 }],
+            vec![Act::Rename { b: false, at: 1, name: 11, container: 0 }],
+            vec![Act::Remove { b: false, at: 1 }],
+            vec![group(false, 11, 1), member(1, 0)],
+        ],
+    }),
+    ("the container of a scope's group is renamed", || Play {
+        // the person lies in another container: nothing but the group is renamed with it
+        first: vec![user_in(true, 1, 1, 2), group(true, 11, 1), Act::Link { b: true, at: 1, name: 0, to: 0 }],
+        rounds: vec![vec![container(0, 4, 9)], vec![container(0, 0, 9)]],
+    }),
+    ("a scope's group with several pages of members is renamed", || Play {
+        // sorted by anchor as text: the group comes after the users
+        first: (10..18)
+            .map(|number| {
+                let own = number - 10;
+                Act::Add { b: true, sort: 0, number, uid: own, mail: own, container: 0 }
+            })
+            .chain([group(true, 5, 1), move_to(true, 8, 2, 1)])
+            .chain((0..8).map(|to| Act::Link { b: true, at: 8, name: 0, to }))
+            .collect(),
+        rounds: vec![vec![move_to(true, 8, 3, 1)], vec![move_to(true, 8, 2, 1)]],
+    }),
     ("who enters the scope is found by those who name it", || Play {
         first: vec![user(false, 1, 1), user(false, 2, 2), hide(false, 1, Some(0)), manager(false, 0, 1)],
         rounds: vec![vec![hide(false, 1, None)]],
@@ -191,6 +220,10 @@ fn user_in(b: bool, number: u8, uid: u8, container: u8) -> Act {
 
 fn group(b: bool, number: u8, cn: u8) -> Act {
     Act::Add { b, sort: 3, number, uid: cn, mail: 0, container: 0 }
+}
+
+fn move_to(b: bool, at: u8, name: u8, container: u8) -> Act {
+    Act::Rename { b, at, name, container }
 }
 
 fn hide(b: bool, at: u8, value: Option<u8>) -> Act {
