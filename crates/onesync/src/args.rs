@@ -236,6 +236,20 @@ pub struct ApplyArgs {
     /// applied when something would be deleted, disabled or disconnected that was not in the plan
     #[arg(long, value_name = "HASH", conflicts_with = "no_plan")]
     pub plan: Option<String>,
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+}
+
+/// The database of a new installation.
+#[derive(Debug, ClapArgs)]
+pub struct DatabaseArgs {
+    /// Database of a new installation on a PostgreSQL server: `postgres://user@host/database?sslmode=verify-full`; else one is
+    /// embedded in the home
+    #[arg(long, value_name = "URL")]
+    pub database: Option<String>,
+    /// File with the password of the database account, - for standard input; the home keeps it
+    #[arg(long, value_name = "FILE", requires = "database")]
+    pub database_password_file: Option<PathBuf>,
 }
 
 /// Secrets.

@@ -13,7 +13,9 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use onesync_service::{Configuration, Home, Service, ServiceError, Status, SystemClock, read_folder};
+use onesync_service::{
+    Configuration, DatabaseServer, Home, Service, ServiceError, Status, SystemClock, read_folder,
+};
 
 use args::{Args, Command};
 use output::Output;
@@ -80,9 +82,12 @@ async fn run(args: Args) -> anyhow::Result<Status> {
         }
         Command::Config(args::ConfigCommand::Apply(options)) => {
             if !home.exists() {
+                let server = commands::database_server(&options.database)?;
                 // A configuration with mistakes makes no installation.
                 check_without_home(&home, &options.folder, None).await?;
-                create(&home)?;
+                create(&home, server.as_ref())?;
+            } else if options.database.database.is_some() {
+                return Err(commands::has_database(&home));
             }
             commands::config_apply(&open(home).await?, &options, &out).await
         }
@@ -96,7 +101,7 @@ async fn run(args: Args) -> anyhow::Result<Status> {
         Command::Secret(args::SecretCommand::Set { name, file }) if !home.exists() => {
             // Nothing is made for a secret that is not one.
             let value = commands::read_secret(file.as_deref())?;
-            create(&home)?;
+            create(&home, None)?;
             open(home).await?.set_secret(&name, &value)?;
             eprintln!("secret `{name}` is set");
             Ok(Status::Done)
@@ -117,8 +122,8 @@ async fn run(args: Args) -> anyhow::Result<Status> {
     }
 }
 
-fn create(home: &Home) -> anyhow::Result<()> {
-    home.create(&SystemClock)
+fn create(home: &Home, server: Option<&DatabaseServer>) -> anyhow::Result<()> {
+    home.create_on(server, &SystemClock)
         .with_context(|| format!("no installation can be made in {}", home.folder().display()))?;
     eprintln!("made a new installation in {}", home.folder().display());
     Ok(())

@@ -167,7 +167,7 @@ impl ServiceError {
     #[must_use]
     pub fn status(&self) -> Status {
         match self {
-            Self::Usage { .. } => Status::Usage,
+            Self::Usage { .. } | Self::Store(StoreError::Settings { .. }) => Status::Usage,
             Self::Suspect { .. }
             | Self::Held { .. }
             | Self::Store(StoreError::Fenced { .. })

@@ -1,17 +1,20 @@
-//! The home directory: the embedded database, the key set.
+//! The home directory: the embedded database, or the name of one on a server; the key set.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use onesync_store::{InstallationRow, SqliteStore, Store};
+use onesync_store::{InstallationRow, SqliteStore, Store, StoreError};
 use onesync_vault::{Vault, VaultError};
 
 use crate::clock::Clock;
+use crate::database::{DatabaseServer, Named};
 use crate::error::ServiceError;
 use crate::work::WorkLock;
 
 /// The database while it is being made.
 const UNFINISHED: &str = "onesync.db.new";
+/// The name of a database on a server while that is being made.
+const UNFINISHED_NAME: &str = "database.toml.new";
 
 /// The database, and the key set or why it is not there.
 pub type OpenHome = (Arc<dyn Store>, Result<Vault, VaultError>);
@@ -60,14 +63,22 @@ impl Home {
     /// Whether an installation is there.
     #[must_use]
     pub fn exists(&self) -> bool {
-        self.database().exists()
+        self.database().exists() || Named::file(&self.folder).exists()
     }
 
-    /// Makes a new installation: folder, key set, database.
+    /// Makes a new installation: folder, key set, embedded database.
     ///
     /// # Errors
     /// When there is one already, or something cannot be written.
     pub fn create(&self, clock: &dyn Clock) -> Result<(), ServiceError> {
+        self.create_on(None, clock)
+    }
+
+    /// Makes a new installation: folder, key set, database; that is the embedded one, or one on a server.
+    ///
+    /// # Errors
+    /// When there is one already, in the home or in the database, or something cannot be written.
+    pub fn create_on(&self, server: Option<&DatabaseServer>, clock: &dyn Clock) -> Result<(), ServiceError> {
         let file_error =
             |place: &Path, source| ServiceError::File { place: place.display().to_string(), source };
         if self.exists() {
@@ -76,12 +87,40 @@ impl Home {
                 "name another folder with `--home`, or go on with this one",
             ));
         }
+        server.map_or(Ok(()), DatabaseServer::check)?;
         std::fs::create_dir_all(&self.folder).map_err(|e| file_error(&self.folder, e))?;
         restrict(&self.folder).map_err(|e| file_error(&self.folder, e))?;
         let _lock = WorkLock::take(&self.folder, "making the installation", clock.now())?;
         if !self.key_set().exists() {
             Vault::create(&self.key_set())?;
         }
+        match server {
+            None => self.create_embedded(clock),
+            Some(server) => self.create_named(server, clock),
+        }
+    }
+
+    /// The home names its database when that is whole, and before that in a file beside: whoever is killed in between
+    /// finds the installation that is its own, and goes on.
+    fn create_named(&self, server: &DatabaseServer, clock: &dyn Clock) -> Result<(), ServiceError> {
+        let (file, unfinished) = (Named::file(&self.folder), self.folder.join(UNFINISHED_NAME));
+        let named = match Named::read(&unfinished)?.filter(|named| named.url == server.url) {
+            Some(named) => named,
+            None => Named { url: server.url.clone(), installation: new_id()? },
+        };
+        named.write(&unfinished)?;
+        server.keep_password(&self.folder)?;
+        let store = named.open(&self.folder)?;
+        match store.install(&first_row(named.installation.clone(), clock)) {
+            Err(StoreError::Installed(id)) if id == named.installation => {}
+            installed => installed?,
+        }
+        self.appear(&unfinished, &file)
+    }
+
+    fn create_embedded(&self, clock: &dyn Clock) -> Result<(), ServiceError> {
+        let file_error =
+            |place: &Path, source| ServiceError::File { place: place.display().to_string(), source };
         // The database appears under its name when it is whole: whoever is killed before leaves no installation.
         let unfinished = self.folder.join(UNFINISHED);
         for suffix in ["", "-wal", "-shm"] {
@@ -94,16 +133,18 @@ impl Home {
             }
         }
         let store = SqliteStore::open(&unfinished)?;
-        let mut id = [0u8; 16];
-        aws_lc_rs::rand::fill(&mut id).map_err(|_| VaultError::Random)?;
-        let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
-        store.install(&InstallationRow { id, epoch: 1, staging: false, created: clock.now() })?;
+        store.install(&first_row(new_id()?, clock))?;
         drop(store); // the log is brought over and removed
         restrict_file(&unfinished).map_err(|e| file_error(&unfinished, e))?;
+        self.appear(&unfinished, &self.database())
+    }
+
+    /// Gives a file of the home its name.
+    fn appear(&self, unfinished: &Path, file: &Path) -> Result<(), ServiceError> {
         let folder = std::fs::File::open(&self.folder);
-        std::fs::rename(&unfinished, self.database())
+        std::fs::rename(unfinished, file)
             .and_then(|()| folder?.sync_all()) // the name must survive a power failure too
-            .map_err(|e| file_error(&self.database(), e))
+            .map_err(|source| ServiceError::File { place: file.display().to_string(), source })
     }
 
     /// Opens the database and, where it is there, the key set.
@@ -111,6 +152,11 @@ impl Home {
     /// # Errors
     /// When there is no installation, or the database cannot be opened.
     pub fn open(&self) -> Result<OpenHome, ServiceError> {
+        if let Some(named) = Named::read(&Named::file(&self.folder))? {
+            let store = named.open(&self.folder)?;
+            named.check(&*store)?;
+            return Ok((store, Vault::open(&self.key_set())));
+        }
         let there = self.database().try_exists();
         if !there
             .map_err(|source| ServiceError::File { place: self.database().display().to_string(), source })?
@@ -123,6 +169,16 @@ impl Home {
         let store = SqliteStore::open(&self.database())?;
         Ok((Arc::new(store), Vault::open(&self.key_set())))
     }
+}
+
+fn new_id() -> Result<String, ServiceError> {
+    let mut id = [0u8; 16];
+    aws_lc_rs::rand::fill(&mut id).map_err(|_| VaultError::Random)?;
+    Ok(id.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn first_row(id: String, clock: &dyn Clock) -> InstallationRow {
+    InstallationRow { id, epoch: 1, staging: false, created: clock.now() }
 }
 
 #[cfg(unix)]

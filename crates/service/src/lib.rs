@@ -13,6 +13,7 @@ mod config;
 mod connector_view;
 mod cycle;
 mod daemon;
+mod database;
 mod discover;
 mod doubts;
 mod error;
@@ -60,6 +61,7 @@ pub use config::{ConfigCheck, Configuration, ConnectorFile, MainFile, TypeFile, 
 pub use connector_view::{ConnectorView, TypeView};
 pub use cycle::{CycleKind, CycleReport, StepFailure};
 pub use daemon::{Daemon, Heart, StepUnderWay, Told};
+pub use database::DatabaseServer;
 pub use discover::Unreachable;
 pub use error::{ServiceError, Status};
 pub use evaluate::{Evaluation, EvaluationResult, eval, eval_kind, eval_time, json_object};

@@ -7,6 +7,8 @@
 //! Deliberately absent: free queries, retries (an implementation retries what its database asks to be retried),
 //! waiting, decisions.
 
+use std::path::Path;
+
 use onesync_engine::{AgendaRow, Changes, ErrorRow, ExportLinkRow, ExportRow, HistoryRow, ReadError, Reader};
 use onesync_model::{AttrId, ConnectorId, CsId, Hash128, MvGuid, MvId, Operation, RunId, Time, TypeId};
 
@@ -94,6 +96,15 @@ pub trait Store: Send + Sync {
     /// should be written while nothing is.
     fn log_is_long(&self) -> bool {
         false
+    }
+
+    /// Writes a copy of one state, all of it, into a new embedded database: a scratch for what-if, which may be written.
+    ///
+    /// # Errors
+    /// When the database fails, or the file is there or cannot be written; always for a store that is no database.
+    fn copy_to(&self, file: &Path) -> Result<(), StoreError> {
+        let why = format!("it is no database, and cannot be copied to `{}`", file.display());
+        Err(StoreError::Unsuitable { why })
     }
 
     /// Brings what is committed into its final place and frees the log, as far as readers allow. Cheap when there is

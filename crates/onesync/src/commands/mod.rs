@@ -2,6 +2,7 @@
 
 mod config;
 mod connector;
+mod database;
 mod insight;
 mod look;
 mod rule;
@@ -15,6 +16,7 @@ pub use config::{
     apply as config_apply, check as config_check, import_aadconnect as config_import_aadconnect,
     init as config_init,
 };
+pub use database::{has_database, server as database_server};
 pub use look::eval;
 pub use rule::test as rule_test;
 pub use secret::{read as read_secret, secret};

@@ -180,7 +180,7 @@ impl Service {
     async fn plan_in(&self, scratch: Home, configuration: Configuration) -> Result<ConfigPlan, ServiceError> {
         let files = self.changed_files(&configuration)?;
         let first = self.store().reader()?.config_versions()?.is_empty();
-        SqliteStore::copy(&self.home().database(), &scratch.database())?;
+        self.store().copy_to(&scratch.database())?;
         if self.home().key_set().exists() {
             std::fs::copy(self.home().key_set(), scratch.key_set())
                 .map_err(|source| Error::File { place: scratch.key_set().display().to_string(), source })?;

@@ -14,6 +14,7 @@ mod membership;
 mod office;
 mod pilot;
 mod planned;
+mod postgres;
 mod profile;
 mod protection;
 mod random;

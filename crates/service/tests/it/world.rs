@@ -9,9 +9,10 @@ use onesync_graphsim::judged::Judged;
 use onesync_graphsim::{
     DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET, DEFAULT_TENANT_ID, GraphSim, SeedData, TenantConfig,
 };
+use onesync_model::Time;
 use onesync_service::{
-    Clock as _, Configuration, ConnectorStatus, CycleKind, CycleReport, Home, ManualClock, Service,
-    StagingPlan, SystemClock, template,
+    Clock as _, Configuration, ConnectorStatus, CycleKind, CycleReport, DatabaseServer, Home, ManualClock,
+    Service, StagingPlan, SystemClock, template,
 };
 
 /// One person of the directory.
@@ -59,6 +60,10 @@ pub struct Setup {
     pub files: BTreeMap<String, String>,
     /// Further attributes of people in the directory: number, lines of LDIF.
     pub lines: BTreeMap<u32, String>,
+    /// The database, where it is not the embedded one.
+    pub database: Option<DatabaseServer>,
+    /// When it is, where that is not now.
+    pub now: Option<Time>,
 }
 
 impl Setup {
@@ -130,8 +135,8 @@ impl World {
         sim.seed(std::mem::take(&mut setup.seed)).unwrap();
         let groups = vec![("Everyone".to_owned(), people.iter().map(|p| p.number).collect())];
         let home = Home::new(folder.path().join("home"));
-        let clock = Arc::new(ManualClock::new(SystemClock.now()));
-        home.create(&*clock).unwrap();
+        let clock = Arc::new(ManualClock::new(setup.now.unwrap_or_else(|| SystemClock.now())));
+        home.create_on(setup.database.as_ref(), &*clock).unwrap();
         let service = Service::open(home, clock.clone(), 2).await.unwrap();
         service.set_secret("graph", DEFAULT_CLIENT_SECRET.as_bytes()).unwrap();
         let world = Self { people, groups, service, clock, sim, setup, folder };

@@ -8,6 +8,7 @@
 //! this protocol lack them.
 
 mod connection;
+mod copy;
 mod failure;
 mod open;
 mod options;
@@ -21,6 +22,7 @@ mod wait;
 mod write;
 
 use std::hash::{BuildHasher as _, RandomState};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use onesync_engine::Changes;
@@ -121,6 +123,10 @@ impl Store for PostgresStore {
             }
             Ok(deleted)
         })
+    }
+
+    fn copy_to(&self, file: &Path) -> Result<(), StoreError> {
+        copy::copy(&self.connections, file)
     }
 
     /// Nothing to do: the server brings its log over by itself.

@@ -18,9 +18,10 @@ impl Wake for Unpark {
     }
 }
 
-/// Waits for a future on this thread.
+/// Waits for a future on this thread. Unconstrained: on a thread of another runtime this would use up the budget of the
+/// task that calls, which is given back only when that task waits itself, and then nothing would ever be ready.
 pub(super) fn wait<F: Future>(future: F) -> F::Output {
-    let mut future = pin!(future);
+    let mut future = pin!(tokio::task::unconstrained(future));
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let mut context = Context::from_waker(&waker);
     loop {

@@ -10,6 +10,7 @@ pub(crate) mod row;
 mod service_reads;
 mod service_write;
 mod statements;
+pub(crate) mod tables;
 mod value;
 
 use onesync_engine::ReadError;

@@ -2,6 +2,7 @@
 //!
 //! Deliberately absent: the system's SQLite library (too old, with a known corruption bug): it is bundled.
 
+mod fill;
 #[cfg(feature = "limit")]
 pub mod limit;
 mod load;
@@ -11,6 +12,8 @@ mod plans;
 mod query;
 mod sql;
 mod write;
+
+pub(crate) use fill::Filling;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -63,16 +66,6 @@ impl SqliteStore {
             readers: Mutex::new(Vec::new()),
             log_max: open::LOG_MAX,
         })
-    }
-
-    /// Writes a consistent copy of a database to a new file: a scratch for what-if.
-    ///
-    /// # Errors
-    /// When the source cannot be read or the target exists.
-    pub fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
-        let connection = open::writer(from)?;
-        connection.execute(sql::COPY, [to.to_string_lossy()]).map_err(failed("copying the database"))?;
-        Ok(())
     }
 
     fn temporary(&self, place: &str) -> Result<(), StoreError> {
@@ -230,6 +223,13 @@ impl Store for SqliteStore {
         let mut log = self.path.clone().into_os_string();
         log.push("-wal");
         std::fs::metadata(log).is_ok_and(|file| file.len() > self.log_max)
+    }
+
+    fn copy_to(&self, file: &Path) -> Result<(), StoreError> {
+        // A connection of its own, so that batches go on meanwhile.
+        let connection = open::writer(&self.path)?;
+        let copied = connection.execute(sql::COPY, [file.to_string_lossy()]);
+        copied.map(|_| ()).map_err(failed("copying the database"))
     }
 
     fn checkpoint(&self) -> Result<(), StoreError> {

@@ -42,7 +42,7 @@ fn what_was_written_is_there_after_reopening() {
     let store = SqliteStore::open(&path).unwrap();
     assert_eq!(store.reader().unwrap().dump(true).unwrap(), before);
     let copy = folder.path().join("copy.db");
-    SqliteStore::copy(&path, &copy).unwrap();
+    store.copy_to(&copy).unwrap();
     assert_eq!(SqliteStore::open(&copy).unwrap().reader().unwrap().dump(true).unwrap(), before);
 }
 

@@ -1,6 +1,7 @@
 //! The store on PostgreSQL: the suite of all stores, and what only a server can do to it. `./test` starts one and sets
 //! `PG_URL`; where there is none these tests are left out by their names, aloud.
 
+mod cut;
 mod kill;
 mod lab;
 mod trouble;
@@ -8,8 +9,8 @@ mod trouble;
 use std::cell::Cell;
 
 use onesync_engine::Changes;
-use onesync_store::conformance::{conformance, install};
-use onesync_store::{MemoryStore, PostgresStore, Store};
+use onesync_store::conformance::{EPOCH, conformance, install};
+use onesync_store::{MemoryStore, PostgresStore, SqliteStore, Store};
 use proptest::collection::vec;
 use proptest::strategy::{Strategy, ValueTree as _};
 use proptest::test_runner::{Config, TestRunner};
@@ -89,7 +90,7 @@ fn who_lost_the_epoch_is_fenced() {
     let (old, new) = (lab.store("s"), lab.open("s").unwrap());
     install(&old);
     lab::write(&old, [1]).unwrap();
-    let epoch = new.take_epoch(onesync_store::conformance::EPOCH).unwrap();
+    let epoch = new.take_epoch(EPOCH).unwrap();
     let refused = lab::write(&old, [2]).unwrap_err();
     assert!(refused.to_string().contains("fenced"), "{refused}");
     new.apply(epoch, &Changes::default()).unwrap();
@@ -105,13 +106,29 @@ fn a_text_with_nul_is_kept() {
         let mut row = lab::row(1);
         row.name = name.to_owned();
         row.reason = Some(name.to_owned());
-        store
-            .apply(
-                onesync_store::conformance::EPOCH,
-                &Changes { cs: vec![row.clone()], ..Changes::default() },
-            )
-            .unwrap();
+        store.apply(EPOCH, &Changes { cs: vec![row.clone()], ..Changes::default() }).unwrap();
         assert_eq!(store.reader().unwrap().cs_by_id(&[row.id]).unwrap(), [row]);
+    }
+}
+
+/// A copy for what-if is an embedded database with the same rows, whatever they are.
+#[test]
+fn its_copy_holds_the_same_rows() {
+    let (lab, folder) = (Lab::new("copy"), tempfile::tempdir().unwrap());
+    let mut runner = TestRunner::new(Config::default());
+    for case in 0..4 {
+        let batches: Vec<Changes> = vec(changes(), 1..8).new_tree(&mut runner).unwrap().current();
+        let store = lab.store(&format!("c{case}"));
+        install(&store);
+        for batch in &batches {
+            let _ = store.apply(EPOCH, batch); // refused ones change nothing
+        }
+        let file = folder.path().join(format!("{case}.db"));
+        store.copy_to(&file).unwrap();
+        let copy = SqliteStore::open(&file).unwrap();
+        let dump = |store: &dyn Store| store.reader().unwrap().dump(true).unwrap();
+        assert_eq!(dump(&copy), dump(&store));
+        lab::write(&copy, [900]).unwrap();
     }
 }
 
@@ -122,5 +139,8 @@ async fn it_works_on_the_thread_of_another_runtime() {
     let store: PostgresStore = lab.store("s");
     install(&store);
     lab::write(&store, [1]).unwrap();
-    assert_eq!(lab::rows(&store), 1);
+    // More questions than tokio lets a task ask without waiting.
+    for _ in 0..200 {
+        assert_eq!(lab::rows(&store), 1);
+    }
 }

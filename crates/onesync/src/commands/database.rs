@@ -1,0 +1,33 @@
+//! The database of a new installation, as it is given on the command line.
+
+use anyhow::Context as _;
+use onesync_service::{DatabaseServer, Home, ServiceError};
+use zeroize::Zeroizing;
+
+use super::read_secret;
+use crate::args::DatabaseArgs;
+
+/// The server that is named, with the password that its file holds.
+pub fn server(args: &DatabaseArgs) -> anyhow::Result<Option<DatabaseServer>> {
+    let Some(url) = &args.database else { return Ok(None) };
+    let password = match &args.database_password_file {
+        None => None,
+        Some(file) => {
+            let bytes = read_secret(Some(file))?;
+            let text = std::str::from_utf8(&bytes).context("the password is no UTF-8 text")?;
+            Some(Zeroizing::new(text.strip_suffix('\n').unwrap_or(text).to_owned()))
+        }
+    };
+    let server = DatabaseServer::new(url, password.as_ref().map(|text| text.as_str()));
+    server.check()?;
+    Ok(Some(server))
+}
+
+/// The error of whoever names a database for an installation that has one.
+pub fn has_database(home: &Home) -> anyhow::Error {
+    ServiceError::Usage {
+        message: format!("{} holds an installation, which has its database", home.folder().display()),
+        hint: Some("leave `--database` out, or name another folder with `--home`".to_owned()),
+    }
+    .into()
+}
