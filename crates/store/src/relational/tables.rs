@@ -43,7 +43,32 @@ tables! {
     "config_version": "version, created, who, hash",
     "config_file": "version, path, content",
     "secret": "name, sealed_current, sealed_previous, changed",
+    "setting": "name, value",
     "event": "seq, time, kind, subject, text",
     "exported": "connector, object_type, kind, hour, count",
     "held_plan": "hash, connector, object_type, reason, items, state, created, who, decided",
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_table_of_the_schema_is_forgotten() {
+        let schema = include_str!("../../schema/postgres/0001_initial.sql");
+        for table in schema.split("CREATE TABLE ").skip(1) {
+            let (name, rest) = table.split_once(" (\n").unwrap();
+            if name == "write_mark" {
+                continue;
+            }
+            let columns = rest.split_once("\n)").unwrap().0.lines().map(|line| line.trim_start());
+            let columns = columns.filter(|line| !line.starts_with("PRIMARY KEY"));
+            let mut there: Vec<&str> = columns.map(|line| line.split(' ').next().unwrap()).collect();
+            let known = TABLES.iter().find(|known| known.name == name);
+            let mut known: Vec<&str> = known.map_or(Vec::new(), |known| known.columns.split(", ").collect());
+            there.sort_unstable();
+            known.sort_unstable();
+            assert_eq!(there, known, "{name}");
+        }
+    }
 }
