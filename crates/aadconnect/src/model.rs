@@ -248,6 +248,9 @@ pub enum FlowSource {
 /// The id of the cloud connector: the same in every installation.
 pub(crate) const CLOUD_CONNECTOR: &str = "b891884f-051e-4a83-95af-2544101c9083";
 
+/// What stands before the name of a connector in the place of an id that a script does not have.
+pub(crate) const BY_NAME: &str = "connector of the name ";
+
 /// A GUID as it is compared: lower case, without braces; `None` for one that means nothing.
 pub(crate) fn guid(text: &str) -> Option<String> {
     let text = text.trim().trim_matches(['{', '}']).to_ascii_lowercase();

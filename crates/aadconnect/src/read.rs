@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::limits::{FILES_MAX, MISTAKES_MAX};
-use crate::model::{CLOUD_CONNECTOR, Form, guid};
+use crate::model::{BY_NAME, CLOUD_CONNECTOR, Form, guid};
 use crate::text::decode;
 use crate::xml::Xml;
 use crate::{Connector, ConnectorKind, Export, Mistake, Rule, order, powershell, xml};
@@ -97,6 +97,11 @@ impl Reader {
             if let Err(mistake) = self.xml(&file.path, begin, &text) {
                 self.mistakes.push(mistake);
             }
+        } else if begin.starts_with('{') && text.contains("SynchronizationRules\"") {
+            let text = "these are settings as the assistant exports them (JSON): they name the shipped rules, without what is in them";
+            self.mistakes.push(Mistake::whole(&file.path, text).hint(
+                "export the whole configuration with `Get-ADSyncServerConfiguration -Path FOLDER`, or all rules with the editor's Export",
+            ));
         } else if has_commands(&text) {
             match powershell::rules(&file.path, &text, &mut self.export.remarks) {
                 Ok(rules) => {
@@ -159,6 +164,14 @@ impl Reader {
                 name.clone_into(&mut connector.name);
             }
         }
+        for rule in &mut self.export.rules {
+            let Some(name) = rule.connector.strip_prefix(BY_NAME) else { continue };
+            let of_files = self.export.connectors.iter().map(|c| (&c.id, &c.name));
+            let mut all = of_files.chain(names.iter().map(|n| (&n.id, &n.name)));
+            if let Some((id, _)) = all.find(|(_, known)| known.eq_ignore_ascii_case(name)) {
+                rule.connector.clone_from(id);
+            }
+        }
         let known: BTreeSet<String> = self.export.connectors.iter().map(|c| c.id.clone()).collect();
         let mut missing: BTreeMap<String, Vec<&Rule>> = BTreeMap::new();
         for rule in self.export.rules.iter().filter(|rule| !known.contains(&rule.connector)) {
@@ -171,6 +184,7 @@ impl Reader {
             let name = match (named.remove(id.as_str()), &kind) {
                 (Some(name), _) => name.to_owned(),
                 (None, ConnectorKind::Cloud) if id == CLOUD_CONNECTOR => "entra".to_owned(),
+                (None, _) if id.starts_with(BY_NAME) => id.replacen(BY_NAME, "", 1),
                 _ => {
                     let first = rules.first().map(|rule| rule.name.as_str()).unwrap_or_default();
                     unnamed.push(format!("{id} ({} rules, e.g. `{first}`)", rules.len()));

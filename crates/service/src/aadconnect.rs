@@ -24,7 +24,7 @@ const DEPTH_MAX: usize = 6;
 /// How often parts are left out before it is given up: each time at least one is.
 const ROUNDS_MAX: usize = 40;
 /// What is read of a folder.
-const EXTENSIONS: [&str; 4] = ["xml", "ps1", "psm1", "txt"];
+const EXTENSIONS: [&str; 5] = ["xml", "ps1", "psm1", "txt", "json"];
 
 /// What became of an export.
 #[derive(Debug)]

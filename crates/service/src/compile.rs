@@ -166,6 +166,17 @@ pub(crate) async fn compile(
         check.messages.push(render(finding, &configuration.rules));
     }
     check.findings.clone_from(&compiled.diagnostics);
+    let unread = |path: &str| {
+        let mut found = compiled.diagnostics.iter();
+        found.any(|found| found.severity == Severity::Error && found.file == path)
+    };
+    for file in configuration.rules.iter().filter(|file| !unread(&file.path)) {
+        match crate::rule_test::examples_of(file) {
+            Ok(examples) => check.examples += examples,
+            // No sync looks at them: the rule is as good as without.
+            Err(error) => check.warning(error.to_string()),
+        }
+    }
     about_files(&configuration, &known, &metaverse, &names, &mut check);
     let rules = compiled.rules.unwrap_or_default();
     let mut search: Vec<AttrId> =

@@ -56,6 +56,8 @@ pub struct ConfigCheck {
     pub connectors: usize,
     /// Rules that were read.
     pub rules: usize,
+    /// Examples that stand beside them.
+    pub examples: usize,
 }
 
 /// How a line of a message begins that says what to do.

@@ -37,14 +37,57 @@ pub fn template(topology: &str, source: &str) -> Result<BTreeMap<String, String>
     };
     let mut files = BTreeMap::from([
         ("onesync.toml".to_owned(), include_str!("../templates/onesync.toml").to_owned()),
-        ("connectors/source.toml".to_owned(), source_file.to_owned()),
         ("connectors/entra.toml".to_owned(), include_str!("../templates/entra.toml").to_owned()),
     ]);
+    let forests = forests(topology).iter().enumerate();
+    files.extend(forests.map(|(index, (name, about))| {
+        (format!("connectors/{name}.toml"), format!("{about}{}", forest(source_file, index)))
+    }));
     files.extend(stock_rules(topology, source).into_iter().map(|file| {
         let path = if file.path.starts_with("rules/") { file.path } else { format!("rules/{}", file.path) };
         (path, file.text)
     }));
     Ok(files)
+}
+
+/// The forests that a topology begins with: their files, and what is said of each.
+fn forests(topology: Topology) -> &'static [(&'static str, &'static str)] {
+    match topology {
+        Topology::SingleForest => &[("source", "")],
+        Topology::MultiForestMail => &[
+            ("source", "# Accounts with one mail address, here and in the other forest, are one person.\n"),
+            (
+                "source-2",
+                "# The other forest; further ones are files like this one with a rank of their own.\n",
+            ),
+        ],
+        Topology::AccountResource => &[
+            (
+                "accounts",
+                "# The forest with the accounts people sign in with: sign-in name, source anchor, SID and whether somebody is enabled.\n",
+            ),
+            (
+                "resources",
+                "# The forest with the mailboxes: a linked one is joined to its account by msExchMasterAccountSid, and gives what the address\n\
+                 # list shows and Exchange keeps. Select CN=ForeignSecurityPrincipals, too: members of groups from the other forest are there.\n",
+            ),
+        ],
+    }
+}
+
+/// The file of a forest: the template, and for the second one with names of its own.
+fn forest(template: &str, index: usize) -> String {
+    if index == 0 {
+        return template.to_owned();
+    }
+    let other = [
+        ("contoso", "fabrikam"),
+        ("\"ad-password\"", "\"ad-password-2\""),
+        ("secret set ad-password", "secret set ad-password-2"),
+        ("rank = 1", "rank = 2"),
+        ("\"directory", "\"directory-2"),
+    ];
+    other.iter().fold(template.to_owned(), |text, (from, to)| text.replace(from, to))
 }
 
 impl Service {

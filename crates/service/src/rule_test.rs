@@ -175,6 +175,12 @@ impl Service {
     }
 }
 
+/// How many examples a rule file has.
+pub(crate) fn examples_of(file: &RuleFile) -> Result<usize, ServiceError> {
+    // Most have none, and nothing is run without reading the configuration first.
+    if file.text.contains("[[test") { read(file).map(|examples| examples.len()) } else { Ok(0) }
+}
+
 fn read(file: &RuleFile) -> Result<Vec<Example>, ServiceError> {
     let read: File = toml::from_str(&file.text).map_err(|error| {
         ServiceError::config(

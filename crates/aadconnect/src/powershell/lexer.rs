@@ -29,6 +29,12 @@ pub(super) enum Kind {
     Close,
     Equals,
     Pipe,
+    /// `{`
+    OpenBlock,
+    /// `}`
+    CloseBlock,
+    /// What only a program that runs could make of: why it is a mistake where data is read.
+    Code(Mistake),
 }
 
 pub(super) struct Lexer<'t> {
@@ -39,6 +45,8 @@ pub(super) struct Lexer<'t> {
 
 const SINGLE: [char; 5] = ['\'', '\u{2018}', '\u{2019}', '\u{201a}', '\u{201b}'];
 const DOUBLE: [char; 4] = ['"', '\u{201c}', '\u{201d}', '\u{201e}'];
+/// What a connector or a rule is called by.
+const MEMBERS: [&str; 2] = ["Identifier", "Guid"];
 const DASHES: [char; 4] = ['-', '\u{2013}', '\u{2014}', '\u{2015}'];
 
 impl<'t> Lexer<'t> {
@@ -85,8 +93,13 @@ impl<'t> Lexer<'t> {
                     match after.get(spaces..).and_then(|a| a.chars().next()) {
                         // Spaces behind the backtick are a mistake that nobody sees.
                         Some('\n') => self.take(2 + spaces),
-                        None => self.take(1 + spaces),
-                        Some(_) => return Err(self.mistake(at, "a backtick that does not end its line")),
+                        // A script that lost its line ends on the way.
+                        None | Some('-') => self.take(1 + spaces),
+                        Some(_) => {
+                            let mistake = self.mistake(at, "a backtick that does not end its line");
+                            self.take(1);
+                            return token(Kind::Code(mistake));
+                        }
                     }
                 }
                 c if c.is_whitespace() || c == '\u{feff}' => self.take(c.len_utf8()),
@@ -118,9 +131,11 @@ impl<'t> Lexer<'t> {
                 '@' => match self.after_at()? {
                     Some(kind) => return token(kind),
                     None => {
-                        return Err(self
+                        let mistake = self
                             .mistake(at, "`@` begins a list `@(...)` or a text `@'` here")
-                            .hint("hash tables and splatting are not part of an exported rule"));
+                            .hint("hash tables and splatting are not part of an exported rule");
+                        self.take(1);
+                        return token(Kind::Code(mistake));
                     }
                 },
                 '$' => {
@@ -131,16 +146,24 @@ impl<'t> Lexer<'t> {
                 '[' => {
                     match rest.find(']').filter(|&end| !rest.get(..end).unwrap_or_default().contains('\n')) {
                         Some(end) => self.take(end + 1),
-                        None => return Err(self.mistake(at, "`[` without `]`")),
+                        None => {
+                            let mistake = self.mistake(at, "`[` without `]`");
+                            self.take(1);
+                            return token(Kind::Code(mistake));
+                        }
                     }
+                }
+                '{' | '}' => {
+                    self.take(1);
+                    return token(if first == '{' { Kind::OpenBlock } else { Kind::CloseBlock });
                 }
                 c if SINGLE.contains(&c) => {
                     let text = self.quoted(c.len_utf8(), &SINGLE)?;
                     return token(Kind::Text(text));
                 }
                 c if DOUBLE.contains(&c) => {
-                    let text = self.quoted(c.len_utf8(), &DOUBLE)?;
-                    return token(Kind::Text(text));
+                    let kind = self.in_double_quotes(c.len_utf8())?;
+                    return token(kind);
                 }
                 c if DASHES.contains(&c) && rest.chars().nth(1).is_some_and(char::is_alphabetic) => {
                     self.take(c.len_utf8());
@@ -160,7 +183,9 @@ impl<'t> Lexer<'t> {
                 }
                 other => {
                     let message = format!("`{other}` has no place in an exported rule");
-                    return Err(self.mistake(at, message).hint("the script is read as data, and never run"));
+                    let mistake = self.mistake(at, message).hint("the script is read as data, and never run");
+                    self.take(other.len_utf8());
+                    return token(Kind::Code(mistake));
                 }
             }
         }
@@ -218,18 +243,62 @@ impl<'t> Lexer<'t> {
             self.take(1);
         }
         if name.is_empty() {
-            return Err(self
+            let mistake = self
                 .mistake(at, "`$` without the name of a variable")
-                .hint("expressions of PowerShell are not evaluated"));
+                .hint("expressions of PowerShell are not evaluated");
+            return Ok(Kind::Code(mistake));
         }
         if self.rest().starts_with('[') {
             let index: &str = self.rest().get(1..).and_then(|r| r.split(']').next()).unwrap_or_default();
             if index.trim().parse::<i32>().is_err() {
-                return Err(self.mistake(at, format!("`${name}[...]` has an index that is no number")));
+                let mistake = self.mistake(at, format!("`${name}[...]` has an index that is no number"));
+                return Ok(Kind::Code(mistake));
             }
             self.take(index.len() + 2);
         }
+        // `.Identifier.Guid` of a connector is what the connector stands for; of a rule, nothing is asked.
+        loop {
+            let member: String = self.rest().strip_prefix('.').map_or_else(String::new, |rest| {
+                rest.chars().take_while(char::is_ascii_alphabetic).collect()
+            });
+            if !MEMBERS.iter().any(|known| known.eq_ignore_ascii_case(&member)) {
+                break;
+            }
+            self.take(1 + member.len());
+        }
         Ok(Kind::Variable(name))
+    }
+
+    /// A text in double quotes; one that a program would have to complete is none here.
+    fn in_double_quotes(&mut self, quote: usize) -> Result<Kind, Mistake> {
+        let before = self.at;
+        match self.quoted(quote, &DOUBLE) {
+            Ok(text) => Ok(Kind::Text(text)),
+            // Where it ends is known all the same.
+            Err(mistake) => {
+                self.at = before;
+                self.ends_in_double_quotes(quote).then_some(Kind::Code(mistake.clone())).ok_or(mistake)
+            }
+        }
+    }
+
+    /// Goes behind a text in double quotes without reading it; false when it does not end.
+    fn ends_in_double_quotes(&mut self, quote: usize) -> bool {
+        self.take(quote);
+        let mut chars = self.rest().char_indices().peekable();
+        while let Some((offset, c)) = chars.next() {
+            let doubled = chars.peek().is_some_and(|&(_, next)| DOUBLE.contains(&next));
+            match c {
+                '`' => _ = chars.next(),
+                c if DOUBLE.contains(&c) && doubled => _ = chars.next(),
+                c if DOUBLE.contains(&c) => {
+                    self.at += offset + c.len_utf8();
+                    return true;
+                }
+                _ => {}
+            }
+        }
+        false
     }
 
     /// A text up to the quote that ends it; one that is doubled stands for itself.
@@ -315,14 +384,34 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_data_is_refused_with_its_place() {
+    fn what_only_a_program_could_read_is_known_with_its_place() {
         for (script, place, word) in [
-            ("a\n'b", (2, 1), "does not end"),
-            ("\"x $(Get-Date)\"", (1, 4), "double quotes"),
-            ("a { b }", (1, 3), "no place"),
+            ("\"x $(Get-Date)\" y", (1, 4), "double quotes"),
+            ("a & b", (1, 3), "no place"),
             ("a `b", (1, 3), "backtick"),
             ("@{a=1}", (1, 1), "list"),
             ("$x[$i]", (1, 1), "index"),
+        ] {
+            let tokens = Lexer::new("a.ps1", script).tokens().unwrap();
+            let found = tokens.iter().find_map(|token| match &token.kind {
+                Kind::Code(mistake) => Some(mistake),
+                _ => None,
+            });
+            let mistake = found.unwrap_or_else(|| panic!("{script}: {tokens:?}"));
+            assert_eq!((mistake.line, mistake.column), place, "{script}: {mistake}");
+            assert!(mistake.message.contains(word), "{script}: {mistake}");
+        }
+        assert_eq!(
+            kinds("$c.Identifier.Guid -X"),
+            [Kind::Variable("c".into()), Kind::Parameter("X".into()), Kind::End]
+        );
+    }
+
+    #[test]
+    fn what_does_not_end_is_refused_with_its_place() {
+        for (script, place, word) in [
+            ("a\n'b", (2, 1), "does not end"),
+            ("\"b $x", (1, 4), "double quotes"),
             ("<# a", (1, 1), "comment"),
         ] {
             let error = Lexer::new("a.ps1", script).tokens().unwrap_err();

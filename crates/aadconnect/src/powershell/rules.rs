@@ -2,33 +2,32 @@
 
 use std::collections::BTreeMap;
 
-use super::command::{Command, Parameter, Value, commands};
+use super::command::{Assigned, Command, Parameter, Statement, Value, statements};
 use crate::limits::TEXT_BYTES_MAX;
-use crate::model::guid;
+use crate::model::{BY_NAME, guid};
 use crate::words::{parse_link, parse_merge, soft_delete};
 use crate::{Condition, Flow, FlowSource, LinkType, Merge, Mistake, Rule, ScopeClause};
 
-/// Commands that only show or load something.
-const SAY_NOTHING: [&str; 8] = [
-    "Get-ADSyncRule",
-    "Import-Module",
-    "Write-Host",
-    "Write-Output",
-    "Clear-Host",
-    "Get-ADSyncConnector",
-    "Start-Transcript",
-    "Stop-Transcript",
-];
-
 /// Reads the rules of one script; what is not understood becomes a remark.
 pub(crate) fn rules(file: &str, text: &str, remarks: &mut Vec<String>) -> Result<Vec<Rule>, Vec<Mistake>> {
-    let commands = commands(file, text).map_err(|mistake| vec![mistake])?;
+    let statements = statements(file, text).map_err(|mistake| vec![mistake])?;
     let mut reader = Reader { file, remarks, rules: Vec::new(), open: None, made: BTreeMap::new() };
     let mut mistakes = Vec::new();
-    for command in &commands {
-        if let Err(mistake) = reader.command(command) {
-            mistakes.push(mistake);
-        }
+    for statement in statements {
+        let read = match statement {
+            Statement::Command(command) => reader.command(&reader.with_values(command)),
+            Statement::Assigned(name, value) => {
+                reader.assigned(&name, value);
+                Ok(())
+            }
+            Statement::PassedOver(what, (line, column)) => {
+                reader.remarks.push(format!(
+                    "{file}:{line}:{column}: `{what}` was passed over: a script is read as data, and never run"
+                ));
+                Ok(())
+            }
+        };
+        mistakes.extend(read.err());
     }
     reader.finish();
     let rules = reader.rules;
@@ -41,6 +40,7 @@ enum Made {
     Rule,
     Clause(ScopeClause),
     Condition(Condition),
+    Value(Value),
 }
 
 struct Reader<'a> {
@@ -53,6 +53,42 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// A variable is given a value; a connector's name stands for its GUID, which a script need not have.
+    fn assigned(&mut self, name: &str, value: Assigned) {
+        let made = match value {
+            Assigned::Value(value) => Some(self.value(value)),
+            Assigned::Connector(name) => {
+                self.value(name).text().map(|name| Value::Text(format!("{BY_NAME}{name}")))
+            }
+            Assigned::Unknown => None,
+        };
+        let name = name.to_ascii_lowercase();
+        match made {
+            Some(value) => _ = self.made.insert(name, Made::Value(value)),
+            None => _ = self.made.remove(&name),
+        }
+    }
+
+    /// The value of a variable that holds one.
+    fn value(&self, value: Value) -> Value {
+        match &value {
+            Value::Variable(name) => match self.made.get(&name.to_ascii_lowercase()) {
+                Some(Made::Value(known)) => known.clone(),
+                _ => value,
+            },
+            _ => value,
+        }
+    }
+
+    /// A command with the values of its variables.
+    fn with_values(&self, mut command: Command) -> Command {
+        for parameter in &mut command.parameters {
+            let values = std::mem::take(&mut parameter.values);
+            parameter.values = values.into_iter().map(|value| self.value(value)).collect();
+        }
+        command
+    }
+
     fn command(&mut self, command: &Command) -> Result<(), Mistake> {
         let call = Call { file: self.file, command };
         let of_a_rule = command.name.to_ascii_lowercase();
@@ -90,7 +126,6 @@ impl Reader<'_> {
                 self.rules.extend(self.open.take());
                 Ok(())
             }
-            _ if SAY_NOTHING.iter().any(|known| known.eq_ignore_ascii_case(&command.name)) => Ok(()),
             _ => Err(call
                 .mistake(format!("`{}` is no command of an exported rule", command.name))
                 .hint("the script is read as data and never run: leave only what the editor exported")),
@@ -152,6 +187,7 @@ impl Reader<'_> {
         let (object, metaverse) = if inbound { (source, target) } else { (target, source) };
         let connector = call.required("Connector")?;
         let connector = guid(&connector)
+            .or_else(|| connector.starts_with(BY_NAME).then(|| connector.clone()))
             .ok_or_else(|| call.at("Connector", format!("`{connector}` is no GUID of a connector")))?;
         let precedence = match call.text("Precedence")? {
             Some(text) => text

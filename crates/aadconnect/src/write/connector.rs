@@ -97,7 +97,9 @@ fn domain_file(
     }
     let fqdn = dns_name(&domain.dn);
     let secret = secret_name(name);
-    parameters(&mut out, &ad_parameters(connector, domain, export, needs));
+    let known = ad_parameters(connector, domain, export, needs);
+    ask_for_parameters(&known, name, needs, report);
+    parameters(&mut out, &known);
     profiles(&mut out, connector, false, report);
     out.push_str("\n[settings]\n");
     let server = match (&domain.last_server, fqdn.as_str()) {
@@ -268,6 +270,28 @@ fn ad_parameters(
         }
     }
     out
+}
+
+/// Parameters of a forest that nothing but its configuration tells.
+const OF_A_FOREST: [&str; 4] = ["Domain.Netbios", "Forest.FQDN", "Forest.LDAP", "Forest.Netbios"];
+
+/// Scripts have no parameters: what rules name and nobody said would be absent.
+fn ask_for_parameters(known: &BTreeMap<String, String>, name: &str, needs: &Needs<'_>, report: &mut Report) {
+    let missing: Vec<&str> = OF_A_FOREST
+        .into_iter()
+        .filter(|parameter| needs.parameters.contains(&parameter.to_lowercase()))
+        .filter(|parameter| !known.keys().any(|key| key.eq_ignore_ascii_case(parameter)))
+        .collect();
+    if !missing.is_empty() {
+        report.add(
+            Topic::ToDo,
+            name,
+            format!(
+                "the rules name parameters of which the export has no values: write them below [parameters], or what they flow to is absent: {}",
+                missing.join(", ")
+            ),
+        );
+    }
 }
 
 fn profiles(out: &mut String, connector: &Connector, writes: bool, report: &mut Report) {

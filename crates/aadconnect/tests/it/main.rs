@@ -1,11 +1,14 @@
 //! Exports in both forms: what is read, what is refused with its place, and that both forms of one rule are one.
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 
+mod print;
+
 use std::path::{Path, PathBuf};
 
 use onesync_aadconnect::{
     ConnectorKind, ConnectorName, Export, FlowSource, LinkType, Merge, Rule, SourceFile, read,
 };
+use print::print;
 
 fn files(folder: &Path) -> Vec<SourceFile> {
     let mut out = Vec::new();
@@ -164,96 +167,6 @@ fn what_is_not_understood_is_said() {
     assert!(said.contains("`Out to AAD - User Join` is never stored"), "{said}");
 }
 
-/// Prints a rule as the Synchronization Rules Editor does.
-fn print(rule: &Rule) -> String {
-    let q = |text: &str| format!("'{}'", text.replace('\'', "''"));
-    let (direction, source, target) = if rule.inbound {
-        ("Inbound", &rule.object, &rule.metaverse)
-    } else {
-        ("Outbound", &rule.metaverse, &rule.object)
-    };
-    let mut out = format!(
-        "New-ADSyncRule  `\n-Name {} `\n-Identifier {} `\n-Description {} `\n-Direction '{direction}' `\n-Precedence {} `\n\
-         -PrecedenceAfter '00000000-0000-0000-0000-000000000000' `\n-PrecedenceBefore '00000000-0000-0000-0000-000000000000' `\n\
-         -SourceObjectType {} `\n-TargetObjectType {} `\n-Connector '{}' `\n-LinkType '{:?}' `\n-SoftDeleteExpiryInterval 0 `\n\
-         -ImmutableTag {} `\n",
-        q(&rule.name),
-        q(&rule.id),
-        q(&rule.description),
-        rule.precedence,
-        q(source),
-        q(target),
-        rule.connector,
-        rule.link,
-        q(&rule.tag)
-    );
-    for (on, name) in [(rule.password_sync, "EnablePasswordSync"), (rule.disabled, "Disabled")] {
-        if on {
-            out.push_str(&format!("-{name} `\n"));
-        }
-    }
-    out.push_str("-OutVariable syncRule\n\n");
-    for flow in &rule.flows {
-        let (kind, source, expression) = match &flow.source {
-            FlowSource::Direct(name) => ("Direct", name.as_str(), None),
-            FlowSource::Constant(text) => ("Constant", text.as_str(), None),
-            FlowSource::Expression(text) => ("Expression", "", Some(text)),
-        };
-        out.push_str("\nAdd-ADSyncAttributeFlowMapping  `\n-SynchronizationRule $syncRule[0] `\n");
-        if expression.is_none() {
-            out.push_str(&format!("-Source @({}) `\n", q(source)));
-        }
-        out.push_str(&format!(
-            "-Destination {} `\n-FlowType '{kind}' `\n-ValueMergeType '{:?}' `\n",
-            q(&flow.target),
-            flow.merge
-        ));
-        if let Some(text) = expression {
-            out.push_str(&format!("-Expression {} `\n", q(text)));
-        }
-        if flow.once {
-            out.push_str("-ExecuteOnce `\n");
-        }
-        out.push_str("-OutVariable syncRule\n\n");
-    }
-    let mut group = |kind: &str, items: Vec<String>| {
-        for (index, arguments) in items.iter().enumerate() {
-            out.push_str(&format!(
-                "\nNew-Object  `\n-TypeName 'Microsoft.IdentityManagement.PowerShell.ObjectModel.{kind}Condition' `\n\
-                 -ArgumentList {arguments} `\n-OutVariable condition{index}\n\n"
-            ));
-        }
-        let list: Vec<String> = (0..items.len()).map(|n| format!("$condition{n}[0]")).collect();
-        out.push_str(&format!(
-            "\nAdd-ADSync{kind}ConditionGroup  `\n-SynchronizationRule $syncRule[0] `\n-{kind}Conditions @({}) `\n-OutVariable syncRule\n\n",
-            list.join(",")
-        ));
-    };
-    for clauses in &rule.scope {
-        group(
-            "Scope",
-            clauses
-                .iter()
-                .map(|c| format!("{},{},{}", q(&c.attribute), q(&c.value), q(&c.operator)))
-                .collect(),
-        );
-    }
-    for conditions in &rule.join {
-        group(
-            "Join",
-            conditions
-                .iter()
-                .map(|c| format!("{},{},${}", q(&c.connector), q(&c.metaverse), c.case_sensitive))
-                .collect(),
-        );
-    }
-    out.push_str(&format!(
-        "\nAdd-ADSyncRule  `\n-SynchronizationRule $syncRule[0]\n\nGet-ADSyncRule  `\n-Identifier {}\n\n",
-        q(&rule.id)
-    ));
-    out
-}
-
 /// The rules without their places in files.
 fn plain(rules: &[Rule]) -> Vec<String> {
     rules
@@ -289,4 +202,97 @@ fn both_forms_of_the_real_rules_are_one() {
     assert_eq!((export.rules.len(), export.connectors.len()), (62, 2));
     assert_eq!(export.rules.iter().map(|rule| rule.flows.len()).sum::<usize>(), 1_200);
     both_forms_are_one(&export);
+}
+
+#[test]
+fn what_the_assistant_exports_as_json_is_refused_with_what_to_export_instead() {
+    let text = r#"{"onpremisesDirectoryPolicy": [{"standardSynchronizationRules": [{"name": "In from AD - User Join"}]}]}"#;
+    let file = SourceFile { path: "Exported.json".to_owned(), bytes: text.as_bytes().to_vec() };
+    let said = read(&[file], &[]).unwrap_err()[0].to_string();
+    assert!(said.contains("by name") || said.contains("they name the shipped rules"), "{said}");
+    assert!(said.contains("Get-ADSyncServerConfiguration"), "{said}");
+}
+
+/// A rule as other tools write it, with what a program does around it.
+const AROUND: &str = r#"
+Import-Module ADSync
+$connectorName = 'woodgrove.test'
+$syncRuleName = 'In from AD - User Badge'
+[int] $syncRulePrecedence = 42
+Write-Host "Processing Sync Rule '$syncRuleName' for Connector '$connectorName'"
+$connectorId = [string](Get-ADSyncConnector -Name $connectorName).Identifier
+$syncRule = Get-ADSyncRule | Where { $_.Name -eq $syncRuleName -and $_.Connector -eq  $connectorId }
+if ($syncRule.Count -eq 1)
+{
+    $syncRule | Remove-ADSyncRule | Out-Null
+}
+elseif ($syncRule.Count -gt 1)
+{
+    Write-Error "Error processing Sync Rule '$syncRuleName'. More than one sync rules found."
+}
+
+New-ADSyncRule `
+-Name $syncRuleName `
+-Identifier '0b7c3f7e-1111-4222-8333-444444444444' `
+-Description @'
+Badges
+'@ `
+-Direction 'Inbound' `
+-Precedence $syncRulePrecedence `
+-PrecedenceAfter '{00000000-0000-0000-0000-000000000000}' `
+-SourceObjectType 'user' `
+-TargetObjectType 'person' `
+-Connector $connectorId `
+-LinkType 'Join' `
+-SoftDeleteExpiryInterval '00:00:00' `
+-ImmutableTag '' `
+-OutVariable syncRule | Out-Null
+
+Add-ADSyncAttributeFlowMapping `
+-SynchronizationRule $syncRule[0] `
+-Source @('badge') `
+-Destination 'employeeID' `
+-FlowType 'Direct' `
+-ValueMergeType 'Update' `
+#-ExecuteOnce `
+-OutVariable syncRule | Out-Null
+
+Add-ADSyncRule -SynchronizationRule $syncRule[0] | Out-Null
+Get-ADSyncRule -Identifier $syncRule[0].Identifier
+Remove-Variable syncRule -Force
+Set-ADSyncScheduler -SyncCycleEnabled $true
+"#;
+
+#[test]
+fn what_a_program_does_around_a_rule_is_passed_over_and_said() {
+    let file = |text: &str| [SourceFile { path: "rules.ps1".to_owned(), bytes: text.as_bytes().to_vec() }];
+    let export = read(&file(AROUND), &[]).unwrap();
+    let [rule] = export.rules.as_slice() else { panic!("{:?}", export.rules) };
+    assert_eq!(
+        (rule.name.as_str(), rule.precedence, rule.description.trim()),
+        ("In from AD - User Badge", 42, "Badges")
+    );
+    assert!(!rule.flows[0].once, "what is commented out is not there");
+    assert_eq!(export.connectors[0].name, "woodgrove.test");
+    let said = export.remarks.join("\n");
+    assert!(said.contains("rules.ps1:9:1: `if` was passed over") && said.contains("`elseif`"), "{said}");
+    // Beside scripts with its GUID, the connector is one.
+    let both = format!("{AROUND}\n{}", script());
+    let names = [ConnectorName::parse("11111111-aaaa-4bbb-8ccc-222222222222=woodgrove.test").unwrap()];
+    let export = read(&file(&both), &names).unwrap();
+    assert_eq!((export.rules.len(), export.connectors.len()), (6, 2), "{:?}", export.connectors);
+    for (from, to, word) in [
+        (
+            "[int] $syncRulePrecedence = 42",
+            "$syncRulePrecedence = Read-Host -Prompt 'number'",
+            "is a variable",
+        ),
+        ("-Name $syncRuleName", "-Name \"$syncRuleName\"", "double quotes"),
+        ("Add-ADSyncRule -Sync", "if ($x) { Add-ADSyncRule -Sync", "stands inside"),
+        ("New-ADSyncRule `", "New-ADSyncRule @Params `", "`@` begins"),
+    ] {
+        assert!(AROUND.contains(from), "{from}");
+        let found = read(&file(&AROUND.replacen(from, to, 1)), &[]).unwrap_err();
+        assert!(found.iter().any(|mistake| mistake.to_string().contains(word)), "{from}: {found:?}");
+    }
 }

@@ -59,7 +59,7 @@ pub async fn check(service: &Service, folder: &Path, out: &Output) -> anyhow::Re
     let check = service.check(Configuration::parse_all(read_folder(folder)?)).await?;
     if out.is_json() {
         out.json(&json!({
-            "connectors": check.connectors, "rules": check.rules,
+            "connectors": check.connectors, "rules": check.rules, "examples": check.examples,
             "errors": check.errors, "warnings": check.warnings, "messages": check.messages,
         }))?;
     } else {
@@ -68,6 +68,14 @@ pub async fn check(service: &Service, folder: &Path, out: &Output) -> anyhow::Re
         }
         let (errors, warnings) = (several(check.errors, "error"), several(check.warnings, "warning"));
         say!("{} connectors, {} rules: {errors}, {warnings}", check.connectors, check.rules);
+        match check.examples {
+            0 => say!("no rule has examples yet (docs/reference.md, examples of rules)"),
+            some => say!(
+                "{} beside the rules: `onesync rule test {}` runs them",
+                several(some, "example"),
+                folder.display()
+            ),
+        }
     }
     Ok(if check.errors > 0 { Status::Failed } else { Status::Done })
 }

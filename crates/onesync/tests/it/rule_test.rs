@@ -40,6 +40,10 @@ async fn with(rule: &str) -> Setup {
     // Where there is no home, nothing lies beside it.
     let source = format!("name = \"directory\"\nkind = \"ldif\"\nrank = 1\n[settings]\npath = {file:?}\n");
     setup.write("connectors/source.toml", &source);
+    // The shipped rules have examples of their own.
+    let rules = setup.configuration().join("rules");
+    std::fs::remove_dir_all(&rules).unwrap();
+    std::fs::create_dir(&rules).unwrap();
     setup.write("rules/extra.toml", rule);
     setup
 }
@@ -62,6 +66,16 @@ async fn examples_are_run_and_what_they_leave_out_is_named() {
     );
     let text = setup.run(&["rule", "test", folder]).await.ends_with(0);
     assert!(text.out.contains("2 examples"), "{}", text.out);
+    // The check says that they are there, and what runs them.
+    let check = setup.run(&["config", "check", folder]).await.ends_with(0);
+    let says = format!("2 examples beside the rules: `onesync rule test {folder}` runs them");
+    assert!(check.out.contains(&says), "{}", check.out);
+    setup.write("rules/extra.toml", RULE.split("\n[[test]]").next().unwrap());
+    let check = setup.run(&["config", "check", folder]).await.ends_with(0);
+    assert!(check.out.contains("no rule has examples yet"), "{}", check.out);
+    setup.write("rules/extra.toml", &RULE.replacen("nothing = [", "nothign = [", 1));
+    let check = setup.run(&["config", "check", folder]).await.ends_with(0);
+    assert!(check.err.contains("warning: ") && check.err.contains("nothign"), "{}", check.err);
     assert!(!setup.home().exists(), "no installation is needed, none is made");
 }
 

@@ -2,13 +2,13 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 
 mod aadconnect;
-mod aadconnect_story;
 mod anchor;
 mod coming;
 mod contact;
 mod crash;
 mod forests;
 mod identity;
+mod imported;
 mod insight;
 mod membership;
 mod office;

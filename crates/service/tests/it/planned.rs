@@ -140,7 +140,7 @@ async fn what_has_moved_is_held_although_the_application_was_cut_short() {
 #[tokio::test(flavor = "multi_thread")]
 async fn members_that_a_rule_takes_out_are_items_of_their_group() {
     let world = three().await;
-    let without = world.changed("rules/in-from-ad-group-common.toml", "member = ", "# member = ");
+    let without = world.changed("rules/in-from-ad-group-common.toml", "\nmember = ", "\n# member = ");
     let plan = world.service.config_plan(without).await.unwrap();
     assert!(effects(&plan).contains(&("links", "entra", 1)), "{plan}");
     let list = std::fs::read_to_string(plan.list.unwrap()).unwrap();

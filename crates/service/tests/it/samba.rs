@@ -1,6 +1,8 @@
 //! From a real Active Directory (Samba) into the cloud: each change is exported exactly once, and nothing else.
 
+mod domain;
 mod forest;
+mod imported;
 mod membership;
 
 use forest::{DISABLED, ENABLED, Forest, proxy};

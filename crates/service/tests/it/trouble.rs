@@ -126,16 +126,26 @@ async fn the_shipped_configurations_have_no_errors() {
     let world = small().await;
     // The templates name files in the home.
     let home = world.service.home().folder();
-    std::fs::copy(world.ldif(), home.join("directory.ldif")).unwrap();
-    std::fs::write(home.join("directory.jsonl"), "").unwrap();
+    for name in ["directory", "directory-2"] {
+        std::fs::copy(world.ldif(), home.join(format!("{name}.ldif"))).unwrap();
+        std::fs::write(home.join(format!("{name}.jsonl")), "").unwrap();
+    }
     for topology in ["single-forest", "multi-forest-mail", "account-resource"] {
         for source in ["ad", "ldif", "jsonl"] {
             let files = onesync_service::template(topology, source).unwrap();
             let files = files.into_iter().map(|(path, text)| (path, text.into_bytes())).collect();
             let configuration = onesync_service::Configuration::parse(files).unwrap();
-            let check = world.service.check(configuration).await.unwrap();
+            let check = world.service.check(configuration.clone()).await.unwrap();
             let found: Vec<_> = check.messages.iter().filter(|m| !m.starts_with("note")).collect();
             assert!(found.iter().all(|m| m.contains("is not stored yet")), "{topology}, {source}: {found:?}");
+            let report = world.service.rule_test(Some(configuration)).await.unwrap();
+            assert_eq!(report.failures, [], "{topology}, {source}");
+            assert_eq!((report.not_run, report.tests), (vec![], check.examples), "{topology}, {source}");
+            // Each shipped rule has examples, and each branch of what they compute is taken by one.
+            for rule in report.rules {
+                let branches: Vec<_> = rule.missing.iter().filter(|m| m.contains(": the branch")).collect();
+                assert!(rule.tests > 0 && branches.is_empty(), "{topology}, {source}: {rule:?}");
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use onesync_graphsim::judged::Judged;
-use onesync_graphsim::{DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET, DEFAULT_TENANT_ID, GraphSim};
+use onesync_graphsim::{DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET, DEFAULT_TENANT_ID, GraphSim, TenantConfig};
 use onesync_ldap::control::TREE_DELETE;
 use onesync_ldap::message::ModifyDnRequest;
 use onesync_ldap::{
@@ -55,6 +55,14 @@ impl Forest {
     /// Makes an OU of the test with these containers below it, and an installation that reads `include` (relative
     /// names, or whole ones). `None`, said aloud, where there is no domain controller.
     pub async fn open(test: &str, containers: &[&str], include: &[&str]) -> Option<Self> {
+        let forest = Self::bare(test, containers, TenantConfig::default()).await?;
+        let include = forest.selected(include);
+        forest.service.apply(forest.configuration(&include), "test").await.unwrap();
+        Some(forest)
+    }
+
+    /// The same without a configuration, and with a tenant of one's own.
+    pub async fn bare(test: &str, containers: &[&str], tenant: TenantConfig) -> Option<Self> {
         if !has_peer(test) {
             return None;
         }
@@ -64,11 +72,7 @@ impl Forest {
         client.simple_bind(&variable("AD_BIND_DN"), variable("AD_BIND_PASSWORD").as_bytes()).await.unwrap();
         let base = variable("AD_BASE_DN");
         let ou = format!("OU={test}-{},{base}", std::process::id());
-        let include: Vec<String> = include
-            .iter()
-            .map(|name| if name.ends_with(&base) { (*name).to_owned() } else { format!("{name},{ou}") })
-            .collect();
-        let sim = GraphSim::builder().seed(7).judged().await.unwrap();
+        let sim = GraphSim::builder().seed(7).tenant(tenant).judged().await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let home = Home::new(folder.path().join("home"));
         let clock = Arc::new(ManualClock::new(SystemClock.now()));
@@ -82,8 +86,26 @@ impl Forest {
         for container in std::iter::once(own).chain(below) {
             forest.add(&container, "organizationalUnit", &[]).await;
         }
-        forest.service.apply(forest.configuration(&include), "test").await.unwrap();
         Some(forest)
+    }
+
+    /// The whole names of selected containers.
+    pub fn selected(&self, include: &[&str]) -> Vec<String> {
+        let base = variable("AD_BASE_DN");
+        include
+            .iter()
+            .map(|name| if name.ends_with(&base) { (*name).to_owned() } else { self.dn(name) })
+            .collect()
+    }
+
+    /// How the domain controller is reached: settings of an `ad` connector.
+    pub fn access() -> [(&'static str, String); 4] {
+        [
+            ("url", variable("AD_LDAPS_URL")),
+            ("ca_file", variable("AD_CA_FILE")),
+            ("bind", variable("AD_BIND_UPN")),
+            ("base", variable("AD_BASE_DN")),
+        ]
     }
 
     /// The shipped configuration of a single forest, with these containers selected.
@@ -143,8 +165,18 @@ impl Forest {
     }
 
     pub async fn add(&mut self, dn: &str, class: &str, attributes: &[(&str, &[&str])]) {
-        let class = [class];
-        let all = [("objectClass", &class[..])].into_iter().chain(attributes.iter().copied());
+        let bytes: Vec<(&str, Vec<&[u8]>)> = attributes
+            .iter()
+            .map(|(name, values)| (*name, values.iter().map(|value| value.as_bytes()).collect()))
+            .collect();
+        self.add_bytes(dn, class, &bytes).await;
+    }
+
+    /// Adds an entry with values of any kind.
+    pub async fn add_bytes(&mut self, dn: &str, class: &str, attributes: &[(&str, Vec<&[u8]>)]) {
+        let class = [class.as_bytes()];
+        let all = attributes.iter().map(|(name, values)| (*name, values.as_slice()));
+        let all = [("objectClass", &class[..])].into_iter().chain(all);
         self.client
             .add(Entry::build(dn, all), Vec::new())
             .await
@@ -223,9 +255,14 @@ impl Forest {
     }
 
     pub async fn guid(&mut self, dn: &str) -> Vec<u8> {
-        let request = SearchRequest::entry(dn).attributes(["objectGUID"]);
+        self.value(dn, "objectGUID").await.unwrap()
+    }
+
+    /// The first value of an attribute of an entry.
+    pub async fn value(&mut self, dn: &str, attribute: &str) -> Option<Vec<u8>> {
+        let request = SearchRequest::entry(dn).attributes([attribute]);
         let entry = self.client.search_one(request).await.unwrap().unwrap();
-        entry.first("objectGUID").unwrap().to_vec()
+        entry.first(attribute).map(|value| value.to_vec())
     }
 
     /// The names of the objects that match below a container.
