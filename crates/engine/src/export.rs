@@ -9,6 +9,7 @@ use onesync_model::{Anchor, AttrId, CsId, Operation, RuleId, TypeId, Values, has
 
 use crate::batch::{Batch, Context};
 use crate::changes::Changes;
+use crate::memberships;
 use crate::protect::Stopped;
 use crate::reader::{ReadError, Reader};
 use crate::state::{
@@ -243,7 +244,7 @@ pub fn settle(
         {
             settle_one(ctx, &mut batch, row, export, answer);
         } else if answer.outcome == Outcome::Gone {
-            gone(&mut batch, row);
+            gone(ctx, &mut batch, row);
         }
     }
     Ok(batch.finish(ctx))
@@ -303,11 +304,11 @@ fn settle_one(ctx: &Context<'_>, batch: &mut Batch<'_>, row: CsRow, mut export: 
         Outcome::Gone if export.operation == Operation::Delete => {
             export.state = ChangeState::Sent;
             batch.put_export(export);
-            gone(batch, row);
+            gone(ctx, batch, row);
             return;
         }
         Outcome::Gone => {
-            gone(batch, row);
+            gone(ctx, batch, row);
             return;
         }
         Outcome::Failed { code, message, object, retry_seconds } => {
@@ -386,9 +387,10 @@ fn settle_one(ctx: &Context<'_>, batch: &mut Batch<'_>, row: CsRow, mut export: 
     }
 }
 
-fn gone(batch: &mut Batch<'_>, row: CsRow) {
+fn gone(ctx: &Context<'_>, batch: &mut Batch<'_>, row: CsRow) {
     let flags = row.flags.with(CsFlags::GONE, true);
     batch.wake_identity(&row);
+    memberships::wake_members(ctx, batch, &row);
     batch.put_cs(CsRow { flags, ..row });
 }
 

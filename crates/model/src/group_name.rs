@@ -7,7 +7,13 @@ use crate::{Anchor, Dn, MvGuid, fold_case};
 pub fn group_name(text: &str) -> String {
     match Dn::parse(text) {
         Ok(dn) => dn.normalised(),
-        Err(_) => fold_case(text.trim().trim_matches(['{', '}'])).into_owned(),
+        Err(_) => {
+            let name = fold_case(text.trim().trim_matches(['{', '}']));
+            // A GUID is the same with and without hyphens.
+            let digits: String = name.chars().filter(|c| *c != '-').collect();
+            let is_guid = digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+            if is_guid { digits } else { name.into_owned() }
+        }
     }
 }
 
@@ -25,7 +31,7 @@ pub fn anchor_names(anchor: &Anchor) -> impl Iterator<Item = String> {
         // The first three groups of digits are numbers, stored low byte first.
         let mut bytes = [d, c, b, a, f, e, h, g, 0, 0, 0, 0, 0, 0, 0, 0];
         bytes.iter_mut().skip(8).zip(rest).for_each(|(to, from)| *to = from);
-        MvGuid(bytes).to_string()
+        group_name(&MvGuid(bytes).to_string())
     });
     std::iter::once(group_name(&anchor.to_string())).chain(guid)
 }
@@ -46,6 +52,8 @@ mod tests {
             "{03020100-0504-0706-0809-0A0B0C0D0E0F}",
             "000102030405060708090A0B0C0D0E0F",
             "03020100-0504-0706-0809-0a0b0c0d0e0f",
+            "030201000504070608090a0b0c0d0e0f",
+            "00010203-0405-0607-0809-0a0b0c0d0e0f",
         ] {
             assert!(names.contains(&group_name(text)), "{text}: {names:?}");
         }

@@ -198,7 +198,7 @@ impl Service {
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<CycleReport, ServiceError> {
         let _lock = self.begin_work("cycle")?;
-        self.noted(kind, progress).await
+        self.noted(kind, true, progress).await
     }
 
     /// Runs a cycle of the scheduler: none when it was switched off before the work was this one's. Whoever switches it
@@ -211,16 +211,17 @@ impl Service {
         if !self.scheduler_is_on()? {
             return Ok(None);
         }
-        self.noted(CycleKind::Delta, progress).await.map(Some)
+        self.noted(CycleKind::Delta, false, progress).await.map(Some)
     }
 
     /// A cycle with its mark, under the lock.
     async fn noted(
         &self,
         kind: CycleKind,
+        by_hand: bool,
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<CycleReport, ServiceError> {
-        let last = self.note_begin()?;
+        let last = self.note_begin(by_hand)?;
         let ended = self.cycle_locked(kind, progress).await;
         match (self.note_end(last, &ended), &ended) {
             (Err(error), Ok(_)) => Err(error),

@@ -25,7 +25,7 @@ use crate::cycle::CycleReport;
 use crate::error::ServiceError;
 use crate::runs::Progress;
 use crate::runtime::Service;
-use crate::scheduler::Due;
+use crate::scheduler::{Due, LastCycle};
 use crate::work::WorkLock;
 
 /// The lock of the one daemon of a home.
@@ -100,6 +100,19 @@ pub struct Daemon {
 
 type Beat = Arc<Mutex<Heart>>;
 
+/// The installation as it was opened, and what is next.
+struct Looked {
+    open: Arc<Service>,
+    next: Next,
+}
+
+enum Next {
+    /// A cycle.
+    Now,
+    /// Nothing: what is waited for, and how long at most before looking again.
+    Wait(String, Duration),
+}
+
 /// Asks the daemon of a home how it is; `None` when none answers.
 pub(crate) fn heart(folder: &Path) -> Option<Heart> {
     let socket = UnixStream::connect(folder.join(SOCKET)).ok()?;
@@ -117,7 +130,9 @@ impl Daemon {
     /// cycle does not come to its end in time (nothing is lost by that).
     pub async fn run(mut self) -> Result<String, ServiceError> {
         let folder = self.home.folder().to_owned();
-        let mut service = Arc::new(self.open().await?);
+        if !self.home.exists() {
+            self.home.open()?; // says what is missing: waiting would not help
+        }
         let _lock = WorkLock::take_file(&folder, LOCK, "serve", self.clock.now())?;
         let beat = Arc::new(Mutex::new(Heart {
             process: std::process::id(),
@@ -128,64 +143,53 @@ impl Daemon {
         }));
         let _socket = Socket::open(&folder, beat.clone())?;
         (self.tell)(Told::Ready);
+        let mut service = None;
         loop {
-            let waits = match self.look(&mut service).await {
-                Ok(Some(due)) if due <= self.clock.now() => {
-                    if crate::work::is_worked_on(&folder) {
-                        self.doing(&beat, "a cycle is due: waits for another process that works".to_owned());
-                        LOOK
-                    } else {
-                        self.doing(&beat, "cycle".to_owned());
-                        self.cycle(&service, &beat).await?
+            // On a thread of its own: a database or a directory may be waited for, and a wish to end is heard meanwhile.
+            let (handle, home) = (tokio::runtime::Handle::current(), self.home.clone());
+            let (clock, threads, open) = (self.clock.clone(), self.threads, service.take());
+            let work = tokio::task::spawn_blocking(move || handle.block_on(look(home, clock, threads, open)));
+            let looked = tokio::select! {
+                biased;
+                why = asked(&mut self.stop) => return Ok(why),
+                looked = work => looked.unwrap_or_else(|error| Err(ServiceError::Internal(error.to_string()))),
+            };
+            let waits = match looked {
+                // The next one opens the installation anew: what was changed meanwhile counts.
+                Ok(Looked { open, next: Next::Now }) => {
+                    self.doing(&beat, "cycle".to_owned());
+                    match self.cycle(&open, &beat).await {
+                        Ok(()) => Duration::ZERO,
+                        Err(error) => self.trouble(&beat, error)?,
                     }
                 }
-                Ok(Some(due)) => {
-                    self.doing(&beat, format!("idle, next cycle at {due}"));
-                    LOOK.min(until(self.clock.now(), due))
+                Ok(Looked { open, next: Next::Wait(what, at_most) }) => {
+                    self.doing(&beat, what);
+                    service = Some(open);
+                    at_most
                 }
-                Ok(None) => {
-                    let why = match service.due() {
-                        Ok(Due::Off) => "idle, the scheduler is off",
-                        _ => "idle, no configuration that can be used is applied",
-                    };
-                    self.doing(&beat, why.to_owned());
-                    LOOK
-                }
-                Err(error @ ServiceError::Store(StoreError::Fenced { .. })) => return Err(error),
-                Err(error) => {
-                    self.doing(&beat, format!("waits: {error}"));
-                    (self.tell)(Told::Trouble(error));
-                    RETRY
-                }
+                Err(error) => self.trouble(&beat, error)?,
             };
             tokio::select! {
-                () = tokio::time::sleep(waits) => {}
+                biased;
                 why = asked(&mut self.stop) => return Ok(why),
-            }
-            if let Some(why) = self.stop.borrow().clone() {
-                return Ok(why);
+                () = tokio::time::sleep(waits) => {}
             }
         }
     }
 
-    async fn open(&self) -> Result<Service, ServiceError> {
-        Service::open(self.home.clone(), self.clock.clone(), self.threads).await
+    /// What passes by itself is waited for; what does not ends the daemon.
+    fn trouble(&self, beat: &Beat, error: ServiceError) -> Result<Duration, ServiceError> {
+        if matches!(error, ServiceError::Store(StoreError::Fenced { .. }) | ServiceError::Stopped { .. }) {
+            return Err(error);
+        }
+        self.doing(beat, format!("waits: {error}"));
+        (self.tell)(Told::Trouble(error));
+        Ok(RETRY)
     }
 
-    /// When the next cycle is due; the installation is opened anew when that is now, or it was changed.
-    async fn look(&self, service: &mut Arc<Service>) -> Result<Option<Time>, ServiceError> {
-        if service.is_outdated()? {
-            *service = Arc::new(self.open().await?);
-        }
-        let Due::At(due) = service.due()? else { return Ok(None) };
-        if due <= self.clock.now() {
-            *service = Arc::new(self.open().await?);
-        }
-        Ok(Some(due))
-    }
-
-    /// Runs one cycle; gives how long to wait before looking again.
-    async fn cycle(&mut self, service: &Arc<Service>, beat: &Beat) -> Result<Duration, ServiceError> {
+    /// Runs one cycle.
+    async fn cycle(&mut self, service: &Arc<Service>, beat: &Beat) -> Result<(), ServiceError> {
         let before = service.last_cycle()?;
         let (handle, own, steps) = (tokio::runtime::Handle::current(), service.clone(), beat.clone());
         // On a thread of its own: a sync keeps its thread busy, and a wish to stop must be heard meanwhile.
@@ -208,19 +212,27 @@ impl Daemon {
             }
         };
         beat.lock().unwrap_or_else(PoisonError::into_inner).step = None;
-        let ended = joined.unwrap_or_else(|error| Err(ServiceError::Internal(error.to_string())));
+        let ended = match joined {
+            Ok(ended) => ended,
+            // A bug: noted as any other failure, so that it is not taken for one that was cut off.
+            Err(error) => {
+                let failed = ServiceError::Internal(error.to_string());
+                if let Some(last) = service.last_cycle()?.filter(|last| last.ended.is_none()) {
+                    service.note_failure(last, &failed)?;
+                }
+                Err(failed)
+            }
+        };
         match ended {
-            Err(error @ ServiceError::Store(StoreError::Fenced { .. })) => return Err(error),
-            // Somebody else was faster, or the database failed before it could be noted: not at once again.
-            Err(error) if service.last_cycle()? == before => {
-                (self.tell)(Told::Trouble(error));
-                return Ok(RETRY);
+            // Somebody else was faster, or the database failed: not at once again.
+            Err(error) if !matches!(service.last_cycle(), Ok(last) if last != before && is_ended(&last)) => {
+                return Err(error);
             }
             Ok(None) => {} // switched off at the last moment
             Ok(Some(report)) => (self.tell)(Told::Cycle(Box::new(Ok(report)))),
             Err(error) => (self.tell)(Told::Cycle(Box::new(Err(error)))),
         }
-        Ok(Duration::ZERO)
+        Ok(())
     }
 
     fn doing(&self, beat: &Beat, what: String) {
@@ -233,12 +245,41 @@ impl Daemon {
     }
 }
 
+/// What is next. The installation is opened anew when it was changed.
+async fn look(
+    home: Home,
+    clock: Arc<dyn Clock>,
+    threads: usize,
+    open: Option<Arc<Service>>,
+) -> Result<Looked, ServiceError> {
+    let open = match open {
+        Some(open) if !open.is_outdated()? => open,
+        _ => Arc::new(Service::open(home, clock, threads).await?),
+    };
+    let wait = |what: &str| Next::Wait(what.to_owned(), LOOK);
+    let next = match open.due()? {
+        Due::Off => wait("idle, the scheduler is off"),
+        Due::Never => wait("idle, no configuration that can be used is applied"),
+        Due::At(due) if due > open.now() => {
+            Next::Wait(format!("idle, next cycle at {due}"), LOOK.min(until(open.now(), due)))
+        }
+        Due::At(_) if open.is_worked_on() => wait("a cycle is due: waits for another process that works"),
+        Due::At(_) => Next::Now,
+    };
+    Ok(Looked { open, next })
+}
+
 /// Waits until it is asked to end. When nobody can ask any more, nobody does.
 async fn asked(stop: &mut watch::Receiver<Option<String>>) -> String {
     match stop.wait_for(Option::is_some).await.map(|why| why.clone()) {
         Ok(why) => why.unwrap_or_default(),
         Err(_) => std::future::pending().await,
     }
+}
+
+/// Whether it is noted how a cycle ended.
+fn is_ended(last: &Option<LastCycle>) -> bool {
+    last.as_ref().is_some_and(|last| last.ended.is_some())
 }
 
 fn until(now: Time, due: Time) -> Duration {

@@ -4,6 +4,7 @@
 //! `database.password`, which only the service's account may read. Deliberately absent: the password in the URL, where the
 //! list of processes and the configuration would show it.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -67,9 +68,16 @@ impl DatabaseServer {
         // Closed to others before it holds anything.
         std::fs::write(&file, "")
             .and_then(|()| restrict_file(&file))
-            .and_then(|()| std::fs::write(&file, password.expose_secret()))
+            .and_then(|()| write_flushed(&file, password.expose_secret()))
             .map_err(file_error(&file))
     }
+}
+
+/// Writes a file that must be whole after a power failure once it is named.
+fn write_flushed(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
 }
 
 impl Named {
@@ -99,7 +107,7 @@ impl Named {
         let text = [("url", &self.url), ("installation", &self.installation)]
             .map(|(name, text)| format!("{name} = {}\n", toml::Value::String(text.clone())))
             .concat();
-        std::fs::write(file, text).and_then(|()| restrict_file(file)).map_err(file_error(file))
+        write_flushed(file, &text).and_then(|()| restrict_file(file)).map_err(file_error(file))
     }
 
     /// Opens the database with the password of the home.

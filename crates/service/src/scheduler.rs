@@ -32,6 +32,9 @@ pub struct LastCycle {
     pub result: Option<String>,
     /// What was wrong.
     pub error: Option<String>,
+    /// Whether a person ran it, not the daemon.
+    #[serde(default)]
+    pub by_hand: bool,
 }
 
 /// The scheduler in one look.
@@ -117,8 +120,10 @@ impl Service {
         }
         let Some(schedule) = self.schedule()? else { return Ok(Due::Never) };
         let last = self.last_cycle()?;
-        // What was cut off goes on at once: by a wish, or because its process was killed.
+        // A cycle of the daemon that was cut off goes on at once: by a wish, or because its process was killed. Whoever
+        // ends one by hand may have a reason.
         let cut_off = last.as_ref().is_some_and(|last| match &last.result {
+            _ if last.by_hand => false,
             None => !self.is_worked_on(),
             Some(result) => result == STOPPED,
         });
@@ -151,8 +156,9 @@ impl Service {
     }
 
     /// Notes that a cycle begins.
-    pub(crate) fn note_begin(&self) -> Result<LastCycle, ServiceError> {
-        let last = LastCycle { began: self.now().to_string(), ended: None, result: None, error: None };
+    pub(crate) fn note_begin(&self, by_hand: bool) -> Result<LastCycle, ServiceError> {
+        let began = self.now().to_string();
+        let last = LastCycle { began, ended: None, result: None, error: None, by_hand };
         self.note(&last)?;
         Ok(last)
     }
@@ -163,28 +169,42 @@ impl Service {
         began: LastCycle,
         ended: &Result<CycleReport, ServiceError>,
     ) -> Result<(), ServiceError> {
-        let (status, error) = match ended {
-            Ok(report) => (report.exit_status(), report.failures.first().map(|f| f.message.clone())),
-            Err(error) => (error.status(), Some(error.to_string())),
+        match ended {
+            Err(error) => self.note_failure(began, error),
+            Ok(report) => {
+                let error = report.failures.first().map(|failure| failure.message.clone());
+                self.note_result(began, word(report.exit_status()), error)
+            }
+        }
+    }
+
+    /// Notes that a cycle could not be ended.
+    pub(crate) fn note_failure(&self, began: LastCycle, error: &ServiceError) -> Result<(), ServiceError> {
+        let result = match error {
+            ServiceError::Stopped { .. } => STOPPED,
+            other => word(other.status()),
         };
-        let result = match (ended, status) {
-            (Err(ServiceError::Stopped { .. }), _) => STOPPED,
-            (_, Status::Done) => "done",
-            (_, Status::ObjectErrors) => "object errors",
-            (_, Status::Held) => "held back",
-            (_, Status::Failed | Status::Usage) => "failed",
-        };
-        self.note(&LastCycle {
-            ended: Some(self.now().to_string()),
-            result: Some(result.to_owned()),
-            error,
-            ..began
-        })
+        self.note_result(began, result, Some(error.to_string()))
+    }
+
+    fn note_result(&self, began: LastCycle, result: &str, error: Option<String>) -> Result<(), ServiceError> {
+        let ended = Some(self.now().to_string());
+        self.note(&LastCycle { ended, result: Some(result.to_owned()), error, ..began })
     }
 
     fn note(&self, last: &LastCycle) -> Result<(), ServiceError> {
         let text = serde_json::to_string(last).map_err(|error| ServiceError::Internal(error.to_string()))?;
         let settings = vec![(LAST.to_owned(), text)];
         self.record(&ServiceChanges { settings, ..ServiceChanges::default() })
+    }
+}
+
+/// How a cycle ended, in words.
+fn word(status: Status) -> &'static str {
+    match status {
+        Status::Done => "done",
+        Status::ObjectErrors => "object errors",
+        Status::Held => "held back",
+        Status::Failed | Status::Usage => "failed",
     }
 }

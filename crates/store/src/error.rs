@@ -101,6 +101,14 @@ pub enum StoreError {
         /// What is wrong; never a part of the setting that may be secret.
         why: String,
     },
+    /// The server or its driver refused, for a reason that has no place of its own here.
+    #[error("the database server refused, while {doing}: {message}; nothing was written")]
+    Server {
+        /// What was being done.
+        doing: &'static str,
+        /// What it said.
+        message: String,
+    },
     /// The server does not answer, or stopped answering.
     #[error(
         "the database server is out of reach while {doing}: {why}; nothing was lost: look whether it runs and whether \

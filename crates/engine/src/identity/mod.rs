@@ -126,8 +126,9 @@ impl<'a, 'r> Pass<'a, 'r> {
 
     /// Evaluates scopes, in parallel where there are many.
     fn know_facts(&mut self, ids: &[CsId]) -> Result<(), ReadError> {
-        let unknown = ids.iter().filter(|id| !self.facts.contains_key(id));
-        let rows: Vec<CsRow> = unknown.filter_map(|&id| self.batch.cs(id).cloned()).collect();
+        // Once each: an object whose type has changed may have two turns, and its groups are given once.
+        let unknown: BTreeSet<CsId> = ids.iter().copied().filter(|id| !self.facts.contains_key(id)).collect();
+        let rows: Vec<CsRow> = unknown.into_iter().filter_map(|id| self.batch.cs(id).cloned()).collect();
         let ctx = self.ctx;
         let mut groups = self.memberships.of(ctx, &mut self.batch, &rows)?;
         let mut work = Vec::with_capacity(rows.len());

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use onesync_service::{ConfigCheck, Configuration, RuleView, template};
+use onesync_service::{ConfigCheck, Configuration, RuleView, Step, template};
 
 use crate::insight::preview;
 use crate::world::{Person, Setup, World, person};
@@ -101,6 +101,22 @@ async fn a_member_may_be_known_later_than_the_group_that_names_it() {
     assert_eq!(vips(&world), [6]);
     world.step().await;
     assert_eq!((vips(&world), world.errors()), (vec![5, 6], vec![]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_two_turns_is_a_member_in_both() {
+    let world = live(&[2, 3], |setup| vip_if(setup, "ISMEMBEROF", VIP)).await;
+    let whole = std::fs::read_to_string(world.ldif()).unwrap();
+    let entry = whole.split("\n\n").find(|text| text.contains("u3@contoso.com")).unwrap();
+    let other = entry.replace("objectClass: user", "objectClass: contact");
+    assert_ne!(entry, other);
+    // It is of another type for one import, and nothing is synchronised before the next one.
+    for text in [whole.replace(entry, &other), whole.clone()] {
+        std::fs::write(world.ldif(), text).unwrap();
+        world.service.run_step("directory", Step::FullImport, &|_| ()).await.unwrap();
+    }
+    let (_, writes) = world.step().await;
+    assert_eq!((vips(&world), writes), (vec![2, 3], vec![]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -79,8 +79,7 @@ impl Connections {
     /// Makes the pools; connects to nothing yet.
     pub(super) fn new(options: &PostgresOptions) -> Result<Self, StoreError> {
         let doing = "connecting to the database";
-        let other =
-            |error: &dyn std::fmt::Display| StoreError::Database { doing, message: error.to_string() };
+        let other = |error: &dyn std::fmt::Display| StoreError::Server { doing, message: error.to_string() };
         let mut runtime = Builder::new_multi_thread();
         let runtime = runtime
             .worker_threads(1)

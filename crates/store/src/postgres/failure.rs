@@ -24,7 +24,7 @@ pub(super) fn no_connection(doing: &'static str) -> impl Fn(PoolError) -> StoreE
             failed(doing)(error)
         }
         PoolError::Timeout(_) => StoreError::Busy { doing },
-        other => StoreError::Database { doing, message: other.to_string() },
+        other => StoreError::Server { doing, message: other.to_string() },
     }
 }
 
@@ -39,6 +39,8 @@ fn said_by_server(doing: &'static str, said: &tokio_postgres::error::DbError) ->
         &SqlState::CRASH_SHUTDOWN,
         &SqlState::CANNOT_CONNECT_NOW,
         &SqlState::READ_ONLY_SQL_TRANSACTION,
+        // What distributed databases answer to a commit of which they do not know whether it was made: the mark tells.
+        &SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN,
     ];
     let again = [
         &SqlState::T_R_SERIALIZATION_FAILURE,
@@ -48,7 +50,8 @@ fn said_by_server(doing: &'static str, said: &tokio_postgres::error::DbError) ->
         &SqlState::TOO_MANY_CONNECTIONS,
     ];
     match code {
-        code if gone.contains(&code) || code.code().starts_with("08") => {
+        // 58: the server's own input and output, which passes or needs its administrator, like its absence.
+        code if gone.contains(&code) || ["08", "58"].iter().any(|class| code.code().starts_with(class)) => {
             StoreError::Unreachable { doing, why }
         }
         code if again.contains(&code) => StoreError::Busy { doing },
@@ -56,10 +59,11 @@ fn said_by_server(doing: &'static str, said: &tokio_postgres::error::DbError) ->
         code if code.code().starts_with("28") => StoreError::SignIn { why },
         &SqlState::INSUFFICIENT_PRIVILEGE => StoreError::Rights { doing, why },
         &SqlState::DISK_FULL => StoreError::Full { doing },
+        code if code.code().starts_with("53") => StoreError::Busy { doing }, // not enough of something else
         &SqlState::INVALID_CATALOG_NAME => {
             StoreError::Settings { why: format!("{why}: create it, or name another one") }
         }
-        code => StoreError::Database { doing, message: format!("{why} [{}]", code.code()) },
+        code => StoreError::Server { doing, message: format!("{why} [{}]", code.code()) },
     }
 }
 
@@ -81,6 +85,6 @@ fn found_by_driver(doing: &'static str, error: &Error) -> StoreError {
     }
     match error.is_closed() {
         true => StoreError::Unreachable { doing, why },
-        false => StoreError::Database { doing, message: why },
+        false => StoreError::Server { doing, message: why },
     }
 }

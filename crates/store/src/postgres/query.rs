@@ -150,26 +150,30 @@ pub(super) struct Snapshot<'s> {
     connections: &'s Connections,
     /// `None` only while it is dropped, or after it was lost.
     client: RefCell<Option<Object>>,
-    /// The number of the batch that the state is of.
-    number: i64,
+    /// The batch that the state is of: its number and its writer.
+    mark: Mark,
 }
+
+type Mark = (i64, Vec<u8>);
 
 impl<'s> Snapshot<'s> {
     pub(super) fn begin(connections: &'s Connections) -> Checked<Self> {
-        let (client, number) = begin(connections)?;
-        Ok(Self { connections, client: RefCell::new(Some(client)), number })
+        let (client, mark) = begin(connections)?;
+        Ok(Self { connections, client: RefCell::new(Some(client)), mark })
     }
 
     /// Asks; when the connection was lost, over another one, as long as nothing was written meanwhile: then it is the
     /// same state.
     fn ask(&self, sql: &'static str, params: &[Param<'_>]) -> Checked<Vec<Row>> {
         let mut held = self.client.borrow_mut();
+        // A statement that ends its connection each time is not asked for ever.
+        let mut patience = Patience::new();
         loop {
             let client = match held.take() {
                 Some(client) => held.insert(client),
                 None => {
-                    let (client, number) = begin(self.connections)?;
-                    if number != self.number {
+                    let (client, mark) = begin(self.connections)?;
+                    if mark != self.mark {
                         return Err(StoreError::Unreachable {
                             doing: "reading",
                             why: "the connection was lost in the middle of reading, and the database has changed since"
@@ -181,7 +185,10 @@ impl<'s> Snapshot<'s> {
             };
             match wait(ask(client, sql, params)).map_err(failed("reading")) {
                 Ok(rows) => return Ok(rows),
-                Err(StoreError::Unreachable { .. }) if client.is_closed() => *held = None,
+                Err(error @ StoreError::Unreachable { .. }) if client.is_closed() => {
+                    *held = None;
+                    patience.pause(error)?;
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -189,7 +196,7 @@ impl<'s> Snapshot<'s> {
 }
 
 /// Begins a snapshot; patient with a server that is being restarted.
-fn begin(connections: &Connections) -> Checked<(Object, i64)> {
+fn begin(connections: &Connections) -> Checked<(Object, Mark)> {
     let doing = "beginning a snapshot";
     let mut patience = Patience::new();
     loop {
@@ -200,7 +207,7 @@ fn begin(connections: &Connections) -> Checked<(Object, i64)> {
     }
 }
 
-fn try_begin(connections: &Connections, doing: &'static str) -> Checked<(Object, i64)> {
+fn try_begin(connections: &Connections, doing: &'static str) -> Checked<(Object, Mark)> {
     let client = connections.reader(doing)?;
     let begun = wait(async {
         client.prepare_cached(sql::MARK).await?;
@@ -211,11 +218,11 @@ fn try_begin(connections: &Connections, doing: &'static str) -> Checked<(Object,
         both.await.into_iter().collect::<Result<Vec<Vec<Row>>, _>>()
     });
     let rows: Vec<Row> = begun.map_err(failed(doing))?.into_iter().flatten().collect();
-    let number = match rows.first() {
-        Some(row) => Cells { table: "write_mark", row }.get(0)?,
-        None => 0,
+    let mark = match rows.first().map(|row| Cells { table: "write_mark", row }) {
+        Some(cells) => (cells.get(0)?, cells.get(1)?),
+        None => Mark::default(),
     };
-    Ok((client, number))
+    Ok((client, mark))
 }
 
 impl Drop for Snapshot<'_> {

@@ -171,7 +171,8 @@ pub(super) fn transaction<'c, T>(
             }
         };
         let mut attempt = || -> Checked<Attempt<T>> {
-            let mark = begin(&client, wanted)?;
+            let (mark, epoch) = begin(&client, wanted)?;
+            // First what became of the commit: it may have been the one that took the epoch.
             if let Some((number, result)) = unanswered.take() {
                 match mark.0 {
                     found if found < number => {}
@@ -183,6 +184,7 @@ pub(super) fn transaction<'c, T>(
                     _ => return Err(StoreError::Unsure),
                 }
             }
+            epoch?;
             let lost = known.is_some_and(|known| {
                 mark.0 < known.number || mark.0 == known.number && known.ours && mark.1 != wanted.writer
             });
@@ -234,8 +236,8 @@ fn give_back(client: Object) {
     }
 }
 
-/// Begins: takes the lock and checks the epoch. Gives the mark.
-fn begin(client: &Object, wanted: &Wanted<'_>) -> Checked<(i64, Vec<u8>)> {
+/// Begins: takes the lock and looks at the epoch. Gives the mark, and whether the epoch is the one that is wanted.
+fn begin(client: &Object, wanted: &Wanted<'_>) -> Checked<((i64, Vec<u8>), Checked<()>)> {
     let commit = if wanted.durable { sql::DURABLE } else { sql::LOCAL };
     let answers = wait(async {
         client.prepare_cached(sql::MARK_LOCKED).await?;
@@ -254,13 +256,14 @@ fn begin(client: &Object, wanted: &Wanted<'_>) -> Checked<(i64, Vec<u8>)> {
     let mark =
         mark.ok_or_else(|| StoreError::Unsuitable { why: "its table `write_mark` is empty".to_owned() })?;
     let mark = (mark.get(0)?, mark.get(1)?);
-    let Some(ours) = wanted.epoch else { return Ok(mark) };
+    let Some(ours) = wanted.epoch else { return Ok((mark, Ok(()))) };
     let epoch = answers.next().unwrap_or_default();
-    match epoch.first() {
+    let epoch = match epoch.first() {
         None => Err(StoreError::NotInstalled),
         Some(row) => match (Cells { table: "installation", row }).count(0)? {
-            theirs if theirs == ours => Ok(mark),
+            theirs if theirs == ours => Ok(()),
             theirs => Err(StoreError::Fenced { ours, theirs }),
         },
-    }
+    };
+    Ok((mark, epoch))
 }

@@ -10,7 +10,7 @@ use std::cell::Cell;
 
 use onesync_engine::Changes;
 use onesync_store::conformance::{EPOCH, conformance, install};
-use onesync_store::{MemoryStore, PostgresStore, SqliteStore, Store};
+use onesync_store::{MemoryStore, PostgresStore, ServiceChanges, SqliteStore, Store};
 use proptest::collection::vec;
 use proptest::strategy::{Strategy, ValueTree as _};
 use proptest::test_runner::{Config, TestRunner};
@@ -123,6 +123,8 @@ fn its_copy_holds_the_same_rows() {
         for batch in &batches {
             let _ = store.apply(EPOCH, batch); // refused ones change nothing
         }
+        let settings = vec![("scheduler".to_owned(), "off".to_owned())];
+        store.record(EPOCH, &ServiceChanges { settings, ..ServiceChanges::default() }).unwrap();
         let file = folder.path().join(format!("{case}.db"));
         store.copy_to(&file).unwrap();
         let copy = SqliteStore::open(&file).unwrap();
