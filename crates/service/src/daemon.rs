@@ -131,7 +131,8 @@ impl Daemon {
     pub async fn run(mut self) -> Result<String, ServiceError> {
         let folder = self.home.folder().to_owned();
         if !self.home.exists() {
-            self.home.open()?; // says what is missing: waiting would not help
+            // Says what is missing: waiting would not help.
+            self.home.open().map(|_| ())?;
         }
         let _lock = WorkLock::take_file(&folder, LOCK, "serve", self.clock.now())?;
         let beat = Arc::new(Mutex::new(Heart {

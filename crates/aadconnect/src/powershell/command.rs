@@ -28,10 +28,9 @@ pub(super) enum Assigned {
 }
 
 /// Commands that only show, load or tidy up something.
-const SAY_NOTHING: [&str; 17] = [
+const SAY_NOTHING: [&str; 16] = [
     "Get-ADSyncRule",
     "Get-ADSyncConnector",
-    "Remove-ADSyncRule",
     "Set-ADSyncScheduler",
     "Start-ADSyncSyncCycle",
     "Import-Module",
@@ -144,6 +143,12 @@ impl Parser<'_> {
             (Some(Kind::Word(word)), _) if is_one_of(word, &KEYWORDS) => {
                 let word = word.to_ascii_lowercase();
                 self.pass_over(true)?;
+                Ok(Some(Statement::PassedOver(word, at)))
+            }
+            // The rule that it removes may be one that this script makes, or one that another file has.
+            (Some(Kind::Word(word)), _) if word.eq_ignore_ascii_case("Remove-ADSyncRule") => {
+                let word = word.clone();
+                self.pass_over(false)?;
                 Ok(Some(Statement::PassedOver(word, at)))
             }
             (Some(Kind::Word(word)), _) if is_one_of(word, &SAY_NOTHING) => {
@@ -398,6 +403,9 @@ mod tests {
         ];
         assert_eq!(found[..6], expected, "{found:?}");
         assert!(matches!(&found[6..], [Statement::Command(command)] if command.name == "New-X"), "{found:?}");
+        // What removes a rule is not kept from the report.
+        let found = statements("a.ps1", "Remove-ADSyncRule -Identifier 'x'\n").unwrap();
+        assert_eq!(found, [Statement::PassedOver("Remove-ADSyncRule".into(), (1, 1))]);
         let error = statements("a.ps1", "if ($x) {\n  New-ADSyncRule -Name 'x'\n}").unwrap_err();
         assert_eq!((error.line, error.column), (2, 3), "{error}");
     }

@@ -16,7 +16,6 @@ macro_rules! tables {
 
 tables! {
     "installation": "one, id, epoch, staging, created",
-    "setting": "name, value",
     "counter": "one, next_cs, next_mv, next_container",
     "cs_object": "id, connector, object_type, flags, container, anchor_key, name_key, anchor, name, reason, leaving, links, image",
     "cs_joined": "id, mv, rule, run, owned",
