@@ -154,7 +154,8 @@ pub(super) struct Snapshot<'s> {
     mark: Mark,
 }
 
-type Mark = (i64, Vec<u8>);
+/// The number of a batch, and the name of its writer.
+pub(super) type Mark = (i64, Vec<u8>);
 
 impl<'s> Snapshot<'s> {
     pub(super) fn begin(connections: &'s Connections) -> Checked<Self> {

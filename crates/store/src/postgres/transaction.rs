@@ -20,7 +20,7 @@ use tokio_postgres::types::ToSql;
 
 use super::connection::{Connections, Patience, run};
 use super::failure::failed;
-use super::query::{Param, ask, columns};
+use super::query::{Mark, Param, ask, columns};
 use super::sql;
 use super::wait::{pipelined, wait};
 use crate::error::StoreError;
@@ -237,7 +237,7 @@ fn give_back(client: Object) {
 }
 
 /// Begins: takes the lock and looks at the epoch. Gives the mark, and whether the epoch is the one that is wanted.
-fn begin(client: &Object, wanted: &Wanted<'_>) -> Checked<((i64, Vec<u8>), Checked<()>)> {
+fn begin(client: &Object, wanted: &Wanted<'_>) -> Checked<(Mark, Checked<()>)> {
     let commit = if wanted.durable { sql::DURABLE } else { sql::LOCAL };
     let answers = wait(async {
         client.prepare_cached(sql::MARK_LOCKED).await?;
