@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use onesync_connectors::CreateKey;
 use onesync_engine::{ChangeState, Changes, ExportLinkRow, ExportRow, Guarded};
 use onesync_model::{CsId, Operation, RunId, TypeId};
-use onesync_store::{ExportFilter, ExportLinkFilter, ExportedRow, ServiceChanges};
+use onesync_store::{ExportCount, ExportFilter, ExportLinkFilter, ExportedRow, ServiceChanges};
 
 use crate::error::ServiceError;
 use crate::export::LINKS_PAGE;
@@ -102,7 +102,16 @@ impl Service {
         run: RunId,
     ) -> Result<(), ServiceError> {
         let ctx = self.context(runtime, run);
+        let counts = self.store().reader()?.export_counts()?;
         for state in [ChangeState::Sent, ChangeState::Pending] {
+            // What nobody can write was never sent; it may be much, and an idle cycle does not go through it.
+            let perhaps_sent = |c: &ExportCount| {
+                let written = state == ChangeState::Sent || c.kinds & ExportRow::KIND_UNWRITABLE == 0;
+                c.connector == connector.id && c.state == state && written
+            };
+            if !counts.iter().any(perhaps_sent) {
+                continue;
+            }
             let mut after = CsId(i64::MIN);
             loop {
                 let reader = self.store().reader()?;
