@@ -156,7 +156,6 @@ impl Daemon {
                 looked = work => looked.unwrap_or_else(|error| Err(ServiceError::Internal(error.to_string()))),
             };
             let waits = match looked {
-                // The next one opens the installation anew: what was changed meanwhile counts.
                 Ok(Looked { open, next: Next::Now }) => {
                     self.doing(&beat, "cycle".to_owned());
                     match self.cycle(&open, &beat).await {
@@ -246,16 +245,17 @@ impl Daemon {
     }
 }
 
-/// What is next. The installation is opened anew when it was changed.
+/// What is next. The installation is opened anew when another configuration is applied, and for each cycle: secrets and
+/// the key set may have changed, too.
 async fn look(
     home: Home,
     clock: Arc<dyn Clock>,
     threads: usize,
     open: Option<Arc<Service>>,
 ) -> Result<Looked, ServiceError> {
-    let open = match open {
-        Some(open) if !open.is_outdated()? => open,
-        _ => Arc::new(Service::open(home, clock, threads).await?),
+    let (open, fresh) = match open {
+        Some(open) if !open.is_outdated()? => (open, false),
+        _ => (Arc::new(Service::open(home.clone(), clock.clone(), threads).await?), true),
     };
     let wait = |what: &str| Next::Wait(what.to_owned(), LOOK);
     let next = match open.due()? {
@@ -265,7 +265,11 @@ async fn look(
             Next::Wait(format!("idle, next cycle at {due}"), LOOK.min(until(open.now(), due)))
         }
         Due::At(_) if open.is_worked_on() => wait("a cycle is due: waits for another process that works"),
-        Due::At(_) => Next::Now,
+        Due::At(_) if fresh => Next::Now,
+        Due::At(_) => {
+            let open = Arc::new(Service::open(home, clock, threads).await?);
+            return Ok(Looked { open, next: Next::Now });
+        }
     };
     Ok(Looked { open, next })
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::process::{Child, Command};
 
 use crate::kill::ldif::small;
-use crate::program::{Setup, leave_staging, onesync, run};
+use crate::program::{CLOUD_SECRET, Setup, leave_staging, onesync, run};
 
 /// Longer than anything that is waited for needs on a busy machine.
 const LONG: Duration = Duration::from_secs(120);
@@ -164,6 +164,24 @@ async fn asked_to_end_in_the_middle_it_ends_soon_and_goes_on_after_a_restart() {
     })
     .await;
     signal(&daemon, "-INT").await;
+    assert_eq!(ended(daemon).await.0, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_was_set_meanwhile_counts_from_the_next_cycle_on() {
+    let sim = GraphSim::builder().seed(23).judged().await.unwrap();
+    let setup = small(&sim).await;
+    let home = setup.home();
+    for arguments in [&["secret", "remove", "graph"][..], &["scheduler", "off"]] {
+        setup.run(arguments).await.ends_with(0);
+    }
+    let daemon = serve(&home);
+    until(&home, "it waits", |view| view["daemon"]["doing"] == "idle, the scheduler is off").await;
+    setup.secret("graph", CLOUD_SECRET).await;
+    setup.run(&["scheduler", "on"]).await.ends_with(0);
+    let view = until(&home, "the first cycle", |view| view["last"]["result"].is_string()).await;
+    assert_eq!(view["last"]["result"], "done", "{view}");
+    signal(&daemon, "-TERM").await;
     assert_eq!(ended(daemon).await.0, Some(0));
 }
 
