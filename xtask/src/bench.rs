@@ -25,7 +25,7 @@ pub fn run(args: &[String]) -> Result<bool> {
     if !succeeds(cargo(&root, &["build", "--quiet", "--release", "--package", "onesync-bench"]))? {
         bail!("the benchmark does not build");
     }
-    let program = target(&root)?.join("release/onesync-bench");
+    let program = workspace::target(&root)?.join("release/onesync-bench");
     let mut bench = Command::new(&program);
     bench.args(args).stdin(Stdio::null());
     if !samba {
@@ -43,13 +43,6 @@ pub fn run(args: &[String]) -> Result<bool> {
     let base = value("AD_BASE_DN")?;
     bench.args(["--ad-url", &url, "--ad-bind", &bind, "--ad-password", &password, "--ad-base", &base]);
     succeeds(bench)
-}
-
-fn target(root: &Path) -> Result<PathBuf> {
-    let told = output(cargo(root, &["metadata", "--no-deps", "--format-version", "1"]))?;
-    let metadata: serde_json::Value = serde_json::from_str(&told)?;
-    let folder = metadata.get("target_directory").and_then(|folder| folder.as_str());
-    Ok(folder.context("cargo does not name its target folder")?.into())
 }
 
 /// A domain controller in a folder of its own; it is stopped and removed when this goes.

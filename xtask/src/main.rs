@@ -1,13 +1,14 @@
 //! Tasks of the house, started with `cargo xtask TASK`.
 //!
 //! `ci` is the gate: it runs everything that has to hold before a change lands, the same here and in CI. `bench`
-//! measures.
+//! measures, `dist` packs.
 //! Deliberately absent: anything that installs software or starts servers (`./test` does), and any dependency on
 //! the crates it checks, so that the gate still runs when they do not compile.
 
 mod bench;
 mod checks;
 mod ci;
+mod dist;
 mod files;
 mod process;
 mod tally;
@@ -21,6 +22,7 @@ const USAGE: &str = "\
 usage: cargo xtask ci [--timings] [PHASE...]
        cargo xtask bench [--objects N] [--json FILE] [--samba] [--no-export] [--keep FOLDER]
        cargo xtask bench rules [EXPORT]
+       cargo xtask dist [--profile PROFILE] [--into FOLDER]
 
 Runs all phases of the gate, or only the named ones, each even if one before it failed.
 
@@ -33,6 +35,11 @@ Measures as a release what docs/performance.md lists, and the limits beside it.
   --samba         import from a Samba domain controller with 10,000 users, too (needs root)
   --no-export     leave out the export and what follows it
   --keep FOLDER   keep the databases in FOLDER, which must not exist
+
+Builds the program and packs it as .deb and .tar.gz.
+
+  --profile PROFILE   profile of cargo (default dist: optimised as a whole, takes many minutes)
+  --into FOLDER       where the packages go (default target/packages)
 ";
 
 fn main() -> ExitCode {
@@ -58,6 +65,7 @@ fn run(args: &[String]) -> Result<bool> {
             ci::run(&options)
         }
         "bench" => bench::run(rest),
+        "dist" => dist::run(rest),
         "help" | "--help" | "-h" => {
             print!("{}", usage());
             Ok(true)

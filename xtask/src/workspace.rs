@@ -83,6 +83,14 @@ pub fn root() -> Result<PathBuf> {
     Ok(here.parent().context("xtask has no folder above it")?.to_path_buf())
 }
 
+/// The folder that cargo builds into.
+pub fn target(root: &Path) -> Result<PathBuf> {
+    let told = process::output(process::cargo(root, &["metadata", "--no-deps", "--format-version", "1"]))?;
+    let metadata: serde_json::Value = serde_json::from_str(&told)?;
+    let folder = metadata.get("target_directory").and_then(|folder| folder.as_str());
+    Ok(folder.context("cargo does not name its target folder")?.into())
+}
+
 /// Small workspaces for the tests of the checks.
 #[cfg(test)]
 pub mod sample {

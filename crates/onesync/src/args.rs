@@ -63,6 +63,8 @@ pub enum Command {
     /// Whether cycles run by themselves
     #[command(subcommand)]
     Scheduler(SchedulerCommand),
+    /// Bring the database to this program: takes a backup first, changes the schema, and compares
+    Upgrade(UpgradeArgs),
     /// Whether exports are on
     #[command(subcommand)]
     Staging(StagingCommand),
@@ -236,6 +238,42 @@ pub struct ApplyArgs {
     /// applied when something would be deleted, disabled or disconnected that was not in the plan
     #[arg(long, value_name = "HASH", conflicts_with = "no_plan")]
     pub plan: Option<String>,
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+}
+
+/// A newer program on an older installation.
+#[derive(Debug, ClapArgs)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct UpgradeArgs {
+    /// Take no backup: there is one by other means
+    #[arg(long)]
+    pub own_backup: bool,
+    /// What else
+    #[command(subcommand)]
+    pub command: Option<UpgradeCommand>,
+}
+
+/// What comes before and after an upgrade.
+#[derive(Debug, Subcommand)]
+pub enum UpgradeCommand {
+    /// Show what an upgrade would do; nothing is changed
+    Check,
+    /// Put a backup of an upgrade back, for the program before
+    Back(BackArgs),
+    /// Write the configuration in force with the shipped rules of this program, for `config plan`
+    Rules {
+        /// New folder
+        folder: PathBuf,
+    },
+}
+
+/// The way back.
+#[derive(Debug, ClapArgs)]
+pub struct BackArgs {
+    /// Folder of the backup
+    pub folder: PathBuf,
+    /// Where it goes, when it is of a database on a server
     #[command(flatten)]
     pub database: DatabaseArgs,
 }

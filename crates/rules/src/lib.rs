@@ -36,6 +36,7 @@ mod rule;
 mod scope;
 mod scope_trace;
 mod set;
+mod shipped;
 mod stock;
 mod suggest;
 mod text;
@@ -52,5 +53,6 @@ pub use rule::{
 pub use scope::{Clause, Operand, Scope, ScopeError};
 pub use scope_trace::{ClauseTrace, ScopeTrace};
 pub use set::{ConnectorInfo, FlowOrder, LinksAsked, RuleIter, RuleSet};
+pub use shipped::{Merge, ShippedChange, shipped_changes};
 pub use stock::{Topology, stock_rules};
 pub use suggest::nearest;

@@ -39,9 +39,9 @@ macro_rules! stock {
 
 /// The file that decides which accounts belong to one person, and the one that takes its place.
 const USER_JOIN: &str = "in-from-ad-user-join";
-const USER_JOIN_MAIL: &str = include_str!("../stock/in-from-ad-user-join.mail.toml");
+pub(crate) const USER_JOIN_MAIL: &str = include_str!("../stock/in-from-ad-user-join.mail.toml");
 
-const STOCK: [(&str, &str); 26] = stock![
+pub(crate) const STOCK: [(&str, &str); 26] = stock![
     "in-from-ad-user-join"
     "in-from-ad-user-account-enabled"
     "in-from-ad-user-common-from-exchange"
@@ -73,7 +73,6 @@ const STOCK: [(&str, &str); 26] = stock![
 /// The shipped rules for a topology; `source` is the kind of the connectors they read from, `ad` as shipped.
 #[must_use]
 pub fn stock_rules(topology: Topology, source: &str) -> Vec<RuleFile> {
-    let kind = format!("\"kind:{source}\"");
     STOCK
         .iter()
         .map(|&(name, text)| {
@@ -81,12 +80,16 @@ pub fn stock_rules(topology: Topology, source: &str) -> Vec<RuleFile> {
                 Topology::MultiForestMail if name == USER_JOIN => USER_JOIN_MAIL,
                 _ => text,
             };
-            let text = text.replace("\"kind:ad\"", &kind);
-            let text =
-                if SCHEMA_IS_WRITTEN_DOWN.contains(&source) { text } else { anything_optional(&text, &kind) };
-            RuleFile { path: format!("rules/{name}.toml"), text }
+            RuleFile { path: format!("rules/{name}.toml"), text: for_source(text, source) }
         })
         .collect()
+}
+
+/// A shipped text for a kind of source.
+pub(crate) fn for_source(text: &str, source: &str) -> String {
+    let kind = format!("\"kind:{source}\"");
+    let text = text.replace("\"kind:ad\"", &kind);
+    if SCHEMA_IS_WRITTEN_DOWN.contains(&source) { text } else { anything_optional(&text, &kind) }
 }
 
 /// Kinds of source whose schema has all of Active Directory's attributes, whether they occur or not.

@@ -8,7 +8,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use onesync_store::{PostgresOptions, PostgresStore, Store};
+use onesync_store::{PostgresOptions, PostgresStore, SchemaState, Store};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
@@ -59,6 +59,15 @@ impl DatabaseServer {
             ));
         }
         Ok(())
+    }
+
+    /// How it is reached.
+    pub(crate) fn options(&self) -> Result<PostgresOptions, ServiceError> {
+        let options = PostgresOptions::parse(&self.url)?;
+        Ok(match &self.password {
+            Some(password) => options.password(password),
+            None => options,
+        })
     }
 
     /// Writes the password where the service finds it.
@@ -112,11 +121,21 @@ impl Named {
 
     /// Opens the database with the password of the home.
     pub(crate) fn open(&self, folder: &Path) -> Result<Arc<dyn Store>, ServiceError> {
-        let mut options = PostgresOptions::parse(&self.url)?;
-        if let Some(password) = password(&folder.join(PASSWORD))? {
-            options = options.password(&password);
-        }
-        Ok(Arc::new(PostgresStore::open(&options)?))
+        Ok(Arc::new(PostgresStore::open(&self.options(folder)?)?))
+    }
+
+    /// How far its schema is.
+    pub(crate) fn schema(&self, folder: &Path) -> Result<SchemaState, ServiceError> {
+        Ok(PostgresStore::schema(&self.options(folder)?)?)
+    }
+
+    /// How it is reached, with the password of the home.
+    pub(crate) fn options(&self, folder: &Path) -> Result<PostgresOptions, ServiceError> {
+        let options = PostgresOptions::parse(&self.url)?;
+        Ok(match password(&folder.join(PASSWORD))? {
+            Some(password) => options.password(&password),
+            None => options,
+        })
     }
 
     /// Refuses a database that holds another installation than the home belongs to.

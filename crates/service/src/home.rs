@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use onesync_store::{InstallationRow, SqliteStore, Store, StoreError};
+use onesync_store::{InstallationRow, SchemaState, SqliteStore, Store, StoreError};
 use onesync_vault::{Vault, VaultError};
 
 use crate::clock::Clock;
@@ -152,22 +152,76 @@ impl Home {
     /// # Errors
     /// When there is no installation, or the database cannot be opened.
     pub fn open(&self) -> Result<OpenHome, ServiceError> {
-        if let Some(named) = Named::read(&Named::file(&self.folder))? {
-            let store = named.open(&self.folder)?;
-            named.check(&*store)?;
-            return Ok((store, Vault::open(&self.key_set())));
-        }
-        let there = self.database().try_exists();
-        if !there
-            .map_err(|source| ServiceError::File { place: self.database().display().to_string(), source })?
-        {
-            return Err(ServiceError::usage(
-                format!("{} holds no installation", self.folder.display()),
-                "apply a configuration first: `onesync config apply FOLDER` makes one, or name another folder with `--home`",
+        let state = self.schema()?;
+        if state.is_older() {
+            let SchemaState { found, known, .. } = state;
+            return Err(ServiceError::held(
+                format!("the database has schema version {found}, this program works with version {known}"),
+                "`onesync upgrade check` shows what would change, `onesync upgrade` takes a backup and changes it; until then \
+                 the program of that version goes on with it",
             ));
         }
-        let store = SqliteStore::open(&self.database())?;
-        Ok((Arc::new(store), Vault::open(&self.key_set())))
+        Ok((self.migrate()?, Vault::open(&self.key_set())))
+    }
+
+    /// How far the schema of the database is; nothing is changed.
+    ///
+    /// # Errors
+    /// When there is no installation, or the database cannot be read, is newer than this program, or was made by a
+    /// modified one.
+    pub fn schema(&self) -> Result<SchemaState, ServiceError> {
+        match self.named()? {
+            Some(named) => named.schema(&self.folder),
+            None => Ok(SqliteStore::schema(&self.embedded()?)?),
+        }
+    }
+
+    /// Opens the database, and brings its schema up to date.
+    pub(crate) fn migrate(&self) -> Result<Arc<dyn Store>, ServiceError> {
+        match self.named()? {
+            Some(named) => {
+                let store = named.open(&self.folder)?;
+                named.check(&*store)?;
+                Ok(store)
+            }
+            None => Ok(Arc::new(SqliteStore::open(&self.embedded()?)?)),
+        }
+    }
+
+    /// The database on a server, where the home names one.
+    pub(crate) fn named(&self) -> Result<Option<Named>, ServiceError> {
+        Named::read(&Named::file(&self.folder))
+    }
+
+    /// Where the database lies, for people.
+    pub(crate) fn place(&self) -> Result<String, ServiceError> {
+        Ok(self.named()?.map_or_else(|| self.database().display().to_string(), |named| named.url))
+    }
+
+    /// The embedded database, which must be there.
+    fn embedded(&self) -> Result<PathBuf, ServiceError> {
+        let database = self.database();
+        match database.try_exists() {
+            Ok(true) => Ok(database),
+            Ok(false) => Err(ServiceError::usage(
+                format!("{} holds no installation", self.folder.display()),
+                "apply a configuration first: `onesync config apply FOLDER` makes one, or name another folder with `--home`",
+            )),
+            Err(source) => Err(ServiceError::File { place: database.display().to_string(), source }),
+        }
+    }
+
+    /// Copies the embedded database, of whatever version, and the key set into the folder of another home.
+    pub(crate) fn copy_as_it_is(&self, folder: &Path) -> Result<(), ServiceError> {
+        let copy = Self::new(folder);
+        SqliteStore::copy_as_it_is(&self.embedded()?, &copy.database())?;
+        if self.key_set().exists() {
+            std::fs::copy(self.key_set(), copy.key_set()).map_err(|source| ServiceError::File {
+                place: copy.key_set().display().to_string(),
+                source,
+            })?;
+        }
+        Ok(())
     }
 }
 
@@ -182,7 +236,7 @@ fn first_row(id: String, clock: &dyn Clock) -> InstallationRow {
 }
 
 #[cfg(unix)]
-fn restrict(folder: &Path) -> std::io::Result<()> {
+pub(crate) fn restrict(folder: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))
 }

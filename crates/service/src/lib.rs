@@ -51,6 +51,7 @@ mod stops;
 mod sync;
 mod unplaced;
 mod unreadable;
+pub mod upgrade;
 mod verify;
 mod work;
 

@@ -13,7 +13,7 @@ use crate::runs::Step;
 use crate::runtime::{ConnectorHandle, Runtime, Service};
 
 /// Present when exports to a connector are on.
-const ACTIVE: &str = "export-active";
+pub(crate) const ACTIVE: &str = "export-active";
 /// Rows read at once.
 const PAGE: usize = 1_000;
 /// Runs that are looked at for an import.

@@ -4,6 +4,7 @@
 //! transaction. Deliberately absent: decisions, clocks, retries of steps, free queries.
 
 mod ahead;
+mod backup;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod dump;
@@ -12,11 +13,13 @@ mod memory;
 mod postgres;
 mod relational;
 mod rows;
+mod schema;
 mod sqlite;
 mod store;
 mod tally;
 
 pub use ahead::{Ahead, apply_and};
+pub use backup::BackedUp;
 pub use error::StoreError;
 pub use memory::MemoryStore;
 pub use postgres::{PostgresOptions, PostgresStore};
@@ -26,6 +29,7 @@ pub use rows::{
     ExportedRow, HeldPlanRow, HeldState, InstallationRow, MvCount, Retention, RuleRow, RunRow, SecretRow,
     ServiceChanges, export_hash, export_link_hash, operation_code, operation_from_code,
 };
+pub use schema::SchemaState;
 pub use sqlite::SqliteStore;
 #[cfg(feature = "limit")]
 pub use sqlite::limit;

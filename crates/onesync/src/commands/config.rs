@@ -26,7 +26,7 @@ pub fn init(options: &InitArgs) -> anyhow::Result<Status> {
     Ok(Status::Done)
 }
 
-fn must_be_new(folder: &Path) -> anyhow::Result<()> {
+pub(super) fn must_be_new(folder: &Path) -> anyhow::Result<()> {
     if folder.is_dir() && std::fs::read_dir(folder)?.next().is_some() {
         return Err(usage(format!("{} is not empty", folder.display()), "name a new folder"));
     }
@@ -184,7 +184,10 @@ pub fn history(service: &Service, out: &Output) -> anyhow::Result<Status> {
     Ok(Status::Done)
 }
 
-fn write<'a>(folder: &Path, files: impl Iterator<Item = (&'a str, &'a [u8])>) -> anyhow::Result<()> {
+pub(super) fn write<'a>(
+    folder: &Path,
+    files: impl Iterator<Item = (&'a str, &'a [u8])>,
+) -> anyhow::Result<()> {
     for (path, bytes) in files {
         let place = folder.join(path);
         if let Some(parent) = place.parent() {

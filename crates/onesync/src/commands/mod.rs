@@ -11,6 +11,7 @@ mod secret;
 mod serve;
 mod staging;
 mod status;
+mod upgrade;
 
 pub use config::{
     apply as config_apply, check as config_check, import_aadconnect as config_import_aadconnect,
@@ -21,6 +22,7 @@ pub use look::eval;
 pub use rule::test as rule_test;
 pub use secret::{read as read_secret, secret};
 pub use serve::serve;
+pub use upgrade::upgrade;
 
 use onesync_service::{CycleReport, Service, Status, Step};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -42,6 +44,7 @@ pub async fn run(
         Command::Demo(_)
         | Command::Eval(_)
         | Command::Serve
+        | Command::Upgrade(_)
         | Command::Config(
             ConfigCommand::Init(_) | ConfigCommand::Apply(_) | ConfigCommand::ImportAadconnect(_),
         ) => {

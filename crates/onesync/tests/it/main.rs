@@ -8,3 +8,4 @@ mod kill;
 mod program;
 mod rule_test;
 mod serve;
+mod upgrade;

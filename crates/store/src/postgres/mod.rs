@@ -7,6 +7,7 @@
 //! Deliberately absent: advisory locks, LISTEN, sequences, deferred constraints, triggers: distributed databases with
 //! this protocol lack them.
 
+mod backup;
 mod connection;
 mod copy;
 mod failure;
@@ -27,11 +28,13 @@ use std::sync::{Mutex, PoisonError};
 
 use onesync_engine::Changes;
 
+use crate::backup::BackedUp;
 use crate::error::StoreError;
 use crate::relational::{
     Cells, Checked, SqlReader, Writer as _, changes_must_last, counts, service_rows, values,
 };
 use crate::rows::{InstallationRow, Retention, ServiceChanges};
+use crate::schema::SchemaState;
 use crate::store::{Store, StoreReader};
 
 pub use options::PostgresOptions;
@@ -63,6 +66,38 @@ impl PostgresStore {
         let mut writer = [0; 16];
         writer.iter_mut().zip(a.into_iter().chain(b)).for_each(|(to, from)| *to = from);
         Ok(Self { connections, known: Mutex::new(None), writer })
+    }
+
+    /// How far the schema of a database is; nothing is changed.
+    ///
+    /// # Errors
+    /// When the server is out of reach or will not do, when the database is not ours, newer than this program, or made
+    /// by a modified one.
+    pub fn schema(options: &PostgresOptions) -> Result<SchemaState, StoreError> {
+        open::schema(&Connections::new(options)?, options)
+    }
+
+    /// Writes one state of a database, of whatever version, into files of a folder. Nobody need wait meanwhile.
+    ///
+    /// # Errors
+    /// When the database fails, or a file cannot be written or is there.
+    pub fn backup(options: &PostgresOptions, folder: &Path) -> Result<Vec<BackedUp>, StoreError> {
+        backup::backup(&Connections::new(options)?, folder)
+    }
+
+    /// Puts such files back into an empty database, with the schema of the version that they had, and
+    /// forgets what the service has noted of all connectors under a name.
+    ///
+    /// # Errors
+    /// When the database is not empty or fails, or a file is missing or damaged; then nothing is in it.
+    pub fn restore(
+        options: &PostgresOptions,
+        folder: &Path,
+        version: u32,
+        tables: &[BackedUp],
+        forget: &str,
+    ) -> Result<(), StoreError> {
+        backup::restore(&Connections::new(options)?, options, folder, version, tables, forget)
     }
 
     fn transaction<'c, T>(

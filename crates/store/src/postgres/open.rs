@@ -1,7 +1,6 @@
 //! Opening: is it a server that will do, is the database ours, is it too new, what is missing in its schema.
 
 use deadpool_postgres::Object;
-use onesync_model::hash128;
 
 use super::connection::{Connections, Patience, run};
 use super::failure::failed;
@@ -11,6 +10,7 @@ use super::sql;
 use super::wait::wait;
 use crate::error::StoreError;
 use crate::relational::{Cells, Checked};
+use crate::schema::{SchemaState, checksum};
 
 /// The oldest server that will do, as a number and as text.
 const SERVER_MIN: (i64, &str) = (130_000, "13");
@@ -32,7 +32,7 @@ pub(super) fn open(connections: &Connections, options: &PostgresOptions) -> Chec
             refuse_others(&client, options)?;
             true
         }
-        true => !applied(&client)?,
+        true => !applied(&client)?.missing.is_empty(),
     };
     if !missing {
         return Ok(());
@@ -53,7 +53,7 @@ pub(super) fn open(connections: &Connections, options: &PostgresOptions) -> Chec
     migrated
 }
 
-fn check_server(client: &Object) -> Checked<()> {
+pub(super) fn check_server(client: &Object) -> Checked<()> {
     let rows = wait(ask(client, sql::SERVER, &[])).map_err(failed("opening the database"))?;
     let Some(row) = rows.first() else { return Ok(()) };
     let cells = Cells { table: "pg_settings", row };
@@ -79,13 +79,13 @@ fn check_server(client: &Object) -> Checked<()> {
     }
 }
 
-fn exists(client: &Object) -> Checked<bool> {
+pub(super) fn exists(client: &Object) -> Checked<bool> {
     let rows = wait(ask(client, sql::HAS_MIGRATIONS, &[])).map_err(failed("opening the database"))?;
     let there = rows.first().map(|row| Cells { table: "pg_class", row }.count(0)).transpose()?;
     Ok(there.unwrap_or(0) > 0)
 }
 
-fn refuse_others(client: &Object, options: &PostgresOptions) -> Checked<()> {
+pub(super) fn refuse_others(client: &Object, options: &PostgresOptions) -> Checked<()> {
     let rows = wait(ask(client, sql::OTHERS, &[])).map_err(failed("opening the database"))?;
     let name =
         rows.first().map(|row| Cells { table: "pg_class", row }.get::<Option<String>>(0)).transpose()?;
@@ -98,38 +98,28 @@ fn refuse_others(client: &Object, options: &PostgresOptions) -> Checked<()> {
     }
 }
 
-/// Whether all migrations are applied, and are the ones of this program; an error when they are not, or more are.
-fn applied(client: &Object) -> Checked<bool> {
-    Ok(known(client)?.len() == MIGRATIONS.len())
-}
-
-fn known(client: &Object) -> Checked<Vec<u32>> {
+fn applied(client: &Object) -> Checked<SchemaState> {
     let rows = wait(ask(client, sql::MIGRATIONS, &[])).map_err(failed(DOING))?;
     let mut versions = Vec::with_capacity(rows.len());
     for row in &rows {
         let cells = Cells { table: "onesync_migration", row };
         versions.push((cells.get::<u32>(0)?, cells.get::<String>(1)?, cells.get::<Vec<u8>>(2)?));
     }
-    let known = MIGRATIONS.len() as u32;
-    if let Some((found, ..)) = versions.last().filter(|(version, ..)| *version > known) {
-        return Err(StoreError::Newer { found: *found, known });
-    }
-    for (version, (_, text)) in (1u32..).zip(MIGRATIONS) {
-        match versions.iter().find(|(number, ..)| *number == version) {
-            Some((_, name, sum)) if *sum != checksum(text) => {
-                return Err(StoreError::Migration { version, name: name.clone() });
-            }
-            _ => {}
-        }
-    }
-    Ok(versions.into_iter().map(|(version, ..)| version).collect())
+    SchemaState::of(&versions, &MIGRATIONS)
 }
 
-fn checksum(text: &str) -> Vec<u8> {
-    hash128(&[text.as_bytes()]).0.to_vec()
+/// How far the schema is; nothing is changed.
+pub(super) fn schema(connections: &Connections, options: &PostgresOptions) -> Checked<SchemaState> {
+    let client = connections.writer("looking at the database's schema")?;
+    check_server(&client)?;
+    if exists(&client)? {
+        return applied(&client);
+    }
+    refuse_others(&client, options)?;
+    SchemaState::of(&[], &MIGRATIONS)
 }
 
-fn make_table(client: &Object) -> Checked<()> {
+pub(super) fn make_table(client: &Object) -> Checked<()> {
     run(client, sql::MIGRATION_TABLE, DOING)?;
     run(client, sql::MIGRATION_LOCK_ROW, DOING)
 }
@@ -138,13 +128,18 @@ fn make_table(client: &Object) -> Checked<()> {
 fn migrate(client: &Object) -> Checked<()> {
     run(client, sql::BEGIN_WRITE, DOING)?;
     wait(ask(client, sql::MIGRATION_LOCK, &[])).map_err(failed(DOING))?;
-    let applied = known(client)?;
-    for (version, (name, text)) in (1u32..).zip(MIGRATIONS) {
-        if !applied.contains(&version) {
-            run(client, text, DOING)?;
-            let (version, sum) = (version as i32, checksum(text));
-            wait(client.execute(sql::MIGRATION_PUT, &[&version, &name, &sum])).map_err(failed(DOING))?;
-        }
-    }
+    let state = applied(client)?;
+    apply(client, state.found, state.known)?;
     run(client, sql::COMMIT, DOING)
+}
+
+/// Applies the migrations after one version, up to another.
+pub(super) fn apply(client: &Object, from: u32, to: u32) -> Checked<()> {
+    for (version, (name, text)) in (1u32..).zip(MIGRATIONS).take(to as usize).skip(from as usize) {
+        run(client, text, DOING)?;
+        let version = version as i32;
+        wait(client.execute(sql::MIGRATION_PUT, &[&version, &name, &checksum(text)]))
+            .map_err(failed(DOING))?;
+    }
+    Ok(())
 }

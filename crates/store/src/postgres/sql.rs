@@ -100,6 +100,11 @@ pub(super) const OTHERS: &str = "SELECT min(c.relname::text) FROM pg_class AS c
   JOIN pg_namespace AS n ON n.oid = c.relnamespace
   WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f')
   HAVING NOT coalesce(bool_or(c.relname = 'onesync_migration'), false)";
+/// Tables that are ours, of whatever version; those of migrations are made with the schema.
+pub(super) const OWN_TABLES: &str = "SELECT quote_ident(c.relname) FROM pg_class AS c
+  JOIN pg_namespace AS n ON n.oid = c.relnamespace
+  WHERE n.nspname = current_schema() AND c.relkind = 'r' AND c.relname <> 'onesync_migration' ORDER BY 1";
+pub(super) const FORGET: &str = "DELETE FROM service_state WHERE name = $1";
 pub(super) const MIGRATION_TABLE: &str = "CREATE TABLE IF NOT EXISTS onesync_migration (
   version integer PRIMARY KEY, name text NOT NULL, checksum bytea NOT NULL,
   applied timestamptz NOT NULL DEFAULT now())";

@@ -2,6 +2,7 @@
 //!
 //! Deliberately absent: the system's SQLite library (too old, with a known corruption bug): it is bundled.
 
+mod backup;
 mod fill;
 #[cfg(feature = "limit")]
 pub mod limit;
@@ -21,9 +22,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use onesync_engine::Changes;
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Transaction, TransactionBehavior};
 
+use crate::backup::BackedUp;
 use crate::error::StoreError;
 use crate::relational::{SqlReader, changes_must_last, counts, service_rows};
 use crate::rows::{InstallationRow, Retention, ServiceChanges};
+use crate::schema::SchemaState;
 use crate::store::{Store, StoreReader};
 
 /// Idle read connections that are kept: as many as threads usually read at once.
@@ -66,6 +69,56 @@ impl SqliteStore {
             readers: Mutex::new(Vec::new()),
             log_max: open::LOG_MAX,
         })
+    }
+
+    /// How far the schema of a database in a file is; nothing is changed.
+    ///
+    /// # Errors
+    /// When the file is not ours or cannot be read, is newer than this program, or was made by a modified one.
+    pub fn schema(path: &Path) -> Result<SchemaState, StoreError> {
+        open::schema(path)
+    }
+
+    /// Writes one state of a database, of whatever version, into a new file, and verifies it. Nobody may write
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// When one of both cannot be read or written, or the copy is not what was copied.
+    pub fn backup(path: &Path, into: &Path) -> Result<Vec<BackedUp>, StoreError> {
+        backup::backup(path, into)
+    }
+
+    /// Reads a backup through and counts its rows.
+    ///
+    /// # Errors
+    /// When it is damaged.
+    pub fn verify_backup(file: &Path) -> Result<Vec<BackedUp>, StoreError> {
+        backup::verify(file)
+    }
+
+    /// Forgets what the service has noted of all connectors under a name, in a file of whatever version: for one that
+    /// was put back from a backup.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn forget_state(file: &Path, name: &str) -> Result<(), StoreError> {
+        backup::forget(file, name)
+    }
+
+    /// Writes one state of a database, of whatever version, into a new file; batches may go on meanwhile.
+    ///
+    /// # Errors
+    /// When one of both cannot be read or written.
+    pub fn copy_as_it_is(path: &Path, into: &Path) -> Result<(), StoreError> {
+        backup::copy(path, into)
+    }
+
+    /// Brings a database's log over into its file, so that the file alone is the database.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] when another program has it open.
+    pub fn bring_over(path: &Path) -> Result<(), StoreError> {
+        backup::bring_over(path)
     }
 
     fn temporary(&self, place: &str) -> Result<(), StoreError> {

@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use onesync_model::hash128;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::{failed, sql};
 use crate::error::StoreError;
+use crate::schema::{SchemaState, checksum};
 
 /// Marks the file as ours (`PRAGMA application_id`): "1Syn".
 const APPLICATION_ID: i64 = 0x3153_796e;
@@ -120,43 +120,55 @@ fn configure(connection: &Connection, cache_kb: i64) -> Result<(), StoreError> {
     set("trusted_schema", &false)
 }
 
-fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
-    let doing = "bringing the schema up to date";
-    // Two programs that open an empty file at once: the second waits here and finds the work done.
-    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed(doing))?;
-    tx.execute_batch(sql::MIGRATION_TABLE).map_err(failed(doing))?;
-    let applied: Vec<(u32, String, Vec<u8>)> = {
-        let mut statement = tx.prepare(sql::MIGRATIONS).map_err(failed(doing))?;
+/// The migrations of a database, and which of this program's it lacks; an error when it was made by a newer or a
+/// modified program.
+fn applied(connection: &Connection, doing: &'static str) -> Result<SchemaState, StoreError> {
+    let rows: Vec<(u32, String, Vec<u8>)> = {
+        let mut statement = connection.prepare(sql::MIGRATIONS).map_err(failed(doing))?;
         let rows = statement
             .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
             .map_err(failed(doing))?;
         rows.collect::<Result<_, _>>().map_err(failed(doing))?
     };
-    let known = MIGRATIONS.len() as u32;
-    if let Some((found, ..)) = applied.last().filter(|(version, ..)| *version > known) {
-        return Err(StoreError::Newer { found: *found, known });
+    SchemaState::of(&rows, &MIGRATIONS)
+}
+
+/// How far the schema of a database in a file is; nothing is changed, and nothing made.
+pub(super) fn schema(path: &Path) -> Result<SchemaState, StoreError> {
+    let doing = "looking at the database's schema";
+    let connection = as_it_is(path, doing)?;
+    let empty: bool = connection.query_row(sql::IS_EMPTY, [], |row| row.get(0)).map_err(failed(doing))?;
+    match empty {
+        true => SchemaState::of(&[], &MIGRATIONS),
+        false => applied(&connection, doing),
     }
-    let mut changed = false;
-    for (version, (name, text)) in (1u32..).zip(MIGRATIONS) {
-        let checksum = hash128(&[text.as_bytes()]).0.to_vec();
-        match applied.iter().find(|(number, ..)| *number == version) {
-            Some((_, name, sum)) if *sum != checksum => {
-                return Err(StoreError::Migration { version, name: name.clone() });
-            }
-            Some(_) => {}
-            None => {
-                tx.execute_batch(text).map_err(failed(doing))?;
-                tx.execute(sql::MIGRATION_PUT, (version, name, checksum)).map_err(failed(doing))?;
-                changed = true;
-            }
-        }
+}
+
+/// Opens a database of ours, of whatever version, which must be there; nothing of it is changed.
+pub(super) fn as_it_is(path: &Path, doing: &'static str) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_READ_WRITE;
+    let connection = Connection::open_with_flags(path, flags).map_err(failed(doing))?;
+    connection.busy_timeout(BUSY).map_err(failed(doing))?;
+    refuse_others(&connection, path)?;
+    Ok(connection)
+}
+
+fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+    let doing = "bringing the schema up to date";
+    // Two programs that open an empty file at once: the second waits here and finds the work done.
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed(doing))?;
+    tx.execute_batch(sql::MIGRATION_TABLE).map_err(failed(doing))?;
+    let state = applied(&tx, doing)?;
+    if state.missing.is_empty() {
+        return Ok(());
     }
-    if changed {
-        tx.execute(sql::COUNTER_INIT, []).map_err(failed(doing))?;
-        tx.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed(doing))?;
-        tx.commit().map_err(failed(doing))?;
+    for (version, (name, text)) in (1u32..).zip(MIGRATIONS).skip(state.found as usize) {
+        tx.execute_batch(text).map_err(failed(doing))?;
+        tx.execute(sql::MIGRATION_PUT, (version, name, checksum(text))).map_err(failed(doing))?;
     }
-    Ok(())
+    tx.execute(sql::COUNTER_INIT, []).map_err(failed(doing))?;
+    tx.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed(doing))?;
+    tx.commit().map_err(failed(doing))
 }
 
 #[cfg(test)]
@@ -175,8 +187,7 @@ mod tests {
         old.execute_batch(sql::MIGRATION_TABLE).unwrap();
         for (number, (name, text)) in (1u32..).zip(MIGRATIONS).take(version) {
             old.execute_batch(text).unwrap();
-            let checksum = hash128(&[text.as_bytes()]).0.to_vec();
-            old.execute(sql::MIGRATION_PUT, (number, name, checksum)).unwrap();
+            old.execute(sql::MIGRATION_PUT, (number, name, checksum(text))).unwrap();
         }
         old.execute(sql::COUNTER_INIT, []).unwrap();
         // The image of an object without values.

@@ -83,6 +83,10 @@ pub(super) const MIGRATION_PUT: &str = "INSERT INTO schema_migration VALUES (?1,
 pub(super) const IS_EMPTY: &str = "SELECT NOT EXISTS (SELECT 1 FROM sqlite_master)";
 pub(super) const COUNTER_INIT: &str = "INSERT OR IGNORE INTO counter VALUES (1, 1, 1, 1)";
 pub(super) const COPY: &str = "VACUUM INTO ?1";
+/// Tables that are ours, of whatever version.
+pub(super) const OWN_TABLES: &str =
+    "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name";
+pub(super) const FORGET: &str = "DELETE FROM service_state WHERE name = ?1";
 pub(super) const CHECKPOINT: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 /// The first read of a transaction is what its snapshot begins with.
 pub(super) const TOUCH: &str = "SELECT one FROM counter";

@@ -1,6 +1,7 @@
 //! The store on PostgreSQL: the suite of all stores, and what only a server can do to it. `./test` starts one and sets
 //! `PG_URL`; where there is none these tests are left out by their names, aloud.
 
+mod backup;
 mod cut;
 mod kill;
 mod lab;

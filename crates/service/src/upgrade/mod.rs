@@ -1,0 +1,243 @@
+//! A newer program on an older installation: what would change, the backup before it, the change, and the way back.
+//!
+//! Nothing else brings a schema up to date: whoever opens an older database is told so, and leaves it as it is. What a
+//! new program would decide differently is found as for a changed configuration: by a full sync over a copy. Where
+//! that is not nothing, exports stay off until a person has looked.
+
+mod backup;
+mod rules;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use onesync_engine::Changes;
+use onesync_store::{SchemaState, ServiceChanges};
+use serde::Serialize;
+
+use crate::clock::Clock;
+use crate::error::ServiceError;
+use crate::home::Home;
+use crate::plan::ConfigPlan;
+use crate::runtime::Service;
+use crate::sync::FULL_SYNC_NEEDED;
+use crate::work::WorkLock;
+
+pub use backup::{Backup, Part};
+pub use rules::{RuleUpdate, UpdatedRules};
+
+/// How often is looked whether the work under way has ended.
+const LOOK: Duration = Duration::from_millis(200);
+/// The folder of a trial, beside the database: it is on the same disk.
+const TRIAL: &str = "trial-";
+
+/// What an upgrade would do.
+#[derive(Clone, Debug, Serialize)]
+pub struct UpgradeCheck {
+    /// This program's version.
+    pub program: &'static str,
+    /// The database.
+    pub database: String,
+    /// The version of its schema.
+    pub schema: u32,
+    /// The version that this program works with.
+    pub needed: u32,
+    /// What would be changed in the schema, in order.
+    pub migrations: Vec<&'static str>,
+    /// How long that took on a copy, in seconds; `None` where none could be made, or nothing is to be done.
+    pub seconds: Option<f64>,
+    /// Shipped rules in the configuration whose shipped text is another one by now.
+    pub rules: Vec<RuleUpdate>,
+    /// What a full sync with this program would change; `None` where that cannot be computed before.
+    pub plan: Option<ConfigPlan>,
+    /// Why there is no plan.
+    pub no_plan: Option<String>,
+}
+
+/// What was done.
+#[derive(Clone, Debug, Serialize)]
+pub struct Upgraded {
+    /// The version of the schema before.
+    pub from: u32,
+    /// The version now.
+    pub to: u32,
+    /// The backup that was taken; `None` where the schema did not change, or one's own was said to be there.
+    pub backup: Option<Backup>,
+    /// What a full sync with this program changes.
+    pub plan: Option<ConfigPlan>,
+    /// Why there is no plan.
+    pub no_plan: Option<String>,
+    /// Connectors whose exports were switched off, because the plan is not empty.
+    pub staged: Vec<String>,
+    /// Shipped rules in the configuration whose shipped text is another one by now.
+    pub rules: Vec<RuleUpdate>,
+}
+
+/// How an upgrade is done.
+pub struct UpgradeOptions<'a> {
+    /// That a backup was taken by other means: none is taken here.
+    pub own_backup: bool,
+    /// Threads of the sync that compares.
+    pub threads: usize,
+    /// Hears what is being done.
+    pub tell: &'a (dyn Fn(&str) + Sync),
+}
+
+/// Looks what an upgrade would do. The installation is left as it is, and may be worked on meanwhile.
+///
+/// # Errors
+/// When there is none, or the database cannot be read, is newer than this program, or was made by a modified one.
+pub async fn check(home: &Home, clock: Arc<dyn Clock>, threads: usize) -> Result<UpgradeCheck, ServiceError> {
+    let state = home.schema()?;
+    let mut check = UpgradeCheck {
+        program: env!("CARGO_PKG_VERSION"),
+        database: home.place()?,
+        schema: state.found,
+        needed: state.known,
+        migrations: state.missing.clone(),
+        seconds: None,
+        rules: Vec::new(),
+        plan: None,
+        no_plan: None,
+    };
+    let Some(trial) = Trial::make(home, &state)? else {
+        check.no_plan = Some(
+            "a database on a server cannot be tried on a copy; the upgrade compares when it is done, before anything is exported"
+                .to_owned(),
+        );
+        return Ok(check);
+    };
+    check.seconds = trial.seconds;
+    let opened = Service::open_from(trial.home(home), home.folder().to_owned(), clock, threads).await?;
+    check.rules = rules::updates(&opened)?;
+    (check.plan, check.no_plan) = compare(&opened).await?;
+    if let Some(plan) = check.plan.as_mut().filter(|_| trial.folder.is_some()) {
+        plan.list = None; // it lies in the trial's folder, which goes
+    }
+    Ok(check)
+}
+
+/// Brings an installation to this program: waits until nobody works on it, takes a verified backup, changes the schema,
+/// compares, and puts exporting connectors into staging when anything would be decided differently.
+///
+/// # Errors
+/// As [`check`], and when no backup can be taken; then nothing was changed. An upgrade that was cut short is ended by the
+/// next one.
+pub async fn upgrade(
+    home: &Home,
+    clock: Arc<dyn Clock>,
+    options: &UpgradeOptions<'_>,
+) -> Result<Upgraded, ServiceError> {
+    let state = home.schema()?;
+    let _lock = idle(home, &*clock, options).await?;
+    let backup = if state.missing.is_empty() || options.own_backup {
+        None
+    } else {
+        (options.tell)("taking a backup");
+        Some(Backup::take(home, &state, clock.now())?)
+    };
+    if !state.missing.is_empty() {
+        (options.tell)(&format!("schema {} -> {}: {}", state.found, state.known, state.missing.join(", ")));
+        home.migrate()?;
+    }
+    let service = Service::open(home.clone(), clock, options.threads).await?;
+    (options.tell)("comparing");
+    let (plan, no_plan) = compare(&service).await?;
+    let changes = plan.as_ref().is_some_and(|plan| plan.items > 0);
+    let staged = if changes { service.distrust()? } else { Vec::new() };
+    let text = format!("schema {} -> {}, program {}", state.found, state.known, env!("CARGO_PKG_VERSION"));
+    let events = vec![service.audit("upgraded", home.place()?.as_str(), &text)];
+    service.record(&ServiceChanges { events, ..ServiceChanges::default() })?;
+    let rules = rules::updates(&service)?;
+    Ok(Upgraded { from: state.found, to: state.known, backup, plan, no_plan, staged, rules })
+}
+
+/// The lock of the installation, as soon as nobody has it.
+async fn idle(
+    home: &Home,
+    clock: &dyn Clock,
+    options: &UpgradeOptions<'_>,
+) -> Result<WorkLock, ServiceError> {
+    let mut told = false;
+    loop {
+        match WorkLock::take(home.folder(), "upgrade", clock.now()) {
+            Err(ServiceError::Held { message, .. }) => {
+                if !std::mem::replace(&mut told, true) {
+                    (options.tell)(&format!("waiting: {message}"));
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+            taken => return taken,
+        }
+    }
+}
+
+/// What a full sync with this program would change under the configuration in force.
+async fn compare(service: &Service) -> Result<(Option<ConfigPlan>, Option<String>), ServiceError> {
+    match service.runtime() {
+        Ok(runtime) => Ok((Some(service.config_plan(runtime.configuration.clone()).await?), None)),
+        Err(error) => Ok((None, Some(error.to_string()))),
+    }
+}
+
+impl Service {
+    /// What this program decides is not what was decided before: nothing is exported until a person has looked, and the
+    /// next sync is a full one. Gives the connectors whose exports were on.
+    fn distrust(&self) -> Result<Vec<String>, ServiceError> {
+        let runtime = self.runtime()?;
+        let mut staged = Vec::new();
+        for connector in &runtime.connectors {
+            let states = vec![(connector.id, FULL_SYNC_NEEDED.to_owned(), Some(vec![1]))];
+            self.store().apply(self.epoch(), &Changes { states, ..Changes::default() })?;
+            if connector.capabilities.export && !self.is_staging(connector)? {
+                self.staging_on(connector)?;
+                staged.push(connector.name().to_owned());
+            }
+        }
+        Ok(staged)
+    }
+}
+
+/// An installation that may be opened by this program: a copy of an older one that was brought up to date, or the one
+/// that is there.
+struct Trial {
+    /// The copy's folder, removed with it; `None` where none is needed.
+    folder: Option<std::path::PathBuf>,
+    seconds: Option<f64>,
+}
+
+impl Trial {
+    /// `None` where no copy can be made.
+    fn make(home: &Home, state: &SchemaState) -> Result<Option<Self>, ServiceError> {
+        if !state.is_older() {
+            return Ok(Some(Self { folder: None, seconds: None }));
+        }
+        if home.named()?.is_some() {
+            return Ok(None);
+        }
+        let mut id = [0u8; 8];
+        aws_lc_rs::rand::fill(&mut id).map_err(|_| onesync_vault::VaultError::Random)?;
+        let name: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+        let folder = home.folder().join(format!("{TRIAL}{name}"));
+        std::fs::create_dir(&folder)
+            .map_err(|source| ServiceError::File { place: folder.display().to_string(), source })?;
+        let mut trial = Self { folder: Some(folder.clone()), seconds: None };
+        home.copy_as_it_is(&folder)?;
+        let began = std::time::Instant::now();
+        Home::new(&folder).migrate()?;
+        trial.seconds = Some(began.elapsed().as_secs_f64());
+        Ok(Some(trial))
+    }
+
+    fn home(&self, of: &Home) -> Home {
+        self.folder.as_ref().map_or_else(|| of.clone(), Home::new)
+    }
+}
+
+impl Drop for Trial {
+    fn drop(&mut self) {
+        let Some(folder) = &self.folder else { return };
+        if let Err(source) = std::fs::remove_dir_all(folder) {
+            tracing::warn!(folder = %folder.display(), %source, "the folder of a trial could not be removed");
+        }
+    }
+}
