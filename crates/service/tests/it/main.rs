@@ -6,6 +6,7 @@ mod anchor;
 mod coming;
 mod contact;
 mod crash;
+mod database;
 mod forests;
 mod identity;
 mod imported;

@@ -9,6 +9,8 @@ use onesync_service::{
     Clock as _, Configuration, CycleKind, CycleReport, Home, ManualClock, Service, SystemClock,
 };
 
+use crate::database::{Database, of_story};
+
 const PAGE: &str = include_str!("../../../../docs/connectors.md");
 
 /// A line of the HR file.
@@ -23,6 +25,8 @@ pub struct Office {
     pub service: Service,
     clock: Arc<ManualClock>,
     folder: tempfile::TempDir,
+    /// After the service, which is to let go of it first.
+    _database: Option<Database>,
 }
 
 impl Office {
@@ -31,9 +35,11 @@ impl Office {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::new(folder.path().join("home"));
         let clock = Arc::new(ManualClock::new(SystemClock.now()));
-        home.create(&*clock).unwrap();
+        let database = of_story().await;
+        let server = database.as_ref().map(Database::server);
+        home.create_on(server.as_ref(), &*clock).unwrap();
         let service = Service::open(home, clock.clone(), 1).await.unwrap();
-        let office = Self { service, clock, folder };
+        let office = Self { service, clock, folder, _database: database };
         office.write(lines);
         office.service.apply(Configuration::parse(files()).unwrap(), "test").await.unwrap();
         office

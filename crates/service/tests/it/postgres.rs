@@ -4,50 +4,9 @@ use std::sync::Arc;
 
 use onesync_model::Time;
 use onesync_service::{CycleKind, DatabaseServer, Home, ManualClock, Service, ServiceError};
-use secrecy::SecretString;
 
+use crate::database::Database;
 use crate::world::{Setup, World, person};
-
-/// A database of its own on the server of `PG_URL`.
-struct Database {
-    admin: String,
-    name: String,
-}
-
-impl Database {
-    async fn new(name: &str) -> Self {
-        let admin = std::env::var("PG_URL");
-        let admin =
-            admin.unwrap_or_else(|_| panic!("PG_URL names no PostgreSQL server: `./test` starts one"));
-        let name = format!("onesync_{}_{name}", std::process::id());
-        let database = Self { admin, name };
-        database.run(&format!("CREATE DATABASE {} ENCODING 'UTF8' TEMPLATE template0", database.name)).await;
-        database
-    }
-
-    async fn run(&self, text: &str) {
-        let (client, connection) = tokio_postgres::connect(&self.admin, tokio_postgres::NoTls).await.unwrap();
-        let connection = tokio::spawn(connection);
-        client.batch_execute(text).await.unwrap();
-        drop(client);
-        connection.await.unwrap().unwrap();
-    }
-
-    /// As it is given for a new installation: the password beside the URL.
-    fn server(&self) -> DatabaseServer {
-        let (user, rest) = self.admin.strip_prefix("postgres://").unwrap().split_once(':').unwrap();
-        let (password, rest) = rest.split_once('@').unwrap();
-        let host = rest.split_once('/').unwrap().0;
-        DatabaseServer {
-            url: format!("postgres://{user}@{host}/{}?sslmode=require", self.name),
-            password: Some(SecretString::from(password.to_owned())),
-        }
-    }
-
-    async fn remove(self) {
-        self.run(&format!("DROP DATABASE {} WITH (FORCE)", self.name)).await;
-    }
-}
 
 /// What there is after each step: all rows, and the accounts of the cloud.
 async fn story(database: Option<DatabaseServer>) -> Vec<(String, Vec<String>)> {
@@ -99,7 +58,6 @@ async fn the_main_job_ends_in_the_same_rows_as_on_the_embedded_database() {
         let differences: Vec<_> = one.0.lines().zip(two.0.lines()).filter(|(a, b)| a != b).take(5).collect();
         assert!(differences.is_empty() && one == two, "step {step}: {differences:#?}");
     }
-    database.remove().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -146,5 +104,4 @@ async fn a_home_names_its_database_and_keeps_the_password_to_itself() {
     std::fs::set_permissions(&password, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
     let refused = open().await.err().unwrap();
     assert!(refused.to_string().contains("others may read"), "{refused}");
-    database.remove().await;
 }

@@ -15,6 +15,8 @@ use onesync_service::{
     Service, StagingPlan, SystemClock, template,
 };
 
+use crate::database::{Database, of_story};
+
 /// One person of the directory.
 #[derive(Clone, Debug)]
 pub struct Person {
@@ -37,6 +39,8 @@ pub struct World {
     pub sim: Judged,
     setup: Setup,
     folder: tempfile::TempDir,
+    /// After the service, which is to let go of it first.
+    _database: Option<Database>,
 }
 
 /// What is special about a world.
@@ -136,10 +140,12 @@ impl World {
         let groups = vec![("Everyone".to_owned(), people.iter().map(|p| p.number).collect())];
         let home = Home::new(folder.path().join("home"));
         let clock = Arc::new(ManualClock::new(setup.now.unwrap_or_else(|| SystemClock.now())));
-        home.create_on(setup.database.as_ref(), &*clock).unwrap();
+        let database = if setup.database.is_some() { None } else { of_story().await };
+        let server = setup.database.clone().or_else(|| database.as_ref().map(Database::server));
+        home.create_on(server.as_ref(), &*clock).unwrap();
         let service = Service::open(home, clock.clone(), 2).await.unwrap();
         service.set_secret("graph", DEFAULT_CLIENT_SECRET.as_bytes()).unwrap();
-        let world = Self { people, groups, service, clock, sim, setup, folder };
+        let world = Self { people, groups, service, clock, sim, setup, folder, _database: database };
         world.write();
         let configuration = world.configuration(&world.setup.tables);
         world.service.apply(configuration, "test").await.unwrap();

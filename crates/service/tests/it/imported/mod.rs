@@ -17,6 +17,7 @@ use onesync_service::{
 };
 use serde_json::Value as Json;
 
+use crate::database::{Database, of_story};
 use crate::world::{base64, sid};
 
 /// The files of a configuration.
@@ -81,6 +82,8 @@ pub struct House {
     pub clock: Arc<ManualClock>,
     pub sim: Judged,
     folder: tempfile::TempDir,
+    /// After the service, which is to let go of it first.
+    _database: Option<Database>,
 }
 
 impl House {
@@ -110,12 +113,14 @@ impl House {
         }
         let home = Home::new(folder.path().join("home"));
         let clock = Arc::new(ManualClock::new(SystemClock.now()));
-        home.create(&*clock).unwrap();
+        let database = of_story().await;
+        let server = database.as_ref().map(Database::server);
+        home.create_on(server.as_ref(), &*clock).unwrap();
         let service = Service::open(home, clock.clone(), 2).await.unwrap();
         service.set_secret("graph", DEFAULT_CLIENT_SECRET.as_bytes()).unwrap();
         let files = files.into_iter().map(|(path, text)| (path, text.into_bytes())).collect();
         service.apply(Configuration::parse(files).unwrap(), "test").await.unwrap();
-        Self { service, clock, sim, folder }
+        Self { service, clock, sim, folder, _database: database }
     }
 
     /// Writes a directory anew.

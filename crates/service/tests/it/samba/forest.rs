@@ -14,6 +14,8 @@ use onesync_service::{
 };
 use onesync_testkit::ldap_proxy::{Behaviour, LdapProxy};
 
+use crate::database::{Database, of_story};
+
 /// Accounts without a password that sign in all the same: the only enabled ones that need none.
 pub const ENABLED: &str = "544";
 /// The same, disabled.
@@ -32,6 +34,8 @@ pub struct Forest {
     pub clock: Arc<ManualClock>,
     pub sim: Judged,
     folder: tempfile::TempDir,
+    /// After the service, which is to let go of it first.
+    _database: Option<Database>,
 }
 
 fn variable(name: &str) -> String {
@@ -76,11 +80,13 @@ impl Forest {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::new(folder.path().join("home"));
         let clock = Arc::new(ManualClock::new(SystemClock.now()));
-        home.create(&*clock).unwrap();
+        let database = of_story().await;
+        let server = database.as_ref().map(Database::server);
+        home.create_on(server.as_ref(), &*clock).unwrap();
         let service = Service::open(home, clock.clone(), 2).await.unwrap();
         service.set_secret("graph", DEFAULT_CLIENT_SECRET.as_bytes()).unwrap();
         service.set_secret("ad", variable("AD_BIND_PASSWORD").as_bytes()).unwrap();
-        let mut forest = Self { client, ou, service, clock, sim, folder };
+        let mut forest = Self { client, ou, service, clock, sim, folder, _database: database };
         let own = forest.ou.clone();
         let below: Vec<String> = containers.iter().map(|name| forest.dn(name)).collect();
         for container in std::iter::once(own).chain(below) {
