@@ -46,6 +46,9 @@ pub struct Phase {
     run: fn(&mut Gate) -> Result<Findings>,
 }
 
+/// The stories that are told on a server, too.
+const STORIES: [&str; 3] = ["story::", "crash::", "protection::"];
+
 /// The phases in their order.
 pub const PHASES: &[Phase] = &[
     Phase { name: "fmt", about: "formatting", run: fmt },
@@ -55,6 +58,7 @@ pub const PHASES: &[Phase] = &[
     Phase { name: "clippy", about: "lints, with warnings as errors", run: clippy },
     Phase { name: "docs", about: "documentation, with warnings as errors", run: docs },
     Phase { name: "tests", about: "all unit and integration tests", run: tests },
+    Phase { name: "servers", about: "stories of the main job on a PostgreSQL server", run: servers },
     Phase { name: "doctests", about: "examples in the documentation", run: doctests },
 ];
 
@@ -227,6 +231,33 @@ fn with_nextest(gate: &mut Gate, missing: &[&str]) -> Result<bool> {
     }
     let tally = &mut gate.tally;
     watched(command, Stream::Err, |line| *tally += Tally::from_line(line))
+}
+
+/// The stories that say most about a store, told again with their state on a server.
+fn servers(gate: &mut Gate) -> Result<Findings> {
+    if std::env::var_os("PG_URL").is_none() {
+        println!("SKIPPED: PG_URL is not set: no story is told on a server; `./test` does");
+        return Ok(verdict(true, ""));
+    }
+    const PACKAGE: [&str; 2] = ["--package", "onesync-service"];
+    let (mut command, stream) = if process::has_subcommand(&gate.root, "nextest") {
+        let mut command = cargo(&gate.root, &["nextest", "run", "--profile", "ci", "--cargo-quiet"]);
+        let stories: Vec<String> = STORIES.iter().map(|story| format!("test(/^{story}/)")).collect();
+        command.args(PACKAGE).args(["--filterset", &stories.join(" or ")]);
+        (command, Stream::Err)
+    } else {
+        let mut command = cargo(&gate.root, &["test", "--quiet", "--tests", "--no-fail-fast"]);
+        command.args(PACKAGE).arg("--").args(STORIES);
+        (command, Stream::Out)
+    };
+    command.env("ONESYNC_TEST_STORE", "postgres");
+    let before = gate.tally.run();
+    let tally = &mut gate.tally;
+    let passed = watched(command, stream, |line| *tally += Tally::from_line(line))?;
+    if passed && gate.tally.run() == before {
+        bail!("no story was told");
+    }
+    Ok(verdict(passed, "see above"))
 }
 
 fn with_cargo_test(gate: &mut Gate, missing: &[&str]) -> Result<bool> {
