@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use onesync_graphsim::{DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET, DEFAULT_TENANT_ID};
-use onesync_service::{Clock as _, Configuration, Home, Service, SystemClock, template};
+use onesync_service::{Clock as _, Configuration, DatabaseServer, Home, Service, SystemClock, template};
+use onesync_store::Store;
 use onesync_testkit::generate::{Company, CompanyOptions};
 
 /// The connector that is read.
@@ -16,6 +17,9 @@ pub const SOURCE: &str = "directory";
 pub const CLOUD: &str = "entra";
 /// People whose membership of the large group is taken away and given back, one by one.
 pub const MEMBERS_CHANGED: usize = 5;
+
+/// People who are searched.
+const PEOPLE_SEARCHED: usize = 200;
 
 /// Where everything of one benchmark lies.
 #[derive(Clone, Debug)]
@@ -50,7 +54,15 @@ impl Lab {
         self.home().database()
     }
 
-    fn home(&self) -> Home {
+    /// Its store, whichever it is.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn store(&self) -> Result<Arc<dyn Store>> {
+        Ok(self.home().open()?.0)
+    }
+
+    pub fn home(&self) -> Home {
         Home::new(self.folder.join("home"))
     }
 
@@ -78,6 +90,9 @@ impl Lab {
         let members: Vec<String> =
             (1..=MEMBERS_CHANGED).map(|n| company.dn(n * company.people() / (MEMBERS_CHANGED + 1))).collect();
         std::fs::write(self.file("members"), members.join("\n"))?;
+        let wanted: Vec<String> =
+            (0..PEOPLE_SEARCHED).map(|n| company.upn(n * company.people() / PEOPLE_SEARCHED)).collect();
+        std::fs::write(self.file("people"), wanted.join("\n"))?;
         Ok(())
     }
 
@@ -108,9 +123,14 @@ impl Lab {
     ///
     /// # Errors
     /// When the configuration does not apply.
-    pub async fn install(&self, cloud_url: &str, directory: Option<&Directory>) -> Result<()> {
+    pub async fn install(
+        &self,
+        cloud_url: &str,
+        directory: Option<&Directory>,
+        server: Option<&DatabaseServer>,
+    ) -> Result<()> {
         let home = self.home();
-        home.create(&SystemClock)?;
+        home.create_on(server, &SystemClock)?;
         let service = Service::open(home, Arc::new(SystemClock), 1).await?;
         service.set_secret("graph", DEFAULT_CLIENT_SECRET.as_bytes())?;
         let mut files = template("single-forest", if directory.is_some() { "ad" } else { "ldif" })?;

@@ -10,6 +10,7 @@ mod play;
 mod report;
 mod rules;
 mod scripted;
+mod server;
 
 use std::path::PathBuf;
 
@@ -21,7 +22,9 @@ use clap::{Args, Parser, Subcommand};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[derive(Parser)]
-#[command(about = "Measure imports, syncs and exports beside what SQLite and ldapsearch alone can do")]
+#[command(
+    about = "Measure imports, syncs and exports beside what SQLite, PostgreSQL and ldapsearch alone can do"
+)]
 struct Options {
     #[command(flatten)]
     bench: Bench,
@@ -44,6 +47,9 @@ struct Bench {
     /// Keep everything in FOLDER, which must not exist
     #[arg(long, value_name = "FOLDER")]
     keep: Option<PathBuf>,
+    /// The same in this empty PostgreSQL database, too: `postgres://user:password@host/database?sslmode=disable`
+    #[arg(long, value_name = "URL")]
+    database: Option<String>,
     /// Import from this domain controller, too
     #[arg(long, value_name = "URL", requires_all = ["ad_bind", "ad_password", "ad_base"])]
     ad_url: Option<String>,
@@ -90,7 +96,9 @@ async fn main() -> Result<()> {
     match options.part {
         None => play::run(&bench),
         Some(Part::Prepare { folder, cloud }) => {
-            phases::prepare(&lab::Lab::new(folder), bench.objects, &cloud, directory(&bench).as_ref()).await
+            let server = bench.database.as_deref().map(server::server).transpose()?;
+            let lab = lab::Lab::new(folder);
+            phases::prepare(&lab, bench.objects, &cloud, directory(&bench).as_ref(), server.as_ref()).await
         }
         Some(Part::Phase { folder, name }) => {
             let measured = phases::run(&lab::Lab::new(folder), &name).await?;

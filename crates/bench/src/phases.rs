@@ -7,13 +7,16 @@ use anyhow::{Context as _, Result, bail, ensure};
 use onesync_connectors::Anchor;
 use onesync_engine::Changes;
 use onesync_model::{ConnectorId, CsId};
-use onesync_service::{ConnectorHandle, CycleKind, Progress, RunReport, Runtime, Service, Step};
-use onesync_store::{SqliteStore, Store as _, limit};
+use onesync_service::{
+    ConnectorHandle, CycleKind, DatabaseServer, Progress, RunReport, Runtime, Service, Step,
+};
+use onesync_store::limit;
 use serde::{Deserialize, Serialize};
 
 use crate::lab::{self, CLOUD, Lab, SOURCE};
 use crate::measure::{Watch, peak_mb};
 use crate::scripted::Scripted;
+use crate::server;
 
 /// Idle cycles over which the mean is taken: processor time is known to a hundredth of a second.
 const IDLE_CYCLES: u32 = 20;
@@ -50,6 +53,10 @@ pub async fn run(lab: &Lab, phase: &str) -> Result<Measured> {
         "limit-first-sync" => {
             limit(&lab.file("synced.db"), &lab.file("limit-first-sync.db"), limit::first_sync)?
         }
+        "limit-copy-import" => server::limit(lab, &server::IMPORT)?,
+        "limit-copy-sync" => server::limit(lab, &server::SYNC)?,
+        "search" => search(lab).await?,
+        "move" => server::move_there(lab)?,
         "export" => export(lab).await?,
         "idle" => idle(lab).await?,
         "idle-directory" => idle_directory(lab).await?,
@@ -78,7 +85,7 @@ async fn step(lab: &Lab, connector: &str, step: Step) -> Result<Measured> {
 /// Objects in a connector space.
 fn objects(lab: &Lab, service: &Service, connector: &str) -> Result<u64> {
     let id = service.runtime()?.connector(connector)?.id;
-    let counts = SqliteStore::open(&lab.database())?.reader()?.cs_counts()?;
+    let counts = lab.store()?.reader()?.cs_counts()?;
     Ok(counts.iter().filter(|count| count.connector == id).map(|count| count.count).sum())
 }
 
@@ -149,7 +156,7 @@ async fn delta(
 
 /// Gives the source a watermark, as a directory with deltas leaves one: from now on it is asked for deltas.
 fn take_over(lab: &Lab, source: &ConnectorHandle) -> Result<()> {
-    let store = SqliteStore::open(&lab.database())?;
+    let store = lab.store()?;
     let installation = store.reader()?.installation()?.context("no installation")?;
     let states = vec![(source.id, "watermark".to_owned(), Some(b"scripted".to_vec()))];
     Ok(store.apply(installation.epoch, &Changes { states, ..Changes::default() })?)
@@ -192,6 +199,21 @@ async fn idle_directory(lab: &Lab) -> Result<Measured> {
         cpu_seconds: cpu_seconds / cycles,
         ..Measured::default()
     })
+}
+
+/// Finds people by the names they sign in with.
+async fn search(lab: &Lab) -> Result<Measured> {
+    let service = lab.open().await?;
+    let runtime = service.runtime()?;
+    let people = std::fs::read_to_string(lab.file("people"))?;
+    let watch = Watch::start();
+    let mut out = Measured::default();
+    for name in people.lines() {
+        ensure!(!service.search_mv(&runtime, name, 20)?.is_empty(), "`{name}` is not found");
+        out.count += 1;
+    }
+    (out.seconds, out.cpu_seconds) = watch.read();
+    Ok(out)
 }
 
 /// Takes members from the large group, sends that, and gives them back one by one: the mean of these is measured, from
@@ -237,7 +259,7 @@ async fn member(lab: &Lab) -> Result<Measured> {
 /// The object with most links: the group of all.
 fn largest(lab: &Lab, connector: ConnectorId) -> Result<Anchor> {
     const PAGE: usize = 200;
-    let store = SqliteStore::open(&lab.database())?;
+    let store = lab.store()?;
     let reader = store.reader()?;
     let (mut after, mut found) = (CsId(i64::MIN), (0, None));
     loop {
@@ -269,9 +291,10 @@ pub async fn prepare(
     people: usize,
     cloud_url: &str,
     directory: Option<&lab::Directory>,
+    server: Option<&DatabaseServer>,
 ) -> Result<()> {
     if directory.is_none() {
         lab.write_company(people)?;
     }
-    lab.install(cloud_url, directory).await
+    lab.install(cloud_url, directory, server).await
 }

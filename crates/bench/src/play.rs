@@ -11,6 +11,7 @@ use crate::lab::{Lab, copy_database, today};
 use crate::measure::Machine;
 use crate::phases::Measured;
 use crate::report::Report;
+use crate::server;
 
 /// Runs everything and prints the report.
 pub fn run(options: &Bench) -> Result<()> {
@@ -36,6 +37,9 @@ pub fn run(options: &Bench) -> Result<()> {
     };
     drop(company);
     play.main(&folder.join("main"))?;
+    if let Some(url) = &options.database {
+        play.server(&folder.join("server"), &folder.join("main"), url)?;
+    }
     if options.ad_url.is_some() {
         play.directory(&folder.join("ad"))?;
     }
@@ -72,6 +76,7 @@ impl Play<'_> {
         lab.keep_database("synced.db")?;
         self.phase(folder, "limit-first-sync", "limit-first-sync")?;
         self.phase(folder, "full-sync", "full-sync-pending")?;
+        self.phase(folder, "search", "search")?;
         if self.options.no_export {
             return Ok(());
         }
@@ -79,6 +84,29 @@ impl Play<'_> {
         self.phase(folder, "full-sync", "full-sync")?;
         self.phase(folder, "idle", "idle")?;
         self.phase(folder, "member", "member")
+    }
+
+    /// The same work in a database on a server, and everything of the embedded database into another one there.
+    fn server(&mut self, folder: &Path, embedded: &Path, url: &str) -> Result<()> {
+        std::fs::create_dir(folder)?;
+        server::schemas(url)?;
+        let cloud = Cloud::start()?;
+        self.prepare(folder, &cloud.url, false)?;
+        std::fs::write(folder.join("database"), server::in_schema(url, server::LIMIT))?;
+        std::fs::write(embedded.join("database"), server::in_schema(url, server::MOVED))?;
+        self.phase(folder, "import", "server-import")?;
+        self.phase(folder, "limit-copy-import", "server-limit-import")?;
+        self.phase(folder, "import-cloud", "server-import-cloud")?;
+        self.phase(folder, "first-sync", "server-first-sync")?;
+        self.phase(folder, "limit-copy-sync", "server-limit-sync")?;
+        self.phase(folder, "full-sync", "server-full-sync-pending")?;
+        self.phase(folder, "search", "server-search")?;
+        if !self.options.no_export {
+            self.phase(folder, "export", "server-export")?;
+            self.phase(folder, "full-sync", "server-full-sync")?;
+            self.phase(folder, "idle", "server-idle")?;
+        }
+        self.phase(embedded, "move", "move")
     }
 
     /// Imports from a domain controller, and reads the same with ldapsearch.
@@ -114,6 +142,9 @@ impl Play<'_> {
     fn prepare(&self, folder: &Path, cloud: &str, directory: bool) -> Result<()> {
         let mut command = ourselves()?;
         command.args(["--objects", &self.options.objects.to_string()]);
+        if let Some(url) = self.options.database.as_ref().filter(|_| folder.ends_with("server")) {
+            command.args(["--database", url]);
+        }
         if directory {
             let o = self.options;
             for (name, value) in [

@@ -46,17 +46,29 @@ pub struct Goal {
 }
 
 /// The phases in their order, and how they are called in the table.
-const NAMES: [(&str, &str); 14] = [
+const NAMES: [(&str, &str); 26] = [
     ("import", "LDIF import"),
     ("limit-import", "  raw insert of the same rows"),
     ("import-cloud", "import of the empty cloud"),
     ("first-sync", "first full sync, history on"),
     ("limit-first-sync", "  raw insert of the same rows"),
     ("full-sync-pending", "full sync, unchanged, all pending"),
+    ("search", "search by sign-in name"),
     ("export", "export, confirm, sync, until quiet"),
     ("full-sync", "full sync, unchanged, all confirmed"),
     ("idle", "idle delta cycle"),
     ("member", "one member more in the large group"),
+    ("server-import", "LDIF import, PostgreSQL"),
+    ("server-limit-import", "  COPY of the same rows"),
+    ("server-import-cloud", "import of the empty cloud, PostgreSQL"),
+    ("server-first-sync", "first full sync, PostgreSQL"),
+    ("server-limit-sync", "  COPY of the same rows"),
+    ("server-full-sync-pending", "full sync, unchanged, all pending, PostgreSQL"),
+    ("server-search", "search by sign-in name, PostgreSQL"),
+    ("server-export", "export, until quiet, PostgreSQL"),
+    ("server-full-sync", "full sync, unchanged, all confirmed, PostgreSQL"),
+    ("server-idle", "idle delta cycle, PostgreSQL"),
+    ("move", "everything moved from embedded to PostgreSQL"),
     ("ad-import", "Active Directory import (Samba, LDAP)"),
     ("ad-ldapsearch", "  ldapsearch of the same"),
     ("idle-ad", "idle delta cycle with Active Directory"),
@@ -96,6 +108,29 @@ impl Report {
             of("member").map(|m| m.seconds * 1e3),
         );
         goal("one member, link values written", 1.0, true, of("member").map(|m| m.links as f64));
+        for (name, what) in [
+            ("import", "LDIF import"),
+            ("first-sync", "first full sync"),
+            ("full-sync-pending", "full sync, unchanged"),
+            ("full-sync", "full sync, all confirmed"),
+            ("idle", "idle delta cycle"),
+            ("search", "search"),
+        ] {
+            let share = ratio(name, &format!("server-{name}"));
+            goal(&format!("PostgreSQL, share of embedded: {what}"), 0.4, false, share);
+        }
+        goal(
+            "PostgreSQL, LDIF import, share of COPY",
+            0.5,
+            false,
+            ratio("server-limit-import", "server-import"),
+        );
+        goal(
+            "PostgreSQL, first full sync, share of COPY",
+            0.5,
+            false,
+            ratio("server-limit-sync", "server-first-sync"),
+        );
         let ours = [
             "import",
             "import-cloud",

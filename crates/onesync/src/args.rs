@@ -123,6 +123,9 @@ pub enum Command {
         #[arg(long, default_value_t = 50)]
         limit: usize,
     },
+    /// The database
+    #[command(subcommand)]
+    Db(DbCommand),
     /// Health in one look
     Status,
     /// Evaluate an expression over attributes given as JSON
@@ -409,6 +412,40 @@ pub enum HeldCommand {
         /// Hash of a plan or of one change
         hash: String,
     },
+}
+
+/// The database.
+#[derive(Debug, Subcommand)]
+pub enum DbCommand {
+    /// Move the installation into another, empty database, while the service goes on
+    Move(MoveArgs),
+    /// Kind, place, size, growth, room, maintenance
+    Status,
+    /// Ask a question in SQL, of the views
+    Query {
+        /// One SELECT statement
+        sql: String,
+        /// Most rows
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+    },
+    /// Delete what is old enough and give free space back, if that is due
+    Maintain {
+        /// Due or not
+        #[arg(long)]
+        now: bool,
+    },
+}
+
+/// Options of `db move`.
+#[derive(Debug, ClapArgs)]
+pub struct MoveArgs {
+    /// Where to: `postgres://user@host/database?sslmode=verify-full`, or `embedded`
+    #[arg(long, value_name = "URL")]
+    pub to: String,
+    /// File with the password of the database account, - for standard input; the home keeps it
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
 }
 
 /// Find objects.

@@ -107,6 +107,7 @@ async fn run(args: Args) -> anyhow::Result<Status> {
             Ok(Status::Done)
         }
         Command::Upgrade(args) => commands::upgrade(home, args, &out).await,
+        Command::Db(args::DbCommand::Move(options)) => commands::move_(home, &options, &out).await,
         Command::Serve => commands::serve(home, args.format).await,
         command @ (Command::Cycle { .. } | Command::Run { .. }) => {
             // Opening may wait for directories: a wish that comes meanwhile is no lost one.

@@ -12,6 +12,7 @@ use onesync_rules::RuleFile;
 use serde::Deserialize;
 
 use crate::error::ServiceError;
+use crate::keep::{DatabaseFile, Keep};
 use crate::mistakes::{place_of, toml_mistake};
 use crate::profile;
 use crate::runs::Step;
@@ -124,6 +125,9 @@ pub struct MainFile {
     /// When cycles run by themselves.
     #[serde(default)]
     pub schedule: ScheduleFile,
+    /// What the database may take, and how long what happened is kept.
+    #[serde(default)]
+    pub database: DatabaseFile,
 }
 
 /// The definition of the source anchor: `%SourceAnchor%` in rules.
@@ -441,6 +445,10 @@ impl Configuration {
                 None if path == "onesync.toml" => match toml::from_str(&text) {
                     Ok(main) => {
                         out.main = main;
+                        if let Err((key, message)) = Keep::read(&out.main.database) {
+                            let place = place_of(path, &text, &["database", key]);
+                            mistakes.push(format!("{place}: {message}"));
+                        }
                         if let Err((key, message)) = Schedule::read(&out.main.schedule) {
                             let place = place_of(path, &text, &["schedule", key]);
                             mistakes.push(format!("{place}: {message}"));

@@ -47,6 +47,8 @@ pub struct CycleReport {
     pub stopped: Vec<String>,
     /// Objects that are not in the metaverse for want of a value to join by.
     pub unplaced: Vec<Unplaced>,
+    /// What is running out of room.
+    pub room: Vec<String>,
     /// How long it took.
     pub seconds: f64,
     /// The worst exit status of its steps.
@@ -109,6 +111,7 @@ impl CycleReport {
         self.failures.extend(other.failures.iter().cloned());
         self.errors = other.errors;
         (self.stopped, self.unplaced) = (other.stopped.clone(), other.unplaced.clone());
+        self.room.clone_from(&other.room);
         self.seconds += other.seconds;
     }
 
@@ -175,6 +178,7 @@ impl Service {
             }
         }
         self.check_stop()?;
+        self.check_room()?;
         match step {
             Step::FullImport | Step::DeltaImport => {
                 let report = self.import(runtime, connector, step, progress).await?;
@@ -305,6 +309,7 @@ impl Service {
         let (reader, runtime) = (self.store().reader()?, self.runtime()?);
         report.errors = reader.error_counts()?.iter().map(|e| e.count).sum();
         report.unplaced = self.unplaced(&*reader, &runtime)?;
+        report.room = self.room_warnings()?;
         for connector in runtime.connectors.iter().filter(|c| c.capabilities.export) {
             let stops = self.stops(&*reader, &runtime, connector)?;
             report.stopped.extend(stops.words(&runtime, connector));

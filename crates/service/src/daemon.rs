@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use onesync_model::Time;
 use onesync_store::StoreError;
@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixListener;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::Home;
 use crate::clock::Clock;
@@ -26,6 +27,7 @@ use crate::error::ServiceError;
 use crate::runs::Progress;
 use crate::runtime::Service;
 use crate::scheduler::{Due, LastCycle};
+use crate::upkeep::Maintained;
 use crate::work::WorkLock;
 
 /// The lock of the one daemon of a home.
@@ -36,6 +38,8 @@ const SOCKET: &str = "serve.sock";
 const LOOK: Duration = Duration::from_secs(2);
 /// How long is waited after the installation could not be opened or read.
 const RETRY: Duration = Duration::from_secs(10);
+/// Maintenance that failed is not tried again before.
+const UPKEEP_RETRY: Duration = Duration::from_secs(600);
 /// How long a cycle has to come to a stop.
 const STOP: Duration = Duration::from_secs(9);
 /// How long whoever asks on the socket waits for an answer, or has to take one.
@@ -78,6 +82,8 @@ pub enum Told {
     Ready,
     /// What it does, or waits for, has changed.
     Doing(String),
+    /// The database was maintained.
+    Maintained(Box<Result<Maintained, ServiceError>>),
     /// A cycle has ended.
     Cycle(Box<Result<CycleReport, ServiceError>>),
     /// The installation cannot be opened or read now; it is tried again.
@@ -98,6 +104,8 @@ pub struct Daemon {
     pub tell: Arc<dyn Fn(Told) + Send + Sync>,
 }
 
+/// Maintenance under way, or the last one, and when it began.
+type Upkeep = (Instant, JoinHandle<()>);
 type Beat = Arc<Mutex<Heart>>;
 
 /// The installation as it was opened, and what is next.
@@ -145,6 +153,7 @@ impl Daemon {
         let _socket = Socket::open(&folder, beat.clone())?;
         (self.tell)(Told::Ready);
         let mut service = None;
+        let mut upkeep = None;
         loop {
             // On a thread of its own: a database or a directory may be waited for, and a wish to end is heard meanwhile.
             let (handle, home) = (tokio::runtime::Handle::current(), self.home.clone());
@@ -165,6 +174,7 @@ impl Daemon {
                 }
                 Ok(Looked { open, next: Next::Wait(what, at_most) }) => {
                     self.doing(&beat, what);
+                    upkeep = self.maintain(&open, upkeep);
                     service = Some(open);
                     at_most
                 }
@@ -176,6 +186,21 @@ impl Daemon {
                 () = tokio::time::sleep(waits) => {}
             }
         }
+    }
+
+    /// Begins to maintain the database when that is due, beside all else: a cycle does not wait for it.
+    fn maintain(&self, service: &Arc<Service>, running: Option<Upkeep>) -> Option<Upkeep> {
+        let running = running.filter(|(begun, work)| !work.is_finished() || begun.elapsed() < UPKEEP_RETRY);
+        // What cannot be read is said by whoever reads next.
+        if running.is_some() || !service.maintenance_is_due().unwrap_or(false) {
+            return running;
+        }
+        let (service, tell) = (service.clone(), self.tell.clone());
+        let work = tokio::task::spawn_blocking(move || {
+            let ended = service.maintain(&|_| ());
+            tell(Told::Maintained(Box::new(ended)));
+        });
+        Some((Instant::now(), work))
     }
 
     /// What passes by itself is waited for; what does not ends the daemon.
@@ -310,7 +335,7 @@ fn note(beat: &Beat, progress: Progress) {
 /// The socket, served until it is dropped.
 struct Socket {
     path: PathBuf,
-    task: tokio::task::JoinHandle<()>,
+    task: JoinHandle<()>,
 }
 
 impl Socket {

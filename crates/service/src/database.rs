@@ -8,23 +8,40 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use onesync_store::{PostgresOptions, PostgresStore, SchemaState, Store};
+use onesync_store::{PostgresOptions, PostgresStore, SchemaState, SqliteStore, Store};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
 use crate::error::ServiceError;
 use crate::home::restrict_file;
 
-const PASSWORD: &str = "database.password";
+/// The files of a home that may hold the password: two, so that a move has one for where it goes.
+const PASSWORDS: [&str; 2] = ["database.password", "database.password.2"];
+/// What a home says in place of a URL whose database is the embedded one, after it was on a server once.
+pub(crate) const EMBEDDED: &str = "embedded";
+/// The embedded database in a home.
+pub(crate) const EMBEDDED_FILE: &str = "onesync.db";
 
-/// A database on a server, as a home names it.
+/// A database, as a home names it.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Named {
-    /// Where it is: `postgres://user@host:port/database`, and what libpq says about TLS.
+    /// Where it is: `postgres://user@host:port/database`, and what libpq says about TLS; or `embedded`.
     pub(crate) url: String,
     /// The installation that this home belongs to.
     pub(crate) installation: String,
+    /// The file of the home that holds its password.
+    #[serde(default)]
+    pub(crate) password: Option<String>,
+}
+
+/// Whether a database that the installation has left, or not reached, is opened, too.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Opening {
+    /// To be worked with.
+    Working,
+    /// To be looked at, filled or marked.
+    Any,
 }
 
 /// A database on a server, as it is given for a new installation.
@@ -52,6 +69,9 @@ impl DatabaseServer {
     /// # Errors
     /// When it is none, or holds a password.
     pub fn check(&self) -> Result<(), ServiceError> {
+        if self.url == EMBEDDED {
+            return Ok(());
+        }
         if PostgresOptions::parse(&self.url)?.has_password() {
             return Err(ServiceError::usage(
                 "the database URL holds a password, which everybody sees who sees this command",
@@ -70,15 +90,22 @@ impl DatabaseServer {
         })
     }
 
-    /// Writes the password where the service finds it.
-    pub(crate) fn keep_password(&self, folder: &Path) -> Result<(), ServiceError> {
-        let Some(password) = &self.password else { return Ok(()) };
-        let file = folder.join(PASSWORD);
+    /// Writes the password where the service finds it, beside that of a database which the home still names.
+    pub(crate) fn keep_password(
+        &self,
+        folder: &Path,
+        beside: Option<&Named>,
+    ) -> Result<Option<String>, ServiceError> {
+        let Some(password) = &self.password else { return Ok(None) };
+        let used = beside.map(|named| named.password.as_deref().unwrap_or(PASSWORDS[0]));
+        let name = PASSWORDS.into_iter().find(|name| Some(*name) != used).unwrap_or(PASSWORDS[0]);
+        let file = folder.join(name);
         // Closed to others before it holds anything.
         std::fs::write(&file, "")
             .and_then(|()| restrict_file(&file))
             .and_then(|()| write_flushed(&file, password.expose_secret()))
-            .map_err(file_error(&file))
+            .map_err(file_error(&file))?;
+        Ok(Some(name.to_owned()))
     }
 }
 
@@ -113,15 +140,25 @@ impl Named {
 
     /// Writes such a file.
     pub(crate) fn write(&self, file: &Path) -> Result<(), ServiceError> {
-        let text = [("url", &self.url), ("installation", &self.installation)]
-            .map(|(name, text)| format!("{name} = {}\n", toml::Value::String(text.clone())))
-            .concat();
+        let lines = [
+            ("url", Some(&self.url)),
+            ("installation", Some(&self.installation)),
+            ("password", self.password.as_ref()),
+        ];
+        let lines = lines.into_iter().filter_map(|(name, text)| Some((name, text?)));
+        let text: String =
+            lines.map(|(name, text)| format!("{name} = {}\n", toml::Value::String(text.clone()))).collect();
         write_flushed(file, &text).and_then(|()| restrict_file(file)).map_err(file_error(file))
     }
 
     /// Opens the database with the password of the home.
-    pub(crate) fn open(&self, folder: &Path) -> Result<Arc<dyn Store>, ServiceError> {
-        Ok(Arc::new(PostgresStore::open(&self.options(folder)?)?))
+    pub(crate) fn open(&self, folder: &Path, opening: Opening) -> Result<Arc<dyn Store>, ServiceError> {
+        let password = if self.url == EMBEDDED { None } else { password(&self.password_file(folder))? };
+        open(folder, &self.url, password.as_ref(), opening)
+    }
+
+    fn password_file(&self, folder: &Path) -> PathBuf {
+        folder.join(self.password.as_deref().unwrap_or(PASSWORDS[0]))
     }
 
     /// How far its schema is.
@@ -132,10 +169,28 @@ impl Named {
     /// How it is reached, with the password of the home.
     pub(crate) fn options(&self, folder: &Path) -> Result<PostgresOptions, ServiceError> {
         let options = PostgresOptions::parse(&self.url)?;
-        Ok(match password(&folder.join(PASSWORD))? {
+        Ok(match password(&self.password_file(folder))? {
             Some(password) => options.password(&password),
             None => options,
         })
+    }
+
+    /// Where it lies, in words; never a secret.
+    pub(crate) fn place(&self, folder: &Path) -> String {
+        place(folder, &self.url)
+    }
+
+    /// Removes the file with its password, which nothing needs any more.
+    pub(crate) fn forget_password(&self, folder: &Path, kept: &Named) -> Result<(), ServiceError> {
+        let name = |named: &Named| named.password.clone().unwrap_or_else(|| PASSWORDS[0].to_owned());
+        if self.url == EMBEDDED || (kept.url != EMBEDDED && name(self) == name(kept)) {
+            return Ok(());
+        }
+        let file = folder.join(name(self));
+        match std::fs::remove_file(&file) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(file_error(&file)(error)),
+            _ => Ok(()),
+        }
     }
 
     /// Refuses a database that holds another installation than the home belongs to.
@@ -150,6 +205,38 @@ impl Named {
             None => Err(onesync_store::StoreError::NotInstalled.into()),
         }
     }
+}
+
+/// Where a database lies, in words.
+pub(crate) fn place(folder: &Path, url: &str) -> String {
+    match url {
+        EMBEDDED => folder.join(EMBEDDED_FILE).display().to_string(),
+        url => url.to_owned(),
+    }
+}
+
+/// Opens the database that a URL names.
+pub(crate) fn open(
+    folder: &Path,
+    url: &str,
+    password: Option<&SecretString>,
+    opening: Opening,
+) -> Result<Arc<dyn Store>, ServiceError> {
+    if url == EMBEDDED {
+        let file = folder.join(EMBEDDED_FILE);
+        return Ok(Arc::new(match opening {
+            Opening::Working => SqliteStore::open(&file)?,
+            Opening::Any => SqliteStore::open_any(&file)?,
+        }));
+    }
+    let mut options = PostgresOptions::parse(url)?;
+    if let Some(password) = password {
+        options = options.password(password);
+    }
+    Ok(Arc::new(match opening {
+        Opening::Working => PostgresStore::open(&options)?,
+        Opening::Any => PostgresStore::open_any(&options)?,
+    }))
 }
 
 /// The password in a file that nobody else may read; `None` where there is none.

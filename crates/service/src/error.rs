@@ -105,6 +105,12 @@ pub enum ServiceError {
         /// What happened.
         source: std::io::Error,
     },
+    /// There is so little room left that no further step begins.
+    #[error("{message}")]
+    NoRoom {
+        /// How little.
+        message: String,
+    },
     /// Somebody asked the work to stop.
     #[error("stopped: {why}")]
     Stopped {
@@ -158,6 +164,9 @@ impl ServiceError {
             Self::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
                 Some("nothing is there: look at the path as it is written")
             }
+            Self::NoRoom { .. } => Some(
+                "nothing is lost: free some space (`onesync db maintain --now`, `onesync db status` says what takes it) or raise the limit; the next cycle goes on from here",
+            ),
             Self::Stopped { .. } => Some("nothing is lost: the next cycle goes on from here"),
             _ => None,
         }
@@ -170,7 +179,8 @@ impl ServiceError {
             Self::Usage { .. } | Self::Store(StoreError::Settings { .. }) => Status::Usage,
             Self::Suspect { .. }
             | Self::Held { .. }
-            | Self::Store(StoreError::Fenced { .. })
+            | Self::NoRoom { .. }
+            | Self::Store(StoreError::Fenced { .. } | StoreError::Moving { .. } | StoreError::Moved { .. })
             | Self::Vault(_) => Status::Held,
             _ => Status::Failed,
         }
@@ -178,7 +188,10 @@ impl ServiceError {
 
     /// Whether nothing else can be done either: the database, a bug, or a wish to stop.
     pub(crate) fn ends_everything(&self) -> bool {
-        matches!(self, Self::Store(_) | Self::Read(_) | Self::Internal(_) | Self::Stopped { .. })
+        matches!(
+            self,
+            Self::Store(_) | Self::Read(_) | Self::Internal(_) | Self::Stopped { .. } | Self::NoRoom { .. }
+        )
     }
 
     /// Whether trying again later may help without anybody doing anything.

@@ -7,7 +7,7 @@ use onesync_store::{InstallationRow, SchemaState, SqliteStore, Store, StoreError
 use onesync_vault::{Vault, VaultError};
 
 use crate::clock::Clock;
-use crate::database::{DatabaseServer, Named};
+use crate::database::{DatabaseServer, EMBEDDED, EMBEDDED_FILE, Named, Opening};
 use crate::error::ServiceError;
 use crate::work::WorkLock;
 
@@ -51,7 +51,7 @@ impl Home {
     /// The embedded database.
     #[must_use]
     pub fn database(&self) -> PathBuf {
-        self.folder.join("onesync.db")
+        self.folder.join(EMBEDDED_FILE)
     }
 
     /// The key set.
@@ -106,11 +106,11 @@ impl Home {
         let (file, unfinished) = (Named::file(&self.folder), self.folder.join(UNFINISHED_NAME));
         let named = match Named::read(&unfinished)?.filter(|named| named.url == server.url) {
             Some(named) => named,
-            None => Named { url: server.url.clone(), installation: new_id()? },
+            None => Named { url: server.url.clone(), installation: new_id()?, password: None },
         };
         named.write(&unfinished)?;
-        server.keep_password(&self.folder)?;
-        let store = named.open(&self.folder)?;
+        server.keep_password(&self.folder, None)?;
+        let store = named.open(&self.folder, Opening::Working)?;
         match store.install(&first_row(named.installation.clone(), clock)) {
             Err(StoreError::Installed(id)) if id == named.installation => {}
             installed => installed?,
@@ -140,7 +140,7 @@ impl Home {
     }
 
     /// Gives a file of the home its name.
-    fn appear(&self, unfinished: &Path, file: &Path) -> Result<(), ServiceError> {
+    pub(crate) fn appear(&self, unfinished: &Path, file: &Path) -> Result<(), ServiceError> {
         let folder = std::fs::File::open(&self.folder);
         std::fs::rename(unfinished, file)
             .and_then(|()| folder?.sync_all()) // the name must survive a power failure too
@@ -152,6 +152,13 @@ impl Home {
     /// # Errors
     /// When there is no installation, or the database cannot be opened.
     pub fn open(&self) -> Result<OpenHome, ServiceError> {
+        Ok((self.open_named()?.1, Vault::open(&self.key_set())))
+    }
+
+    /// Opens the database, and says how it is named.
+    pub(crate) fn open_named(&self) -> Result<(Option<Named>, Arc<dyn Store>), ServiceError> {
+        self.end_move();
+        let named = self.names()?;
         let state = self.schema()?;
         if state.is_older() {
             let SchemaState { found, known, .. } = state;
@@ -161,7 +168,7 @@ impl Home {
                  the program of that version goes on with it",
             ));
         }
-        Ok((self.migrate()?, Vault::open(&self.key_set())))
+        Ok((named, self.migrate()?))
     }
 
     /// How far the schema of the database is; nothing is changed.
@@ -180,7 +187,7 @@ impl Home {
     pub(crate) fn migrate(&self) -> Result<Arc<dyn Store>, ServiceError> {
         match self.named()? {
             Some(named) => {
-                let store = named.open(&self.folder)?;
+                let store = named.open(&self.folder, Opening::Working)?;
                 named.check(&*store)?;
                 Ok(store)
             }
@@ -188,9 +195,14 @@ impl Home {
         }
     }
 
+    /// The database that the home names; where it names none, the embedded one.
+    pub(crate) fn names(&self) -> Result<Option<Named>, ServiceError> {
+        Named::read(&Named::file(&self.folder))
+    }
+
     /// The database on a server, where the home names one.
     pub(crate) fn named(&self) -> Result<Option<Named>, ServiceError> {
-        Named::read(&Named::file(&self.folder))
+        Ok(self.names()?.filter(|named| named.url != EMBEDDED))
     }
 
     /// Where the database lies, for people.

@@ -27,9 +27,11 @@ mod held;
 mod home;
 mod import;
 mod insight;
+mod keep;
 mod kinds;
 pub mod look;
 mod mistakes;
+mod moving;
 mod narrowed;
 mod not_writable;
 mod parts;
@@ -45,6 +47,7 @@ mod schedule;
 mod scheduler;
 mod scope;
 mod secrets;
+mod space;
 mod staging;
 mod status;
 mod stops;
@@ -52,6 +55,7 @@ mod sync;
 mod unplaced;
 mod unreadable;
 pub mod upgrade;
+mod upkeep;
 mod verify;
 mod work;
 
@@ -76,8 +80,11 @@ pub use insight::{
     ObjectLine, PendingChange, PendingLink, PendingValue, PlaceStep, PlaceView, Preview, PreviewSource,
     PreviewTarget, Reason, RuleView, Supposed, TargetState, ValueChanged, ValueOrigin, ValueReason,
 };
+pub use keep::{DatabaseFile, size as size_words};
 pub use kinds::MakeConnector;
 pub use look::{ObjectView, PendingView, ValueView};
+pub use moving::{MoveReport, MovedTable, Moving, move_database};
+pub use onesync_store::{Answer, Cell};
 pub use parts::{Parts, Sizes};
 pub use plan::{
     Applied, AttributeCount, ConfigPlan, CountChange, Difference, Effect, EffectCount, ErrorChange,
@@ -89,7 +96,9 @@ pub use rule_test::{RuleCoverage, RuleTestFailure, RuleTestNotRun, RuleTestRepor
 pub use runs::{Progress, RunReport, Step, StepCounters};
 pub use runtime::{ConnectorHandle, Runtime, Service};
 pub use scheduler::{LastCycle, SchedulerView};
+pub use space::Space;
 pub use staging::{Adopted, FirstContact, StagingPlan};
 pub use status::{ConnectorStatus, LimitLine, MetaverseCount, StatusReport, UnwritableCount};
 pub use unplaced::Unplaced;
+pub use upkeep::{DatabaseStatus, Maintained, TableLine};
 pub use work::Stopper;

@@ -14,6 +14,7 @@ use onesync_vault::Vault;
 use crate::clock::Clock;
 use crate::compile::{Compiled, Known, compile};
 use crate::config::{ConfigCheck, Configuration, ConnectorFile};
+use crate::database::Named;
 use crate::discover::{Reach, Unreachable, last_answer};
 use crate::error::ServiceError;
 use crate::kinds::{MakeConnector, Workshop};
@@ -28,6 +29,8 @@ pub struct Service {
     vault: Result<Vault, String>,
     epoch: u64,
     installation: String,
+    /// The database as the home named it when this was opened.
+    named: Option<Named>,
     runtime: RwLock<Current>,
     threads: usize,
     stop: tokio::sync::watch::Sender<Option<String>>,
@@ -143,13 +146,10 @@ impl Service {
         clock: Arc<dyn Clock>,
         threads: usize,
     ) -> Result<Self, ServiceError> {
-        let (store, vault) = home.open()?;
-        let vault = vault.map_err(|error| error.to_string());
-        Self::assemble(
-            home,
-            Parts { store, vault, clock, paths_from, threads, sizes: Sizes::default(), kinds: None },
-        )
-        .await
+        let (named, store) = home.open_named()?;
+        let vault = Vault::open(&home.key_set()).map_err(|error| error.to_string());
+        let parts = Parts { store, vault, clock, paths_from, threads, sizes: Sizes::default(), kinds: None };
+        Self::assemble_named(home, named, parts).await
     }
 
     /// Puts a service together and compiles its configuration, when one is applied.
@@ -157,21 +157,27 @@ impl Service {
     /// # Errors
     /// When the database holds no installation, or its configuration cannot be compiled.
     pub async fn assemble(home: Home, parts: Parts) -> Result<Self, ServiceError> {
+        let named = home.names()?;
+        Self::assemble_named(home, named, parts).await
+    }
+
+    async fn assemble_named(home: Home, named: Option<Named>, parts: Parts) -> Result<Self, ServiceError> {
         let Parts { store, vault, clock, paths_from, threads, sizes, kinds } = parts;
         let installation = store.reader()?.installation()?.ok_or(onesync_store::StoreError::NotInstalled)?;
         let service = Self {
-            home,
-            store,
             clock,
             vault,
-            epoch: installation.epoch,
+            epoch: home.epoch_of(&*store, installation.epoch)?,
             installation: installation.id,
+            named,
             runtime: RwLock::new(Current::None),
             threads: threads.max(1),
             stop: tokio::sync::watch::Sender::new(None),
             paths_from,
             sizes,
             kinds,
+            home,
+            store,
         };
         let latest = service.store.reader()?.config_versions()?.last().cloned();
         if let Some(version) = latest {
@@ -229,6 +235,10 @@ impl Service {
 
     pub(crate) fn installation_id(&self) -> &str {
         &self.installation
+    }
+
+    pub(crate) fn named(&self) -> Option<&Named> {
+        self.named.as_ref()
     }
 
     /// The home.

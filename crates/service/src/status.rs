@@ -324,6 +324,7 @@ impl Service {
                 (error.to_string(), crate::secrets::open_all(&*reader, None)?.closed)
             }
         };
+        alarms.extend(self.room_warnings()?);
         for (name, why) in self.refused_secrets()? {
             alarms.push(format!("the new secret `{name}` is refused, the one before is in use: {why}"));
         }

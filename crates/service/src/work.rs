@@ -82,7 +82,12 @@ impl WorkLock {
 
 /// Whether a process works on a home now. Where that cannot be seen, somebody may.
 pub(crate) fn is_worked_on(folder: &Path) -> bool {
-    match File::open(folder.join(FILE)) {
+    is_locked(folder, FILE)
+}
+
+/// Whether a process has a lock of a home now.
+pub(crate) fn is_locked(folder: &Path, file: &str) -> bool {
+    match File::open(folder.join(file)) {
         Ok(file) => file.try_lock_shared().is_err(),
         Err(error) => error.kind() != std::io::ErrorKind::NotFound,
     }
@@ -104,6 +109,12 @@ impl Service {
     /// was killed: they are marked.
     pub(crate) fn begin_work(&self, what: &str) -> Result<WorkLock, ServiceError> {
         let lock = WorkLock::take(self.home().folder(), what, self.now())?;
+        if self.home().names()?.as_ref() != self.named() {
+            return Err(ServiceError::held(
+                "the database was moved meanwhile",
+                "do it again: it is done where the database is now",
+            ));
+        }
         let mut open = self.store().reader()?.runs(None, None, RUNS_LOOKED_AT)?;
         open.retain(|run| run.ended.is_none());
         if !open.is_empty() {

@@ -17,6 +17,31 @@ pub enum StoreError {
         /// The epoch in the database.
         theirs: u64,
     },
+    /// The installation is on its way to another database.
+    #[error(
+        "the database is being moved to {to}: nothing can be written until that has ended; do it again in a moment, nothing is lost"
+    )]
+    Moving {
+        /// Where to.
+        to: String,
+    },
+    /// The installation has gone to another database.
+    #[error(
+        "the installation was moved to {to} at {when}: this database is what it was then, and is not written any more; \
+         work goes on there"
+    )]
+    Moved {
+        /// Where to.
+        to: String,
+        /// When.
+        when: String,
+    },
+    /// A move into this database was cut off.
+    #[error(
+        "a move into this database was not finished: it serves nobody; the installation works where it was, and \
+         `onesync db move` there begins anew"
+    )]
+    HalfMoved,
     /// The database has the schema, and no installation yet.
     #[error(
         "the database holds no installation: it was never finished; remove the file and apply a configuration, or name another place"
@@ -99,6 +124,12 @@ pub enum StoreError {
     #[error("the setting of the database cannot be used: {why}")]
     Settings {
         /// What is wrong; never a part of the setting that may be secret.
+        why: String,
+    },
+    /// A question that cannot be answered.
+    #[error("the database cannot answer this: {why}")]
+    Question {
+        /// Why, in the database's words.
         why: String,
     },
     /// The server or its driver refused, for a reason that has no place of its own here.

@@ -5,11 +5,14 @@
 
 mod ahead;
 mod backup;
+mod bulk;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod dump;
 mod error;
+mod facts;
 mod memory;
+mod moved;
 mod postgres;
 mod relational;
 mod rows;
@@ -17,12 +20,17 @@ mod schema;
 mod sqlite;
 mod store;
 mod tally;
+mod transfer;
 
 pub use ahead::{Ahead, apply_and};
 pub use backup::BackedUp;
+pub use bulk::{Bulk, Rows};
 pub use error::StoreError;
+pub use facts::{Answer, Cell, DatabaseFacts, TableSize, Tidied};
 pub use memory::MemoryStore;
+pub use moved::{MOVE_MARK, MoveMark};
 pub use postgres::{PostgresOptions, PostgresStore};
+pub use relational::tables::Table;
 pub use rows::{
     AgendaCount, ConfigFiles, ConfigVersionRow, ConnectorRow, CsCount, CsHead, ErrorCount, EventRow,
     ExportCount, ExportFilter, ExportLinkCount, ExportLinkFilter, ExportLinkKey, ExportLinkOwner,
@@ -34,3 +42,6 @@ pub use sqlite::SqliteStore;
 #[cfg(feature = "limit")]
 pub use sqlite::limit;
 pub use store::{Store, StoreReader};
+#[cfg(feature = "limit")]
+pub use transfer::limit as copy_limit;
+pub use transfer::{TableHash, Told, fill, settle};

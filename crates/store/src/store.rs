@@ -12,7 +12,9 @@ use std::path::Path;
 use onesync_engine::{AgendaRow, Changes, ErrorRow, ExportLinkRow, ExportRow, HistoryRow, ReadError, Reader};
 use onesync_model::{AttrId, ConnectorId, CsId, Hash128, MvGuid, MvId, Operation, RunId, Time, TypeId};
 
+use crate::bulk::Bulk;
 use crate::error::StoreError;
+use crate::facts::{Answer, DatabaseFacts, TableSize, Tidied};
 use crate::rows::{
     AgendaCount, ConfigFiles, ConfigVersionRow, ConnectorRow, CsCount, CsHead, ErrorCount, EventRow,
     ExportCount, ExportFilter, ExportLinkCount, ExportLinkFilter, ExportLinkKey, ExportLinkOwner,
@@ -105,6 +107,57 @@ pub trait Store: Send + Sync {
     fn copy_to(&self, file: &Path) -> Result<(), StoreError> {
         let why = format!("it is no database, and cannot be copied to `{}`", file.display());
         Err(StoreError::Unsuitable { why })
+    }
+
+    /// A connection that reads and writes whole tables: for moving an installation.
+    ///
+    /// # Errors
+    /// When the database is out of reach; always for a store that is no database.
+    fn bulk(&self) -> Result<Box<dyn Bulk + '_>, StoreError> {
+        let why = "it is no database, and cannot be moved".to_owned();
+        Err(StoreError::Unsuitable { why })
+    }
+
+    /// The database in one look.
+    ///
+    /// # Errors
+    /// When it fails.
+    fn facts(&self) -> Result<DatabaseFacts, StoreError> {
+        Ok(DatabaseFacts { kind: "memory", ..DatabaseFacts::default() })
+    }
+
+    /// What each table takes, the largest first. It may have to look at all of the database.
+    ///
+    /// # Errors
+    /// When it fails.
+    fn table_sizes(&self) -> Result<Vec<TableSize>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    /// Asks a question in the database's SQL that writes nothing: one statement, at most `limit` rows.
+    ///
+    /// # Errors
+    /// When it is no question, the database does not understand it, or it takes too long.
+    fn query(&self, _sql: &str, _limit: usize) -> Result<Answer, StoreError> {
+        Err(StoreError::Unsuitable { why: "it is no database, and cannot be asked".to_owned() })
+    }
+
+    /// The time of the change of a metaverse object before which that share of all kept changes lies; `None` where none is
+    /// kept.
+    ///
+    /// # Errors
+    /// When the database fails.
+    fn history_before(&self, _share: f64) -> Result<Option<Time>, StoreError> {
+        Ok(None)
+    }
+
+    /// Gives back to the disk what is free, and keeps the database's own statistics, a little at a time: never for long in
+    /// the way of whoever writes. To be repeated as long as there is more.
+    ///
+    /// # Errors
+    /// When the database fails.
+    fn tidy(&self) -> Result<Tidied, StoreError> {
+        Ok(Tidied::default())
     }
 
     /// Brings what is committed into its final place and frees the log, as far as readers allow. Cheap when there is

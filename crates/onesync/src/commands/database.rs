@@ -1,5 +1,7 @@
 //! The database of a new installation, as it is given on the command line.
 
+use std::path::Path;
+
 use anyhow::Context as _;
 use onesync_service::{DatabaseServer, Home, ServiceError};
 use zeroize::Zeroizing;
@@ -10,7 +12,12 @@ use crate::args::DatabaseArgs;
 /// The server that is named, with the password that its file holds.
 pub fn server(args: &DatabaseArgs) -> anyhow::Result<Option<DatabaseServer>> {
     let Some(url) = &args.database else { return Ok(None) };
-    let password = match &args.database_password_file {
+    named(url, args.database_password_file.as_deref()).map(Some)
+}
+
+/// The server of a URL, with the password that a file holds.
+pub fn named(url: &str, password_file: Option<&Path>) -> anyhow::Result<DatabaseServer> {
+    let password = match password_file {
         None => None,
         Some(file) => {
             let bytes = read_secret(Some(file))?;
@@ -20,7 +27,7 @@ pub fn server(args: &DatabaseArgs) -> anyhow::Result<Option<DatabaseServer>> {
     };
     let server = DatabaseServer::new(url, password.as_ref().map(|text| text.as_str()));
     server.check()?;
-    Ok(Some(server))
+    Ok(server)
 }
 
 /// The error of whoever names a database for an installation that has one.

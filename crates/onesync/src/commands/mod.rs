@@ -3,6 +3,7 @@
 mod config;
 mod connector;
 mod database;
+mod db;
 mod insight;
 mod look;
 mod rule;
@@ -18,6 +19,7 @@ pub use config::{
     init as config_init,
 };
 pub use database::{has_database, server as database_server};
+pub use db::move_;
 pub use look::eval;
 pub use rule::test as rule_test;
 pub use secret::{read as read_secret, secret};
@@ -27,7 +29,7 @@ pub use upgrade::upgrade;
 use onesync_service::{CycleReport, Service, Status, Step};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::args::{Command, ConfigCommand, RuleCommand};
+use crate::args::{Command, ConfigCommand, DbCommand, RuleCommand};
 use crate::output::{Output, say};
 
 /// Runs a command on an open installation.
@@ -43,6 +45,7 @@ pub async fn run(
     match command {
         Command::Demo(_)
         | Command::Eval(_)
+        | Command::Db(DbCommand::Move(_))
         | Command::Serve
         | Command::Upgrade(_)
         | Command::Config(
@@ -93,6 +96,7 @@ pub async fn run(
         Command::Pending { connector, limit } => look::pending(&service, &connector, limit, out),
         Command::Errors { connector, limit } => look::errors(&service, connector.as_deref(), limit, out),
         Command::History { object, limit } => look::history(&service, object.as_deref(), limit, out),
+        Command::Db(command) => db::db(&service, command, out),
         Command::Status => status::status(&service, out),
     }
 }
@@ -149,6 +153,9 @@ fn cycle_report(report: &CycleReport, out: &Output) -> anyhow::Result<()> {
         if let Some(hint) = &failure.hint {
             eprintln!("hint: {hint}");
         }
+    }
+    for warning in &report.room {
+        eprintln!("warning: {warning}");
     }
     for why in &report.stopped {
         eprintln!("stopped: {why}; `onesync held list` shows what waits");

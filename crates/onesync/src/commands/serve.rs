@@ -60,6 +60,10 @@ fn tell(what: Told, out: &Output) {
             }
             Err(error) => trouble(&error),
         },
+        Told::Maintained(ended) => match *ended {
+            Ok(done) => eprintln!("{}", super::db::maintained(&done)),
+            Err(error) => trouble(&error),
+        },
         Told::Trouble(error) => trouble(&error),
     }
 }

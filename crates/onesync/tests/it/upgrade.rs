@@ -15,7 +15,13 @@ const OLDER: u32 = 6;
 /// Makes the database what the program of an older schema would have left.
 fn make_older(home: &Path) {
     let database = Connection::open(home.join("onesync.db")).unwrap();
-    database.execute_batch("DROP TABLE setting").unwrap();
+    let mut views = database.prepare("SELECT name FROM sqlite_master WHERE type = 'view'").unwrap();
+    let views: Vec<String> = views.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    let views: String = views.iter().map(|name| format!("DROP VIEW {name};")).collect();
+    database.execute_batch(&views).unwrap();
+    let later = "DROP TABLE setting; ALTER TABLE mv_object DROP COLUMN display_name;
+        ALTER TABLE mv_object DROP COLUMN principal_name";
+    database.execute_batch(later).unwrap();
     database.execute("DELETE FROM schema_migration WHERE version > ?1", [OLDER]).unwrap();
 }
 

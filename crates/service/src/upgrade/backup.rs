@@ -226,11 +226,11 @@ fn put_on_server(
     let tables: Vec<BackedUp> =
         backup.tables.iter().map(|table| BackedUp { table: table.name.clone(), rows: table.rows }).collect();
     PostgresStore::restore(&server.options()?, &backup.folder, backup.schema, &tables, ACTIVE)?;
-    let named = Named { url: server.url.clone(), installation: before.installation.clone() };
+    let password = server.keep_password(home.folder(), Some(before))?;
+    let named = Named { url: server.url.clone(), installation: before.installation.clone(), password };
     let file = Named::file(home.folder());
     let new = home.folder().join("database.toml.back");
     named.write(&new)?;
-    server.keep_password(home.folder())?;
     std::fs::rename(&new, &file).and_then(|()| File::open(home.folder())?.sync_all()).map_err(at(&file))
 }
 

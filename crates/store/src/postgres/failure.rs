@@ -55,6 +55,10 @@ fn said_by_server(doing: &'static str, said: &tokio_postgres::error::DbError) ->
             StoreError::Unreachable { doing, why }
         }
         code if again.contains(&code) => StoreError::Busy { doing },
+        // What is made "if it does not exist" by two at once.
+        &SqlState::DUPLICATE_TABLE | &SqlState::DUPLICATE_OBJECT => {
+            StoreError::Conflict(format!("{why}, while {doing}"))
+        }
         code if code.code().starts_with("23") => StoreError::Conflict(format!("{why}, while {doing}")),
         code if code.code().starts_with("28") => StoreError::SignIn { why },
         &SqlState::INSUFFICIENT_PRIVILEGE => StoreError::Rights { doing, why },

@@ -8,9 +8,11 @@
 //! this protocol lack them.
 
 mod backup;
+mod bulk;
 mod connection;
-mod copy;
+mod facts;
 mod failure;
+mod load;
 mod open;
 mod options;
 mod query;
@@ -27,15 +29,21 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use onesync_engine::Changes;
+use onesync_model::Time;
 
 use crate::backup::BackedUp;
+use crate::bulk::Bulk;
 use crate::error::StoreError;
+use crate::facts::{Answer, DatabaseFacts, TableSize, Tidied};
+use crate::moved;
 use crate::relational::{
     Cells, Checked, SqlReader, Writer as _, changes_must_last, counts, service_rows, values,
 };
 use crate::rows::{InstallationRow, Retention, ServiceChanges};
 use crate::schema::SchemaState;
+use crate::sqlite::SqliteStore;
 use crate::store::{Store, StoreReader};
+use crate::transfer::fill;
 
 pub use options::PostgresOptions;
 
@@ -59,6 +67,16 @@ impl PostgresStore {
     /// When the server is out of reach or will not do, when the database is not ours or newer than this program, or the
     /// account may not make the schema; then it is left as it was.
     pub fn open(options: &PostgresOptions) -> Result<Self, StoreError> {
+        let store = Self::open_any(options)?;
+        moved::check(&store)?;
+        Ok(store)
+    }
+
+    /// Opens a database also when the installation has left it, or was on its way into it.
+    ///
+    /// # Errors
+    /// As [`PostgresStore::open`].
+    pub fn open_any(options: &PostgresOptions) -> Result<Self, StoreError> {
         let connections = Connections::new(options)?;
         open::open(&connections, options)?;
         // Two seeds of the system's randomness: not for secrecy, only unlike any other.
@@ -109,7 +127,8 @@ impl PostgresStore {
     ) -> Checked<T> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let wanted = Wanted { doing, durable, epoch, writer: &self.writer };
-        transaction::transaction(&self.connections, &mut known, &wanted, work)
+        let done = transaction::transaction(&self.connections, &mut known, &wanted, work);
+        done.map_err(|error| moved::why_fenced(self, error))
     }
 }
 
@@ -160,8 +179,57 @@ impl Store for PostgresStore {
         })
     }
 
+    fn begin_load(&self, epoch: u64) -> Result<(), StoreError> {
+        let doing = "preparing for a first load";
+        if !load::wanted(&self.connections.reader(doing)?, doing)? {
+            return Ok(());
+        }
+        self.transaction(doing, false, Some(epoch), |_| Ok(()))?;
+        let client = self.connections.writer(doing)?;
+        load::begin(&client, doing)
+    }
+
+    fn end_load(&self, epoch: u64) -> Result<(), StoreError> {
+        let doing = "building the indices of links";
+        if load::complete(&self.connections.reader(doing)?)? {
+            return Ok(());
+        }
+        self.transaction(doing, false, Some(epoch), |_| Ok(()))?;
+        load::end(&self.connections.writer(doing)?)
+    }
+
     fn copy_to(&self, file: &Path) -> Result<(), StoreError> {
-        copy::copy(&self.connections, file)
+        if file.exists() {
+            let why = format!("`{}` is there already", file.display());
+            return Err(StoreError::Unsuitable { why });
+        }
+        let copy = SqliteStore::open(file)?;
+        let mut from = bulk::PostgresBulk::snapshot(&self.connections)?;
+        fill(&mut from, &mut *copy.bulk()?, &|_, _| Ok(())).map(|_| ())
+    }
+
+    fn bulk(&self) -> Result<Box<dyn Bulk + '_>, StoreError> {
+        Ok(Box::new(bulk::PostgresBulk::open(&self.connections)?))
+    }
+
+    fn facts(&self) -> Result<DatabaseFacts, StoreError> {
+        facts::facts(&self.connections)
+    }
+
+    fn table_sizes(&self) -> Result<Vec<TableSize>, StoreError> {
+        facts::table_sizes(&self.connections)
+    }
+
+    fn query(&self, sql: &str, limit: usize) -> Result<Answer, StoreError> {
+        facts::query(&self.connections, sql, limit)
+    }
+
+    fn history_before(&self, share: f64) -> Result<Option<Time>, StoreError> {
+        facts::history_before(&self.connections, share)
+    }
+
+    fn tidy(&self) -> Result<Tidied, StoreError> {
+        facts::tidy(&self.connections)
     }
 
     /// Nothing to do: the server brings its log over by itself.

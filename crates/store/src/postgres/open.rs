@@ -20,8 +20,10 @@ const ATTEMPTS: usize = 10;
 const DOING: &str = "bringing the schema up to date";
 
 /// Migrations in order: name and statements.
-pub(super) const MIGRATIONS: [(&str, &str); 1] =
-    [("initial", include_str!("../../schema/postgres/0001_initial.sql"))];
+pub(super) const MIGRATIONS: [(&str, &str); 2] = [
+    ("initial", include_str!("../../schema/postgres/0001_initial.sql")),
+    ("views", include_str!("../../schema/postgres/0002_views.sql")),
+];
 
 /// Checks the server and the database, and makes or updates what is in it.
 pub(super) fn open(connections: &Connections, options: &PostgresOptions) -> Checked<()> {

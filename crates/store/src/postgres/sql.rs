@@ -83,6 +83,23 @@ macro_rules! secret {
     };
 }
 
+// --- first loads: a table of links, its index of referrers ---
+
+/// A directory without links is not loaded each time.
+pub(super) const CS_LINK_ANY: &str =
+    "SELECT EXISTS (SELECT 1 FROM cs_link) OR EXISTS (SELECT 1 FROM cs_object)";
+pub(super) const CS_LINK_BACK_DROP: &str =
+    "SET lock_timeout = '2s'; DROP INDEX IF EXISTS cs_link_back; SET lock_timeout = '60s'";
+pub(super) const CS_LINK_BACK: &str = "CREATE INDEX IF NOT EXISTS cs_link_back ON cs_link (link_key)";
+pub(super) const MV_LINK_ANY: &str =
+    "SELECT EXISTS (SELECT 1 FROM mv_link) OR NOT EXISTS (SELECT 1 FROM cs_link)";
+pub(super) const MV_LINK_BACK_DROP: &str =
+    "SET lock_timeout = '2s'; DROP INDEX IF EXISTS mv_link_back; SET lock_timeout = '60s'";
+pub(super) const MV_LINK_BACK: &str = "CREATE INDEX IF NOT EXISTS mv_link_back ON mv_link (target)";
+pub(super) const LINK_BACKS: &str = "SELECT count(*) FROM pg_class AS c
+  JOIN pg_namespace AS n ON n.oid = c.relnamespace
+  WHERE n.nspname = current_schema() AND c.relname IN ('cs_link_back', 'mv_link_back')";
+
 // --- opening ---
 
 /// What the server is, and whether the schema that new tables go into is there.
@@ -126,6 +143,23 @@ pub(super) const BEGIN_WRITE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ 
 pub(super) const DURABLE: &str = "SET LOCAL synchronous_commit = on";
 /// On this server's disk; a standby may still lack it.
 pub(super) const LOCAL: &str = "SET LOCAL synchronous_commit = local";
+/// Not waiting for the disk, and waiting again.
+pub(super) const UNFLUSHED: &str = "SET synchronous_commit = off";
+pub(super) const FLUSHED: &str = "SET synchronous_commit = on";
+pub(super) const FACTS: &str =
+    "SELECT current_setting('server_version'), pg_database_size(current_database())::bigint,
+  (SELECT time FROM history ORDER BY seq LIMIT 1), (SELECT started FROM run ORDER BY id LIMIT 1)";
+pub(super) const SIZES: &str =
+    "SELECT c.relname::text, pg_table_size(c.oid)::bigint, pg_indexes_size(c.oid)::bigint
+  FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+  WHERE n.nspname = current_schema() AND c.relkind = 'r' ORDER BY pg_total_relation_size(c.oid) DESC";
+/// The share comes in millionths.
+pub(super) const HISTORY_AT: &str = "SELECT time FROM history WHERE seq >= (SELECT min(seq) +
+  ((max(seq) - min(seq)) * ($1::bigint / 1000000.0))::bigint FROM history) ORDER BY seq LIMIT 1";
+/// A question of a person: as the server likes to answer, and not for ever.
+pub(super) const BEGIN_QUERY: &str =
+    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '60s';
+  SET LOCAL enable_seqscan = on; SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on";
 pub(super) const COMMIT: &str = "COMMIT";
 pub(super) const ROLLBACK: &str = "ROLLBACK";
 /// The first read of a snapshot is what it begins with.

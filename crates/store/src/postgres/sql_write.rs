@@ -58,12 +58,17 @@ pub(super) const CONTAINER_PUT: &str =
 pub(super) const MV_OLD: &str =
     "SELECT id, object_type, leaving_since IS NOT NULL FROM mv_object WHERE id = ANY($1)";
 pub(super) const MV_PUT: &str = "INSERT INTO mv_object (id, object_type, leaving_since, leaving_deleted,
-  causes, picks, image, guid)
+  causes, picks, image, guid, display_name, principal_name)
   SELECT * FROM unnest($1::bigint[], $2::integer[], $3::bigint[], $4::boolean[], $5::bytea[], $6::bytea[],
-    $7::bytea[], $8::bytea[])
+    $7::bytea[], $8::bytea[], $9::text[], $10::text[])
   ON CONFLICT (id) DO UPDATE SET object_type = excluded.object_type, leaving_since = excluded.leaving_since,
     leaving_deleted = excluded.leaving_deleted, causes = excluded.causes, picks = excluded.picks,
-    image = excluded.image, guid = excluded.guid";
+    image = excluded.image, guid = excluded.guid, display_name = excluded.display_name,
+    principal_name = excluded.principal_name";
+/// Those of `relational::labels`; asked only where metaverse objects are written.
+pub(super) const LABELS: &str =
+    "SELECT id, name FROM attribute_name WHERE name IN ('displayName', 'userPrincipalName')
+  AND $1::bigint[] IS NOT NULL";
 pub(super) const MV_DELETE: &str = "DELETE FROM mv_object WHERE id = ANY($1)";
 pub(super) const MV_JOIN_PUT: &str = "INSERT INTO mv_join (join_key, id)
   SELECT * FROM unnest($1::bigint[], $2::bigint[]) ON CONFLICT (join_key, id) DO NOTHING";

@@ -11,7 +11,7 @@ use onesync_model::{AttrId, CsId, Hash128, MvId, Time};
 use super::query::{Param, columns};
 use super::transaction::Tx;
 use super::{sql, sql_write};
-use crate::relational::{Cells, Checked, Value, row, values};
+use crate::relational::{Cells, Checked, Labels, Value, row, values};
 use crate::rows::operation_code;
 use crate::store::work_columns;
 use crate::tally::{self, Tallies, in_order};
@@ -27,6 +27,7 @@ struct OldCs {
 
 /// What is there of the rows that a batch names.
 struct Old {
+    labels: Labels,
     cs: HashMap<CsId, OldCs>,
     mv: HashMap<MvId, tally::MvSort>,
     exports: HashMap<CsId, (tally::ExportSort, Hash128)>,
@@ -57,8 +58,10 @@ impl Old {
             (sql_write::EXPORT_LINK_OF, keys(gone())),
             (sql::ERROR_BY_KEY, columns(errors.map(|(cs, place)| values![cs.0, place]))),
             (sql::ERRORS_OF, keys(gone())),
+            (sql_write::LABELS, keys(changes.mv.iter().map(|row| row.id.0).take(1))),
         ])?;
         let mut old = Self {
+            labels: Labels::default(),
             cs: HashMap::new(),
             mv: HashMap::new(),
             exports: HashMap::new(),
@@ -85,6 +88,9 @@ impl Old {
         for row in found.by_ref().take(2).flatten() {
             let row = row::export_link(&Cells { table: "export_link", row: &row })?;
             old.export_links.insert((row.owner, row.attribute, row.target), row);
+        }
+        for row in found.next_back().unwrap_or_default() {
+            old.labels.note(&Cells { table: "attribute_name", row: &row })?;
         }
         for row in found.flatten() {
             let row = row::error(&Cells { table: "object_error", row: &row })?;
@@ -261,6 +267,7 @@ impl<'c> Batch<'_, '_, 'c> {
     }
 
     fn mv(&mut self) {
+        let labels = self.old.labels;
         let rows = in_order(&self.changes.mv, |row| row.id);
         for row in &rows {
             self.tallies.mv.came(tally::mv_sort(row), Hash128::default());
@@ -275,6 +282,7 @@ impl<'c> Batch<'_, '_, 'c> {
                     MvState::Active => (None, None),
                     MvState::Leaving { since, deleted } => (Some(since.ticks()), Some(deleted)),
                 };
+                let [display, principal] = labels.of(&row.values);
                 values![
                     row.id.0,
                     row.object_type.0,
@@ -284,6 +292,8 @@ impl<'c> Batch<'_, '_, 'c> {
                     LinkPick::encode(&row.picks),
                     row.values.as_bytes(),
                     &row.guid.0[..],
+                    display,
+                    principal,
                 ]
             }),
         );

@@ -6,6 +6,7 @@
 
 mod durable;
 mod engine_reads;
+mod labels;
 pub(crate) mod row;
 mod service_reads;
 mod service_write;
@@ -18,6 +19,7 @@ use onesync_engine::ReadError;
 use crate::error::StoreError;
 
 pub(crate) use durable::changes_must_last;
+pub(crate) use labels::Labels;
 pub(crate) use row::Cells;
 pub(crate) use service_write::{counts, service_rows};
 pub(crate) use statements::{Statements, WriteStatements, reads, writes};

@@ -3,7 +3,8 @@
 //! Deliberately absent: the system's SQLite library (too old, with a known corruption bug): it is bundled.
 
 mod backup;
-mod fill;
+mod bulk;
+mod facts;
 #[cfg(feature = "limit")]
 pub mod limit;
 mod load;
@@ -14,16 +15,18 @@ mod query;
 mod sql;
 mod write;
 
-pub(crate) use fill::Filling;
-
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use onesync_engine::Changes;
+use onesync_model::Time;
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Transaction, TransactionBehavior};
 
 use crate::backup::BackedUp;
+use crate::bulk::Bulk;
 use crate::error::StoreError;
+use crate::facts::{Answer, DatabaseFacts, TableSize, Tidied};
+use crate::moved;
 use crate::relational::{SqlReader, changes_must_last, counts, service_rows};
 use crate::rows::{InstallationRow, Retention, ServiceChanges};
 use crate::schema::SchemaState;
@@ -62,6 +65,16 @@ impl SqliteStore {
     /// # Errors
     /// When the file is not ours, is newer than this program, or cannot be written; then it is left as it was.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let store = Self::open_any(path)?;
+        moved::check(&store)?;
+        Ok(store)
+    }
+
+    /// Opens a database also when the installation has left it, or was on its way into it.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open`].
+    pub fn open_any(path: &Path) -> Result<Self, StoreError> {
         let writer = open::writer(path)?;
         Ok(Self {
             path: path.to_owned(),
@@ -129,6 +142,15 @@ impl SqliteStore {
     /// Runs one write transaction. With `durable` it is on the disk when this returns; what was committed before it
     /// is then, too.
     fn transaction<T>(
+        &self,
+        doing: &'static str,
+        durable: bool,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.try_transaction(doing, durable, work).map_err(|error| moved::why_fenced(self, error))
+    }
+
+    fn try_transaction<T>(
         &self,
         doing: &'static str,
         durable: bool,
@@ -285,6 +307,30 @@ impl Store for SqliteStore {
         copied.map(|_| ()).map_err(failed("copying the database"))
     }
 
+    fn bulk(&self) -> Result<Box<dyn Bulk + '_>, StoreError> {
+        Ok(Box::new(bulk::SqliteBulk::open(&self.path)?))
+    }
+
+    fn facts(&self) -> Result<DatabaseFacts, StoreError> {
+        facts::facts(&open::reader(&self.path)?, &self.path)
+    }
+
+    fn table_sizes(&self) -> Result<Vec<TableSize>, StoreError> {
+        facts::table_sizes(&open::reader(&self.path)?)
+    }
+
+    fn query(&self, sql: &str, limit: usize) -> Result<Answer, StoreError> {
+        facts::query(&open::reader(&self.path)?, sql, limit)
+    }
+
+    fn history_before(&self, share: f64) -> Result<Option<Time>, StoreError> {
+        facts::time(&open::reader(&self.path)?, sql::HISTORY_AT, &[&share])
+    }
+
+    fn tidy(&self) -> Result<Tidied, StoreError> {
+        facts::tidy(&lock(&self.writer))
+    }
+
     fn checkpoint(&self) -> Result<(), StoreError> {
         lock(&self.writer).query_row(sql::CHECKPOINT, [], |_| Ok(())).map_err(failed("checkpointing"))
     }
@@ -292,7 +338,7 @@ impl Store for SqliteStore {
 
 #[cfg(test)]
 mod tests {
-    use onesync_model::{ConnectorId, Time};
+    use onesync_model::ConnectorId;
 
     use super::*;
 

@@ -35,7 +35,7 @@ const STATEMENTS: usize = 200;
 const PAGE_BYTES: i64 = 8192;
 
 /// Migrations in order: name and statements.
-pub(super) const MIGRATIONS: [(&str, &str); 7] = [
+pub(super) const MIGRATIONS: [(&str, &str); 8] = [
     ("initial", include_str!("../../schema/sqlite/0001_initial.sql")),
     ("errors by cause", include_str!("../../schema/sqlite/0002_errors_by_cause.sql")),
     ("containers by anchor", include_str!("../../schema/sqlite/0003_containers.sql")),
@@ -43,6 +43,7 @@ pub(super) const MIGRATIONS: [(&str, &str); 7] = [
     ("removals of links by target", include_str!("../../schema/sqlite/0005_removals_by_target.sql")),
     ("joins apart", include_str!("../../schema/sqlite/0006_joins_apart.sql")),
     ("settings", include_str!("../../schema/sqlite/0007_settings.sql")),
+    ("views", include_str!("../../schema/sqlite/0008_views.sql")),
 ];
 
 /// Opens the writer, and makes or updates what is in the file.

@@ -87,6 +87,14 @@ pub(super) const COPY: &str = "VACUUM INTO ?1";
 pub(super) const OWN_TABLES: &str =
     "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name";
 pub(super) const FORGET: &str = "DELETE FROM service_state WHERE name = ?1";
+/// Each table or index with the bytes of its pages, and whose index it is.
+pub(super) const SIZES: &str = "SELECT m.tbl_name, m.type, sum(s.pgsize) FROM dbstat AS s
+  JOIN sqlite_master AS m ON m.name = s.name WHERE s.aggregate = TRUE GROUP BY m.tbl_name, m.type";
+pub(super) const HISTORY_OLDEST: &str = "SELECT time FROM history ORDER BY seq LIMIT 1";
+pub(super) const RUN_OLDEST: &str = "SELECT started FROM run ORDER BY id LIMIT 1";
+pub(super) const HISTORY_AT: &str = "SELECT time FROM history WHERE seq >=
+  (SELECT min(seq) FROM history) + CAST(((SELECT max(seq) FROM history) - (SELECT min(seq) FROM history)) * ?1 AS INTEGER)
+  ORDER BY seq LIMIT 1";
 pub(super) const CHECKPOINT: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 /// The first read of a transaction is what its snapshot begins with.
 pub(super) const TOUCH: &str = "SELECT one FROM counter";
@@ -207,12 +215,15 @@ pub(super) const MV_LAST: &str = "SELECT coalesce(max(id), 0) FROM mv_object";
 pub(super) const MV_OLD: &str =
     "SELECT object_type, leaving_since IS NOT NULL, guid FROM mv_object WHERE id = ?1";
 pub(super) const MV_INSERT: &str = "INSERT INTO mv_object (id, object_type, leaving_since, leaving_deleted,
-  causes, picks, image, guid) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+  causes, picks, image, display_name, principal_name, guid) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
 /// No column of any index.
 pub(super) const MV_UPDATE_BODY: &str = "UPDATE mv_object SET object_type = ?2, leaving_since = ?3,
-  leaving_deleted = ?4, causes = ?5, picks = ?6, image = ?7 WHERE id = ?1";
+  leaving_deleted = ?4, causes = ?5, picks = ?6, image = ?7, display_name = ?8, principal_name = ?9 WHERE id = ?1";
 pub(super) const MV_UPDATE_ALL: &str = "UPDATE mv_object SET object_type = ?2, leaving_since = ?3,
-  leaving_deleted = ?4, causes = ?5, picks = ?6, image = ?7, guid = ?8 WHERE id = ?1";
+  leaving_deleted = ?4, causes = ?5, picks = ?6, image = ?7, display_name = ?8, principal_name = ?9, guid = ?10 WHERE id = ?1";
+/// Those of `relational::labels`.
+pub(super) const LABELS: &str =
+    "SELECT id, name FROM attribute_name WHERE name IN ('displayName', 'userPrincipalName')";
 pub(super) const MV_DELETE: &str = "DELETE FROM mv_object WHERE id = ?1";
 
 pub(super) const MV_BY_JOIN: &str = "SELECT join_key, id FROM mv_join WHERE join_key = ?1 ORDER BY id";
@@ -474,7 +485,8 @@ mod limit {
     pub(in super::super) const LIMIT_CS_JOINED_PUT: &str = "INSERT INTO cs_joined VALUES (?1,?2,?3,?4,?5)";
     pub(in super::super) const LIMIT_MV_ROWS: &str =
         "SELECT * FROM mv_object WHERE id BETWEEN ?1 AND ?2 ORDER BY id";
-    pub(in super::super) const LIMIT_MV_PUT: &str = "INSERT INTO mv_object VALUES (?1,?2,?3,?4,?5,?6,?7,?8)";
+    pub(in super::super) const LIMIT_MV_PUT: &str =
+        "INSERT INTO mv_object VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)";
     pub(in super::super) const LIMIT_MV_JOIN: &str =
         "SELECT * FROM mv_join WHERE id BETWEEN ?1 AND ?2 ORDER BY join_key, id";
     pub(in super::super) const LIMIT_MV_JOIN_PUT: &str = "INSERT INTO mv_join VALUES (?1,?2)";

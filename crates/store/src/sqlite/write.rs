@@ -12,7 +12,7 @@ use onesync_model::{CsId, Hash128, Time};
 use rusqlite::{CachedStatement, ToSql, Transaction, params};
 
 use super::{failed, sql};
-use crate::relational::{Cells, Checked, row};
+use crate::relational::{Cells, Checked, Labels, row};
 use crate::rows::operation_code;
 use crate::store::work_columns;
 use crate::tally::{self, Tallies, in_order};
@@ -300,6 +300,10 @@ impl<'t> Batch<'t> {
         let last = look(&mut self.prepare(sql::MV_LAST)?, "mv_object", &[], |cells| cells.get::<i64>(0))?;
         let last = last.first().copied().unwrap_or(0);
         let mut look_up = self.prepare(sql::MV_OLD)?;
+        let mut labels = Labels::default();
+        if !changes.mv.is_empty() {
+            look(&mut self.prepare(sql::LABELS)?, "attribute_name", &[], |cells| labels.note(cells))?;
+        }
         let mut insert = self.prepare(sql::MV_INSERT)?;
         let mut update_body = self.prepare(sql::MV_UPDATE_BODY)?;
         let mut update_all = self.prepare(sql::MV_UPDATE_ALL)?;
@@ -315,8 +319,19 @@ impl<'t> Batch<'t> {
             };
             let (causes, picks) = (Cause::encode(&row.causes), LinkPick::encode(&row.picks));
             let (image, guid) = (row.values.as_bytes(), &row.guid.0[..]);
-            let values: [&dyn ToSql; 8] =
-                [&row.id.0, &row.object_type.0, &since, &deleted, &causes, &picks, &image, &guid];
+            let [display, principal] = labels.of(&row.values);
+            let values: [&dyn ToSql; 10] = [
+                &row.id.0,
+                &row.object_type.0,
+                &since,
+                &deleted,
+                &causes,
+                &picks,
+                &image,
+                &display,
+                &principal,
+                &guid,
+            ];
             let [body @ .., _] = &values;
             match old {
                 None => insert.execute(&values[..]),

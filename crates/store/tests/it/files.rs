@@ -82,7 +82,7 @@ fn a_newer_database_is_refused_with_both_versions() {
     let other = Connection::open(&path).unwrap();
     other.execute("INSERT INTO schema_migration VALUES (99, 'later', x'00', '')", []).unwrap();
     let refused = error(&path);
-    assert!(matches!(refused, StoreError::Newer { found: 99, known: 7 }), "{refused}");
+    assert!(matches!(refused, StoreError::Newer { found: 99, known: 8 }), "{refused}");
     other.execute("DELETE FROM schema_migration WHERE version = 99", []).unwrap();
     other.execute("UPDATE schema_migration SET checksum = x'00'", []).unwrap();
     let refused = error(&path);
@@ -93,17 +93,24 @@ fn a_newer_database_is_refused_with_both_versions() {
 fn a_database_of_the_first_schema_keeps_its_errors_and_counts_them_by_type() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("one.db");
-    let store = SqliteStore::open(&path).unwrap();
-    install(&store);
-    store.apply(EPOCH, &Changes { cs: vec![row(1), row(2)], ..Changes::default() }).unwrap();
-    drop(store);
+    // The mark of the file and of its first migration are those of a new one.
+    let new = folder.path().join("new.db");
+    drop(SqliteStore::open(&new).unwrap());
     let old = Connection::open(&path).unwrap();
-    old.execute_batch(
-        "ALTER TABLE object_error DROP COLUMN object_type;
-         ALTER TABLE object_error DROP COLUMN cause;
-         DELETE FROM schema_migration WHERE version = 2;
-         INSERT INTO object_error VALUES (1, 'import', 1, 'A', '', 0, 1, 0), (2, 'import', 1, 'A', '', 0, 1, 0);",
-    )
+    old.execute("ATTACH ?1 AS new", [new.to_str().unwrap()]).unwrap();
+    let id: i64 = old.query_row("PRAGMA new.application_id", [], |row| row.get(0)).unwrap();
+    old.pragma_update(None, "application_id", id).unwrap();
+    let table = "SELECT sql FROM new.sqlite_master WHERE name = 'schema_migration'";
+    let table: String = old.query_row(table, [], |row| row.get(0)).unwrap();
+    old.execute_batch(&table).unwrap();
+    old.execute_batch(include_str!("../../schema/sqlite/0001_initial.sql")).unwrap();
+    let object_type = row(1).object_type.0;
+    old.execute_batch(&format!(
+        "INSERT INTO main.schema_migration SELECT * FROM new.schema_migration WHERE version = 1;
+         INSERT INTO main.cs_object (id, connector, object_type, flags, name, links, image)
+           VALUES (1, 1, {object_type}, 0, 'CN=1', x'', x''), (2, 1, {object_type}, 0, 'CN=2', x'', x'');
+         INSERT INTO main.object_error VALUES (1, 'import', 1, 'A', '', 0, 1, 0), (2, 'import', 1, 'A', '', 0, 1, 0);",
+    ))
     .unwrap();
     drop(old);
     let r = SqliteStore::open(&path).unwrap();

@@ -5,4 +5,6 @@
 mod conformance;
 mod equality;
 mod files;
+mod full;
 mod postgres;
+mod views;

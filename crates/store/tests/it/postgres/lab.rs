@@ -10,21 +10,21 @@ use tokio::runtime::Runtime;
 
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
-pub(super) struct Lab {
+pub(crate) struct Lab {
     /// Of the server: user, password, host and port.
     server: String,
-    pub(super) name: String,
+    pub(crate) name: String,
 }
 
 impl Lab {
-    pub(super) fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let url = std::env::var("PG_URL");
         let url = url.unwrap_or_else(|_| panic!("PG_URL names no PostgreSQL server: `./test` starts one"));
         Self::on(&url, name)
     }
 
     /// On another server than that of all tests.
-    pub(super) fn on(url: &str, name: &str) -> Self {
+    pub(crate) fn on(url: &str, name: &str) -> Self {
         let server = url.rsplit_once('/').unwrap().0.to_owned();
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("onesync_{}_{number}_{name}", std::process::id());
@@ -34,24 +34,33 @@ impl Lab {
     }
 
     /// The URL of the database, with more parameters.
-    pub(super) fn url(&self, parameters: &str) -> String {
+    pub(crate) fn url(&self, parameters: &str) -> String {
         format!("{}/{}?{parameters}", self.server, self.name)
     }
 
     /// Runs statements beside the store.
-    pub(super) fn run(&self, text: &str) -> Result<(), String> {
+    pub(crate) fn run(&self, text: &str) -> Result<(), String> {
         run(&self.server, &self.name, text)
     }
 
     /// A store in a schema of its own.
-    pub(super) fn store(&self, schema: &str) -> PostgresStore {
+    pub(crate) fn store(&self, schema: &str) -> PostgresStore {
         self.run(&format!("CREATE SCHEMA {schema}")).unwrap();
         self.open(schema).unwrap()
     }
 
     /// The store in a schema that is there.
-    pub(super) fn open(&self, schema: &str) -> Result<PostgresStore, StoreError> {
+    pub(crate) fn open(&self, schema: &str) -> Result<PostgresStore, StoreError> {
         open(&self.url(&format!("sslmode=disable&options=-csearch_path%3D{schema}")))
+    }
+}
+
+impl Lab {
+    /// The store in a schema that is there, its tables in a tablespace.
+    pub(crate) fn open_in(&self, schema: &str, space: &str) -> Result<PostgresStore, StoreError> {
+        let options = format!("-csearch_path={schema} -cdefault_tablespace={space}");
+        let options = options.replace(' ', "%20").replace('=', "%3D");
+        open(&self.url(&format!("sslmode=disable&options={options}")))
     }
 }
 
@@ -62,7 +71,7 @@ impl Drop for Lab {
     }
 }
 
-pub(super) fn open(url: &str) -> Result<PostgresStore, StoreError> {
+pub(crate) fn open(url: &str) -> Result<PostgresStore, StoreError> {
     PostgresStore::open(&PostgresOptions::parse(url)?)
 }
 
@@ -82,7 +91,7 @@ fn run(server: &str, database: &str, text: &str) -> Result<(), String> {
     std::thread::scope(|scope| scope.spawn(|| Runtime::new().unwrap().block_on(work)).join().unwrap())
 }
 
-pub(super) fn row(id: i64) -> CsRow {
+pub(crate) fn row(id: i64) -> CsRow {
     CsRow {
         id: CsId(id),
         connector: ConnectorId(1),
@@ -100,11 +109,11 @@ pub(super) fn row(id: i64) -> CsRow {
 }
 
 /// Writes rows with these numbers.
-pub(super) fn write(store: &dyn Store, ids: impl IntoIterator<Item = i64>) -> Result<(), StoreError> {
+pub(crate) fn write(store: &dyn Store, ids: impl IntoIterator<Item = i64>) -> Result<(), StoreError> {
     store.apply(EPOCH, &Changes { cs: ids.into_iter().map(row).collect(), ..Changes::default() })
 }
 
 /// How many rows there are.
-pub(super) fn rows(store: &dyn Store) -> usize {
+pub(crate) fn rows(store: &dyn Store) -> usize {
     store.reader().unwrap().cs_page(ConnectorId(1), CsId(0), 99_999).unwrap().len()
 }

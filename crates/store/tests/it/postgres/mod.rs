@@ -4,7 +4,8 @@
 mod backup;
 mod cut;
 mod kill;
-mod lab;
+pub(crate) mod lab;
+mod transfer;
 mod trouble;
 
 use std::cell::Cell;
