@@ -1,7 +1,7 @@
 //! What the rules say about one object, apart from a sync: so that it can be measured what that costs.
 //!
-//! These are the passes' own functions in the passes' order, without their reads (so nobody is a member of a group),
-//! decisions about joins, and plans.
+//! These are the passes' own functions in the passes' order, without their reads (so nobody is a member of a group, and
+//! links have no names), decisions about joins, and plans.
 
 use std::convert::Infallible;
 
@@ -133,6 +133,7 @@ fn contributors<'a>(mv: &MvRow, joined: &'a [Joined], facts: &[Facts<'a>]) -> Ve
         row: &joined.row,
         dn: &joined.dn,
         rules: facts.rules.iter().copied().filter(|rule| fits(rule, mv.object_type)).collect(),
+        links: None,
     };
     joined.iter().zip(facts).map(one).collect()
 }

@@ -7,6 +7,7 @@ use onesync_model::ContainerId;
 
 use crate::batch::{Batch, Context};
 use crate::changes::Changes;
+use crate::link_names;
 use crate::memberships;
 use crate::reader::{ReadError, Reader};
 use crate::sources::cs_keys;
@@ -80,6 +81,7 @@ pub fn below(
             keys.extend(cs_keys(ctx, row));
             batch.wake_identity(row);
             memberships::wake_members(ctx, &mut batch, row);
+            link_names::name_changed(ctx, &mut batch, row)?;
         }
         left -= objects.len();
         if left == 0 {

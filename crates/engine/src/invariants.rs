@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 
 use onesync_model::{AttrId, CsId, Hash128, MvId};
 
-use crate::batch::Context;
+use crate::batch::{Batch, Context};
 use crate::changes::Changes;
+use crate::links::{Chosen, chosen};
 use crate::reader::{ReadError, Reader};
 use crate::state::{CsRow, MvState};
 
@@ -57,8 +58,17 @@ pub fn of_metaverse(ctx: &Context<'_>, reader: &dyn Reader, ids: &[MvId]) -> Res
         }
         let attributes: BTreeSet<AttrId> = mv.picks.iter().map(|pick| pick.attribute).collect();
         for attribute in attributes.into_iter().filter(|_| mv.state == MvState::Active) {
-            let mut wanted = BTreeSet::new();
+            let (mut wanted, mut unclear) = (BTreeSet::new(), false);
+            let mut batch = Batch::new(reader, ctx.run)?;
             for pick in mv.picks.iter().filter(|pick| pick.attribute == attribute) {
+                match chosen(ctx, &mut batch, pick)? {
+                    Chosen::All => {}
+                    Chosen::Unclear => unclear = true,
+                    Chosen::These(targets) => {
+                        wanted.extend(reader.joins_of(&targets)?.into_iter().map(|(_, mv)| mv));
+                        continue;
+                    }
+                }
                 for key in link_keys(reader, pick.source, pick.source_attribute)? {
                     wanted.extend(reader.link_targets(&[key])?.into_iter().filter_map(|(_, _, mv)| mv));
                 }
@@ -72,7 +82,7 @@ pub fn of_metaverse(ctx: &Context<'_>, reader: &dyn Reader, ids: &[MvId]) -> Res
                 }
                 held.extend(page);
             }
-            if held != wanted {
+            if held != wanted && !unclear {
                 let name = ctx.attribute(attribute);
                 broken.push((
                     Invariant::LinksResolve,

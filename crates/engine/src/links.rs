@@ -5,11 +5,13 @@
 //! have objects there, and the directory does not hold it, or is not about to. Single rows are probed one by one;
 //! an owner whose contributor changed, or that is new, is compared as a whole, page by page.
 
+mod chosen;
 mod known;
 mod stale;
 mod whole;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::rc::Rc;
 
 use onesync_model::{AttrId, ConnectorId, CsId, Hash128, MvId, Time};
 use onesync_rules::{FlowSource, Rule};
@@ -20,8 +22,9 @@ use crate::export::heal_links;
 use crate::pilot::Pilot;
 use crate::reader::{JoinedIn, ReadError, Reader};
 use crate::sources::MvSource;
-use crate::state::{ChangeState, CsFlags, CsRow, ExportLinkRow, MvRow, MvState, Work};
+use crate::state::{ChangeState, CsFlags, CsRow, ExportLinkRow, LinkPick, MvRow, MvState, Work};
 
+pub(crate) use chosen::{Chosen, chooses, chosen};
 pub use known::KnownTargets;
 pub use stale::stale_links;
 
@@ -78,6 +81,8 @@ struct Links<'a, 'r> {
     /// Link values of target objects to compare with what is owed: owner, attribute, target.
     values: BTreeSet<(CsId, AttrId, CsId)>,
     scopes: HashMap<(MvId, ConnectorId), OutFlows>,
+    /// What expressions choose among links.
+    chosen: BTreeMap<LinkPick, Rc<Chosen>>,
     /// Attributes at targets whose guard fails: what flows there is not known now.
     unclear: HashSet<(MvId, ConnectorId, AttrId)>,
     /// Link attributes of target objects of which a value that failed goes, or is planned anew.
@@ -95,6 +100,7 @@ impl<'a, 'r> Links<'a, 'r> {
             whole: BTreeSet::new(),
             values: BTreeSet::new(),
             scopes: HashMap::new(),
+            chosen: BTreeMap::new(),
             unclear: HashSet::new(),
             freed: BTreeSet::new(),
         })
@@ -313,15 +319,21 @@ impl Links<'_, '_> {
                 }
                 self.batch.load_cs([pick.source])?;
                 let Some(connector) = self.batch.cs(pick.source).map(|row| row.connector) else { continue };
+                let chosen = self.chosen(&pick)?;
+                let flows = |joined: &&JoinedIn| match &*chosen {
+                    Chosen::All | Chosen::Unclear => true,
+                    Chosen::These(targets) => targets.binary_search(&joined.cs).is_ok(),
+                };
                 let joined = keys.get(&connector).and_then(|by_mv| by_mv.get(&target));
-                for key in joined.into_iter().flatten().flat_map(|j| j.key.into_iter().chain(j.name_key)) {
+                let joined = joined.into_iter().flatten().filter(flows);
+                for key in joined.flat_map(|j| j.key.into_iter().chain(j.name_key)) {
                     asked.push((pick.source, pick.source_attribute, key));
                 }
             }
             spans.push(from..asked.len());
         }
         let found = self.reader.has_links(&asked)?;
-        // What objects in conflict gave stays as long as its ends are there: one read for all of them.
+        // What objects in conflict gave, and what is unclear, stays as long as its ends are there: one read for all.
         let frozen: BTreeSet<MvId> =
             units.iter().filter(|unit| self.frozen(unit.0, unit.1)).map(|unit| unit.2).collect();
         let frozen: Vec<MvId> = frozen.into_iter().collect();
@@ -359,11 +371,15 @@ impl Links<'_, '_> {
         Ok(())
     }
 
-    /// Whether an object in conflict gives these links: they stay as they are until an import shows it once.
+    /// Whether an object in conflict gives these links: they stay as they are until an import shows it once. So do those
+    /// of which nobody knows now which are chosen.
     fn frozen(&self, owner: MvId, attribute: AttrId) -> bool {
         let picks = self.batch.mv(owner).map(|row| row.picks.as_slice()).unwrap_or_default();
         let mut picked = picks.iter().filter(|pick| pick.attribute == attribute);
-        picked.any(|p| self.batch.cs(p.source).is_some_and(|row| row.flags.has(CsFlags::CONFLICT)))
+        picked.any(|pick| {
+            self.batch.cs(pick.source).is_some_and(|row| row.flags.has(CsFlags::CONFLICT))
+                || self.chosen.get(pick).is_some_and(|chosen| **chosen == Chosen::Unclear)
+        })
     }
 
     fn target_of(&self, mv: MvId, connector: ConnectorId) -> Option<CsId> {

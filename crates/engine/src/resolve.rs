@@ -6,7 +6,7 @@
 
 use onesync_expr::{Env, EvalError, Evaluated, Outcome, Source};
 use onesync_model::{AttrId, Time, Value, Values, ValuesCow, fold_case, hash64};
-use onesync_rules::{Flow, FlowOrder, MergeType, Rule};
+use onesync_rules::{Flow, FlowOrder, FlowSource, MergeType, Rule};
 
 use crate::trace::Gave;
 
@@ -168,7 +168,7 @@ pub(crate) fn resolve<'s>(
                 };
             }
         };
-        match outcome {
+        match linked(candidate.flow, outcome) {
             Outcome::Null => {}
             Outcome::IgnoreThisFlow => ignored = true,
             Outcome::AuthoritativeNull => break,
@@ -207,6 +207,14 @@ pub(crate) fn resolve<'s>(
     match Values::new(values) {
         Some(values) => Resolved::Values { values: values.into(), from: Givers::Several(from), once },
         None => none,
+    }
+}
+
+/// Links that were chosen by their names are links of the attribute: which ones is asked again where links are.
+fn linked<'a>(flow: &Flow, outcome: Outcome<ValuesCow<'a>>) -> Outcome<ValuesCow<'a>> {
+    match (&flow.source, outcome) {
+        (FlowSource::Link(link), Outcome::Values(_)) => Outcome::Link(link.source),
+        (_, outcome) => outcome,
     }
 }
 

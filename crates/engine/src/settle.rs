@@ -33,6 +33,11 @@ pub(crate) fn settle_values(
         let Some(connector) = batch.cs(*cs).map(|row| row.connector) else { continue };
         batch.flow_failed(ctx, (*cs, connector), "flow", *attribute, failure);
     }
+    // Which links are chosen is decided where links are: whoever computes the object anew lets it be looked at.
+    let picks_before = before.as_ref().map(|row| row.picks.clone()).unwrap_or_default();
+    let by_choice =
+        picks_before.iter().chain(&computed.picks).filter(|pick| crate::links::chooses(ctx, pick));
+    by_choice.for_each(|pick| batch.wake(Work::MvLinks(id, pick.attribute)));
     // An error that depends on the clock ends by itself, too.
     if let Some(until) = computed.valid_until {
         batch.wake_at(Work::Values(id), ConnectorId(0), until);
@@ -53,7 +58,6 @@ pub(crate) fn settle_values(
         return Ok(());
     }
     let changes = differences(before.as_ref(), &computed);
-    let picks_before = before.as_ref().map(|row| row.picks.clone()).unwrap_or_default();
     let attributes: BTreeSet<AttrId> = picks_before
         .iter()
         .filter(|pick| !computed.picks.contains(pick))

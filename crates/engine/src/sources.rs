@@ -8,6 +8,7 @@ use onesync_expr::Source;
 use onesync_model::{AttrId, ImageIndex, ValuesRef, domain_fqdn, domain_part, join_key};
 
 use crate::batch::Context;
+use crate::link_names::LinkNames;
 use crate::memberships::Group;
 use crate::state::{CsRow, MvRow};
 
@@ -48,16 +49,24 @@ pub(crate) struct CsSource<'a> {
     domain: OnceCell<String>,
     /// The groups that it is a member of, as far as scopes ask.
     groups: &'a [Arc<Group>],
+    /// The names of its links, as far as flows ask.
+    links: Option<&'a LinkNames>,
 }
 
 impl<'a> CsSource<'a> {
     pub(crate) fn new(row: &'a CsRow, dn: &'a str, parameters: &'a BTreeMap<String, String>) -> Self {
-        Self { row, dn, parameters, values: row.image.as_ref().index(), domain: OnceCell::new(), groups: &[] }
+        let values = row.image.as_ref().index();
+        Self { row, dn, parameters, values, domain: OnceCell::new(), groups: &[], links: None }
     }
 
     /// The same, a member of these groups.
     pub(crate) fn in_groups(self, groups: &'a [Arc<Group>]) -> Self {
         Self { groups, ..self }
+    }
+
+    /// The same with these names of its links.
+    pub(crate) fn naming(self, links: Option<&'a LinkNames>) -> Self {
+        Self { links, ..self }
     }
 
     /// What the configuration leaves empty about the domain is read off the object's name: right for every domain of
@@ -86,6 +95,10 @@ impl Source for CsSource<'_> {
 
     fn link_count(&self, attribute: AttrId) -> u64 {
         self.row.link_count(attribute)
+    }
+
+    fn link_names(&self, attribute: AttrId) -> Result<Option<ValuesRef<'_>>, u64> {
+        self.links.map_or(Ok(None), |links| links.of(attribute))
     }
 
     fn is_member_of(&self, group: &str) -> bool {

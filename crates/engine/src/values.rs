@@ -12,6 +12,7 @@ use onesync_model::{
 use onesync_rules::Rule;
 
 use crate::batch::Context;
+use crate::link_names::LinkNames;
 use crate::resolve::{Candidate, Failure, Resolved, collect, groups, resolve, seed};
 use crate::sources::CsSource;
 use crate::state::{Cause, CsFlags, CsRow, LinkPick, MvRow, Retained};
@@ -24,6 +25,8 @@ pub(crate) struct Contributor<'a> {
     /// The inbound rules in scope that fit the metaverse object's type; none of an object in conflict: what it gave stays
     /// as it is.
     pub(crate) rules: Vec<&'a Rule>,
+    /// The names of its links, as far as these rules look at them.
+    pub(crate) links: Option<&'a LinkNames>,
 }
 
 /// What a metaverse object should be.
@@ -49,7 +52,7 @@ pub(crate) fn compute(
 ) -> Computed {
     let sources: Vec<CsSource<'_>> = contributors
         .iter()
-        .map(|c| CsSource::new(c.row, c.dn, ctx.rules.parameters(c.row.connector)))
+        .map(|c| CsSource::new(c.row, c.dn, ctx.rules.parameters(c.row.connector)).naming(c.links))
         .collect();
     let order = |row: &CsRow| ctx.rules.inbound_flows(row.connector, row.object_type);
     let rules: Vec<_> = contributors.iter().map(|c| (order(c.row), c.rules.as_slice())).collect();
@@ -156,9 +159,14 @@ fn source<'s>(sources: &'s [CsSource<'_>], index: usize) -> &'s dyn Source {
 }
 
 fn seed_for(ctx: &Context<'_>, contributors: &[Contributor<'_>], candidate: &Candidate<'_>) -> u64 {
-    let anchor = contributors.get(candidate.source).and_then(|c| c.row.anchor.as_ref());
-    let object = anchor.map_or(&[][..], |anchor| &anchor.0);
-    seed(object, ctx.attribute(candidate.flow.target), &candidate.rule.name)
+    // Candidates carry indices that `collect` took from this very list.
+    seed_of(ctx, contributors[candidate.source].row, candidate.flow.target, candidate.rule)
+}
+
+/// The seed of random functions in a rule's flow of an object to a metaverse attribute.
+pub(crate) fn seed_of(ctx: &Context<'_>, row: &CsRow, target: AttrId, rule: &Rule) -> u64 {
+    let object = row.anchor.as_ref().map_or(&[][..], |anchor| &anchor.0);
+    seed(object, ctx.attribute(target), &rule.name)
 }
 
 /// What was there before, and why.

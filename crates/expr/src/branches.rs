@@ -66,6 +66,7 @@ fn collect(node: &Node, found: &mut BTreeSet<(u32, u32)>) {
         | NodeKind::Parameter(_)
         | NodeKind::Variable(_)
         | NodeKind::Link(_)
+        | NodeKind::LinkNames { .. }
         | NodeKind::ValueCount { .. }
         | NodeKind::LinkTest { .. }
         | NodeKind::Presence { .. }

@@ -44,23 +44,15 @@ pub struct Context<'a> {
 /// Everything that is wrong with it, ordered by place, at least one finding with [`Severity::Error`].
 pub fn compile(text: &str, context: &mut Context<'_>) -> Result<Program, Vec<Diagnostic>> {
     let syntax = parse(text).map_err(|fault| vec![fault])?;
-    let mut checker = Checker {
-        text,
-        context,
-        found: Vec::new(),
-        reads: Reads::default(),
-        attributes: BTreeSet::new(),
-        imported: BTreeSet::new(),
-        links: BTreeSet::new(),
-        parameters: BTreeSet::new(),
-        scope: Vec::new(),
-        clocked: Vec::new(),
-        origins: HashMap::new(),
-        testing: 0,
-        result_links: BTreeSet::new(),
-        other_results: None,
-    };
+    let mut checker = Checker::new(text, context, false);
     let root = checker.lower(&syntax, Place::RESULT);
+    let looked_at = !checker.link_names.is_disjoint(&checker.result_links);
+    if looked_at || (checker.is_mixed() && checker.context.kind == Kind::Inbound) {
+        // What is not always the links themselves is made of their names, and so is what is decided for each of them.
+        let mut checker = Checker::new(text, context, true);
+        let root = checker.lower(&syntax, Place::RESULT);
+        return checker.finish(text, root);
+    }
     checker.finish(text, root)
 }
 
@@ -101,27 +93,59 @@ pub(crate) struct Checker<'c, 'n, 't> {
     origins: HashMap<&'t str, u64>,
     /// How many conditions and comparisons we are in.
     pub(crate) testing: usize,
+    /// Whether link attributes as results are the names of their links.
+    by_name: bool,
+    /// Link attributes whose single links are looked at.
+    link_names: BTreeSet<AttrId>,
     /// Link attributes that can be the result.
     result_links: BTreeSet<AttrId>,
     /// Where a result is neither a link attribute nor NULL.
     other_results: Option<Span>,
 }
 
+impl<'c, 'n, 't> Checker<'c, 'n, 't> {
+    fn new(text: &'t str, context: &'c mut Context<'n>, by_name: bool) -> Self {
+        Self {
+            text,
+            context,
+            found: Vec::new(),
+            reads: Reads::default(),
+            attributes: BTreeSet::new(),
+            imported: BTreeSet::new(),
+            links: BTreeSet::new(),
+            parameters: BTreeSet::new(),
+            scope: Vec::new(),
+            clocked: Vec::new(),
+            origins: HashMap::new(),
+            testing: 0,
+            by_name,
+            link_names: BTreeSet::new(),
+            result_links: BTreeSet::new(),
+            other_results: None,
+        }
+    }
+}
+
 impl<'t> Checker<'_, '_, 't> {
+    /// Whether it can give a link attribute, and something else as well.
+    fn is_mixed(&self) -> bool {
+        !self.result_links.is_empty() && (self.other_results.is_some() || self.result_links.len() > 1)
+    }
+
     fn finish(mut self, text: &str, root: Lowered) -> Result<Program, Vec<Diagnostic>> {
-        let mut form = if self.links.is_empty() { LinkForm::None } else { LinkForm::Aggregate };
-        let mut result_links = self.result_links.iter();
-        if let Some(&link) = result_links.next() {
+        let mut form = match (self.link_names.is_empty(), self.links.is_empty()) {
+            (false, _) => LinkForm::PerValue,
+            (true, false) => LinkForm::Aggregate,
+            (true, true) => LinkForm::None,
+        };
+        if let Some(&link) = self.result_links.first() {
             form = match root.node.kind {
                 NodeKind::Link(_) => LinkForm::Direct(link),
                 _ => LinkForm::Guarded(link),
             };
-            let mixed = self.other_results.or(result_links.next().map(|_| root.node.span));
-            if let Some(span) = mixed {
-                let name = self.context.names.name(link).to_owned();
-                self.found.push(not_yet(span, format!(
-                    "a result of this expression is the link attribute `{name}`, another one is something else"
-                )));
+            if self.is_mixed() {
+                let span = self.other_results.unwrap_or(root.node.span);
+                self.found.push(no_names(self.context.names.name(link), span));
             }
         }
         self.found.sort_by_key(|d| (d.start, d.end));
@@ -132,6 +156,7 @@ impl<'t> Checker<'_, '_, 't> {
         self.reads.attributes = self.attributes.into_iter().collect();
         self.reads.imported = self.imported.into_iter().collect();
         self.reads.links = self.links.into_iter().collect();
+        self.reads.link_names = self.link_names.into_iter().collect();
         self.reads.parameters = self.parameters.into_iter().collect();
         Ok(Program {
             text: text.into(),
@@ -289,12 +314,21 @@ impl<'t> Checker<'_, '_, 't> {
             let types = definition.map_or(Types::ANY, |def| Types::of(def.kind));
             return Lowered { node: Node { span, kind: NodeKind::Attribute(id) }, types };
         }
-        if place.result {
+        if place.result && !self.by_name {
             self.result_links.insert(id);
             return Lowered { node: Node { span, kind: NodeKind::Link(id) }, types: Types::REFERENCE };
         }
-        let name = name.to_owned();
-        self.wrong(not_yet(span, format!("the single links of `{name}` are looked at")))
+        self.names_of_links(id, name, span)
+    }
+
+    /// The single links of an attribute, by name.
+    pub(crate) fn names_of_links(&mut self, attribute: AttrId, name: &str, span: Span) -> Lowered {
+        if self.context.kind == Kind::Outbound {
+            return self.wrong(no_names(name, span));
+        }
+        self.link_names.insert(attribute);
+        let kind = NodeKind::LinkNames { attribute, name: name.into() };
+        Lowered { node: Node { span, kind }, types: Types::REFERENCE }
     }
 
     /// Metaverse objects have a DN only where the schema has such an attribute.
@@ -401,10 +435,12 @@ impl<'t> Checker<'_, '_, 't> {
     }
 }
 
-/// A diagnostic for what the per-value form of link attributes would do.
-fn not_yet(span: Span, what: String) -> Diagnostic {
-    Diagnostic::error(span, format!("{what}: this is not supported yet for link attributes"))
-        .hint("flow the link attribute itself, e.g. `[member]` or `IIF(condition,[member],NULL)`, or use ValueCount, Count, IsPresent or IsNullOrEmpty")
+/// What looks at single links of a metaverse object.
+fn no_names(name: &str, span: Span) -> Diagnostic {
+    let message = format!("the single links of `{name}` cannot be looked at in an outbound rule");
+    Diagnostic::error(span, message).hint(format!(
+        "what a link of the metaverse leads to has a name in each directory, and none of its own: look at the names in an inbound rule, e.g. `Where($item,[{name}],...)` to a link attribute or `CStr([{name}])` to a text, and flow the result; here `[{name}]` can flow as a whole, guarded by IIF or Switch, or be counted by ValueCount, Count, IsPresent or IsNullOrEmpty"
+    ))
 }
 
 /// Whether a result at this node is a value of its own: not a link attribute, not NULL, not chosen below.

@@ -284,10 +284,7 @@ impl<'t> Checker<'_, '_, 't> {
         let link = !outbound_import && self.is_link(attribute);
         if form == Form::Imported {
             if link {
-                let message = format!(
-                    "ImportedValue of the link attribute `{text}` is not supported yet for link attributes"
-                );
-                return self.wrong(Diagnostic::error(span, message).hint(format!("flow `[{text}]` itself")));
+                return self.names_of_links(attribute, text, span);
             }
             self.imported.insert(attribute);
             if !outbound_import {

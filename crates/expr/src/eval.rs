@@ -15,7 +15,7 @@ use crate::clock;
 use crate::diagnostic::{EvalError, Failure, Fault, Span};
 use crate::functions::{text_of, to_text};
 use crate::operators;
-use crate::program::{Env, Evaluated, Item, Listed, Node, NodeKind, Outcome, Source};
+use crate::program::{Env, Evaluated, Item, LINKS_MAX, Listed, Node, NodeKind, Outcome, Source};
 use crate::scalar::{List, Scalar, Val};
 
 /// Nodes and list values one evaluation may visit, and pieces of text it may read: far beyond any sensible rule, and
@@ -163,6 +163,10 @@ impl<'a> Evaluator<'a> {
             NodeKind::AuthoritativeNull => Ok(Val::AuthoritativeNull),
             NodeKind::IgnoreThisFlow => Ok(Val::IgnoreThisFlow),
             NodeKind::Link(id) => Ok(Val::Link(*id)),
+            NodeKind::LinkNames { attribute, name } => match self.source.link_names(*attribute) {
+                Ok(names) => self.list(names, ORIGIN_ATTRIBUTE, *attribute),
+                Err(count) => Err(failed(node.span, too_many_links(name, count))),
+            },
             NodeKind::Dn => {
                 Ok(Val::One(self.source.dn().map_or(Scalar::Null, |dn| Scalar::Str(Cow::Borrowed(dn)))))
             }
@@ -459,6 +463,12 @@ impl<'a> Evaluator<'a> {
         items.retain(|item| !item.is_null());
         Ok(self.placed(Val::list(origin, items)))
     }
+}
+
+fn too_many_links(name: &str, count: u64) -> String {
+    format!(
+        "`{name}` has {count} links, and an expression can look at {LINKS_MAX} by themselves: let the rule's scope leave such objects out, or use ValueCount"
+    )
 }
 
 pub(crate) fn bool_val<'a>(value: bool) -> Result<Val<'a>> {

@@ -349,9 +349,20 @@ const LISTS: &[Decision] = &[
     ),
     decided(
         "links (`member`)",
-        "may flow as they are, guarded by IIF or Switch, or be counted; anything that looks at single links is an error in this version",
-        "500,000 members are never loaded for an expression",
-        &[],
+        "flow as they are, guarded by IIF or Switch, or are counted (ValueCount, Count, IsPresent, IsNullOrEmpty) without being read. Anything else looks at single links, in inbound rules: `[member]` is then the list of the DNs of its targets in this connector space, in canonical order; links whose targets are not known there have no name and are left out. An object with more than 10,000 links in the attribute fails in what the flow writes. Links that are chosen, e.g. by Where, flow to link attributes",
+        "500,000 members are never loaded for an expression, and what nobody has read has no name",
+        &[
+            example_with(
+                r#"{"member": [{"$ref": "CN=a,OU=x"}, {"$ref": "CN=b,OU=y"}]}"#,
+                r#"Where($item,[member],InStr($item,",OU=x")>0)"#,
+                r#"[{"$ref": "CN=a,OU=x"}]"#,
+            ),
+            example_with(
+                r#"{"manager": {"$ref": "CN=Lee,OU=Bosses,DC=x"}}"#,
+                r#"IIF(InStr([manager],"OU=Bosses")>0,Mid([manager],4,3),NULL)"#,
+                r#""Lee""#,
+            ),
+        ],
     ),
 ];
 

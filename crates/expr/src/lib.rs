@@ -35,5 +35,5 @@ pub use eval::{BYTES_MAX, STEPS_MAX};
 pub use functions::{Example, FunctionDef, Param, functions};
 pub use language::{Chapter, Decision, language};
 pub use parser::{DEPTH_MAX, NODES_MAX, TEXT_MAX};
-pub use program::{Env, Evaluated, Item, LinkForm, Listed, Outcome, Program, Source};
+pub use program::{Env, Evaluated, Item, LINKS_MAX, LinkForm, Listed, Outcome, Program, Source};
 pub use types::Types;

@@ -10,6 +10,10 @@ use crate::scalar::Scalar;
 use crate::tidied::Tidied;
 use crate::types::Types;
 
+/// Links of one attribute of one object that an expression can look at by themselves: their names are in memory, a
+/// megabyte of them.
+pub const LINKS_MAX: u64 = 10_000;
+
 /// What an expression sees. Inbound: a connector-space object; outbound: a metaverse object.
 pub trait Source {
     /// The values of an attribute that is no link.
@@ -21,6 +25,13 @@ pub trait Source {
     fn dn(&self) -> Option<&str>;
     /// How many values a link attribute has.
     fn link_count(&self, attribute: AttrId) -> u64;
+    /// The names of what a link attribute points at, as references; those of objects that are not known are left out.
+    ///
+    /// # Errors
+    /// How many links there are, where these are more than [`LINKS_MAX`].
+    fn link_names(&self, _attribute: AttrId) -> Result<Option<ValuesRef<'_>>, u64> {
+        Ok(None)
+    }
     /// Whether it is a direct member of the group with this name in the form of [`onesync_model::group_name`]: for
     /// scopes only.
     fn is_member_of(&self, _group: &str) -> bool {
@@ -123,8 +134,7 @@ pub enum LinkForm {
     Guarded(AttrId),
     /// It counts links only.
     Aggregate,
-    /// It looks at single links. Not supported in this version: compiling such an expression is an error, so that
-    /// no [`Program`] has this form.
+    /// It looks at the names of single links, see [`Program::link_names`].
     PerValue,
 }
 
@@ -146,6 +156,7 @@ pub(crate) struct Reads {
     pub(crate) attributes: Vec<AttrId>,
     pub(crate) imported: Vec<AttrId>,
     pub(crate) links: Vec<AttrId>,
+    pub(crate) link_names: Vec<AttrId>,
     pub(crate) parameters: Vec<String>,
     pub(crate) dn: bool,
     pub(crate) clock: bool,
@@ -218,6 +229,22 @@ impl Program {
     #[must_use]
     pub fn links(&self) -> &[AttrId] {
         &self.reads.links
+    }
+
+    /// The link attributes whose single links it looks at, by the names of what these point at, in the order of their
+    /// ids.
+    #[must_use]
+    pub fn link_names(&self) -> &[AttrId] {
+        &self.reads.link_names
+    }
+
+    /// The link attribute whose links it chooses from: all that it can give are names of these.
+    #[must_use]
+    pub fn chooses(&self) -> Option<AttrId> {
+        match self.reads.link_names.as_slice() {
+            [one] if self.link_form == LinkForm::PerValue && self.types == Types::REFERENCE => Some(*one),
+            _ => None,
+        }
     }
 
     /// The names of the parameters it reads.
@@ -311,6 +338,11 @@ pub(crate) enum NodeKind {
     Variable(usize),
     /// A link attribute as the result.
     Link(AttrId),
+    /// The names of what a link attribute points at.
+    LinkNames {
+        attribute: AttrId,
+        name: Box<str>,
+    },
     /// How many values an attribute has. Without a schema it may be a link or not: both are asked.
     ValueCount {
         attribute: AttrId,

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use onesync_expr::{Context, Kind, LinkForm, Program, Types};
+use onesync_expr::{Context, Kind, LINKS_MAX, LinkForm, Program, Types};
 use onesync_model::{AttributeType, Value, Values};
 
 use crate::compile::{Compiler, Known, Side};
@@ -155,7 +155,8 @@ impl FlowCompiler<'_, '_, '_> {
             Direction::Inbound => (program.imported(), &[][..]),
             Direction::Outbound => (&[][..], program.imported()),
         };
-        let read = program.attributes().iter().chain(program.links()).chain(here).copied().chain(link);
+        let links = program.links().iter().chain(program.link_names());
+        let read = program.attributes().iter().chain(links).chain(here).copied().chain(link);
         let read = read.map(|id| (id, self.source)).chain(there.iter().map(|&id| (id, self.target)));
         let unknown: Vec<_> = read
             .filter_map(|(id, side)| {
@@ -186,18 +187,41 @@ impl FlowCompiler<'_, '_, '_> {
         target: Target,
     ) -> Option<FlowSource> {
         let to_links = target.kind == Some(AttributeType::Reference);
+        if !program.link_names().is_empty() {
+            self.looks_at_links(&program, expr);
+        }
         match program.link_form() {
             LinkForm::Direct(link) | LinkForm::Guarded(link) if target.kind.is_some() && !to_links => {
                 let name = self.compiler.names.name(link).to_owned();
                 let message = format!("`{name}` holds links, but `{}` holds values", text.target.value);
-                let hint = "flow it to a reference attribute, or ask for ValueCount or IsPresent";
+                let hint = match self.rule.direction {
+                    Direction::Inbound => format!(
+                        "flow it to a reference attribute; write CStr([{name}]) for the names of what it points at, ValueCount or IsPresent for whether there are any"
+                    ),
+                    Direction::Outbound => {
+                        "flow it to a reference attribute, or ask for ValueCount or IsPresent".to_owned()
+                    }
+                };
                 self.compiler.sink.error(&expr.place, message).hint(hint);
                 None
             }
-            LinkForm::Direct(source) => Some(FlowSource::Link(LinkFlow { source, guard: None })),
-            LinkForm::Guarded(source) => {
-                Some(FlowSource::Link(LinkFlow { source, guard: Some(Arc::new(program)) }))
+            LinkForm::Direct(source) => {
+                Some(FlowSource::Link(LinkFlow { source, guard: None, chooses: false }))
             }
+            LinkForm::Guarded(source) => {
+                let guard = Some(Arc::new(program));
+                Some(FlowSource::Link(LinkFlow { source, guard, chooses: false }))
+            }
+            LinkForm::PerValue if to_links => match program.chooses() {
+                Some(source) => {
+                    let guard = Some(Arc::new(program));
+                    Some(FlowSource::Link(LinkFlow { source, guard, chooses: true }))
+                }
+                None => {
+                    self.chooses_nothing(&program, text, expr);
+                    None
+                }
+            },
             LinkForm::None | LinkForm::Aggregate | LinkForm::PerValue => {
                 self.values_fit(&program, text, expr, target).then(|| match program.direct() {
                     Some(direct) => FlowSource::Direct(direct),
@@ -205,6 +229,35 @@ impl FlowCompiler<'_, '_, '_> {
                 })
             }
         }
+    }
+
+    /// Says what looking at single links costs.
+    fn looks_at_links(&mut self, program: &Program, expr: &At<String>) {
+        let names: Vec<&str> = program.link_names().iter().map(|&id| self.compiler.names.name(id)).collect();
+        let message = format!("the names of single links of `{}` are read for this", names.join("`, `"));
+        self.compiler.sink.note(&expr.place, message).hint(format!(
+            "an object with more than {LINKS_MAX} fails in this attribute: let the rule's scope leave such objects out"
+        ));
+    }
+
+    /// An expression over single links gives a link attribute something else than these links.
+    fn chooses_nothing(&mut self, program: &Program, text: &FlowText, expr: &At<String>) {
+        let target = &text.target.value;
+        let (message, hint) = match program.link_names() {
+            [_, second, ..] if program.types() == Types::REFERENCE => (
+                format!("`{target}` would get links of several attributes"),
+                format!(
+                    "flow links of one attribute here; a rule of its own can flow `[{}]`, with merge = \"Merge\" in both",
+                    self.compiler.names.name(*second)
+                ),
+            ),
+            _ => (
+                format!("this gives {}, but `{target}` holds links", program.types()),
+                "give links as they are, e.g. Where($item,[member],InStr($item,\"OU=x\")>0): what is made of a name is a text"
+                    .to_owned(),
+            ),
+        };
+        self.compiler.sink.error(&expr.place, message).hint(hint);
     }
 
     /// Whether the values an expression can give can become the target's, as far as types tell.

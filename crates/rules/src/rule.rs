@@ -1,9 +1,12 @@
 //! One compiled rule, for one connector and one pair of object types.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use onesync_expr::{Env, Evaluated, Failure, Outcome, Program, Source};
-use onesync_model::{AttrId, AttributeType, ConnectorId, RuleId, TypeId, Values, ValuesCow};
+use onesync_expr::{Env, EvalError, Evaluated, Failure, Outcome, Program, Source};
+use onesync_model::{
+    AttrId, AttributeType, ConnectorId, RuleId, TypeId, ValueRef, Values, ValuesCow, ValuesRef,
+};
 
 use crate::Scope;
 use crate::convert::convert_outcome;
@@ -175,9 +178,11 @@ pub enum FlowSource {
 pub struct LinkFlow {
     /// The link attribute.
     pub source: AttrId,
-    /// Decides per object whether, and which, links flow; its outcome is `Link`, `Null`, `AuthoritativeNull`,
-    /// `IgnoreThisFlow` or an error.
+    /// Decides per object whether links flow; its outcome is `Link`, `Null`, `AuthoritativeNull`, `IgnoreThisFlow` or
+    /// an error.
     pub guard: Option<Arc<Program>>,
+    /// Whether it says which: then its outcome is `Values`, the names of these links, instead of `Link`.
+    pub chooses: bool,
 }
 
 impl Flow {
@@ -212,12 +217,22 @@ impl Flow {
             },
             FlowSource::Constant(values) => return Ok(fixed(Outcome::Values(values.into()))),
             FlowSource::Expression(program) => program.lend(source, env, self.recheck_seconds)?,
-            FlowSource::Link(LinkFlow { guard: Some(program), .. }) => {
+            FlowSource::Link(LinkFlow { guard: Some(program), chooses: false, .. }) => {
                 return program.lend(source, env, self.recheck_seconds);
             }
-            FlowSource::Link(LinkFlow { source, guard: None }) => return Ok(fixed(Outcome::Link(*source))),
+            FlowSource::Link(LinkFlow { source: links, guard: Some(program), chooses: true }) => {
+                let evaluated = program.lend(source, env, self.recheck_seconds)?;
+                return chosen(convert_outcome(evaluated, self.target_def)?, source.link_names(*links));
+            }
+            FlowSource::Link(LinkFlow { source, .. }) => return Ok(fixed(Outcome::Link(*source))),
         };
         convert_outcome(evaluated, self.target_def)
+    }
+
+    /// Whether it says which links flow, not only whether they do.
+    #[must_use]
+    pub fn chooses(&self) -> bool {
+        matches!(&self.source, FlowSource::Link(LinkFlow { chooses: true, .. }))
     }
 
     /// The attributes of the source object that its values depend on, link attributes included.
@@ -227,7 +242,10 @@ impl Flow {
             FlowSource::Link(link) => Some(link.source),
             FlowSource::Constant(_) | FlowSource::Expression(_) => None,
         };
-        let read = self.program().into_iter().flat_map(|p| p.attributes().iter().chain(p.links()).copied());
+        let read = self
+            .program()
+            .into_iter()
+            .flat_map(|p| p.attributes().iter().chain(p.links()).chain(p.link_names()).copied());
         one.into_iter().chain(read)
     }
 
@@ -262,6 +280,25 @@ impl Flow {
             FlowSource::Expression(program) => Some(program),
             FlowSource::Link(link) => link.guard.as_deref(),
             FlowSource::Direct(_) | FlowSource::Constant(_) => None,
+        }
+    }
+}
+
+/// Links that were chosen are names that there are.
+fn chosen<'a>(
+    evaluated: Evaluated<ValuesCow<'a>>,
+    names: Result<Option<ValuesRef<'_>>, u64>,
+) -> Result<Evaluated<ValuesCow<'a>>, Failure> {
+    let Outcome::Values(values) = &evaluated.outcome else { return Ok(evaluated) };
+    let names = names.ok().flatten();
+    let known: HashSet<&str> =
+        names.into_iter().flat_map(ValuesRef::iter).filter_map(ValueRef::as_str).collect();
+    match values.iter().find(|value| !value.as_str().is_some_and(|name| known.contains(name))) {
+        None => Ok(evaluated),
+        Some(other) => {
+            let message = format!("`{other}` is no name of a link of the object: only these can be chosen");
+            let error = EvalError::Failed { message, start: 0, end: 0 };
+            Err(Failure { error, valid_until: evaluated.valid_until })
         }
     }
 }

@@ -40,6 +40,7 @@ pub struct RuleSet {
     parameters: BTreeMap<ConnectorId, BTreeMap<String, String>>,
     connectors: Vec<ConnectorId>,
     groups: BTreeMap<ConnectorId, GroupsAsked>,
+    link_names: BTreeMap<ConnectorId, BTreeMap<TypeId, Vec<AttrId>>>,
 }
 
 impl RuleSet {
@@ -69,6 +70,12 @@ impl RuleSet {
                         let asked = set.groups.entry(rule.connector).or_default();
                         asked.add(rule.object, &rule.scope, parameter);
                     }
+                    let programs = rule.flows.iter().filter_map(Flow::program);
+                    let named: Vec<AttrId> = programs.flat_map(Program::link_names).copied().collect();
+                    if !named.is_empty() {
+                        let by_type = set.link_names.entry(rule.connector).or_default();
+                        by_type.entry(rule.object).or_default().extend(named);
+                    }
                     set.inbound.entry((rule.connector, rule.object)).or_default().push(index);
                 }
                 (Direction::Outbound, Some(mv_type)) => {
@@ -81,7 +88,8 @@ impl RuleSet {
                 set.join_mv.push(condition.metaverse);
             }
         }
-        for list in set.join_cs.values_mut().chain([&mut set.join_mv]) {
+        let named = set.link_names.values_mut().flat_map(BTreeMap::values_mut);
+        for list in set.join_cs.values_mut().chain([&mut set.join_mv]).chain(named) {
             list.sort_unstable();
             list.dedup();
         }
@@ -168,6 +176,20 @@ impl RuleSet {
     #[must_use]
     pub fn join_attributes_mv(&self) -> &[AttrId] {
         &self.join_mv
+    }
+
+    /// The link attributes of objects of one type whose single links inbound rules look at, by the names of what these
+    /// point at, ordered.
+    #[must_use]
+    pub fn link_names_asked(&self, connector: ConnectorId, object: TypeId) -> &[AttrId] {
+        let asked = self.link_names.get(&connector).and_then(|by_type| by_type.get(&object));
+        asked.map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether inbound rules look at single links of any objects of a connector.
+    #[must_use]
+    pub fn asks_link_names(&self, connector: ConnectorId) -> bool {
+        self.link_names.contains_key(&connector)
     }
 
     /// The groups that scopes of a connector's inbound rules ask for; `None` where none does.

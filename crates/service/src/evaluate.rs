@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use onesync_expr::{Context, Env, EvalError, Item, Kind, Listed, Outcome, Source};
+use onesync_expr::{Context, Env, EvalError, Item, Kind, LINKS_MAX, Listed, Outcome, Source};
 use onesync_model::{
     AttrId, Bag, Image, Names, Time, Values, ValuesRef, group_name, list_from_json, value_to_json,
 };
@@ -320,8 +320,15 @@ impl Source for Given {
 
     fn link_count(&self, attribute: AttrId) -> u64 {
         match &self.links {
-            Some(links) => links.get(&attribute).copied().unwrap_or(0),
-            None => self.values(attribute).map_or(0, |values| values.count() as u64),
+            Some(links) if links.contains_key(&attribute) => links.get(&attribute).copied().unwrap_or(0),
+            _ => self.values(attribute).map_or(0, |values| values.count() as u64),
+        }
+    }
+
+    fn link_names(&self, attribute: AttrId) -> Result<Option<ValuesRef<'_>>, u64> {
+        match self.link_count(attribute) {
+            count if count > LINKS_MAX => Err(count),
+            _ => Ok(self.values(attribute)),
         }
     }
 

@@ -14,19 +14,24 @@ mod newcomers;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use onesync_expr::{LINKS_MAX, Program};
 use onesync_model::{
     AttrId, ConnectorId, CsId, MvId, TypeId, Value, ValueRef, ValuesRef, fold_case, join_key,
 };
-use onesync_rules::{Direction, JoinGroup};
+use onesync_rules::{Direction, Flow, JoinGroup};
 
 use crate::batch::{Batch, Context};
 use crate::deleted::delete_cs;
 use crate::facts::Facts;
+use crate::link_names::LinkNames;
 use crate::memberships::Memberships;
 use crate::reader::{ReadError, Reader};
 use crate::state::{CsFlags, CsRow, Join, MvRow, MvState, Turn, Work};
 use crate::values::{self, Contributor, fits};
 use crate::{Changes, parallel};
+
+/// Names of links in memory at once beyond those of one object: some megabytes.
+const NAMES_AT_ONCE: u64 = 50_000;
 
 /// Decides about connector-space objects that are on the agenda.
 ///
@@ -67,6 +72,8 @@ struct Pass<'a, 'r> {
     facts: HashMap<CsId, Facts<'a>>,
     dns: HashMap<CsId, String>,
     memberships: Memberships,
+    /// The names of links that are looked at, of objects that are being computed.
+    link_names: HashMap<CsId, LinkNames>,
     /// Connectors whose newcomers are found by their anchor only, as far as it was asked.
     anchor_only: BTreeMap<ConnectorId, bool>,
     /// Metaverse objects by join key, as read for this batch.
@@ -82,6 +89,7 @@ impl<'a, 'r> Pass<'a, 'r> {
             facts: HashMap::new(),
             dns: HashMap::new(),
             memberships: Memberships::default(),
+            link_names: HashMap::new(),
             anchor_only: BTreeMap::new(),
             mv_by_key: HashMap::new(),
             affected: BTreeSet::new(),
@@ -276,7 +284,8 @@ impl<'a, 'r> Pass<'a, 'r> {
                 let frozen = row.flags.has(CsFlags::CONFLICT);
                 let rules = self.facts.get(id)?.rules.iter().filter(|rule| !frozen && fits(rule, mv_type));
                 let dn = self.dns.get(id).map_or("", String::as_str);
-                Some(Contributor { row, dn, rules: rules.copied().collect() })
+                let links = self.link_names.get(id);
+                Some(Contributor { row, dn, rules: rules.copied().collect(), links })
             })
             .collect();
         list.sort_by(|a, b| (&a.row.anchor, a.row.id).cmp(&(&b.row.anchor, b.row.id)));
@@ -295,20 +304,73 @@ impl<'a, 'r> Pass<'a, 'r> {
             .filter(|mv| mv.state == MvState::Active && !self.withheld(mv.id))
             .cloned()
             .collect();
-        let computed = {
-            let (ctx, this) = (self.ctx, &*self);
-            let work: Vec<(&MvRow, Vec<Contributor<'_>>)> = active
-                .iter()
-                .map(|mv| (mv, this.contributors(&this.batch.joined(mv.id), mv.object_type)))
-                .collect();
-            parallel::map(ctx.threads, &work, |(mv, contributors)| {
-                values::compute(ctx, Some(mv), contributors, None)
-            })
-        };
-        for (mv, computed) in active.into_iter().zip(computed) {
-            crate::settle::settle_values(self.ctx, &mut self.batch, mv, computed)?;
+        let mut rest = active;
+        while !rest.is_empty() {
+            let behind = rest.split_off(self.read_names(&rest)?);
+            let part = std::mem::replace(&mut rest, behind);
+            let computed = {
+                let (ctx, this) = (self.ctx, &*self);
+                let work: Vec<(&MvRow, Vec<Contributor<'_>>)> = part
+                    .iter()
+                    .map(|mv| (mv, this.contributors(&this.batch.joined(mv.id), mv.object_type)))
+                    .collect();
+                parallel::map(ctx.threads, &work, |(mv, contributors)| {
+                    values::compute(ctx, Some(mv), contributors, None)
+                })
+            };
+            for (mv, computed) in part.into_iter().zip(computed) {
+                crate::settle::settle_values(self.ctx, &mut self.batch, mv, computed)?;
+            }
         }
+        self.link_names.clear();
         self.batch.wake_waiting(self.ctx)
+    }
+
+    /// Reads the names of links that are looked at, for as many of some objects as are to be in memory at once: at least
+    /// for one. Gives their number.
+    fn read_names(&mut self, mvs: &[MvRow]) -> Result<usize, ReadError> {
+        self.link_names.clear();
+        let mut links = 0;
+        for (number, mv) in mvs.iter().enumerate() {
+            let joined = self.batch.joined(mv.id);
+            let asked: Vec<(CsId, BTreeSet<AttrId>)> =
+                joined.into_iter().map(|id| (id, self.names_asked(id, None))).collect();
+            let of = |(id, asked): &(CsId, BTreeSet<AttrId>)| {
+                let row = self.batch.cs(*id);
+                asked
+                    .iter()
+                    .filter_map(|&attribute| Some(row?.link_count(attribute).min(LINKS_MAX)))
+                    .sum::<u64>()
+            };
+            links += asked.iter().map(of).sum::<u64>();
+            if number > 0 && links > NAMES_AT_ONCE {
+                return Ok(number);
+            }
+            for (id, asked) in asked {
+                self.read_names_of(id, asked)?;
+            }
+        }
+        Ok(mvs.len())
+    }
+
+    /// The link attributes of an object at whose single links rules in scope look, for these metaverse attributes or all.
+    fn names_asked(&self, id: CsId, only: Option<&[AttrId]>) -> BTreeSet<AttrId> {
+        let asking = self
+            .batch
+            .cs(id)
+            .filter(|row| !self.ctx.rules.link_names_asked(row.connector, row.object_type).is_empty());
+        let rules = asking.and_then(|_| self.facts.get(&id)).map(|facts| facts.rules.as_slice());
+        let flows = rules.into_iter().flatten().flat_map(|rule| &rule.flows);
+        let wanted = flows.filter(|flow| only.is_none_or(|only| only.contains(&flow.target)));
+        wanted.filter_map(Flow::program).flat_map(Program::link_names).copied().collect()
+    }
+
+    fn read_names_of(&mut self, id: CsId, asked: BTreeSet<AttrId>) -> Result<(), ReadError> {
+        if let Some(row) = self.batch.cs(id).filter(|_| !asked.is_empty()).cloned() {
+            let names = LinkNames::read(&mut self.batch, &row, asked)?;
+            self.link_names.insert(id, names);
+        }
+        Ok(())
     }
 
     /// Whether an object in conflict withholds a metaverse object by `Error()`: that stands until an import shows it once.

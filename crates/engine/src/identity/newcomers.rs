@@ -281,8 +281,12 @@ impl<'a> Pass<'a, '_> {
         let joined = self.batch.joined(mv);
         self.know_facts(&joined)?;
         let Some(row) = self.batch.mv(mv).cloned() else { return Ok(()) };
+        for &id in &joined {
+            self.read_names_of(id, self.names_asked(id, Some(only)))?;
+        }
         let computed =
             values::compute(self.ctx, Some(&row), &self.contributors(&joined, row.object_type), Some(only));
+        self.link_names.clear();
         if computed.raised.is_some() || matches!(row.state, MvState::Leaving { .. }) {
             return Ok(());
         }

@@ -180,8 +180,9 @@ impl Page<'_, '_, '_> {
         self.adjust(id, attribute, &added, &removed);
         let Some(row) = self.batch.cs(id).cloned() else { return Ok(()) };
         let (after, join) = (row.link_count(attribute), row.join);
-        // Rules may count link values, and a contributor with none gives way to the next.
-        if join.is_none() || before != after {
+        // Rules may count link values or look at them, and a contributor with none gives way to the next.
+        let looked_at = self.ctx.rules.link_names_asked(row.connector, row.object_type).contains(&attribute);
+        if join.is_none() || before != after || looked_at {
             self.batch.wake_identity(&row);
         }
         if before == 0 || added.len() + removed.len() > SINGLE_LINKS_MAX {

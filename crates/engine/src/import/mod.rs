@@ -19,6 +19,7 @@ use containers::Containers;
 use crate::batch::{Batch, Context};
 use crate::changes::Changes;
 use crate::confirm;
+use crate::link_names;
 use crate::memberships;
 use crate::reader::{ReadError, Reader};
 use crate::sources::cs_keys;
@@ -124,6 +125,7 @@ impl Stager {
             containers: Containers::default(),
             taken: HashSet::new(),
             keys_to_wake: BTreeSet::new(),
+            renamed: BTreeSet::new(),
         };
         page.load(&entries)?;
         for entry in entries {
@@ -134,6 +136,8 @@ impl Stager {
         if !keys.is_empty() {
             page.batch.wake_unjoined(&keys)?;
         }
+        let renamed = std::mem::take(&mut page.renamed);
+        link_names::names_changed(ctx, &mut page.batch, page.stager.connector, renamed)?;
         page.batch.changes.containers.extend(page.containers.changed());
         let (changes, seen, unknown) = (page.batch.finish(ctx), page.seen, page.unknown);
         Ok(Staged {
@@ -180,6 +184,7 @@ impl Stager {
         }
         batch.wake_identity(&row);
         memberships::wake_members(ctx, batch, &row);
+        link_names::name_changed(ctx, batch, &row)?;
         let flags = row.flags.with(CsFlags::GONE, true).with(CsFlags::CONFLICT, false);
         batch.put_cs(CsRow { flags, ..row });
         Ok(())
@@ -199,6 +204,8 @@ struct Page<'a, 's, 'r> {
     taken: HashSet<CsId>,
     /// Join keys, before and now, of objects that changed and that others may be refused because of.
     keys_to_wake: BTreeSet<i64>,
+    /// Keys by which links led, or lead now, to objects that came, came back or have another name.
+    renamed: BTreeSet<Hash128>,
 }
 
 impl Page<'_, '_, '_> {
@@ -340,6 +347,9 @@ impl Page<'_, '_, '_> {
             leaving: None,
         };
         self.by_key.insert(key, id);
+        if self.ctx.rules.asks_link_names(self.stager.connector) {
+            self.renamed.extend(name_key.into_iter().chain([key]));
+        }
         self.batch.wake_identity(&row);
         self.batch.put_cs(row);
         self.batch.changes.cs_names.extend(name_key.map(|key| (id, None, Some(key))));
@@ -401,14 +411,14 @@ impl Page<'_, '_, '_> {
             Counted::Otherwise => self.stager.counters.update += 1,
         }
         if changed {
-            self.wake_changed(&row, &next);
+            self.wake_changed(&row, &next)?;
             self.batch.put_cs(next);
         }
         self.begin_links(id, counted);
         self.links(id, entry.links)
     }
 
-    fn wake_changed(&mut self, row: &CsRow, next: &CsRow) {
+    fn wake_changed(&mut self, row: &CsRow, next: &CsRow) -> Result<(), ReadError> {
         if row.join.is_none() || (&row.name, row.container) != (&next.name, next.container) {
             self.keys_to_wake.extend(cs_keys(self.ctx, row));
             self.keys_to_wake.extend(cs_keys(self.ctx, next));
@@ -422,6 +432,12 @@ impl Page<'_, '_, '_> {
         if row.anchor.is_none() || row.flags.has(CsFlags::GONE) {
             self.batch.wake(Work::Target(row.id));
         }
+        let named_anew = renamed || row.anchor.is_none() || row.flags.has(CsFlags::GONE);
+        if named_anew && self.ctx.rules.asks_link_names(row.connector) {
+            let named = self.batch.reader.name_key(&[row.id])?.into_iter().map(|(_, key)| key);
+            self.renamed.extend(next.key().into_iter().chain(named));
+        }
+        Ok(())
     }
 
     fn rename(&mut self, row: &CsRow, next: &mut CsRow, dn: &str) -> Result<(), ReadError> {
@@ -435,6 +451,7 @@ impl Page<'_, '_, '_> {
         (next.container, next.name) = (container, name);
         let old_key = self.batch.reader.name_key(&[row.id])?.into_iter().map(|(_, key)| key).next();
         if old_key != name_key {
+            self.renamed.extend(name_key.filter(|_| self.ctx.rules.asks_link_names(row.connector)));
             self.batch.changes.cs_names.push((row.id, old_key, name_key));
             self.batch.wake(Work::Target(row.id));
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use onesync_model::{AttrId, ConnectorId, CsId, Hash128, MvId};
 
-use super::{Links, PAGE};
+use super::{Chosen, Links, PAGE};
 use crate::reader::ReadError;
 use crate::state::{ChangeState, ExportLinkRow, MvRow};
 
@@ -16,6 +16,12 @@ impl Links<'_, '_> {
         let known = self.all_mv_links(owner, attribute)?;
         let mut wanted: Vec<MvId> = Vec::new();
         for pick in row.picks.iter().filter(|pick| pick.attribute == attribute) {
+            if let Chosen::These(targets) = &*self.chosen(pick)? {
+                for page in targets.chunks(PAGE) {
+                    wanted.extend(self.reader.joins_of(page)?.into_iter().map(|(_, mv)| mv));
+                }
+                continue;
+            }
             let mut after = None;
             loop {
                 let links = (pick.source, pick.source_attribute);

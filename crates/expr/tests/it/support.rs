@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use onesync_expr::{
-    Context, Diagnostic, Env, Evaluated, Failure, Item, Kind, Listed, Outcome, Program, Source, compile,
+    Context, Diagnostic, Env, Evaluated, Failure, Item, Kind, LINKS_MAX, Listed, Outcome, Program, Source,
+    compile,
 };
 use onesync_model::{
     AttrId, AttributeDef, AttributeType, Image, Names, Schema, Time, ValuesRef, bag_from_json,
@@ -66,6 +67,13 @@ impl Source for Object {
 
     fn link_count(&self, attribute: AttrId) -> u64 {
         self.links.get(&attribute).copied().unwrap_or(0)
+    }
+
+    fn link_names(&self, attribute: AttrId) -> Result<Option<ValuesRef<'_>>, u64> {
+        match self.link_count(attribute) {
+            count if count > LINKS_MAX => Err(count),
+            _ => Ok(self.values(attribute)),
+        }
     }
 
     fn is_list(&self, attribute: AttrId) -> bool {

@@ -405,7 +405,10 @@ impl<'a> Words<'a> {
             let Some(rule) = self.rule(one.rule) else { continue };
             let flow = rule.flow(attribute);
             let source = one.source.map(|id| self.label(id)).transpose()?;
-            let (gives, nothing) = gives(&one.gave);
+            let (mut gives, nothing) = gives(&one.gave);
+            if let (Json::Array(names), true) = (&mut gives, flow.is_some_and(Flow::chooses)) {
+                cut(names);
+            }
             let merges = flow.is_some_and(|flow| flow.merge.takes_all());
             let (result, reason) = verdict(one, rule, decided, merges, nothing);
             let mut reads = BTreeMap::new();
@@ -414,6 +417,9 @@ impl<'a> Words<'a> {
                 let value = match (&row, mv) {
                     (Some(row), _) => match row.link_count(input) {
                         0 => json(row.image.as_ref().get(input)),
+                        count if flow.is_some_and(|flow| looks_at(flow, input)) => {
+                            self.named(row, input, count)?
+                        }
                         count => links(count),
                     },
                     (None, Some(mv)) if mv.picks.iter().any(|pick| pick.attribute == input) => {
@@ -437,6 +443,18 @@ impl<'a> Words<'a> {
             });
         }
         Ok(out)
+    }
+
+    /// Links at whose names a flow looks: the first of them.
+    fn named(&self, row: &CsRow, attribute: AttrId, count: u64) -> Result<Json, ServiceError> {
+        let names = onesync_engine::link_names(self.reader, row, attribute, NAMES_SHOWN + 1)?;
+        let unnamed = count.saturating_sub(names.len() as u64);
+        let more = (names.len() <= NAMES_SHOWN && unnamed > 0).then(|| {
+            Json::String(format!("{unnamed} of {count} without a name: what they point at is not known here"))
+        });
+        let mut shown: Vec<Json> = names.into_iter().map(Json::String).chain(more).collect();
+        cut(&mut shown);
+        Ok(Json::Array(shown))
     }
 
     /// A flow as it is written.
@@ -480,6 +498,21 @@ impl<'a> Words<'a> {
 
 pub(crate) fn links(count: u64) -> Json {
     if count == 0 { Json::Null } else { Json::String(format!("{count} links")) }
+}
+
+/// Names of links that are shown at most.
+const NAMES_SHOWN: usize = 10;
+
+fn looks_at(flow: &Flow, attribute: AttrId) -> bool {
+    flow.program().is_some_and(|program| program.link_names().contains(&attribute))
+}
+
+fn cut(names: &mut Vec<Json>) {
+    if names.len() > NAMES_SHOWN {
+        let more = names.len() - NAMES_SHOWN;
+        names.truncate(NAMES_SHOWN);
+        names.push(Json::String(format!("and {more} more")));
+    }
 }
 
 pub(crate) fn json(values: Option<ValuesRef<'_>>) -> Json {

@@ -3,6 +3,7 @@
 
 mod aadconnect;
 mod anchor;
+mod chosen;
 mod coming;
 mod contact;
 mod crash;

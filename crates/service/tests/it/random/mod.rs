@@ -5,6 +5,7 @@
 mod acts;
 mod containers;
 mod house;
+mod named;
 mod picture;
 mod plays;
 mod stage;

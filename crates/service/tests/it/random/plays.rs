@@ -195,6 +195,60 @@ pub const BY_NAME: &[ByName] = &[
         first: vec![user(false, 1, 1), user(false, 2, 2), department(0, 3), manager(false, 1, 0)],
         rounds: vec![vec![Act::Remove { b: false, at: 1 }, hide(false, 0, Some(0))]],
     }),
+    (
+        "who is named in a text by a link is renamed and moved, and has a new name in a renamed container",
+        || Play {
+            first: vec![user_in(true, 1, 1, 3), user_in(true, 2, 2, 2), manager(true, 0, 1)],
+            rounds: vec![
+                vec![move_to(true, 1, 4, 2)],
+                vec![move_to(true, 1, 4, 1)],
+                vec![move_to(true, 1, 4, 2)],
+                vec![container(2, 4, 9)],
+            ],
+        },
+    ),
+    ("who is to be named in a text appears later", || Play {
+        first: vec![user(true, 1, 1), Act::Dangle { b: true, at: 0, name: 0, to: 2 }],
+        // outside the scope: nothing else comes of it
+        rounds: vec![vec![user(true, 2, 2), hide(true, 1, Some(0))]],
+    }),
+    ("one member is exchanged for another one", || Play {
+        // so many that the group is not for the cloud: nothing comes back from there
+        first: (1..=6)
+            .map(|number| user(false, number, number))
+            .chain([group(false, 7, 1)])
+            .chain((0..4).map(|to| member(6, to)))
+            .collect(),
+        rounds: vec![vec![Act::Unlink { b: false, at: 6, nth: 0 }, member(6, 5)]],
+    }),
+    ("members are chosen by where they lie, and move", || Play {
+        // sorted by anchor as text: b-1, b-11 (the group), b-2
+        first: vec![
+            group(false, 12, 1),
+            user(true, 1, 1),
+            user_in(true, 2, 2, 2),
+            group(true, 11, 1),
+            Act::Link { b: true, at: 1, name: 0, to: 0 },
+            Act::Link { b: true, at: 1, name: 0, to: 2 },
+        ],
+        rounds: vec![
+            vec![move_to(true, 2, 2, 0)],
+            vec![move_to(true, 0, 1, 2)],
+            vec![container(2, 4, 9)],
+            vec![container(0, 2, 9)],
+        ],
+    }),
+    ("a member who is not chosen enters the scope", || Play {
+        // sorted by anchor as text: b-1, b-11 (the group), b-2; so many that it is not for the cloud
+        first: (3..7)
+            .map(|number| user(false, number, number))
+            .chain([group(false, 8, 1)])
+            .chain((0..4).map(|to| member(4, to)))
+            .chain([user(true, 1, 1), user_in(true, 2, 2, 2), group(true, 11, 1), hide(true, 2, Some(0))])
+            .chain([0, 2].map(|to| Act::Link { b: true, at: 1, name: 0, to }))
+            .collect(),
+        rounds: vec![vec![hide(true, 2, None)]],
+    }),
     ("an object of the cloud that nobody joins is a member there", || Play {
         first: vec![
             user(false, 1, 1),
