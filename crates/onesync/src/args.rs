@@ -284,8 +284,8 @@ pub struct BackArgs {
 /// The database of a new installation.
 #[derive(Debug, ClapArgs)]
 pub struct DatabaseArgs {
-    /// Database of a new installation on a PostgreSQL server: `postgres://user@host/database?sslmode=verify-full`; else one is
-    /// embedded in the home
+    /// Database of a new installation on a server: `postgres://user@host/database?sslmode=verify-full` or
+    /// `sqlserver://user@host/database`; else one is embedded in the home
     #[arg(long, value_name = "URL")]
     pub database: Option<String>,
     /// File with the password of the database account, - for standard input; the home keeps it

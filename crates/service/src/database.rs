@@ -8,7 +8,10 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use onesync_store::{PostgresOptions, PostgresStore, SchemaState, SqliteStore, Store};
+use onesync_store::{
+    BackedUp, PostgresOptions, PostgresStore, SchemaState, SqlServerOptions, SqlServerStore, SqliteStore,
+    Store, StoreError,
+};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
@@ -26,7 +29,8 @@ pub(crate) const EMBEDDED_FILE: &str = "onesync.db";
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Named {
-    /// Where it is: `postgres://user@host:port/database`, and what libpq says about TLS; or `embedded`.
+    /// Where it is: `postgres://user@host:port/database` or `sqlserver://user@host:port/database`, and what is said about
+    /// TLS; or `embedded`.
     pub(crate) url: String,
     /// The installation that this home belongs to.
     pub(crate) installation: String,
@@ -53,6 +57,78 @@ pub struct DatabaseServer {
     pub password: Option<SecretString>,
 }
 
+/// How to reach a server, as its URL says.
+pub(crate) enum Options {
+    Postgres(PostgresOptions),
+    SqlServer(SqlServerOptions),
+}
+
+impl Options {
+    fn parse(url: &str) -> Result<Self, StoreError> {
+        match (PostgresOptions::is_url(url), SqlServerOptions::is_url(url)) {
+            (true, _) => Ok(Self::Postgres(PostgresOptions::parse(url)?)),
+            (_, true) => Ok(Self::SqlServer(SqlServerOptions::parse(url)?)),
+            _ => {
+                let why = "a database URL begins with `postgres://` or `sqlserver://`".to_owned();
+                Err(StoreError::Settings { why })
+            }
+        }
+    }
+
+    fn has_password(&self) -> bool {
+        match self {
+            Self::Postgres(options) => options.has_password(),
+            Self::SqlServer(options) => options.has_password(),
+        }
+    }
+
+    fn password(self, password: Option<&SecretString>) -> Self {
+        match (self, password) {
+            (Self::Postgres(options), Some(password)) => Self::Postgres(options.password(password)),
+            (Self::SqlServer(options), Some(password)) => Self::SqlServer(options.password(password)),
+            (same, None) => same,
+        }
+    }
+
+    fn open(&self, opening: Opening) -> Result<Arc<dyn Store>, StoreError> {
+        Ok(match (self, opening) {
+            (Self::Postgres(options), Opening::Working) => Arc::new(PostgresStore::open(options)?),
+            (Self::Postgres(options), Opening::Any) => Arc::new(PostgresStore::open_any(options)?),
+            (Self::SqlServer(options), Opening::Working) => Arc::new(SqlServerStore::open(options)?),
+            (Self::SqlServer(options), Opening::Any) => Arc::new(SqlServerStore::open_any(options)?),
+        })
+    }
+
+    fn schema(&self) -> Result<SchemaState, StoreError> {
+        match self {
+            Self::Postgres(options) => PostgresStore::schema(options),
+            Self::SqlServer(options) => SqlServerStore::schema(options),
+        }
+    }
+
+    /// Writes one state of the database into files of a folder.
+    pub(crate) fn backup(&self, folder: &Path) -> Result<Vec<BackedUp>, StoreError> {
+        match self {
+            Self::Postgres(options) => PostgresStore::backup(options, folder),
+            Self::SqlServer(options) => SqlServerStore::backup(options, folder),
+        }
+    }
+
+    /// Puts such files back into an empty database.
+    pub(crate) fn restore(
+        &self,
+        folder: &Path,
+        version: u32,
+        tables: &[BackedUp],
+        forget: &str,
+    ) -> Result<(), StoreError> {
+        match self {
+            Self::Postgres(options) => PostgresStore::restore(options, folder, version, tables, forget),
+            Self::SqlServer(options) => SqlServerStore::restore(options, folder, version, tables, forget),
+        }
+    }
+}
+
 fn file_error(place: &Path) -> impl Fn(std::io::Error) -> ServiceError + '_ {
     move |source| ServiceError::File { place: place.display().to_string(), source }
 }
@@ -72,7 +148,7 @@ impl DatabaseServer {
         if self.url == EMBEDDED {
             return Ok(());
         }
-        if PostgresOptions::parse(&self.url)?.has_password() {
+        if Options::parse(&self.url)?.has_password() {
             return Err(ServiceError::usage(
                 "the database URL holds a password, which everybody sees who sees this command",
                 "leave it out of the URL and name a file that holds it: `--database-password-file FILE`",
@@ -82,12 +158,8 @@ impl DatabaseServer {
     }
 
     /// How it is reached.
-    pub(crate) fn options(&self) -> Result<PostgresOptions, ServiceError> {
-        let options = PostgresOptions::parse(&self.url)?;
-        Ok(match &self.password {
-            Some(password) => options.password(password),
-            None => options,
-        })
+    pub(crate) fn options(&self) -> Result<Options, ServiceError> {
+        Ok(Options::parse(&self.url)?.password(self.password.as_ref()))
     }
 
     /// Writes the password where the service finds it, beside that of a database which the home still names.
@@ -132,7 +204,7 @@ impl Named {
         let named = toml::from_str(&text).map_err(|error| {
             ServiceError::usage(
                 format!("{} cannot be read: {}", file.display(), error.message()),
-                "it holds two lines: `url = \"postgres://...\"` and `installation = \"...\"`",
+                "it holds two lines: `url = \"postgres://...\"` (or `sqlserver://...`) and `installation = \"...\"`",
             )
         })?;
         Ok(Some(named))
@@ -163,16 +235,12 @@ impl Named {
 
     /// How far its schema is.
     pub(crate) fn schema(&self, folder: &Path) -> Result<SchemaState, ServiceError> {
-        Ok(PostgresStore::schema(&self.options(folder)?)?)
+        Ok(self.options(folder)?.schema()?)
     }
 
     /// How it is reached, with the password of the home.
-    pub(crate) fn options(&self, folder: &Path) -> Result<PostgresOptions, ServiceError> {
-        let options = PostgresOptions::parse(&self.url)?;
-        Ok(match password(&self.password_file(folder))? {
-            Some(password) => options.password(&password),
-            None => options,
-        })
+    pub(crate) fn options(&self, folder: &Path) -> Result<Options, ServiceError> {
+        Ok(Options::parse(&self.url)?.password(password(&self.password_file(folder))?.as_ref()))
     }
 
     /// Where it lies, in words; never a secret.
@@ -229,14 +297,7 @@ pub(crate) fn open(
             Opening::Any => SqliteStore::open_any(&file)?,
         }));
     }
-    let mut options = PostgresOptions::parse(url)?;
-    if let Some(password) = password {
-        options = options.password(password);
-    }
-    Ok(Arc::new(match opening {
-        Opening::Working => PostgresStore::open(&options)?,
-        Opening::Any => PostgresStore::open_any(&options)?,
-    }))
+    Ok(Options::parse(url)?.password(password).open(opening)?)
 }
 
 /// The password in a file that nobody else may read; `None` where there is none.

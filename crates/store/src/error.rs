@@ -154,7 +154,7 @@ pub enum StoreError {
     /// The server does not let this account in.
     #[error(
         "the database server refuses the account: {why}; check user and password, and the server's access rules \
-         (pg_hba.conf)"
+         (PostgreSQL: pg_hba.conf; SQL Server: SQL logins allowed, and a user in this database for the login)"
     )]
     SignIn {
         /// What the server said.
@@ -163,7 +163,7 @@ pub enum StoreError {
     /// The server is not proven to be the right one.
     #[error(
         "the certificate of the database server is not trusted: {why}; name the file of its authority \
-         (`sslrootcert=FILE`) and connect by the name in the certificate; nothing was sent"
+         (`sslrootcert=FILE`, SQL Server: `ca_file=FILE`) and connect by the name in the certificate; nothing was sent"
     )]
     Untrusted {
         /// What is wrong with it.

@@ -13,6 +13,7 @@ mod error;
 mod facts;
 mod memory;
 mod moved;
+mod mssql;
 mod postgres;
 mod relational;
 mod rows;
@@ -29,6 +30,7 @@ pub use error::StoreError;
 pub use facts::{Answer, Cell, DatabaseFacts, TableSize, Tidied};
 pub use memory::MemoryStore;
 pub use moved::{MOVE_MARK, MoveMark};
+pub use mssql::{SqlServerOptions, SqlServerStore};
 pub use postgres::{PostgresOptions, PostgresStore};
 pub use relational::tables::Table;
 pub use rows::{

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{Context as Digest, SHA256};
 use onesync_model::Time;
-use onesync_store::{BackedUp, PostgresStore, SchemaState, SqliteStore};
+use onesync_store::{BackedUp, SchemaState, SqliteStore};
 use serde::{Deserialize, Serialize};
 
 use crate::database::{DatabaseServer, Named};
@@ -98,7 +98,7 @@ impl Backup {
         restrict(folder).map_err(at(folder))?;
         let (kind, rows) = match home.named()? {
             None => ("embedded", SqliteStore::backup(&home.database(), &folder.join(EMBEDDED))?),
-            Some(named) => ("server", PostgresStore::backup(&named.options(home.folder())?, folder)?),
+            Some(named) => ("server", named.options(home.folder())?.backup(folder)?),
         };
         let mut parts = Vec::new();
         let mut names: Vec<_> =
@@ -225,7 +225,7 @@ fn put_on_server(
 ) -> Result<(), ServiceError> {
     let tables: Vec<BackedUp> =
         backup.tables.iter().map(|table| BackedUp { table: table.name.clone(), rows: table.rows }).collect();
-    PostgresStore::restore(&server.options()?, &backup.folder, backup.schema, &tables, ACTIVE)?;
+    server.options()?.restore(&backup.folder, backup.schema, &tables, ACTIVE)?;
     let password = server.keep_password(home.folder(), Some(before))?;
     let named = Named { url: server.url.clone(), installation: before.installation.clone(), password };
     let file = Named::file(home.folder());

@@ -23,6 +23,7 @@ mod protection;
 mod random;
 mod samba;
 mod secrets;
+mod sqlserver;
 mod stops;
 mod story;
 mod time;

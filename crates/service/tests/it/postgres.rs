@@ -50,14 +50,19 @@ async fn story(database: Option<DatabaseServer>) -> Vec<(String, Vec<String>)> {
     seen
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_main_job_ends_in_the_same_rows_as_on_the_embedded_database() {
-    let database = Database::new("story").await;
-    let (embedded, server) = (story(None).await, story(Some(database.server())).await);
+/// The story on a server ends in the same rows as on the embedded database, step by step.
+pub(crate) async fn the_same_story(server: DatabaseServer) {
+    let (embedded, server) = (story(None).await, story(Some(server)).await);
     for (step, (one, two)) in embedded.iter().zip(&server).enumerate() {
         let differences: Vec<_> = one.0.lines().zip(two.0.lines()).filter(|(a, b)| a != b).take(5).collect();
         assert!(differences.is_empty() && one == two, "step {step}: {differences:#?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_main_job_ends_in_the_same_rows_as_on_the_embedded_database() {
+    let database = Database::new("story").await;
+    the_same_story(database.server()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

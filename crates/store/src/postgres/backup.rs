@@ -12,10 +12,10 @@ use super::connection::{Connections, run};
 use super::failure::failed;
 use super::options::PostgresOptions;
 use super::query::{Param, ask};
-use super::wait::wait;
 use super::{open, sql};
 use crate::backup::BackedUp;
 use crate::error::StoreError;
+use crate::relational::wait::wait;
 use crate::relational::{Cells, Checked, Value};
 
 const DOING: &str = "backing up the database";

@@ -10,11 +10,11 @@ use tokio_postgres::types::{ToSql, Type};
 use super::connection::{Connections, run};
 use super::failure::failed;
 use super::query::Param;
-use super::wait::wait;
 use super::{load, sql};
 use crate::bulk::{Bulk, Rows, Values};
 use crate::error::StoreError;
 use crate::relational::tables::{TABLES, Table};
+use crate::relational::wait::wait;
 use crate::relational::{Checked, Value};
 
 const DOING: &str = "copying the database";

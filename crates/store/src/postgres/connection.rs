@@ -1,6 +1,6 @@
 //! Connections: the runtime they live on, the pools they are kept in, how each is set.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use deadpool_postgres::{
     Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime as PoolRuntime,
@@ -10,21 +10,14 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::failure::{failed, no_connection};
 use super::options::PostgresOptions;
-use super::wait::wait;
 use super::{sql, tls};
 use crate::error::StoreError;
+use crate::relational::wait::wait;
 
 /// Connections that read at once: a batch that is computed holds two, a command of a person one.
 const READERS_MAX: usize = 16;
 /// Whoever finds all of them taken waits this long.
 const POOL_WAIT: Duration = Duration::from_secs(60);
-/// A server that was lost is waited for this long: long enough for a restart, also after a crash.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// The first pause before something is tried again; each further one is twice as long.
-const PAUSE_MIN: Duration = Duration::from_millis(20);
-/// The longest pause.
-const PAUSE_MAX: Duration = Duration::from_secs(2);
-
 /// Settings of every connection, as far as the server has them. All reads are by key and all writes by sets of keys:
 /// plans that go by index whatever the statistics say are the right ones on an empty table that is being filled, on a
 /// full one, and on one that was never analysed. A lock or a silent transaction does not stand in the way for ever: of
@@ -49,30 +42,6 @@ pub(super) struct Connections {
     runtime: Option<Runtime>,
     writer: Pool,
     readers: Pool,
-}
-
-/// Pauses between attempts, longer each time and never the same for two programs, until patience ends.
-pub(super) struct Patience {
-    end: Instant,
-    pause: Duration,
-}
-
-impl Patience {
-    pub(super) fn new() -> Self {
-        Self { end: Instant::now() + PATIENCE, pause: PAUSE_MIN }
-    }
-
-    /// Waits before the next attempt; gives the error back when there is to be none.
-    pub(super) fn pause(&mut self, error: StoreError) -> Result<(), StoreError> {
-        if !error.is_transient() || Instant::now() >= self.end {
-            return Err(error);
-        }
-        // Two writers that met would meet again after equal pauses.
-        let share = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), self.pause) % 1000;
-        std::thread::sleep(self.pause.mul_f64(0.5 + share as f64 / 1000.0));
-        self.pause = (self.pause * 2).min(PAUSE_MAX);
-        Ok(())
-    }
 }
 
 impl Connections {

@@ -9,10 +9,10 @@ use super::connection::{Connections, run};
 use super::failure::failed;
 use super::query::{Param, ask};
 use super::sql;
-use super::wait::wait;
 use crate::error::StoreError;
 use crate::facts::{Answer, Cell, DatabaseFacts, TableSize, Tidied};
 use crate::relational::tables::TABLES;
+use crate::relational::wait::wait;
 use crate::relational::{Cells, Checked, Value};
 
 const DOING: &str = "looking at the database";

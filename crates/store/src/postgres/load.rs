@@ -7,8 +7,8 @@ use super::connection::run;
 use super::failure::failed;
 use super::query::ask;
 use super::sql;
-use super::wait::wait;
 use crate::error::StoreError;
+use crate::relational::wait::wait;
 use crate::relational::{Cells, Checked};
 
 /// Tables of links: whether one has rows or will get none, how its index is taken away and built.

@@ -1,8 +1,8 @@
 //! The store on a PostgreSQL server, version 13 and later, or a database that speaks its protocol.
 //!
 //! The trait is synchronous, the driver is not: connections live on a small runtime of the store's own, and whoever
-//! calls waits on its own thread (`wait`). Reads are snapshots over a connection of their own; a write is one transaction
-//! (`transaction` says what happens when the server goes away in the middle of it).
+//! calls waits on its own thread (`relational::wait`). Reads are snapshots over a connection of their own; a write is one
+//! transaction (`relational::transaction` says what happens when the server goes away in the middle of it).
 //!
 //! Deliberately absent: advisory locks, LISTEN, sequences, deferred constraints, triggers: distributed databases with
 //! this protocol lack them.
@@ -21,12 +21,8 @@ mod sql_write;
 mod text;
 mod tls;
 mod transaction;
-mod wait;
-mod write;
 
-use std::hash::{BuildHasher as _, RandomState};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 
 use onesync_engine::Changes;
 use onesync_model::Time;
@@ -36,9 +32,7 @@ use crate::bulk::Bulk;
 use crate::error::StoreError;
 use crate::facts::{Answer, DatabaseFacts, TableSize, Tidied};
 use crate::moved;
-use crate::relational::{
-    Cells, Checked, SqlReader, Writer as _, changes_must_last, counts, service_rows, values,
-};
+use crate::relational::{Checked, Server, Snapshot, SqlReader};
 use crate::rows::{InstallationRow, Retention, ServiceChanges};
 use crate::schema::SchemaState;
 use crate::sqlite::SqliteStore;
@@ -48,17 +42,9 @@ use crate::transfer::fill;
 pub use options::PostgresOptions;
 
 use connection::Connections;
-use query::Snapshot;
-use transaction::{Known, Tx, Wanted};
 
 /// The store on a PostgreSQL server.
-pub struct PostgresStore {
-    connections: Connections,
-    /// What this store knows to be written; its lock makes the writes of one program wait for each other.
-    known: Mutex<Option<Known>>,
-    /// The name of this writer among all there may be.
-    writer: [u8; 16],
-}
+pub struct PostgresStore(Server<Connections>);
 
 impl PostgresStore {
     /// Opens a database and brings its schema up to date; an empty one gets it.
@@ -79,11 +65,7 @@ impl PostgresStore {
     pub fn open_any(options: &PostgresOptions) -> Result<Self, StoreError> {
         let connections = Connections::new(options)?;
         open::open(&connections, options)?;
-        // Two seeds of the system's randomness: not for secrecy, only unlike any other.
-        let [a, b] = [0u8, 1].map(|part| RandomState::new().hash_one(part).to_le_bytes());
-        let mut writer = [0; 16];
-        writer.iter_mut().zip(a.into_iter().chain(b)).for_each(|(to, from)| *to = from);
-        Ok(Self { connections, known: Mutex::new(None), writer })
+        Ok(Self(Server::new(connections)))
     }
 
     /// How far the schema of a database is; nothing is changed.
@@ -118,84 +100,50 @@ impl PostgresStore {
         backup::restore(&Connections::new(options)?, options, folder, version, tables, forget)
     }
 
-    fn transaction<'c, T>(
-        &self,
-        doing: &'static str,
-        durable: bool,
-        epoch: Option<u64>,
-        work: impl Fn(&mut Tx<'_, 'c>) -> Checked<T>,
-    ) -> Checked<T> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let wanted = Wanted { doing, durable, epoch, writer: &self.writer };
-        let done = transaction::transaction(&self.connections, &mut known, &wanted, work);
+    /// Whoever is fenced because the installation moves is told so.
+    fn told<T>(&self, done: Checked<T>) -> Checked<T> {
         done.map_err(|error| moved::why_fenced(self, error))
     }
 }
 
 impl Store for PostgresStore {
     fn reader(&self) -> Result<Box<dyn StoreReader + '_>, StoreError> {
-        Ok(Box::new(SqlReader(Snapshot::begin(&self.connections)?)))
+        Ok(Box::new(SqlReader(Snapshot::begin(&self.0.connections)?)))
     }
 
     fn write(&self, epoch: u64, changes: &Changes, service: &ServiceChanges) -> Result<(), StoreError> {
-        self.transaction("writing", changes_must_last(changes, service), Some(epoch), |tx| {
-            let tallies = write::apply(tx, changes)?;
-            counts(tx, &tallies)?;
-            service_rows(tx, service)
-        })
+        self.told(self.0.write(epoch, changes, service))
     }
 
     fn install(&self, installation: &InstallationRow) -> Result<(), StoreError> {
-        self.transaction("making the installation", true, None, |tx| {
-            let there = tx.there(sql::INSTALLATION, "installation", &[], |cells: &Cells<'_>| cells.get(0))?;
-            if let Some(id) = there {
-                return Err(StoreError::Installed(id));
-            }
-            let (epoch, created) = (installation.epoch as i64, installation.created.ticks());
-            tx.put(sql_write::INSTALL, &values![&installation.id, epoch, installation.staging, created])
-        })
+        self.told(self.0.install(installation))
     }
 
     fn take_epoch(&self, seen: u64) -> Result<u64, StoreError> {
-        self.transaction("taking over", true, Some(seen), |tx| {
-            tx.put(sql_write::EPOCH_RAISE, &[])?;
-            Ok(seen + 1)
-        })
+        self.told(self.0.take_epoch(seen))
     }
 
     fn trim(&self, epoch: u64, retention: &Retention, limit: usize) -> Result<u64, StoreError> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        self.transaction("deleting what is old", false, Some(epoch), |tx| {
-            let mut deleted = 0;
-            for (sql, before) in [
-                (sql_write::HISTORY_TRIM, retention.history_before.ticks()),
-                (sql_write::RUN_TRIM, retention.runs_before.ticks()),
-                (sql_write::EVENT_TRIM, retention.events_before.ticks()),
-                (sql_write::EXPORTED_TRIM, retention.exported_before),
-            ] {
-                deleted += tx.execute(sql, &values![before, limit])?;
-            }
-            Ok(deleted)
-        })
+        self.told(self.0.trim(epoch, retention, limit))
     }
 
     fn begin_load(&self, epoch: u64) -> Result<(), StoreError> {
         let doing = "preparing for a first load";
-        if !load::wanted(&self.connections.reader(doing)?, doing)? {
+        if !load::wanted(&self.0.connections.reader(doing)?, doing)? {
             return Ok(());
         }
-        self.transaction(doing, false, Some(epoch), |_| Ok(()))?;
-        let client = self.connections.writer(doing)?;
+        self.told(self.0.check(doing, epoch))?;
+        let client = self.0.connections.writer(doing)?;
         load::begin(&client, doing)
     }
 
     fn end_load(&self, epoch: u64) -> Result<(), StoreError> {
         let doing = "building the indices of links";
-        if load::complete(&self.connections.reader(doing)?)? {
+        if load::complete(&self.0.connections.reader(doing)?)? {
             return Ok(());
         }
-        self.transaction(doing, false, Some(epoch), |_| Ok(()))?;
-        load::end(&self.connections.writer(doing)?)
+        self.told(self.0.check(doing, epoch))?;
+        load::end(&self.0.connections.writer(doing)?)
     }
 
     fn copy_to(&self, file: &Path) -> Result<(), StoreError> {
@@ -204,32 +152,32 @@ impl Store for PostgresStore {
             return Err(StoreError::Unsuitable { why });
         }
         let copy = SqliteStore::open(file)?;
-        let mut from = bulk::PostgresBulk::snapshot(&self.connections)?;
+        let mut from = bulk::PostgresBulk::snapshot(&self.0.connections)?;
         fill(&mut from, &mut *copy.bulk()?, &|_, _| Ok(())).map(|_| ())
     }
 
     fn bulk(&self) -> Result<Box<dyn Bulk + '_>, StoreError> {
-        Ok(Box::new(bulk::PostgresBulk::open(&self.connections)?))
+        Ok(Box::new(bulk::PostgresBulk::open(&self.0.connections)?))
     }
 
     fn facts(&self) -> Result<DatabaseFacts, StoreError> {
-        facts::facts(&self.connections)
+        facts::facts(&self.0.connections)
     }
 
     fn table_sizes(&self) -> Result<Vec<TableSize>, StoreError> {
-        facts::table_sizes(&self.connections)
+        facts::table_sizes(&self.0.connections)
     }
 
     fn query(&self, sql: &str, limit: usize) -> Result<Answer, StoreError> {
-        facts::query(&self.connections, sql, limit)
+        facts::query(&self.0.connections, sql, limit)
     }
 
     fn history_before(&self, share: f64) -> Result<Option<Time>, StoreError> {
-        facts::history_before(&self.connections, share)
+        facts::history_before(&self.0.connections, share)
     }
 
     fn tidy(&self) -> Result<Tidied, StoreError> {
-        facts::tidy(&self.connections)
+        facts::tidy(&self.0.connections)
     }
 
     /// Nothing to do: the server brings its log over by itself.

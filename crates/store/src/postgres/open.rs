@@ -2,14 +2,14 @@
 
 use deadpool_postgres::Object;
 
-use super::connection::{Connections, Patience, run};
+use super::connection::{Connections, run};
 use super::failure::failed;
 use super::options::PostgresOptions;
 use super::query::ask;
 use super::sql;
-use super::wait::wait;
 use crate::error::StoreError;
-use crate::relational::{Cells, Checked};
+use crate::relational::wait::wait;
+use crate::relational::{Cells, Checked, Patience};
 use crate::schema::{SchemaState, checksum};
 
 /// The oldest server that will do, as a number and as text.

@@ -9,6 +9,7 @@ use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
 
 use crate::error::StoreError;
+use crate::relational::percent_decoded;
 
 /// A server that does not answer in this time is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -64,7 +65,11 @@ impl PostgresOptions {
         for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
             match parameter.split_once('=') {
                 Some(("sslmode", word)) => trust = Self::trust(word)?,
-                Some(("sslrootcert", path)) => authorities = Some(PathBuf::from(percent_decoded(path)?)),
+                Some(("sslrootcert", path)) => {
+                    let path = percent_decoded(path)
+                        .ok_or_else(|| wrong("`sslrootcert` of the database URL is no path".to_owned()))?;
+                    authorities = Some(PathBuf::from(path));
+                }
                 Some(_) => others.push(parameter),
                 None => return Err(wrong("a parameter of the database URL has no value".to_owned())),
             }
@@ -165,22 +170,6 @@ impl fmt::Debug for PostgresOptions {
             .field("authorities", &self.authorities)
             .finish_non_exhaustive()
     }
-}
-
-fn percent_decoded(text: &str) -> Result<String, StoreError> {
-    let wrong = || StoreError::Settings { why: "`sslrootcert` of the database URL is no path".to_owned() };
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let digits = [rest.next().ok_or_else(wrong)?, rest.next().ok_or_else(wrong)?];
-        let digits = std::str::from_utf8(&digits).map_err(|_| wrong())?;
-        bytes.push(u8::from_str_radix(digits, 16).map_err(|_| wrong())?);
-    }
-    String::from_utf8(bytes).map_err(|_| wrong())
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
-//! Values on the wire, and the reads of a snapshot.
+//! Values on the wire, and what a snapshot reads over a connection.
 
-use std::cell::RefCell;
 use std::error::Error;
 
 use bytes::{BufMut as _, BytesMut};
@@ -8,18 +7,19 @@ use deadpool_postgres::Object;
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, IsNull, Kind, ToSql, Type, to_sql_checked};
 
-use super::connection::{Connections, Patience};
+use super::connection::Connections;
 use super::failure::failed;
 use super::text::{escaped, unescaped};
-use super::wait::{pipelined, wait};
 use super::{sql, sql_write};
-use crate::error::StoreError;
 use crate::relational::row::Columns;
-use crate::relational::{Cells, Checked, Query, Statements, Value, WriteStatements, reads, writes};
+use crate::relational::wait::{pipelined, wait};
+use crate::relational::{
+    Checked, Reads, SetStatements, Statements, Value, WriteStatements, reads, sets, writes,
+};
 
 macro_rules! read_statements {
     ($($name:ident)*) => {
-        impl Statements for Snapshot<'_> {
+        impl Statements for Connections {
             $(const $name: &'static str = sql::$name;)*
         }
     };
@@ -40,6 +40,15 @@ macro_rules! write_statements {
     };
 }
 writes!(write_statements);
+
+macro_rules! set_statements {
+    ($($name:ident)*) => {
+        impl SetStatements for super::transaction::Tx<'_, '_> {
+            $(const $name: &'static str = written::$name;)*
+        }
+    };
+}
+sets!(set_statements);
 
 type Failure = Box<dyn Error + Sync + Send>;
 
@@ -145,136 +154,49 @@ pub(super) async fn ask(
     client.query(&statement, &params).await
 }
 
-/// A state of the database, read over one connection.
-pub(super) struct Snapshot<'s> {
-    connections: &'s Connections,
-    /// `None` only while it is dropped, or after it was lost.
-    client: RefCell<Option<Object>>,
-    /// The batch that the state is of: its number and its writer.
-    mark: Mark,
+/// Begins a snapshot over a connection.
+async fn begin(client: &Object) -> Result<Vec<Row>, tokio_postgres::Error> {
+    client.prepare_cached(sql::MARK).await?;
+    let both = pipelined(vec![
+        Box::pin(async { client.batch_execute(sql::BEGIN_READ).await.map(|()| Vec::new()) }),
+        Box::pin(ask(client, sql::MARK, &[])),
+    ]);
+    let both = both.await.into_iter().collect::<Result<Vec<Vec<Row>>, _>>()?;
+    Ok(both.into_iter().flatten().collect())
 }
 
-/// The number of a batch, and the name of its writer.
-pub(super) type Mark = (i64, Vec<u8>);
+impl Reads for Connections {
+    type Client = Object;
+    type Row = Row;
+    type Asked<'v> = Vec<Param<'v>>;
 
-impl<'s> Snapshot<'s> {
-    pub(super) fn begin(connections: &'s Connections) -> Checked<Self> {
-        let (client, mark) = begin(connections)?;
-        Ok(Self { connections, client: RefCell::new(Some(client)), mark })
+    fn begin_read(&self, doing: &'static str) -> Checked<(Object, Vec<Row>)> {
+        let client = self.reader(doing)?;
+        let rows = wait(begin(&client)).map_err(failed(doing))?;
+        Ok((client, rows))
     }
 
-    /// Asks; when the connection was lost, over another one, as long as nothing was written meanwhile: then it is the
-    /// same state.
-    fn ask(&self, sql: &'static str, params: &[Param<'_>]) -> Checked<Vec<Row>> {
-        let mut held = self.client.borrow_mut();
-        // A statement that ends its connection each time is not asked for ever.
-        let mut patience = Patience::new();
-        loop {
-            let client = match held.take() {
-                Some(client) => held.insert(client),
-                None => {
-                    let (client, mark) = begin(self.connections)?;
-                    if mark != self.mark {
-                        return Err(StoreError::Unreachable {
-                            doing: "reading",
-                            why: "the connection was lost in the middle of reading, and the database has changed since"
-                                .to_owned(),
-                        });
-                    }
-                    held.insert(client)
-                }
-            };
-            match wait(ask(client, sql, params)).map_err(failed("reading")) {
-                Ok(rows) => return Ok(rows),
-                Err(error @ StoreError::Unreachable { .. }) if client.is_closed() => {
-                    *held = None;
-                    patience.pause(error)?;
-                }
-                Err(error) => return Err(error),
-            }
-        }
+    fn ask(&self, client: &Object, sql: &'static str, asked: &Vec<Param<'_>>) -> Checked<Vec<Row>> {
+        wait(ask(client, sql, asked)).map_err(failed("reading"))
     }
-}
 
-/// Begins a snapshot; patient with a server that is being restarted.
-fn begin(connections: &Connections) -> Checked<(Object, Mark)> {
-    let doing = "beginning a snapshot";
-    let mut patience = Patience::new();
-    loop {
-        match try_begin(connections, doing) {
-            Ok(begun) => return Ok(begun),
-            Err(error) => patience.pause(error)?,
-        }
+    fn is_lost(client: &Object) -> bool {
+        client.is_closed()
     }
-}
 
-fn try_begin(connections: &Connections, doing: &'static str) -> Checked<(Object, Mark)> {
-    let client = connections.reader(doing)?;
-    let begun = wait(async {
-        client.prepare_cached(sql::MARK).await?;
-        let both = pipelined(vec![
-            Box::pin(async { client.batch_execute(sql::BEGIN_READ).await.map(|()| Vec::new()) }),
-            Box::pin(ask(&client, sql::MARK, &[])),
-        ]);
-        both.await.into_iter().collect::<Result<Vec<Vec<Row>>, _>>()
-    });
-    let rows: Vec<Row> = begun.map_err(failed(doing))?.into_iter().flatten().collect();
-    let mark = match rows.first().map(|row| Cells { table: "write_mark", row }) {
-        Some(cells) => (cells.get(0)?, cells.get(1)?),
-        None => Mark::default(),
-    };
-    Ok((client, mark))
-}
-
-impl Drop for Snapshot<'_> {
-    fn drop(&mut self) {
-        let Some(client) = self.client.take() else { return };
+    fn end_read(&self, client: Object) {
         // A connection whose snapshot cannot be ended is not used again.
         if client.is_closed() || wait(client.batch_execute(sql::ROLLBACK)).is_err() {
             drop(Object::take(client));
         }
     }
-}
 
-fn rows<T>(
-    table: &'static str,
-    rows: &[Row],
-    mut one: impl FnMut(&Cells<'_>) -> Checked<T>,
-) -> Checked<Vec<T>> {
-    rows.iter().map(|row| one(&Cells { table, row })).collect()
-}
-
-impl Query for Snapshot<'_> {
-    fn all<T>(
-        &self,
-        sql: &'static str,
-        table: &'static str,
-        values: &[Value<'_>],
-        one: impl FnMut(&Cells<'_>) -> Checked<T>,
-    ) -> Checked<Vec<T>> {
-        let params: Vec<Param<'_>> = values.iter().cloned().map(Param::One).collect();
-        rows(table, &self.ask(sql, &params)?, one)
+    fn values<'v>(values: &[Value<'v>]) -> Vec<Param<'v>> {
+        values.iter().cloned().map(Param::One).collect()
     }
 
-    fn each<'v, const N: usize, T>(
-        &self,
-        sql: &'static str,
-        table: &'static str,
-        keys: impl Iterator<Item = [Value<'v>; N]>,
-        one: impl FnMut(&Cells<'_>) -> Checked<T>,
-    ) -> Checked<Vec<T>> {
-        let mut keys = keys.peekable();
-        if keys.peek().is_none() {
-            return Ok(Vec::new());
-        }
-        rows(table, &self.ask(sql, &columns(keys))?, one)
-    }
-
-    fn exist<'v, const N: usize>(
-        &self,
-        sql: &'static str,
-        keys: impl Iterator<Item = [Value<'v>; N]>,
-    ) -> Checked<Vec<bool>> {
-        self.each(sql, "a table of links", keys, |cells| cells.get(0))
+    fn keys<'v, const N: usize>(rows: impl Iterator<Item = [Value<'v>; N]>) -> Vec<Vec<Param<'v>>> {
+        let mut rows = rows.peekable();
+        rows.peek().is_some().then(|| columns(rows)).into_iter().collect()
     }
 }

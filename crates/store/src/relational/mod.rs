@@ -1,18 +1,24 @@
 //! What the SQL stores share: values and cells, the reading of rows, and the writing of what the service records.
 //!
 //! A dialect gives its statements under the names of [`Statements`], with the same parameters and columns as the other
-//! ones, and runs them ([`Query`], [`Writer`]). Deliberately absent: SQL, and the writing of what the engine decides,
-//! where the dialects differ most (row by row in a library, by sets over a network).
+//! ones, and runs them ([`Query`], [`Writer`]). Servers share more: batches as sets of rows ([`SetWriter`]) and
+//! transactions that are tried again ([`Server`]). Deliberately absent: SQL, and how a library writes row by row.
 
 mod durable;
 mod engine_reads;
 mod labels;
+mod patience;
+mod percent;
 pub(crate) mod row;
 mod service_reads;
 mod service_write;
+mod set_write;
+mod snapshot;
 mod statements;
 pub(crate) mod tables;
+mod transaction;
 mod value;
+pub(crate) mod wait;
 
 use onesync_engine::ReadError;
 
@@ -20,9 +26,14 @@ use crate::error::StoreError;
 
 pub(crate) use durable::changes_must_last;
 pub(crate) use labels::Labels;
+pub(crate) use patience::Patience;
+pub(crate) use percent::percent_decoded;
 pub(crate) use row::Cells;
 pub(crate) use service_write::{counts, service_rows};
-pub(crate) use statements::{Statements, WriteStatements, reads, writes};
+pub(crate) use set_write::SetWriter;
+pub(crate) use snapshot::{Reads, Snapshot};
+pub(crate) use statements::{SetStatements, Statements, WriteStatements, reads, sets, writes};
+pub(crate) use transaction::{Database, Mark, Server, Wanted};
 pub(crate) use value::Value;
 
 pub(crate) type Checked<T> = Result<T, StoreError>;

@@ -55,3 +55,30 @@ macro_rules! write_statements {
     };
 }
 writes!(write_statements);
+
+/// Hands the names of the statements that write what the engine decides, as sets of rows, to a macro; with them those of
+/// a transaction.
+macro_rules! sets {
+    ($then:ident) => {
+        $then! {
+            AGENDA_DELETE AGENDA_DELETE_IDENTITY AGENDA_PUT CONTAINER_PUT COUNTERS_PUT CS_DELETE CS_FREE_ANCHOR CS_INSERT
+            CS_JOINED_DELETE CS_JOINED_PUT CS_JOIN_DELETE CS_JOIN_PUT CS_NAME_PUT CS_OLD CS_UPDATE EPOCH_RAISE
+            ERRORS_OF ERROR_BY_KEY ERROR_DELETE ERROR_DELETE_OF ERROR_PUT EVENT_TRIM EXPORTED_TRIM EXPORT_DELETE
+            EXPORT_LINK_BY_KEY EXPORT_LINK_DELETE EXPORT_LINK_DELETE_OF EXPORT_LINK_OF EXPORT_LINK_PUT EXPORT_OLD
+            EXPORT_PUT HISTORY_PUT HISTORY_TRIM INSTALL INSTALLATION LABELS LINK_DELETE LINK_DELETE_OF LINK_PUT MARK_PUT
+            MV_DELETE MV_JOIN_DELETE MV_JOIN_PUT MV_LINK_DELETE MV_LINK_DELETE_OF MV_LINK_PUT MV_OLD MV_PUT RUN_TRIM
+            STATE_DELETE STATE_PUT
+        }
+    };
+}
+pub(crate) use sets;
+
+macro_rules! set_statements {
+    ($($name:ident)*) => {
+        /// The statements that write what the engine decides, and those of a transaction.
+        pub(crate) trait SetStatements {
+            $(const $name: &'static str;)*
+        }
+    };
+}
+sets!(set_statements);

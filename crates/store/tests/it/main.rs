@@ -7,4 +7,6 @@ mod equality;
 mod files;
 mod full;
 mod postgres;
+mod server;
+mod sqlserver;
 mod views;

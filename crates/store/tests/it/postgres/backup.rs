@@ -3,7 +3,8 @@
 use onesync_store::conformance::{EPOCH, install};
 use onesync_store::{PostgresOptions, PostgresStore, ServiceChanges, Store as _};
 
-use super::lab::{Lab, write};
+use super::lab::Lab;
+use crate::server::write;
 
 fn options(lab: &Lab, schema: &str) -> PostgresOptions {
     PostgresOptions::parse(&lab.url(&format!("sslmode=disable&options=-csearch_path%3D{schema}"))).unwrap()

@@ -9,7 +9,8 @@ use onesync_model::CsId;
 use onesync_store::conformance::install;
 use onesync_store::{Store as _, StoreError};
 
-use super::lab::{self, Lab};
+use super::lab::Lab;
+use crate::server;
 
 /// A server below a folder, ended with it.
 struct Server {
@@ -77,7 +78,7 @@ fn a_killed_server_loses_nothing_and_leaves_nothing_half() {
                 if ended.load(Ordering::Relaxed) {
                     break;
                 }
-                lab::write(&store, (1..=7).map(|n| batch * 7 + n)).unwrap();
+                server::write(&store, (1..=7).map(|n| batch * 7 + n)).unwrap();
                 acknowledged.store((batch + 1) * 7, Ordering::Relaxed);
             }
         });
@@ -93,7 +94,7 @@ fn a_killed_server_loses_nothing_and_leaves_nothing_half() {
         ended.store(true, Ordering::Relaxed);
     });
     let acknowledged = acknowledged.load(Ordering::Relaxed);
-    assert_eq!(lab::rows(&store) as i64, acknowledged, "every batch once, and whole");
+    assert_eq!(server::rows(&store) as i64, acknowledged, "every batch once, and whole");
     let counts = store.reader().unwrap().cs_counts().unwrap();
     assert_eq!(counts.iter().map(|row| row.count as i64).sum::<i64>(), acknowledged);
 }
@@ -105,19 +106,19 @@ fn a_reader_survives_a_restart_as_long_as_its_state_is_the_newest() {
     let lab = Lab::on(&server.url(), "reader");
     let store = lab.store("s");
     install(&store);
-    lab::write(&store, [1]).unwrap();
+    server::write(&store, [1]).unwrap();
     let reader = store.reader().unwrap();
-    assert_eq!(reader.cs_by_id(&[CsId(1)]).unwrap(), [lab::row(1)]);
+    assert_eq!(reader.cs_by_id(&[CsId(1)]).unwrap(), [server::row(1)]);
     server.script("kill");
     let mut restart = server.restart_later();
-    assert_eq!(reader.cs_by_id(&[CsId(1)]).unwrap(), [lab::row(1)]);
+    assert_eq!(reader.cs_by_id(&[CsId(1)]).unwrap(), [server::row(1)]);
     assert!(restart.wait().unwrap().success());
     server.script("stop");
     server.script("start");
-    lab::write(&store, [2]).unwrap();
+    server::write(&store, [2]).unwrap();
     let error = reader.cs_by_id(&[CsId(1)]).unwrap_err().to_string();
     assert!(error.contains("changed since"), "{error}");
-    assert_eq!(lab::rows(&store), 2);
+    assert_eq!(server::rows(&store), 2);
 }
 
 /// A backup that is restored under a running store, as a standby that lacks batches: nothing is written on top.
@@ -126,15 +127,15 @@ fn batches_that_were_acknowledged_and_are_gone_are_missed() {
     let lab = Lab::new("lost");
     let store = lab.store("s");
     install(&store);
-    lab::write(&store, [1]).unwrap();
-    lab::write(&store, [2]).unwrap();
+    server::write(&store, [1]).unwrap();
+    server::write(&store, [2]).unwrap();
     lab.run("UPDATE s.write_mark SET number = number - 1; DELETE FROM s.cs_object WHERE id = 2").unwrap();
-    let error = lab::write(&store, [3]).unwrap_err();
+    let error = server::write(&store, [3]).unwrap_err();
     assert!(matches!(error, StoreError::Lost { acknowledged: 3, found: 2 }), "{error}");
-    assert_eq!(lab::rows(&store), 1, "nothing is written on top");
+    assert_eq!(server::rows(&store), 1, "nothing is written on top");
     // What is begun anew begins from what is there.
-    lab::write(&store, [3]).unwrap();
-    assert_eq!(lab::rows(&store), 2);
+    server::write(&store, [3]).unwrap();
+    assert_eq!(server::rows(&store), 2);
 }
 
 /// Serialisation failures and deadlocks: the whole transaction runs again.
@@ -152,8 +153,8 @@ fn what_the_database_asks_to_be_repeated_is_repeated() {
          CREATE TRIGGER refuse BEFORE UPDATE ON s.write_mark FOR EACH ROW EXECUTE FUNCTION s.refuse()",
     )
     .unwrap();
-    lab::write(&store, [1, 2]).unwrap();
-    assert_eq!(lab::rows(&store), 2);
+    server::write(&store, [1, 2]).unwrap();
+    assert_eq!(server::rows(&store), 2);
     let counts = store.reader().unwrap().cs_counts().unwrap();
     assert_eq!(counts.iter().map(|row| row.count).sum::<u64>(), 2, "once, not four times");
 }

@@ -2,10 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use onesync_engine::{Changes, CsFlags, CsRow};
-use onesync_model::{Anchor, ConnectorId, CsId, Image, TypeId};
-use onesync_store::conformance::EPOCH;
-use onesync_store::{PostgresOptions, PostgresStore, Store, StoreError};
+use onesync_store::{PostgresOptions, PostgresStore, StoreError};
 use tokio::runtime::Runtime;
 
 static NUMBER: AtomicU32 = AtomicU32::new(0);
@@ -89,31 +86,4 @@ fn run(server: &str, database: &str, text: &str) -> Result<(), String> {
     };
     // On a thread of its own: the test may itself run in a runtime.
     std::thread::scope(|scope| scope.spawn(|| Runtime::new().unwrap().block_on(work)).join().unwrap())
-}
-
-pub(crate) fn row(id: i64) -> CsRow {
-    CsRow {
-        id: CsId(id),
-        connector: ConnectorId(1),
-        object_type: TypeId(2),
-        anchor: Some(Anchor::text(&id.to_string())),
-        container: None,
-        name: format!("CN={id}"),
-        image: Image::empty(),
-        links: Vec::new(),
-        flags: CsFlags::default(),
-        reason: None,
-        join: None,
-        leaving: None,
-    }
-}
-
-/// Writes rows with these numbers.
-pub(crate) fn write(store: &dyn Store, ids: impl IntoIterator<Item = i64>) -> Result<(), StoreError> {
-    store.apply(EPOCH, &Changes { cs: ids.into_iter().map(row).collect(), ..Changes::default() })
-}
-
-/// How many rows there are.
-pub(crate) fn rows(store: &dyn Store) -> usize {
-    store.reader().unwrap().cs_page(ConnectorId(1), CsId(0), 99_999).unwrap().len()
 }

@@ -9,8 +9,9 @@ use proptest::collection::vec;
 use proptest::strategy::{Strategy, ValueTree as _};
 use proptest::test_runner::{Config, TestRunner};
 
-use super::lab::{self, Lab};
+use super::lab::Lab;
 use crate::equality::changes;
+use crate::server;
 
 fn dump(store: &dyn Store) -> String {
     store.reader().unwrap().dump(true).unwrap()
@@ -47,7 +48,7 @@ fn transfer(from: &dyn Store, to: &dyn Store, meanwhile: &[Changes], word: &str)
         dump(store).lines().filter(|line| !line.contains("database-")).map(str::to_owned).collect::<Vec<_>>()
     };
     assert_eq!(lines(to), lines(from));
-    lab::write(to, [900]).unwrap();
+    server::write(to, [900]).unwrap();
 }
 
 #[test]
@@ -83,11 +84,11 @@ fn many_rows_go_in_pages() {
         onesync_model::hash128(&[&n.to_le_bytes()])
     }
     embedded.apply(EPOCH, &links(0..40_000)).unwrap();
-    lab::write(&embedded, 1..=3_000).unwrap();
+    server::write(&embedded, 1..=3_000).unwrap();
     let (mut source, mut target) = (embedded.bulk().unwrap(), server.bulk().unwrap());
     fill(&mut *source, &mut *target, &|_, _| Ok(())).unwrap();
     // Rows come, go and change at both ends of the pages.
-    lab::write(&embedded, 2_990..=3_500).unwrap();
+    server::write(&embedded, 2_990..=3_500).unwrap();
     let mut more = links(40_000..61_234);
     more.cs_deleted = [1, 2, 999, 1_000, 1_001, 2_000].map(onesync_model::CsId).to_vec();
     embedded.apply(EPOCH, &more).unwrap();
@@ -109,10 +110,10 @@ fn an_anchor_that_changed_hands_is_no_obstacle() {
     let (lab, folder) = (Lab::new("anchors"), tempfile::tempdir().unwrap());
     let (embedded, server) = (SqliteStore::open(&folder.path().join("one.db")).unwrap(), lab.store("s"));
     install(&embedded);
-    lab::write(&embedded, [1, 2]).unwrap();
+    server::write(&embedded, [1, 2]).unwrap();
     let (mut source, mut target) = (embedded.bulk().unwrap(), server.bulk().unwrap());
     fill(&mut *source, &mut *target, &|_, _| Ok(())).unwrap();
-    let (mut one, mut two) = (lab::row(1), lab::row(2));
+    let (mut one, mut two) = (server::row(1), server::row(2));
     std::mem::swap(&mut one.anchor, &mut two.anchor);
     embedded.apply(EPOCH, &Changes { cs: vec![one, two], ..Changes::default() }).unwrap();
     settle(&mut *source, &mut *target, &|_, _| Ok(())).unwrap();
@@ -138,7 +139,7 @@ fn what_was_left_is_not_written_any_more_and_what_is_half_there_serves_nobody() 
     assert!(open().iter().all(Result::is_ok));
     for store in stores {
         store.take_epoch(EPOCH).unwrap();
-        let refused = lab::write(store, [1]).unwrap_err();
+        let refused = server::write(store, [1]).unwrap_err();
         assert!(matches!(refused, StoreError::Moving { .. }), "{refused}");
     }
     set(MoveMark::Moved { when: "2026-11-26".to_owned(), to: "there".to_owned() });
@@ -146,6 +147,6 @@ fn what_was_left_is_not_written_any_more_and_what_is_half_there_serves_nobody() 
         let refused = opened.unwrap_err().to_string();
         assert!(refused.contains("was moved to there at 2026-11-26"), "{refused}");
     }
-    let refused = lab::write(&server, [1]).unwrap_err();
+    let refused = server::write(&server, [1]).unwrap_err();
     assert!(matches!(refused, StoreError::Moved { .. }), "{refused}");
 }

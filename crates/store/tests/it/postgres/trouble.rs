@@ -3,7 +3,8 @@
 use onesync_store::conformance::{EPOCH, install};
 use onesync_store::{PostgresOptions, PostgresStore, Store, StoreError};
 
-use super::lab::{self, Lab, open};
+use super::lab::{Lab, open};
+use crate::server;
 
 fn refused(url: &str) -> StoreError {
     match open(url) {
@@ -142,24 +143,14 @@ fn rights_that_are_missing_are_named_and_the_least_ones_suffice() {
     let run = || -> Result<usize, StoreError> {
         let store = open(&url)?;
         install(&store);
-        lab::write(&store, [1])?;
-        store.trim(EPOCH, &never(), 9)?;
-        Ok(lab::rows(&store))
+        server::write(&store, [1])?;
+        store.trim(EPOCH, &server::never(), 9)?;
+        Ok(server::rows(&store))
     };
     let ran = run();
     lab.run(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).unwrap();
     assert!(lacks, "{error}");
     assert_eq!(ran.unwrap(), 1);
-}
-
-fn never() -> onesync_store::Retention {
-    let (start, hour) = (onesync_model::Time::default(), 0);
-    onesync_store::Retention {
-        history_before: start,
-        runs_before: start,
-        events_before: start,
-        exported_before: hour,
-    }
 }
 
 /// Two programs that open an empty database at once: one makes the schema, the other finds it.
@@ -184,9 +175,9 @@ fn damage_is_named_with_table_and_row() {
     let lab = Lab::new("damage");
     let store = lab.store("s");
     install(&store);
-    lab::write(&store, [1, 42]).unwrap();
+    server::write(&store, [1, 42]).unwrap();
     lab.run("UPDATE s.cs_object SET image = '\\xff00' WHERE id = 42").unwrap();
     let reader = store.reader().unwrap();
-    let message = reader.cs_by_id(&[lab::row(42).id]).unwrap_err().to_string();
+    let message = reader.cs_by_id(&[server::row(42).id]).unwrap_err().to_string();
     assert!(message.contains("row 42") && message.contains("`cs_object`"), "{message}");
 }

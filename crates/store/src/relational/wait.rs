@@ -20,7 +20,7 @@ impl Wake for Unpark {
 
 /// Waits for a future on this thread. Unconstrained: on a thread of another runtime this would use up the budget of the
 /// task that calls, which is given back only when that task waits itself, and then nothing would ever be ready.
-pub(super) fn wait<F: Future>(future: F) -> F::Output {
+pub(crate) fn wait<F: Future>(future: F) -> F::Output {
     let mut future = pin!(tokio::task::unconstrained(future));
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let mut context = Context::from_waker(&waker);
@@ -34,7 +34,7 @@ pub(super) fn wait<F: Future>(future: F) -> F::Output {
 
 /// All of some futures, begun in their order: requests begun so are sent one after the other without waiting for the
 /// answers, and answered in this order.
-pub(super) async fn pipelined<'f, T>(
+pub(crate) async fn pipelined<'f, T>(
     mut futures: Vec<Pin<Box<dyn Future<Output = T> + Send + 'f>>>,
 ) -> Vec<T> {
     let mut outputs: Vec<Option<T>> = futures.iter().map(|_| None).collect();

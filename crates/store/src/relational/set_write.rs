@@ -1,5 +1,5 @@
 //! Writing what the engine decided: what is there of the rows of a batch is read at once, the differences of the kept
-//! counts are computed here, and the rows are written as sets, each set one statement, in one go.
+//! counts are computed here, and the rows are written as sets, each set one statement.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -8,15 +8,39 @@ use onesync_engine::{
 };
 use onesync_model::{AttrId, CsId, Hash128, MvId, Time};
 
-use super::query::{Param, columns};
-use super::transaction::Tx;
-use super::{sql, sql_write};
-use crate::relational::{Cells, Checked, Labels, Value, row, values};
+use super::row::Columns;
+use super::{Cells, Checked, Labels, SetStatements, Value, Writer, row, values};
 use crate::rows::operation_code;
 use crate::store::work_columns;
 use crate::tally::{self, Tallies, in_order};
 
 const DOING: &str = "writing a batch";
+
+/// A transaction of a server: it takes rows as sets.
+pub(crate) trait SetWriter<'c>: SetStatements + Writer {
+    /// The keys of a question as the dialect sends them.
+    type Keys;
+    /// A row as the driver gives it.
+    type Row: Columns;
+
+    /// Keys, made for a question.
+    fn keys<const N: usize>(rows: impl Iterator<Item = [Value<'c>; N]>) -> Self::Keys;
+
+    /// Asks several statements; one without keys is not asked. The rows in the order of the statements.
+    fn look(&mut self, questions: Vec<(&'static str, Self::Keys)>) -> Checked<Vec<Vec<Self::Row>>>;
+
+    /// Queues a statement for a set of rows, unless there are none.
+    fn set<const N: usize>(&mut self, sql: &'static str, rows: impl IntoIterator<Item = [Value<'c>; N]>);
+
+    /// Queues a statement for one row.
+    fn one(&mut self, sql: &'static str, values: Vec<Value<'c>>);
+
+    /// Sends what is queued.
+    fn flush(&mut self, doing: &'static str) -> Checked<()>;
+
+    /// Runs a statement at once, after what is queued; how many rows it met.
+    fn execute(&mut self, sql: &'static str, values: &[Value<'_>]) -> Checked<u64>;
+}
 
 /// A stored connector-space object, as far as it matters.
 struct OldCs {
@@ -36,12 +60,12 @@ struct Old {
 }
 
 /// Keys of one column.
-fn keys<'c>(ids: impl Iterator<Item = i64>) -> Vec<Param<'c>> {
-    columns(ids.map(|id| values![id]))
+fn keys<'c, W: SetWriter<'c>>(ids: impl Iterator<Item = i64>) -> W::Keys {
+    W::keys(ids.map(|id| values![id]))
 }
 
 impl Old {
-    fn read<'c>(tx: &mut Tx<'_, 'c>, changes: &'c Changes) -> Checked<Self> {
+    fn read<'c, W: SetWriter<'c>>(tx: &mut W, changes: &'c Changes) -> Checked<Self> {
         let gone = || changes.cs_deleted.iter().map(|id| id.0);
         let links = changes.export_links.iter().map(|row| (row.owner, row.attribute, row.target));
         let links = links.chain(changes.export_links_deleted.iter().copied());
@@ -51,14 +75,14 @@ impl Old {
         let exports = exports.chain(changes.exports_deleted.iter().map(|id| id.0)).chain(gone());
         let mv = changes.mv.iter().map(|row| row.id.0).chain(changes.mv_deleted.iter().map(|id| id.0));
         let found = tx.look(vec![
-            (sql_write::CS_OLD, keys(changes.cs.iter().map(|row| row.id.0).chain(gone()))),
-            (sql_write::MV_OLD, keys(mv)),
-            (sql_write::EXPORT_OLD, keys(exports)),
-            (sql::EXPORT_LINK_BY_KEY, columns(links.map(|(o, a, t)| values![o.0, a.0, t.0]))),
-            (sql_write::EXPORT_LINK_OF, keys(gone())),
-            (sql::ERROR_BY_KEY, columns(errors.map(|(cs, place)| values![cs.0, place]))),
-            (sql::ERRORS_OF, keys(gone())),
-            (sql_write::LABELS, keys(changes.mv.iter().map(|row| row.id.0).take(1))),
+            (W::CS_OLD, keys::<W>(changes.cs.iter().map(|row| row.id.0).chain(gone()))),
+            (W::MV_OLD, keys::<W>(mv)),
+            (W::EXPORT_OLD, keys::<W>(exports)),
+            (W::EXPORT_LINK_BY_KEY, W::keys(links.map(|(o, a, t)| values![o.0, a.0, t.0]))),
+            (W::EXPORT_LINK_OF, keys::<W>(gone())),
+            (W::ERROR_BY_KEY, W::keys(errors.map(|(cs, place)| values![cs.0, place]))),
+            (W::ERRORS_OF, keys::<W>(gone())),
+            (W::LABELS, keys::<W>(changes.mv.iter().map(|row| row.id.0).take(1))),
         ])?;
         let mut old = Self {
             labels: Labels::default(),
@@ -101,15 +125,15 @@ impl Old {
 }
 
 /// A batch being written.
-struct Batch<'b, 't, 'c> {
-    tx: &'b mut Tx<'t, 'c>,
+struct Batch<'b, 'c, W> {
+    tx: &'b mut W,
     changes: &'c Changes,
     old: Old,
     tallies: Tallies,
 }
 
 /// Writes a batch; gives what it adds to the kept counts. Its last statements are still queued.
-pub(super) fn apply<'c>(tx: &mut Tx<'_, 'c>, changes: &'c Changes) -> Checked<Tallies> {
+pub(crate) fn apply<'c, W: SetWriter<'c>>(tx: &mut W, changes: &'c Changes) -> Checked<Tallies> {
     let old = Old::read(tx, changes)?;
     let mut batch = Batch { tx, changes, old, tallies: Tallies::default() };
     batch.delete_objects();
@@ -124,7 +148,7 @@ pub(super) fn apply<'c>(tx: &mut Tx<'_, 'c>, changes: &'c Changes) -> Checked<Ta
     Ok(batch.tallies)
 }
 
-impl<'c> Batch<'_, '_, 'c> {
+impl<'c, W: SetWriter<'c>> Batch<'_, 'c, W> {
     fn delete_objects(&mut self) {
         let gone = in_order(&self.changes.cs_deleted, |id| *id);
         for id in &gone {
@@ -141,11 +165,11 @@ impl<'c> Batch<'_, '_, 'c> {
             self.error_goes(&key);
         }
         for sql in [
-            sql_write::CS_DELETE,
-            sql_write::CS_JOINED_DELETE,
-            sql_write::LINK_DELETE_OF,
-            sql_write::EXPORT_LINK_DELETE_OF,
-            sql_write::ERROR_DELETE_OF,
+            W::CS_DELETE,
+            W::CS_JOINED_DELETE,
+            W::LINK_DELETE_OF,
+            W::EXPORT_LINK_DELETE_OF,
+            W::ERROR_DELETE_OF,
         ] {
             self.tx.set(sql, gone.iter().map(|id| values![id.0]));
         }
@@ -156,7 +180,7 @@ impl<'c> Batch<'_, '_, 'c> {
                 self.tallies.mv.went(sort, Hash128::default());
             }
         }
-        for sql in [sql_write::MV_DELETE, sql_write::MV_LINK_DELETE_OF] {
+        for sql in [W::MV_DELETE, W::MV_LINK_DELETE_OF] {
             self.tx.set(sql, gone.iter().map(|id| values![id.0]));
         }
     }
@@ -184,31 +208,27 @@ impl<'c> Batch<'_, '_, 'c> {
                 there.push(values![id.0]);
             }
         }
-        self.tx.set(sql_write::EXPORT_DELETE, there);
+        self.tx.set(W::EXPORT_DELETE, there);
     }
 
     fn delete_rows(&mut self) {
         let changes = self.changes;
         let by_key = |rows: &'c [(i64, CsId)]| in_order(rows, |row| *row).into_iter();
-        self.tx.set(
-            sql_write::CS_JOIN_DELETE,
-            by_key(&changes.cs_keys_removed).map(|(key, id)| values![*key, id.0]),
-        );
+        self.tx.set(W::CS_JOIN_DELETE, by_key(&changes.cs_keys_removed).map(|(key, id)| values![*key, id.0]));
         let rows = in_order(&changes.mv_keys_removed, |row| *row).into_iter();
-        self.tx.set(sql_write::MV_JOIN_DELETE, rows.map(|(key, id)| values![*key, id.0]));
+        self.tx.set(W::MV_JOIN_DELETE, rows.map(|(key, id)| values![*key, id.0]));
         let rows = in_order(&changes.links_removed, |row| *row).into_iter();
-        self.tx.set(sql_write::LINK_DELETE, rows.map(|(owner, a, key)| values![owner.0, a.0, key]));
+        self.tx.set(W::LINK_DELETE, rows.map(|(owner, a, key)| values![owner.0, a.0, key]));
         let rows = in_order(&changes.mv_links_removed, |row| *row).into_iter();
-        self.tx
-            .set(sql_write::MV_LINK_DELETE, rows.map(|(owner, a, target)| values![owner.0, a.0, target.0]));
+        self.tx.set(W::MV_LINK_DELETE, rows.map(|(owner, a, target)| values![owner.0, a.0, target.0]));
         self.delete_exports(&changes.exports_deleted);
         let mut rows = in_order(&changes.export_links_deleted, |row| *row);
         rows.retain(|key| self.export_link_goes(**key));
         let rows = rows.into_iter().map(|(owner, a, target)| values![owner.0, a.0, target.0]);
-        self.tx.set(sql_write::EXPORT_LINK_DELETE, rows);
+        self.tx.set(W::EXPORT_LINK_DELETE, rows);
         let mut rows: Vec<_> = changes.errors_healed.iter().collect();
         rows.retain(|key| self.error_goes(key));
-        self.tx.set(sql_write::ERROR_DELETE, rows.into_iter().map(|(cs, place)| values![cs.0, place]));
+        self.tx.set(W::ERROR_DELETE, rows.into_iter().map(|(cs, place)| values![cs.0, place]));
     }
 
     fn cs(&mut self) {
@@ -242,21 +262,21 @@ impl<'c> Batch<'_, '_, 'c> {
                 None => unjoined.push(values![row.id.0]),
             }
         }
-        self.tx.set(sql_write::CS_FREE_ANCHOR, freed);
+        self.tx.set(W::CS_FREE_ANCHOR, freed);
         self.tx.set(
-            sql_write::CS_INSERT,
+            W::CS_INSERT,
             new.into_iter().map(|(row, name_key)| {
                 let [a, b, c, d, e, f, g, h, i, j, k, l] = cs_values(row);
                 [a, b, c, d, e, f, g, h, i, j, k, l, name_key.into()]
             }),
         );
-        self.tx.set(sql_write::CS_UPDATE, known.into_iter().map(cs_values));
-        self.tx.set(sql_write::CS_JOINED_PUT, joined);
-        self.tx.set(sql_write::CS_JOINED_DELETE, unjoined);
-        self.tx.set(sql_write::CS_NAME_PUT, names.into_iter().map(|(id, key)| values![id.0, key]));
+        self.tx.set(W::CS_UPDATE, known.into_iter().map(cs_values));
+        self.tx.set(W::CS_JOINED_PUT, joined);
+        self.tx.set(W::CS_JOINED_DELETE, unjoined);
+        self.tx.set(W::CS_NAME_PUT, names.into_iter().map(|(id, key)| values![id.0, key]));
         let containers = in_order(&self.changes.containers, |row| row.id).into_iter();
         self.tx.set(
-            sql_write::CONTAINER_PUT,
+            W::CONTAINER_PUT,
             containers.map(|row| {
                 let parent = row.parent.map_or(0, |id| id.0);
                 let key = Value::Text(row.key().into());
@@ -276,7 +296,7 @@ impl<'c> Batch<'_, '_, 'c> {
             }
         }
         self.tx.set(
-            sql_write::MV_PUT,
+            W::MV_PUT,
             rows.into_iter().map(|row| {
                 let (since, deleted) = match row.state {
                     MvState::Active => (None, None),
@@ -302,16 +322,16 @@ impl<'c> Batch<'_, '_, 'c> {
     fn keys_and_links(&mut self) {
         let changes = self.changes;
         let rows = in_order(&changes.cs_keys_added, |row| *row).into_iter();
-        self.tx.set(sql_write::CS_JOIN_PUT, rows.map(|(key, id)| values![*key, id.0]));
+        self.tx.set(W::CS_JOIN_PUT, rows.map(|(key, id)| values![*key, id.0]));
         let rows = in_order(&changes.mv_keys_added, |row| *row).into_iter();
-        self.tx.set(sql_write::MV_JOIN_PUT, rows.map(|(key, id)| values![*key, id.0]));
+        self.tx.set(W::MV_JOIN_PUT, rows.map(|(key, id)| values![*key, id.0]));
         let rows = in_order(&changes.links_added, |row| *row).into_iter();
-        self.tx.set(sql_write::LINK_PUT, rows.map(|(owner, a, key)| values![owner.0, a.0, key]));
+        self.tx.set(W::LINK_PUT, rows.map(|(owner, a, key)| values![owner.0, a.0, key]));
         let rows = in_order(&changes.mv_links_added, |row| *row).into_iter();
-        self.tx.set(sql_write::MV_LINK_PUT, rows.map(|(owner, a, target)| values![owner.0, a.0, target.0]));
+        self.tx.set(W::MV_LINK_PUT, rows.map(|(owner, a, target)| values![owner.0, a.0, target.0]));
         if let Some(counters) = changes.counters {
             let values = values![counters.cs, counters.mv, counters.container];
-            self.tx.one(sql_write::COUNTERS_PUT, values.into());
+            self.tx.one(W::COUNTERS_PUT, values.into());
         }
     }
 
@@ -339,7 +359,7 @@ impl<'c> Batch<'_, '_, 'c> {
                 AttributeChange::encode(&row.changes),
             ]);
         }
-        self.tx.set(sql_write::EXPORT_PUT, rows);
+        self.tx.set(W::EXPORT_PUT, rows);
         let mut rows = Vec::new();
         for row in in_order(&self.changes.export_links, |row| (row.owner, row.attribute, row.target)) {
             self.tallies.export_link_came(row);
@@ -357,7 +377,7 @@ impl<'c> Batch<'_, '_, 'c> {
                 row.error.as_ref(),
             ]);
         }
-        self.tx.set(sql_write::EXPORT_LINK_PUT, rows);
+        self.tx.set(W::EXPORT_LINK_PUT, rows);
     }
 
     fn agenda(&mut self) {
@@ -365,14 +385,14 @@ impl<'c> Batch<'_, '_, 'c> {
         let (identity, other): (Vec<&Work>, Vec<&Work>) =
             done.into_iter().partition(|work| matches!(work, Work::Identity(_)));
         self.tx.set(
-            sql_write::AGENDA_DELETE_IDENTITY,
+            W::AGENDA_DELETE_IDENTITY,
             identity.into_iter().map(|work| {
                 let (_, a, b, c) = work_columns(*work);
                 values![a, b, c]
             }),
         );
         self.tx.set(
-            sql_write::AGENDA_DELETE,
+            W::AGENDA_DELETE,
             other.into_iter().map(|work| {
                 let (pass, a, b, c) = work_columns(*work);
                 values![pass, a, b, c]
@@ -387,7 +407,7 @@ impl<'c> Batch<'_, '_, 'c> {
             *known = time.min(*known);
         }
         self.tx.set(
-            sql_write::AGENDA_PUT,
+            W::AGENDA_PUT,
             earliest
                 .into_iter()
                 .map(|((pass, connector, a, b, c), time)| values![pass, connector, a, b, c, time]),
@@ -412,9 +432,9 @@ impl<'c> Batch<'_, '_, 'c> {
                 row.cause,
             ]);
         }
-        self.tx.set(sql_write::ERROR_PUT, rows);
+        self.tx.set(W::ERROR_PUT, rows);
         self.tx.set(
-            sql_write::HISTORY_PUT,
+            W::HISTORY_PUT,
             self.changes.history.iter().map(|row| {
                 let changes = HistoryRow::encode_changes(&row.changes);
                 values![row.mv.0, row.run.0, row.time.ticks(), row.event.as_ref(), changes]
@@ -423,9 +443,9 @@ impl<'c> Batch<'_, '_, 'c> {
         let states = in_order(&self.changes.states, |(connector, name, _)| (*connector, name.clone()));
         let (put, gone): (Vec<_>, Vec<_>) = states.into_iter().partition(|(.., value)| value.is_some());
         let put = put.into_iter().map(|(connector, name, value)| values![connector.0, name, value.as_ref()]);
-        self.tx.set(sql_write::STATE_PUT, put);
+        self.tx.set(W::STATE_PUT, put);
         let gone = gone.into_iter().map(|(connector, name, _)| values![connector.0, name]);
-        self.tx.set(sql_write::STATE_DELETE, gone);
+        self.tx.set(W::STATE_DELETE, gone);
     }
 }
 
