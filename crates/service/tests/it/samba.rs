@@ -4,6 +4,7 @@ mod domain;
 mod forest;
 mod imported;
 mod membership;
+mod named;
 
 use forest::{DISABLED, ENABLED, Forest, proxy};
 use onesync_ldap::ChangeKind::{Add, Delete, Replace};
