@@ -3,14 +3,12 @@
 use super::connection::{Client, Connections};
 use super::open::MIGRATIONS;
 use super::query::last;
+use super::sql_write;
 use super::value::{Asked, params, rows_of};
-use super::{sql, sql_write};
 use crate::bulk::{Bulk, Rows, Values};
 use crate::error::StoreError;
-use crate::facts::DatabaseFacts;
 use crate::relational::tables::{TABLES, Table};
-use crate::relational::{Cells, Checked, Reads as _, Value, values};
-use onesync_model::Time;
+use crate::relational::{Checked, Reads as _, Value, values};
 
 const DOING: &str = "copying the database";
 
@@ -196,21 +194,4 @@ pub(super) fn delete(table: &Table) -> String {
     });
     let on: Vec<String> = equal.collect();
     format!("DELETE t FROM {} JOIN {} AS t ON {}", rows_given(&names), table.name, on.join(" AND "))
-}
-
-/// The database in one look.
-pub(super) fn facts(connections: &Connections) -> Checked<DatabaseFacts> {
-    let bulk = SqlServerBulk::open(connections)?;
-    let rows = last(bulk.client()?.run(sql::FACTS, "looking at the database")?);
-    let Some(row) = rows.first() else { return Ok(DatabaseFacts::default()) };
-    let cells = Cells { table: "sys.database_files", row };
-    Ok(DatabaseFacts {
-        kind: "SQL Server",
-        version: cells.get::<Option<String>>(0)?.unwrap_or_default(),
-        bytes: cells.count(1)?,
-        unused: None,
-        log: None,
-        oldest_history: cells.get::<Option<i64>>(2)?.map(Time::from_ticks),
-        oldest_run: cells.get::<Option<i64>>(3)?.map(Time::from_ticks),
-    })
 }

@@ -53,6 +53,13 @@ fn said_by_server(doing: &'static str, said: &TokenError) -> StoreError {
         code if AGAIN.contains(&code) => StoreError::Busy { doing },
         code if CONFLICT.contains(&code) => StoreError::Conflict(format!("{why}, while {doing}")),
         code if RIGHTS.contains(&code) => StoreError::Rights { doing, why },
+        OTHER
+            if ["the database system is", "terminating connection"]
+                .iter()
+                .any(|begin| why.starts_with(begin)) =>
+        {
+            StoreError::Unreachable { doing, why }
+        }
         OTHER if why.starts_with("permission denied") => StoreError::Rights { doing, why },
         code if FULL.contains(&code) => StoreError::Full { doing },
         911 | 4060 => StoreError::Settings {

@@ -10,6 +10,7 @@
 
 mod bulk;
 mod connection;
+mod facts;
 mod failure;
 #[cfg(test)]
 mod judged;
@@ -29,7 +30,7 @@ use onesync_engine::Changes;
 use crate::backup::BackedUp;
 use crate::bulk::Bulk;
 use crate::error::StoreError;
-use crate::facts::DatabaseFacts;
+use crate::facts::{Answer, DatabaseFacts};
 use crate::moved;
 use crate::relational::{Checked, Server, Snapshot, SqlReader};
 use crate::rows::{InstallationRow, Retention, ServiceChanges};
@@ -149,7 +150,11 @@ impl Store for SqlServerStore {
     }
 
     fn facts(&self) -> Result<DatabaseFacts, StoreError> {
-        bulk::facts(&self.0.connections)
+        facts::facts(&self.0.connections)
+    }
+
+    fn query(&self, sql: &str, limit: usize) -> Result<Answer, StoreError> {
+        facts::query(&self.0.connections, sql, limit)
     }
 
     /// Nothing to do: the server brings its log over by itself.

@@ -59,12 +59,14 @@ impl Lab {
         open(&self.url())
     }
 
-    /// Drops all tables.
+    /// Drops all views and tables.
     pub(super) fn clear(&self) {
-        let tables = self.run("SELECT name FROM sys.tables WHERE is_ms_shipped = 0").unwrap();
-        let tables: Vec<&str> = tables.iter().map(|row| row.get(0).unwrap()).collect();
-        if !tables.is_empty() {
-            self.run(&format!("DROP TABLE {}", tables.join(", "))).unwrap();
+        for (kind, list) in [("VIEW", "sys.views"), ("TABLE", "sys.tables")] {
+            let rows = self.run(&format!("SELECT name FROM {list} WHERE is_ms_shipped = 0")).unwrap();
+            let names: Vec<&str> = rows.iter().map(|row| row.get(0).unwrap()).collect();
+            if !names.is_empty() {
+                self.run(&format!("DROP {kind} {}", names.join(", "))).unwrap();
+            }
         }
     }
 

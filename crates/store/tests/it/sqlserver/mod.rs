@@ -6,9 +6,10 @@ mod kill;
 mod lab;
 mod trouble;
 
+use onesync_store::Store as _;
 use onesync_store::conformance::{conformance, install};
 
-use crate::server;
+use crate::{server, views};
 use lab::Lab;
 
 #[test]
@@ -51,6 +52,15 @@ fn every_text_is_kept() {
 fn its_copy_holds_the_same_rows() {
     let lab = Lab::new("copy");
     server::copies_hold_the_same_rows(lab.stores());
+}
+
+#[test]
+fn it_has_the_views_that_are_documented() {
+    let lab = Lab::new("views");
+    let store = lab.open().unwrap();
+    views::check(&store, "SELECT name FROM sys.views WHERE is_ms_shipped = 0 ORDER BY name");
+    views::questions(&store);
+    assert_eq!(store.facts().unwrap().kind, "SQL Server");
 }
 
 /// More rows than go in one request, and enough to be loaded rather than inserted.

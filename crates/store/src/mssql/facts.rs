@@ -1,0 +1,181 @@
+//! What a database on SQL Server says of itself, and the answers to questions of people.
+
+use futures::TryStreamExt as _;
+use onesync_model::Time;
+use tiberius::{ColumnData, QueryItem, Row};
+
+use super::connection::Connections;
+use super::query::last;
+use super::sql;
+use super::text::unescaped;
+use crate::error::StoreError;
+use crate::facts::{Answer, Cell, DatabaseFacts};
+use crate::relational::{Cells, Checked, Reads as _};
+
+const DOING: &str = "looking at the database";
+/// From 0001-01-01 to 1970-01-01.
+const DAYS_BEFORE: i64 = 719_162;
+const TICKS_A_DAY: i64 = 864_000_000_000;
+/// Without one of these nothing can be changed, and no transaction ended.
+const REFUSED: [&str; 28] = [
+    "ALTER",
+    "BACKUP",
+    "BEGIN",
+    "BULK",
+    "COMMIT",
+    "CREATE",
+    "DBCC",
+    "DECLARE",
+    "DELETE",
+    "DENY",
+    "DROP",
+    "EXEC",
+    "EXECUTE",
+    "GRANT",
+    "INSERT",
+    "INTO",
+    "KILL",
+    "MERGE",
+    "OPENQUERY",
+    "OPENROWSET",
+    "RESTORE",
+    "REVOKE",
+    "ROLLBACK",
+    "SAVE",
+    "SET",
+    "TRUNCATE",
+    "UPDATE",
+    "WAITFOR",
+];
+
+pub(super) fn facts(connections: &Connections) -> Checked<DatabaseFacts> {
+    let (client, _) = connections.begin_read(DOING)?;
+    let found = client.run(sql::FACTS, DOING);
+    connections.end_read(client);
+    let rows = last(found?);
+    let Some(row) = rows.first() else { return Ok(DatabaseFacts::default()) };
+    let cells = Cells { table: "sys.database_files", row };
+    Ok(DatabaseFacts {
+        kind: "SQL Server",
+        version: cells.get::<Option<String>>(0)?.unwrap_or_default(),
+        bytes: cells.count(1)?,
+        unused: None,
+        log: None,
+        oldest_history: cells.get::<Option<i64>>(2)?.map(Time::from_ticks),
+        oldest_run: cells.get::<Option<i64>>(3)?.map(Time::from_ticks),
+    })
+}
+
+/// Answers one statement that only reads, in a transaction that is taken back.
+pub(super) fn query(connections: &Connections, text: &str, limit: usize) -> Checked<Answer> {
+    if let Some(word) = writes(text) {
+        let why = format!("`{word}` is no part of a question: write SELECT; nothing was changed");
+        return Err(StoreError::Question { why });
+    }
+    let (client, _) = connections.begin_read(DOING)?;
+    let answer = client.with(DOING, async |driver| {
+        let mut stream = driver.simple_query(text).await?;
+        let mut answer = Answer::default();
+        let columns = stream.columns().await?.unwrap_or_default();
+        answer.columns = columns.iter().map(|column| column.name().to_owned()).collect();
+        while let Some(item) = stream.try_next().await? {
+            match item {
+                QueryItem::Row(row) if answer.rows.len() < limit => answer.rows.push(cells(&row)),
+                QueryItem::Row(_) => answer.more = true,
+                QueryItem::Metadata(_) => {}
+            }
+        }
+        Ok(answer)
+    });
+    connections.end_read(client);
+    if answer.as_ref().is_ok_and(|answer| answer.columns.is_empty()) {
+        return Err(StoreError::Question { why: "it asks for nothing: write SELECT".to_owned() });
+    }
+    answer.map_err(|error| match error {
+        StoreError::Server { message, .. } => {
+            StoreError::Question { why: format!("{message}; nothing was changed") }
+        }
+        other => other,
+    })
+}
+
+/// A word that may change something, outside of texts and names in brackets.
+fn writes(text: &str) -> Option<&'static str> {
+    let mut bare = String::with_capacity(text.len());
+    let mut until = None;
+    for c in text.chars() {
+        match until {
+            Some(end) if c == end => until = None,
+            Some(_) => continue,
+            None => {
+                until = match c {
+                    '\'' | '"' => Some(c),
+                    '[' => Some(']'),
+                    _ => None,
+                }
+            }
+        }
+        bare.push(if until.is_none() && !"'\"]".contains(c) { c } else { ' ' });
+    }
+    let word = |c: char| c.is_alphanumeric() || c == '_' || c == '@' || c == '#';
+    bare.split(|c| !word(c))
+        .find_map(|found| REFUSED.into_iter().find(|word| found.eq_ignore_ascii_case(word)))
+}
+
+fn cells(row: &Row) -> Vec<Cell> {
+    row.cells().map(|(_, data)| cell(data)).collect()
+}
+
+fn cell(data: &ColumnData<'_>) -> Cell {
+    let integer = |number: Option<i64>| number.map_or(Cell::Null, Cell::Integer);
+    match data {
+        ColumnData::U8(found) => integer(found.map(i64::from)),
+        ColumnData::I16(found) => integer(found.map(i64::from)),
+        ColumnData::I32(found) => integer(found.map(i64::from)),
+        ColumnData::I64(found) => integer(*found),
+        ColumnData::F32(found) => found.map_or(Cell::Null, |number| Cell::Number(number.into())),
+        ColumnData::F64(found) => found.map_or(Cell::Null, Cell::Number),
+        ColumnData::Numeric(found) => found.map_or(Cell::Null, |number| match number.to_string().parse() {
+            Ok(whole) => Cell::Integer(whole),
+            Err(_) => Cell::Text(number.to_string()),
+        }),
+        ColumnData::Bit(found) => found.map_or(Cell::Null, Cell::Boolean),
+        ColumnData::String(found) => {
+            found.as_deref().map_or(Cell::Null, |text| Cell::Text(unescaped(text).into_owned()))
+        }
+        ColumnData::Guid(found) => found.map_or(Cell::Null, |id| Cell::Text(id.to_string())),
+        ColumnData::Binary(found) => found.as_deref().map_or(Cell::Null, Cell::bytes),
+        ColumnData::DateTime2(found) => found.as_ref().map_or(Cell::Null, |at| {
+            let unit = 10_i64.pow(7_u32.saturating_sub(at.time().scale().into()));
+            let days = i64::from(at.date().days()) - DAYS_BEFORE;
+            let ticks = days * TICKS_A_DAY + at.time().increments().cast_signed() * unit;
+            Cell::Text(Time::from_ticks(ticks).to_string())
+        }),
+        other => Cell::Text(format!("{other:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_changes_nothing() {
+        for question in [
+            "SELECT 1",
+            "select name, [update] from x where y = 'delete' and \"set\" = ']'",
+            "WITH a AS (SELECT 1 AS b) SELECT * FROM a",
+        ] {
+            assert_eq!(writes(question), None, "{question}");
+        }
+        for (other, word) in [
+            ("SELECT 1 DELETE FROM cs_object", "DELETE"),
+            ("SELECT 'it''s' ; commit", "COMMIT"),
+            ("SELECT * INTO x FROM y", "INTO"),
+            ("select [a]]update from x", "UPDATE"),
+            ("exec('SELECT 1')", "EXEC"),
+        ] {
+            assert_eq!(writes(other), Some(word), "{other}");
+        }
+    }
+}
