@@ -139,7 +139,7 @@ CREATE VIEW onesync_connectors AS SELECT
   c.removed AS [removed],
   (SELECT COALESCE(SUM(n.[count]), 0) FROM cs_count AS n WHERE n.connector = c.id AND n.flags & 1 = 0) AS [objects],
   (SELECT COALESCE(SUM(n.[count]), 0) FROM cs_count AS n WHERE n.connector = c.id AND n.flags & 1 = 0 AND n.joined = 1) AS [joined],
-  (SELECT COALESCE(SUM(n.[count]), 0) FROM error_count AS n WHERE n.connector = c.id) AS [errors]
+  (SELECT COALESCE(SUM(f.[count]), 0) FROM error_count AS f WHERE f.connector = c.id) AS [errors]
 FROM connector AS c
 GO
 
