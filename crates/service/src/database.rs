@@ -169,7 +169,9 @@ impl DatabaseServer {
         beside: Option<&Named>,
     ) -> Result<Option<String>, ServiceError> {
         let Some(password) = &self.password else { return Ok(None) };
-        let used = beside.map(|named| named.password.as_deref().unwrap_or(PASSWORDS[0]));
+        let used = beside
+            .filter(|named| named.url != EMBEDDED)
+            .map(|named| named.password.as_deref().unwrap_or(PASSWORDS[0]));
         let name = PASSWORDS.into_iter().find(|name| Some(*name) != used).unwrap_or(PASSWORDS[0]);
         let file = folder.join(name);
         // Closed to others before it holds anything.

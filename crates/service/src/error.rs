@@ -176,7 +176,9 @@ impl ServiceError {
     #[must_use]
     pub fn status(&self) -> Status {
         match self {
-            Self::Usage { .. } | Self::Store(StoreError::Settings { .. }) => Status::Usage,
+            Self::Usage { .. } | Self::Store(StoreError::Settings { .. } | StoreError::Question { .. }) => {
+                Status::Usage
+            }
             Self::Suspect { .. }
             | Self::Held { .. }
             | Self::NoRoom { .. }

@@ -2,6 +2,34 @@
 
 use super::sql::export_link;
 
+// --- rows of new keys: the table and its columns, and what has their types ---
+
+pub(super) struct Copied {
+    /// The statement in whose place it is.
+    pub(super) for_sql: &'static str,
+    pub(super) copy: &'static str,
+    pub(super) types: &'static str,
+}
+
+macro_rules! copied {
+    ($($sql:ident: $table:literal $columns:literal)*) => {
+        pub(super) const COPIED: &[Copied] = &[$(Copied {
+            for_sql: $sql,
+            copy: concat!("COPY ", $table, " (", $columns, ") FROM STDIN (FORMAT binary)"),
+            types: concat!("SELECT ", $columns, " FROM ", $table),
+        }),*];
+    };
+}
+copied! {
+    CS_INSERT: "cs_object" "id, name, reason, leaving, links, image, connector, object_type, flags, container, anchor_key, anchor, name_key"
+    CS_JOINED_PUT: "cs_joined" "id, mv, rule, run, owned"
+    LINK_PUT: "cs_link" "owner, attribute, link_key"
+    MV_PUT: "mv_object" "id, object_type, leaving_since, leaving_deleted, causes, picks, image, guid, display_name, principal_name"
+    MV_LINK_PUT: "mv_link" "owner, attribute, target"
+    EXPORT_PUT: "export_object" "cs, connector, object_type, operation, state, kinds, held, not_before, attempts, sent, hash, create_key, error, changes"
+    EXPORT_LINK_PUT: "export_link" "owner, attribute, target, connector, adds, state, held, not_before, attempts, error"
+}
+
 // --- the installation ---
 
 pub(super) const INSTALL: &str =
@@ -43,6 +71,11 @@ pub(super) const CS_JOIN_DELETE: &str = "DELETE FROM cs_join AS j
   USING unnest($1::bigint[], $2::bigint[]) AS k(join_key, id) WHERE j.join_key = k.join_key AND j.id = k.id";
 pub(super) const LINK_PUT: &str = "INSERT INTO cs_link (owner, attribute, link_key)
   SELECT * FROM unnest($1::bigint[], $2::integer[], $3::bytea[]) ON CONFLICT (owner, attribute, link_key) DO NOTHING";
+/// Those of some owners that have links.
+pub(super) const LINK_OWNERS: &str = "SELECT k.owner FROM unnest($1::bigint[]) AS k(owner)
+  WHERE EXISTS (SELECT 1 FROM cs_link AS l WHERE l.owner = k.owner)";
+pub(super) const MV_LINK_OWNERS: &str = "SELECT k.owner FROM unnest($1::bigint[]) AS k(owner)
+  WHERE EXISTS (SELECT 1 FROM mv_link AS l WHERE l.owner = k.owner)";
 pub(super) const LINK_DELETE: &str = "DELETE FROM cs_link AS l
   USING unnest($1::bigint[], $2::integer[], $3::bytea[]) AS k(owner, attribute, link_key)
   WHERE l.owner = k.owner AND l.attribute = k.attribute AND l.link_key = k.link_key";

@@ -2,20 +2,33 @@
 
 use deadpool_postgres::Object;
 use tokio_postgres::Row;
-use tokio_postgres::types::ToSql;
+use tokio_postgres::binary_copy::BinaryCopyInWriter;
+use tokio_postgres::types::{ToSql, Type};
 
 use super::connection::{Connections, run};
 use super::failure::failed;
 use super::query::{Param, ask, columns};
 use super::sql;
+use super::sql_write::{self, COPIED, Copied};
 use crate::error::StoreError;
 use crate::relational::wait::{pipelined, wait};
 use crate::relational::{Cells, Checked, Database, Mark, SetWriter, Value, Wanted, Writer};
 
-/// A statement that waits to be sent together with others.
-struct Step<'c> {
-    sql: &'static str,
-    params: Vec<Param<'c>>,
+/// Fewer new rows than this are not worth a COPY; while testing every row is, so that the small batches of tests go this way.
+const COPIED_MIN: usize = if cfg!(debug_assertions) { 1 } else { 32 };
+
+/// What waits to be sent together with others.
+enum Step<'c> {
+    Ask {
+        sql: &'static str,
+        params: Vec<Param<'c>>,
+    },
+    /// Rows of new keys, one value after the other.
+    Copy {
+        copy: &'static Copied,
+        values: Vec<Value<'c>>,
+        width: usize,
+    },
 }
 
 /// A transaction under way.
@@ -32,9 +45,20 @@ impl Tx<'_, '_> {
         let answers = wait(async {
             for step in &steps {
                 // Prepared once per connection; only then is it asked for here.
-                self.client.prepare_cached(step.sql).await?;
+                match step {
+                    Step::Ask { sql, .. } => self.client.prepare_cached(sql).await?,
+                    Step::Copy { copy, .. } => {
+                        self.client.prepare_cached(copy.types).await?;
+                        self.client.prepare_cached(copy.copy).await?
+                    }
+                };
             }
-            let asked = steps.iter().map(|step| Box::pin(ask(self.client, step.sql, &step.params)) as _);
+            let asked = steps.iter().map(|step| match step {
+                Step::Ask { sql, params } => Box::pin(ask(self.client, sql, params)) as _,
+                Step::Copy { copy, values, width } => {
+                    Box::pin(copy_rows(self.client, copy, values, *width)) as _
+                }
+            });
             let answers = pipelined(asked.collect()).await;
             // The first that failed is the cause; those after it only say that the transaction is over.
             answers.into_iter().collect::<Result<Vec<_>, _>>()
@@ -46,6 +70,7 @@ impl Tx<'_, '_> {
 impl<'c> SetWriter<'c> for Tx<'_, 'c> {
     type Keys = Vec<Param<'c>>;
     type Row = Row;
+    const LINKED: Option<[&'static str; 2]> = Some([sql_write::LINK_OWNERS, sql_write::MV_LINK_OWNERS]);
 
     fn keys<const N: usize>(rows: impl Iterator<Item = [Value<'c>; N]>) -> Self::Keys {
         columns(rows)
@@ -54,12 +79,22 @@ impl<'c> SetWriter<'c> for Tx<'_, 'c> {
     fn set<const N: usize>(&mut self, sql: &'static str, rows: impl IntoIterator<Item = [Value<'c>; N]>) {
         let mut rows = rows.into_iter().peekable();
         if rows.peek().is_some() {
-            self.steps.push(Step { sql, params: columns(rows) });
+            self.steps.push(Step::Ask { sql, params: columns(rows) });
+        }
+    }
+
+    fn set_new<const N: usize>(&mut self, sql: &'static str, rows: Vec<[Value<'c>; N]>) {
+        match COPIED.iter().find(|copy| copy.for_sql == sql).filter(|_| rows.len() >= COPIED_MIN) {
+            Some(copy) => {
+                let values = rows.into_iter().flatten().collect();
+                self.steps.push(Step::Copy { copy, values, width: N });
+            }
+            None => self.set(sql, rows),
         }
     }
 
     fn one(&mut self, sql: &'static str, values: Vec<Value<'c>>) {
-        self.steps.push(Step { sql, params: values.into_iter().map(Param::One).collect() });
+        self.steps.push(Step::Ask { sql, params: values.into_iter().map(Param::One).collect() });
     }
 
     fn execute(&mut self, sql: &'static str, values: &[Value<'_>]) -> Checked<u64> {
@@ -82,7 +117,7 @@ impl<'c> SetWriter<'c> for Tx<'_, 'c> {
         let empty = |params: &[Param<'_>]| matches!(params, [Param::Many(keys), ..] if keys.is_empty());
         let asked: Vec<bool> = questions.iter().map(|(_, params)| !empty(params)).collect();
         let steps = questions.into_iter().filter(|(_, params)| !empty(params));
-        let steps = steps.map(|(sql, params)| Step { sql, params }).collect();
+        let steps = steps.map(|(sql, params)| Step::Ask { sql, params }).collect();
         let mut answers = self.all(steps, "reading what is there")?.into_iter();
         Ok(asked
             .into_iter()
@@ -91,10 +126,30 @@ impl<'c> SetWriter<'c> for Tx<'_, 'c> {
     }
 }
 
+/// Rows by COPY in its binary form.
+async fn copy_rows(
+    client: &Object,
+    copy: &Copied,
+    values: &[Value<'_>],
+    width: usize,
+) -> Result<Vec<Row>, tokio_postgres::Error> {
+    let types = client.prepare_cached(copy.types).await?;
+    let types: Vec<Type> = types.columns().iter().map(|column| column.type_().clone()).collect();
+    let statement = client.prepare_cached(copy.copy).await?;
+    let writer = BinaryCopyInWriter::new(client.copy_in(&statement).await?, &types);
+    let mut writer = std::pin::pin!(writer);
+    for row in values.chunks(width) {
+        let row: Vec<&(dyn ToSql + Sync)> = row.iter().map(|value| value as _).collect();
+        writer.as_mut().write(&row).await?;
+    }
+    writer.finish().await?;
+    Ok(Vec::new())
+}
+
 impl Writer for Tx<'_, '_> {
     fn put(&mut self, sql: &'static str, values: &[Value<'_>]) -> Checked<()> {
         let params = values.iter().map(|value| Param::One(value.clone().into_owned())).collect();
-        self.steps.push(Step { sql, params });
+        self.steps.push(Step::Ask { sql, params });
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! Writing what the engine decided: what is there of the rows of a batch is read at once, the differences of the kept
 //! counts are computed here, and the rows are written as sets, each set one statement.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use onesync_engine::{
     AttributeChange, Cause, Changes, CsRow, ExportLinkRow, HistoryRow, Join, LinkPick, LinkSum, MvState, Work,
@@ -22,6 +22,8 @@ pub(crate) trait SetWriter<'c>: SetStatements + Writer {
     type Keys;
     /// A row as the driver gives it.
     type Row: Columns;
+    /// What asks which owners have links, in the connector spaces and in the metaverse; without it all may have some.
+    const LINKED: Option<[&'static str; 2]> = None;
 
     /// Keys, made for a question.
     fn keys<const N: usize>(rows: impl Iterator<Item = [Value<'c>; N]>) -> Self::Keys;
@@ -31,6 +33,11 @@ pub(crate) trait SetWriter<'c>: SetStatements + Writer {
 
     /// Queues a statement for a set of rows, unless there are none.
     fn set<const N: usize>(&mut self, sql: &'static str, rows: impl IntoIterator<Item = [Value<'c>; N]>);
+
+    /// Queues a statement for rows whose keys are known not to be there: a dialect may know a faster way for many.
+    fn set_new<const N: usize>(&mut self, sql: &'static str, rows: Vec<[Value<'c>; N]>) {
+        self.set(sql, rows);
+    }
 
     /// Queues a statement for one row.
     fn one(&mut self, sql: &'static str, values: Vec<Value<'c>>);
@@ -57,6 +64,8 @@ struct Old {
     exports: HashMap<CsId, (tally::ExportSort, Hash128)>,
     export_links: BTreeMap<(CsId, AttrId, CsId), ExportLinkRow>,
     errors: BTreeMap<(CsId, String), tally::ErrorSort>,
+    /// Owners that have links, or may have some.
+    linked: [HashSet<i64>; 2],
 }
 
 /// Keys of one column.
@@ -74,7 +83,11 @@ impl Old {
         let exports = changes.exports.iter().map(|row| row.cs.0);
         let exports = exports.chain(changes.exports_deleted.iter().map(|id| id.0)).chain(gone());
         let mv = changes.mv.iter().map(|row| row.id.0).chain(changes.mv_deleted.iter().map(|id| id.0));
-        let found = tx.look(vec![
+        let owners: [BTreeSet<i64>; 2] = [
+            changes.links_added.iter().map(|row| row.0.0).collect(),
+            changes.mv_links_added.iter().map(|row| row.0.0).collect(),
+        ];
+        let mut questions = vec![
             (W::CS_OLD, keys::<W>(changes.cs.iter().map(|row| row.id.0).chain(gone()))),
             (W::MV_OLD, keys::<W>(mv)),
             (W::EXPORT_OLD, keys::<W>(exports)),
@@ -83,7 +96,11 @@ impl Old {
             (W::ERROR_BY_KEY, W::keys(errors.map(|(cs, place)| values![cs.0, place]))),
             (W::ERRORS_OF, keys::<W>(gone())),
             (W::LABELS, keys::<W>(changes.mv.iter().map(|row| row.id.0).take(1))),
-        ])?;
+        ];
+        for (sql, owners) in W::LINKED.into_iter().flatten().zip(&owners) {
+            questions.push((sql, keys::<W>(owners.iter().copied())));
+        }
+        let found = tx.look(questions)?;
         let mut old = Self {
             labels: Labels::default(),
             cs: HashMap::new(),
@@ -91,6 +108,7 @@ impl Old {
             exports: HashMap::new(),
             export_links: BTreeMap::new(),
             errors: BTreeMap::new(),
+            linked: [HashSet::new(), HashSet::new()],
         };
         let mut found = found.into_iter();
         for row in found.next().unwrap_or_default() {
@@ -112,6 +130,16 @@ impl Old {
         for row in found.by_ref().take(2).flatten() {
             let row = row::export_link(&Cells { table: "export_link", row: &row })?;
             old.export_links.insert((row.owner, row.attribute, row.target), row);
+        }
+        match W::LINKED {
+            None => old.linked = owners.map(|owners| owners.into_iter().collect()),
+            Some(_) => {
+                for (table, linked) in ["cs_link", "mv_link"].into_iter().zip(&mut old.linked).rev() {
+                    for row in found.next_back().unwrap_or_default() {
+                        linked.insert(Cells { table, row: &row }.get(0)?);
+                    }
+                }
+            }
         }
         for row in found.next_back().unwrap_or_default() {
             old.labels.note(&Cells { table: "attribute_name", row: &row })?;
@@ -236,7 +264,7 @@ impl<'c, W: SetWriter<'c>> Batch<'_, 'c, W> {
         let mut names: BTreeMap<CsId, Option<&'c Hash128>> =
             self.changes.cs_names.iter().map(|(id, _, new)| (*id, new.as_ref())).collect();
         let (mut new, mut known, mut freed) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut joined, mut unjoined) = (Vec::new(), Vec::new());
+        let (mut joined, mut newly_joined, mut unjoined) = (Vec::new(), Vec::new(), Vec::new());
         for row in rows {
             self.tallies.cs.came(tally::cs_sort(row), Hash128::default());
             let join = match self.old.cs.remove(&row.id) {
@@ -256,21 +284,21 @@ impl<'c, W: SetWriter<'c>> Batch<'_, 'c, W> {
             };
             match row.join {
                 same if same == join => {}
-                Some(join) => {
-                    joined.push(values![row.id.0, join.mv.0, join.rule.0, join.run.0, join.owned]);
+                Some(now) => {
+                    let list = if join.is_none() { &mut newly_joined } else { &mut joined };
+                    list.push(values![row.id.0, now.mv.0, now.rule.0, now.run.0, now.owned]);
                 }
                 None => unjoined.push(values![row.id.0]),
             }
         }
         self.tx.set(W::CS_FREE_ANCHOR, freed);
-        self.tx.set(
-            W::CS_INSERT,
-            new.into_iter().map(|(row, name_key)| {
-                let [a, b, c, d, e, f, g, h, i, j, k, l] = cs_values(row);
-                [a, b, c, d, e, f, g, h, i, j, k, l, name_key.into()]
-            }),
-        );
+        let new = new.into_iter().map(|(row, name_key)| {
+            let [a, b, c, d, e, f, g, h, i, j, k, l] = cs_values(row);
+            [a, b, c, d, e, f, g, h, i, j, k, l, name_key.into()]
+        });
+        self.tx.set_new(W::CS_INSERT, new.collect());
         self.tx.set(W::CS_UPDATE, known.into_iter().map(cs_values));
+        self.tx.set_new(W::CS_JOINED_PUT, newly_joined);
         self.tx.set(W::CS_JOINED_PUT, joined);
         self.tx.set(W::CS_JOINED_DELETE, unjoined);
         self.tx.set(W::CS_NAME_PUT, names.into_iter().map(|(id, key)| values![id.0, key]));
@@ -288,35 +316,36 @@ impl<'c, W: SetWriter<'c>> Batch<'_, 'c, W> {
 
     fn mv(&mut self) {
         let labels = self.old.labels;
-        let rows = in_order(&self.changes.mv, |row| row.id);
-        for row in &rows {
+        let (mut new, mut known) = (Vec::new(), Vec::new());
+        for row in in_order(&self.changes.mv, |row| row.id) {
             self.tallies.mv.came(tally::mv_sort(row), Hash128::default());
-            if let Some(sort) = self.old.mv.remove(&row.id) {
-                self.tallies.mv.went(sort, Hash128::default());
+            let (since, deleted) = match row.state {
+                MvState::Active => (None, None),
+                MvState::Leaving { since, deleted } => (Some(since.ticks()), Some(deleted)),
+            };
+            let [display, principal] = labels.of(&row.values);
+            let values = values![
+                row.id.0,
+                row.object_type.0,
+                since,
+                deleted,
+                Cause::encode(&row.causes),
+                LinkPick::encode(&row.picks),
+                row.values.as_bytes(),
+                &row.guid.0[..],
+                display,
+                principal,
+            ];
+            match self.old.mv.remove(&row.id) {
+                None => new.push(values),
+                Some(sort) => {
+                    self.tallies.mv.went(sort, Hash128::default());
+                    known.push(values);
+                }
             }
         }
-        self.tx.set(
-            W::MV_PUT,
-            rows.into_iter().map(|row| {
-                let (since, deleted) = match row.state {
-                    MvState::Active => (None, None),
-                    MvState::Leaving { since, deleted } => (Some(since.ticks()), Some(deleted)),
-                };
-                let [display, principal] = labels.of(&row.values);
-                values![
-                    row.id.0,
-                    row.object_type.0,
-                    since,
-                    deleted,
-                    Cause::encode(&row.causes),
-                    LinkPick::encode(&row.picks),
-                    row.values.as_bytes(),
-                    &row.guid.0[..],
-                    display,
-                    principal,
-                ]
-            }),
-        );
+        self.tx.set_new(W::MV_PUT, new);
+        self.tx.set(W::MV_PUT, known);
     }
 
     fn keys_and_links(&mut self) {
@@ -325,10 +354,20 @@ impl<'c, W: SetWriter<'c>> Batch<'_, 'c, W> {
         self.tx.set(W::CS_JOIN_PUT, rows.map(|(key, id)| values![*key, id.0]));
         let rows = in_order(&changes.mv_keys_added, |row| *row).into_iter();
         self.tx.set(W::MV_JOIN_PUT, rows.map(|(key, id)| values![*key, id.0]));
-        let rows = in_order(&changes.links_added, |row| *row).into_iter();
-        self.tx.set(W::LINK_PUT, rows.map(|(owner, a, key)| values![owner.0, a.0, key]));
-        let rows = in_order(&changes.mv_links_added, |row| *row).into_iter();
-        self.tx.set(W::MV_LINK_PUT, rows.map(|(owner, a, target)| values![owner.0, a.0, target.0]));
+        let (mut new, mut known) = (Vec::new(), Vec::new());
+        for row in in_order(&changes.links_added, |row| *row) {
+            let rows = if self.old.linked[0].contains(&row.0.0) { &mut known } else { &mut new };
+            rows.push(values![row.0.0, row.1.0, &row.2]);
+        }
+        self.tx.set_new(W::LINK_PUT, new);
+        self.tx.set(W::LINK_PUT, known);
+        let (mut new, mut known) = (Vec::new(), Vec::new());
+        for row in in_order(&changes.mv_links_added, |row| *row) {
+            let rows = if self.old.linked[1].contains(&row.0.0) { &mut known } else { &mut new };
+            rows.push(values![row.0.0, row.1.0, row.2.0]);
+        }
+        self.tx.set_new(W::MV_LINK_PUT, new);
+        self.tx.set(W::MV_LINK_PUT, known);
         if let Some(counters) = changes.counters {
             let values = values![counters.cs, counters.mv, counters.container];
             self.tx.one(W::COUNTERS_PUT, values.into());
@@ -336,12 +375,16 @@ impl<'c, W: SetWriter<'c>> Batch<'_, 'c, W> {
     }
 
     fn exports(&mut self) {
-        let mut rows = Vec::new();
+        let (mut new, mut known) = (Vec::new(), Vec::new());
         for row in in_order(&self.changes.exports, |row| row.cs) {
             let hash = self.tallies.export_came(row);
-            if let Some((sort, old)) = self.old.exports.remove(&row.cs) {
-                self.tallies.exports.went(sort, old);
-            }
+            let rows = match self.old.exports.remove(&row.cs) {
+                None => &mut new,
+                Some((sort, old)) => {
+                    self.tallies.exports.went(sort, old);
+                    &mut known
+                }
+            };
             rows.push(values![
                 row.cs.0,
                 row.connector.0,
@@ -359,11 +402,13 @@ impl<'c, W: SetWriter<'c>> Batch<'_, 'c, W> {
                 AttributeChange::encode(&row.changes),
             ]);
         }
-        self.tx.set(W::EXPORT_PUT, rows);
-        let mut rows = Vec::new();
+        self.tx.set_new(W::EXPORT_PUT, new);
+        self.tx.set(W::EXPORT_PUT, known);
+        let (mut new, mut known) = (Vec::new(), Vec::new());
         for row in in_order(&self.changes.export_links, |row| (row.owner, row.attribute, row.target)) {
             self.tallies.export_link_came(row);
-            self.export_link_goes((row.owner, row.attribute, row.target));
+            let there = self.export_link_goes((row.owner, row.attribute, row.target));
+            let rows = if there { &mut known } else { &mut new };
             rows.push(values![
                 row.owner.0,
                 row.attribute.0,
@@ -377,7 +422,8 @@ impl<'c, W: SetWriter<'c>> Batch<'_, 'c, W> {
                 row.error.as_ref(),
             ]);
         }
-        self.tx.set(W::EXPORT_LINK_PUT, rows);
+        self.tx.set_new(W::EXPORT_LINK_PUT, new);
+        self.tx.set(W::EXPORT_LINK_PUT, known);
     }
 
     fn agenda(&mut self) {
