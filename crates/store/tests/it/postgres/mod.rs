@@ -5,7 +5,7 @@ mod backup;
 mod cut;
 mod kill;
 pub(crate) mod lab;
-mod transfer;
+pub(crate) mod transfer;
 mod trouble;
 
 use std::cell::Cell;

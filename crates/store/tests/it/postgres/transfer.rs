@@ -17,14 +17,14 @@ fn dump(store: &dyn Store) -> String {
     store.reader().unwrap().dump(true).unwrap()
 }
 
-fn apply(store: &dyn Store, batches: &[Changes]) {
+pub(crate) fn apply(store: &dyn Store, batches: &[Changes]) {
     for batch in batches {
         let _ = store.apply(EPOCH, batch); // refused ones change nothing
     }
 }
 
 /// Copies, lets the source change, brings the rest; both hold the same rows then.
-fn transfer(from: &dyn Store, to: &dyn Store, meanwhile: &[Changes], word: &str) {
+pub(crate) fn transfer(from: &dyn Store, to: &dyn Store, meanwhile: &[Changes], word: &str) {
     {
         let (mut source, mut target) = (from.bulk().unwrap(), to.bulk().unwrap());
         fill(&mut *source, &mut *target, &|_, _| Ok(())).unwrap();

@@ -6,9 +6,16 @@ mod kill;
 mod lab;
 mod trouble;
 
-use onesync_store::Store as _;
+use onesync_engine::Changes;
 use onesync_store::conformance::{conformance, install};
+use onesync_store::{SqliteStore, Store as _};
 
+use proptest::collection::vec;
+use proptest::strategy::{Strategy as _, ValueTree as _};
+use proptest::test_runner::{Config, TestRunner};
+
+use crate::equality::changes;
+use crate::postgres::transfer;
 use crate::{server, views};
 use lab::Lab;
 
@@ -52,6 +59,21 @@ fn every_text_is_kept() {
 fn its_copy_holds_the_same_rows() {
     let lab = Lab::new("copy");
     server::copies_hold_the_same_rows(lab.stores());
+}
+
+/// From an embedded database and back into another one, while it is written to.
+#[test]
+fn an_installation_goes_to_it_and_back() {
+    let (lab, folder) = (Lab::new("transfer"), tempfile::tempdir().unwrap());
+    let mut runner = TestRunner::new(Config::default());
+    let mut batches = || vec(changes(), 1..8).new_tree(&mut runner).unwrap().current();
+    let (before, meanwhile): (Vec<Changes>, Vec<Changes>) = (batches(), batches());
+    let store = |name: &str| SqliteStore::open(&folder.path().join(name)).unwrap();
+    let (embedded, back, server) = (store("one.db"), store("back.db"), lab.open().unwrap());
+    install(&embedded);
+    transfer::apply(&embedded, &before);
+    transfer::transfer(&embedded, &server, &meanwhile, "off");
+    transfer::transfer(&server, &back, &before, "on");
 }
 
 #[test]
