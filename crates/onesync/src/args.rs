@@ -33,6 +33,10 @@ pub enum Format {
 pub enum Command {
     /// Show the whole main job on embedded parts
     Demo(DemoArgs),
+    /// Set up an installation: database, key set, service account, roles; shows a plan first
+    Setup(Box<crate::commands::SetupArgs>),
+    /// Remove what `setup` made: the unit, and on request the home
+    Uninstall(crate::commands::UninstallArgs),
     /// Configuration as code
     #[command(subcommand)]
     Config(ConfigCommand),

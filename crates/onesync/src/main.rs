@@ -25,7 +25,11 @@ use output::Output;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let (given, password) = commands::new_spelling(std::env::args_os().collect());
+    let mut args = Args::parse_from(given);
+    if let Command::Setup(setup) = &mut args.command {
+        setup.options.account_password = password;
+    }
     let filter = tracing_subscriber::EnvFilter::try_from_env("ONESYNC_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
@@ -36,7 +40,11 @@ fn main() -> ExitCode {
             return ExitCode::from(Status::Failed as u8);
         }
     };
+    let home = Home::new(args.home.clone().unwrap_or_else(default_home));
     let ended = runtime.block_on(run(args));
+    if let Err(error) = onesync_service::setup::give_back(&home) {
+        eprintln!("warning: {error}");
+    }
     // What still waits for a file or a server that does not answer is not waited for.
     runtime.shutdown_background();
     match ended {
@@ -108,6 +116,8 @@ async fn run(args: Args) -> anyhow::Result<Status> {
         }
         Command::Upgrade(args) => commands::upgrade(home, args, &out).await,
         Command::Db(args::DbCommand::Move(options)) => commands::move_(home, &options, &out).await,
+        Command::Setup(args) => commands::setup(home, *args, &out).await,
+        Command::Uninstall(args) => commands::uninstall(home, &args, &out),
         Command::Serve => commands::serve(home, args.format).await,
         command @ (Command::Cycle { .. } | Command::Run { .. }) => {
             // Opening may wait for directories: a wish that comes meanwhile is no lost one.

@@ -15,14 +15,15 @@ pub fn is_root() -> bool {
     uid() == Some(0)
 }
 
+/// The number of the account that runs this program.
 #[cfg(unix)]
-fn uid() -> Option<u32> {
+pub(crate) fn uid() -> Option<u32> {
     use std::os::unix::fs::MetadataExt as _;
     // Linux shows a process's owner as the owner of its folder; elsewhere the account is named by the environment.
     std::fs::metadata("/proc/self").ok().map(|metadata| metadata.uid())
 }
 
 #[cfg(not(unix))]
-fn uid() -> Option<u32> {
+pub(crate) fn uid() -> Option<u32> {
     None
 }

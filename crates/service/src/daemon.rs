@@ -142,6 +142,7 @@ impl Daemon {
             // Says what is missing: waiting would not help.
             self.home.open().map(|_| ())?;
         }
+        self.home.must_be_active()?;
         let _lock = WorkLock::take_file(&folder, LOCK, "serve", self.clock.now())?;
         let beat = Arc::new(Mutex::new(Heart {
             process: std::process::id(),

@@ -37,6 +37,9 @@ pub(crate) struct Named {
     /// The file of the home that holds its password.
     #[serde(default)]
     pub(crate) password: Option<String>,
+    /// Whether the home has only joined it: another server is the active one, and this one writes nothing.
+    #[serde(default)]
+    pub(crate) joined: bool,
 }
 
 /// Whether a database that the installation has left, or not reached, is opened, too.
@@ -90,7 +93,7 @@ impl Options {
         }
     }
 
-    fn open(&self, opening: Opening) -> Result<Arc<dyn Store>, StoreError> {
+    pub(crate) fn open(&self, opening: Opening) -> Result<Arc<dyn Store>, StoreError> {
         Ok(match (self, opening) {
             (Self::Postgres(options), Opening::Working) => Arc::new(PostgresStore::open(options)?),
             (Self::Postgres(options), Opening::Any) => Arc::new(PostgresStore::open_any(options)?),
@@ -99,7 +102,7 @@ impl Options {
         })
     }
 
-    fn schema(&self) -> Result<SchemaState, StoreError> {
+    pub(crate) fn schema(&self) -> Result<SchemaState, StoreError> {
         match self {
             Self::Postgres(options) => PostgresStore::schema(options),
             Self::SqlServer(options) => SqlServerStore::schema(options),
@@ -159,6 +162,7 @@ impl DatabaseServer {
 
     /// How it is reached.
     pub(crate) fn options(&self) -> Result<Options, ServiceError> {
+        self.check()?;
         Ok(Options::parse(&self.url)?.password(self.password.as_ref()))
     }
 
@@ -184,7 +188,7 @@ impl DatabaseServer {
 }
 
 /// Writes a file that must be whole after a power failure once it is named.
-fn write_flushed(path: &Path, text: &str) -> std::io::Result<()> {
+pub(crate) fn write_flushed(path: &Path, text: &str) -> std::io::Result<()> {
     let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
@@ -220,8 +224,11 @@ impl Named {
             ("password", self.password.as_ref()),
         ];
         let lines = lines.into_iter().filter_map(|(name, text)| Some((name, text?)));
-        let text: String =
+        let mut text: String =
             lines.map(|(name, text)| format!("{name} = {}\n", toml::Value::String(text.clone()))).collect();
+        if self.joined {
+            text += "joined = true\n";
+        }
         write_flushed(file, &text).and_then(|()| restrict_file(file)).map_err(file_error(file))
     }
 

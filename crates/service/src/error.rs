@@ -176,9 +176,10 @@ impl ServiceError {
     #[must_use]
     pub fn status(&self) -> Status {
         match self {
-            Self::Usage { .. } | Self::Store(StoreError::Settings { .. } | StoreError::Question { .. }) => {
-                Status::Usage
-            }
+            Self::Usage { .. }
+            | Self::Store(
+                StoreError::Settings { .. } | StoreError::NoDatabase { .. } | StoreError::Question { .. },
+            ) => Status::Usage,
             Self::Suspect { .. }
             | Self::Held { .. }
             | Self::NoRoom { .. }

@@ -79,17 +79,9 @@ impl Home {
     /// # Errors
     /// When there is one already, in the home or in the database, or something cannot be written.
     pub fn create_on(&self, server: Option<&DatabaseServer>, clock: &dyn Clock) -> Result<(), ServiceError> {
-        let file_error =
-            |place: &Path, source| ServiceError::File { place: place.display().to_string(), source };
-        if self.exists() {
-            return Err(ServiceError::usage(
-                format!("{} already holds an installation", self.folder.display()),
-                "name another folder with `--home`, or go on with this one",
-            ));
-        }
+        self.must_be_free()?;
         server.map_or(Ok(()), DatabaseServer::check)?;
-        std::fs::create_dir_all(&self.folder).map_err(|e| file_error(&self.folder, e))?;
-        restrict(&self.folder).map_err(|e| file_error(&self.folder, e))?;
+        self.make_folder()?;
         let _lock = WorkLock::take(&self.folder, "making the installation", clock.now())?;
         if !self.key_set().exists() {
             Vault::create(&self.key_set())?;
@@ -104,9 +96,10 @@ impl Home {
     /// finds the installation that is its own, and goes on.
     fn create_named(&self, server: &DatabaseServer, clock: &dyn Clock) -> Result<(), ServiceError> {
         let (file, unfinished) = (Named::file(&self.folder), self.folder.join(UNFINISHED_NAME));
-        let named = match Named::read(&unfinished)?.filter(|named| named.url == server.url) {
+        let own = |named: &Named| named.url == server.url && !named.joined;
+        let named = match Named::read(&unfinished)?.filter(own) {
             Some(named) => named,
-            None => Named { url: server.url.clone(), installation: new_id()?, password: None },
+            None => Named { url: server.url.clone(), installation: new_id()?, password: None, joined: false },
         };
         named.write(&unfinished)?;
         server.keep_password(&self.folder, None)?;
@@ -116,6 +109,74 @@ impl Home {
             installed => installed?,
         }
         self.appear(&unfinished, &file)
+    }
+
+    /// Has this home join the installation that a database on a server holds: it gets the name of the database and its
+    /// password, no key set, and is not active.
+    ///
+    /// # Errors
+    /// When there is an installation already, the database holds another one, or something cannot be written.
+    pub(crate) fn join(
+        &self,
+        server: &DatabaseServer,
+        installation: &str,
+        clock: &dyn Clock,
+    ) -> Result<(), ServiceError> {
+        self.must_be_free()?;
+        self.make_folder()?;
+        let _lock = WorkLock::take(&self.folder, "joining an installation", clock.now())?;
+        let (file, unfinished) = (Named::file(&self.folder), self.folder.join(UNFINISHED_NAME));
+        let (url, installation) = (server.url.clone(), installation.to_owned());
+        let named = Named { url, installation, password: None, joined: true };
+        named.write(&unfinished)?;
+        server.keep_password(&self.folder, None)?;
+        named.check(&*named.open(&self.folder, Opening::Working)?)?;
+        self.appear(&unfinished, &file)
+    }
+
+    /// Whether this home has only joined an installation whose active server is another one.
+    ///
+    /// # Errors
+    /// When the file that says so cannot be read.
+    pub fn is_joined(&self) -> Result<bool, ServiceError> {
+        Ok(self.named()?.is_some_and(|named| named.joined))
+    }
+
+    /// An error when this home has only joined an installation.
+    pub(crate) fn must_be_active(&self) -> Result<(), ServiceError> {
+        match self.named()?.filter(|named| named.joined) {
+            None => Ok(()),
+            Some(named) => Err(ServiceError::held(
+                format!(
+                    "this server has joined the database of installation {} and is not active: it looks, and changes nothing",
+                    named.installation
+                ),
+                "the active server is the one that has the key set. Taking its place is the work of `activate`, which this version \
+                 does not have yet: when that server is lost, bring back the files of its home from a backup, `keyset.toml` above all",
+            )),
+        }
+    }
+
+    /// The database on a server that this home began to make an installation in.
+    pub(crate) fn named_unfinished(&self) -> Result<Option<Named>, ServiceError> {
+        Named::read(&self.folder.join(UNFINISHED_NAME))
+    }
+
+    fn must_be_free(&self) -> Result<(), ServiceError> {
+        if self.exists() {
+            return Err(ServiceError::usage(
+                format!("{} already holds an installation", self.folder.display()),
+                "name another folder with `--home`, or go on with this one",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Makes the folder, closed to others.
+    pub(crate) fn make_folder(&self) -> Result<(), ServiceError> {
+        std::fs::create_dir_all(&self.folder)
+            .and_then(|()| restrict(&self.folder))
+            .map_err(|source| ServiceError::File { place: self.folder.display().to_string(), source })
     }
 
     fn create_embedded(&self, clock: &dyn Clock) -> Result<(), ServiceError> {

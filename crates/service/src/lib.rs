@@ -47,6 +47,7 @@ mod schedule;
 mod scheduler;
 mod scope;
 mod secrets;
+pub mod setup;
 mod space;
 mod staging;
 mod status;

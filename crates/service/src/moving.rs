@@ -106,8 +106,12 @@ impl Home {
     }
 
     fn named_or_embedded(&self, installation: &str) -> Result<Named, ServiceError> {
-        let embedded =
-            || Named { url: EMBEDDED.to_owned(), installation: installation.to_owned(), password: None };
+        let embedded = || Named {
+            url: EMBEDDED.to_owned(),
+            installation: installation.to_owned(),
+            password: None,
+            joined: false,
+        };
         Ok(self.names()?.unwrap_or_else(embedded))
     }
 }
@@ -147,6 +151,7 @@ pub fn move_database(
     stop: &(dyn Fn() -> Option<String> + Sync),
 ) -> Result<MoveReport, ServiceError> {
     target.check()?;
+    home.must_be_active()?;
     let folder = home.folder();
     let (_, from) = home.open_named()?;
     let installation = from.reader()?.installation()?.ok_or(StoreError::NotInstalled)?.id;
@@ -304,7 +309,8 @@ fn wait_for_work(
 fn switch(home: &Home, old: &Named, target: &DatabaseServer, installation: &str) -> Result<(), ServiceError> {
     let folder = home.folder();
     let password = target.keep_password(folder, Some(old))?;
-    let new = Named { url: target.url.clone(), installation: installation.to_owned(), password };
+    let (url, installation) = (target.url.clone(), installation.to_owned());
+    let new = Named { url, installation, password, joined: false };
     old.write(&folder.join(LEFT))?;
     let unfinished = folder.join(UNFINISHED);
     new.write(&unfinished)?;

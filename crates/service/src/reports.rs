@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use onesync_connectors::Severity;
+use onesync_connectors::{Finding, Severity};
 use onesync_model::Hash128;
 use onesync_rules::{Topology, stock_rules};
 use onesync_store::{ConfigFiles, ConfigVersionRow, EventRow, HeldState};
@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 use crate::error::ServiceError;
 use crate::held::HeldItem;
 use crate::look::HeldDecision;
-use crate::runtime::{Runtime, Service};
+use crate::runtime::{ConnectorHandle, Runtime, Service};
 
 /// The files of a new configuration with the shipped rules.
 ///
@@ -132,20 +132,23 @@ impl Service {
     /// When it cannot be reached at all.
     pub async fn test_connector(&self, name: &str) -> Result<Vec<Json>, ServiceError> {
         let runtime = self.runtime()?;
-        let connector = runtime.connector(name)?;
-        self.secrets_ready(connector)?;
-        let report =
-            connector.connector.test().await.map_err(|error| ServiceError::connector(name, error))?;
+        let findings = self.findings(runtime.connector(name)?).await?;
         let word = |severity| match severity {
             Severity::Ok => "ok",
             Severity::Warning => "warning",
             Severity::Failed => "failed",
         };
-        Ok(report
-            .findings
+        Ok(findings
             .into_iter()
             .map(|f| json!({"result": word(f.severity), "subject": f.subject, "message": f.message}))
             .collect())
+    }
+
+    /// What a connector finds when it looks at its directory.
+    pub(crate) async fn findings(&self, connector: &ConnectorHandle) -> Result<Vec<Finding>, ServiceError> {
+        self.secrets_ready(connector)?;
+        let report = connector.connector.test().await;
+        report.map(|report| report.findings).map_err(|error| ServiceError::connector(connector.name(), error))
     }
 
     /// Held plans for people.

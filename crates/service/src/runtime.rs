@@ -164,10 +164,12 @@ impl Service {
     async fn assemble_named(home: Home, named: Option<Named>, parts: Parts) -> Result<Self, ServiceError> {
         let Parts { store, vault, clock, paths_from, threads, sizes, kinds } = parts;
         let installation = store.reader()?.installation()?.ok_or(onesync_store::StoreError::NotInstalled)?;
+        // No database is ever at this epoch: whatever would be written is refused by the database itself.
+        let epoch = if home.is_joined()? { 0 } else { home.epoch_of(&*store, installation.epoch)? };
         let service = Self {
             clock,
             vault,
-            epoch: home.epoch_of(&*store, installation.epoch)?,
+            epoch,
             installation: installation.id,
             named,
             runtime: RwLock::new(Current::None),

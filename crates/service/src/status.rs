@@ -143,6 +143,12 @@ impl Service {
             .into_iter()
             .map(|((place, code), count)| format!("{count} objects: {place} ({code})"))
             .collect();
+        if let Err(error) = self.must_be_active() {
+            alarms.push(match error.hint() {
+                Some(hint) => format!("{error} ({hint})"),
+                None => error.to_string(),
+            });
+        }
         let runtime = match self.runtime() {
             Ok(runtime) => Some(runtime),
             Err(error @ ServiceError::Config { .. }) => {

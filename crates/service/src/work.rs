@@ -108,6 +108,7 @@ impl Service {
     /// Takes the lock for work that must not happen twice at once. Runs that are still open belong to a process that
     /// was killed: they are marked.
     pub(crate) fn begin_work(&self, what: &str) -> Result<WorkLock, ServiceError> {
+        self.must_be_active()?;
         let lock = WorkLock::take(self.home().folder(), what, self.now())?;
         if self.home().names()?.as_ref() != self.named() {
             return Err(ServiceError::held(
@@ -125,6 +126,11 @@ impl Service {
             self.record(&ServiceChanges { runs: open, ..ServiceChanges::default() })?;
         }
         Ok(lock)
+    }
+
+    /// An error on a server that has only joined the database of another one.
+    pub(crate) fn must_be_active(&self) -> Result<(), ServiceError> {
+        self.home().must_be_active()
     }
 
     /// What asks the work under way to stop.

@@ -7,10 +7,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum StoreError {
     /// Another server has taken over: this one must stop at once.
-    #[error(
-        "this server is fenced: it holds epoch {ours}, the database is at epoch {theirs}; another server has taken \
-         over: stop this one, work goes on there"
-    )]
+    #[error("{}", fenced(*.ours, *.theirs))]
     Fenced {
         /// The epoch this server holds.
         ours: u64,
@@ -132,6 +129,12 @@ pub enum StoreError {
         /// Why, in the database's words.
         why: String,
     },
+    /// There is no such database on the server.
+    #[error("the setting of the database cannot be used: {why}: create it, or name another one")]
+    NoDatabase {
+        /// What the server said.
+        why: String,
+    },
     /// The server or its driver refused, for a reason that has no place of its own here.
     #[error("the database server refused, while {doing}: {message}; nothing was written")]
     Server {
@@ -217,6 +220,18 @@ pub enum StoreError {
         /// What the database said.
         message: String,
     },
+}
+
+/// Epochs begin at 1: a server that has only joined a database, or leaves it, holds none.
+fn fenced(ours: u64, theirs: u64) -> String {
+    match ours {
+        0 => "this server has joined the database of another one and is not active: it writes nothing"
+            .to_owned(),
+        _ => format!(
+            "this server is fenced: it holds epoch {ours}, the database is at epoch {theirs}; another server has taken \
+             over: stop this one, work goes on there"
+        ),
+    }
 }
 
 impl StoreError {

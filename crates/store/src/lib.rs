@@ -11,6 +11,7 @@ pub mod conformance;
 mod dump;
 mod error;
 mod facts;
+mod look;
 mod memory;
 mod moved;
 mod mssql;
@@ -28,10 +29,11 @@ pub use backup::BackedUp;
 pub use bulk::{Bulk, Rows};
 pub use error::StoreError;
 pub use facts::{Answer, Cell, DatabaseFacts, TableSize, Tidied};
+pub use look::{DatabaseContent, DatabaseLook};
 pub use memory::MemoryStore;
 pub use moved::{MOVE_MARK, MoveMark};
 pub use mssql::{SqlServerOptions, SqlServerStore};
-pub use postgres::{PostgresOptions, PostgresStore};
+pub use postgres::{PostgresAdmin, PostgresOptions, PostgresServer, PostgresStore};
 pub use relational::tables::Table;
 pub use rows::{
     AgendaCount, ConfigFiles, ConfigVersionRow, ConnectorRow, CsCount, CsHead, ErrorCount, EventRow,

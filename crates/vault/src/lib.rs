@@ -5,8 +5,10 @@
 //! read, never in the database. The database alone is useless to a thief, the file alone too.
 //!
 //! The file is TOML with a version, a list of keys and the id of the current one, so that keys can be rotated.
+//! Beside it the verifier of the service account's password (`account`).
 //! Deliberately absent: where secrets are stored, who may set them, the network.
 
+mod account;
 mod file;
 
 use std::fmt;
@@ -17,6 +19,7 @@ use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, Unbou
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+pub use account::{AccountError, AccountName, Verifier, make_password};
 use file::KeySetFile;
 
 /// The version byte of a sealed value: version, key id (8 bytes), nonce (12 bytes), ciphertext with tag.
@@ -81,6 +84,14 @@ pub enum VaultError {
         "the sealed value does not open here: it was changed, or copied from another place; enter the secret again"
     )]
     NotSealedHere,
+    /// The name or the password of a service account is not taken.
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    /// What was stored of the service account's password is damaged.
+    #[error(
+        "the stored verifier of the service account's password is damaged: set it anew with `onesync setup service-account`"
+    )]
+    Verifier,
     /// The system gave no random bytes.
     #[error("the system's source of randomness failed")]
     Random,

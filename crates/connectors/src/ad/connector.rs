@@ -8,6 +8,7 @@ use onesync_model::{AttributeType, Dn};
 use secrecy::SecretString;
 use tokio::sync::mpsc;
 
+use super::account::{PasswordEnd, password_end};
 use super::containers::Chosen;
 use super::layout::is_in_deltas;
 use super::server::{Server, check};
@@ -191,6 +192,10 @@ impl Connector for AdConnector {
             .into_iter()
             .collect();
         all.extend(self.settings.ca_file.iter().flat_map(|path| expiries_in(path)));
+        let base = self.settings.base.clone().unwrap_or_else(|| server.root.domain.clone());
+        if let PasswordEnd::At(at) = password_end(&mut server, &base, &self.settings.bind).await? {
+            all.push(Expiry { what: format!("the password of `{}`", self.settings.bind), at });
+        }
         Ok(all)
     }
 

@@ -19,6 +19,7 @@
 //!
 //! Deliberately absent: writing; more than one domain in one connector (each domain is a connector); Kerberos.
 
+mod account;
 mod connector;
 mod containers;
 mod delta;
@@ -28,6 +29,7 @@ mod layout;
 mod links;
 mod missing;
 mod moved;
+mod places;
 mod probe;
 mod reader;
 mod server;
@@ -35,4 +37,5 @@ mod settings;
 mod watermark;
 
 pub use connector::AdConnector;
+pub use places::{Places, places};
 pub use settings::AdSettings;

@@ -1,11 +1,13 @@
 //! Looks at a domain controller without changing anything: what works, and which right is missing for what does not.
 
 use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use onesync_ldap::control::DirSync;
-use onesync_ldap::{Entry, ErrorClass as LdapClass, Filter, Scope, SearchItem, SearchRequest};
+use onesync_ldap::{ErrorClass as LdapClass, Filter, Scope, SearchRequest};
 use secrecy::SecretString;
 
+use super::account::{PASSWORD_END, PasswordEnd, first_entry, own_name};
 use super::containers::Containers;
 use super::errors::convert;
 use super::missing::sees_deleted;
@@ -23,6 +25,12 @@ const POWERFUL: [(u32, &str); 6] = [
     (548, "Account Operators"),
     (551, "Backup Operators"),
 ];
+
+/// Before the end of a password it is time to act.
+const PASSWORD_WARNING_DAYS: i64 = 30;
+const SECONDS_PER_DAY: i64 = 86_400;
+/// Clocks that differ by more are set wrongly: tickets of a domain allow for as much.
+const CLOCK_SECONDS_MAX: i64 = 300;
 
 struct Probe {
     findings: Vec<Finding>,
@@ -108,7 +116,44 @@ impl Probe {
         } else {
             self.say(Severity::Ok, "functional level", name);
         }
+        self.clock(root.now, now());
         self.say(Severity::Ok, "naming contexts", root.naming_contexts.join("; "));
+    }
+
+    fn clock(&mut self, theirs: Option<i64>, ours: i64) {
+        const SUBJECT: &str = "clock";
+        let Some(theirs) = theirs else { return };
+        let apart = theirs.saturating_sub(ours);
+        if apart.abs() <= CLOCK_SECONDS_MAX {
+            return self.say(Severity::Ok, SUBJECT, "the same as here within five minutes");
+        }
+        let way = if apart > 0 { "ahead of" } else { "behind" };
+        let text = format!(
+            "{} seconds {way} the clock of this machine; set the clocks of both by the same time server",
+            apart.abs()
+        );
+        self.say(Severity::Failed, SUBJECT, text);
+    }
+
+    fn password(&mut self, end: PasswordEnd, ours: i64) {
+        const SUBJECT: &str = "password of the account";
+        match end {
+            PasswordEnd::Unknown => self.say(Severity::Ok, SUBJECT, "its end cannot be read"),
+            PasswordEnd::Never => self.say(Severity::Ok, SUBJECT, "does not end"),
+            PasswordEnd::At(at) => {
+                let days = (at.seconds() - ours).div_euclid(SECONDS_PER_DAY);
+                let advice = "set another one in the domain, and here by `onesync secret set`";
+                match days {
+                    ..0 => {
+                        self.say(Severity::Failed, SUBJECT, format!("has ended or must be changed; {advice}"))
+                    }
+                    0..=PASSWORD_WARNING_DAYS => {
+                        self.say(Severity::Warning, SUBJECT, format!("ends {at}, in {days} days; {advice}"));
+                    }
+                    _ => self.say(Severity::Ok, SUBJECT, format!("ends {at}, in {days} days")),
+                }
+            }
+        }
     }
 
     async fn reading(&mut self, server: &mut Server, containers: &Containers) -> Result<(), ConnectorError> {
@@ -219,9 +264,10 @@ impl Probe {
             self.say(Severity::Warning, SUBJECT, "the account does not see itself: its groups are not known");
             return Ok(());
         };
-        let request = SearchRequest::entry(own).attributes(["tokenGroups"]);
+        let request = SearchRequest::entry(own).attributes(["tokenGroups", PASSWORD_END]);
         let groups: Vec<&str> = match server.look(request).await? {
             Ok(Some(entry)) => {
+                self.password(PasswordEnd::of(&entry), now());
                 let ids: Vec<u32> = entry.values("tokenGroups").filter_map(|sid| last_number(&sid)).collect();
                 POWERFUL.iter().filter(|(id, _)| ids.contains(id)).map(|(_, name)| *name).collect()
             }
@@ -247,37 +293,12 @@ impl Probe {
     }
 }
 
-/// The first entry, and the error of a search that found none.
-async fn first_entry(
-    server: &mut Server,
-    request: SearchRequest,
-) -> Result<(Option<Entry>, Option<ConnectorError>), ConnectorError> {
-    let address = server.address.clone();
-    let mut search = server.main().await?.search(request).await.map_err(|error| convert(&error, &address))?;
-    loop {
-        match search.next().await {
-            // dropping the search abandons it
-            Ok(Some(SearchItem::Entry(entry))) => return Ok((Some(entry), None)),
-            Ok(Some(_)) => {}
-            Ok(None) => return Ok((None, None)),
-            Err(error) => return Ok((None, Some(convert(&error, &address)))),
-        }
-    }
-}
-
-/// The distinguished name of the account, which may sign in by other names.
-async fn own_name(server: &mut Server, base: &str, bind: &str) -> Result<Option<String>, ConnectorError> {
-    if bind.contains('=') {
-        return Ok(Some(bind.to_owned()));
-    }
-    let account = bind.rsplit('\\').next().unwrap_or(bind);
-    let short = account.split('@').next().unwrap_or(account);
-    let filter = Filter::Or(vec![
-        Filter::equal("userPrincipalName", account.as_bytes().to_vec()),
-        Filter::equal("sAMAccountName", short.as_bytes().to_vec()),
-    ]);
-    let request = SearchRequest::new(base, Scope::Subtree, filter).attributes(["objectGUID"]);
-    Ok(first_entry(server, request).await?.0.map(|entry| entry.dn().to_owned()))
+fn now() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .ok()
+        .and_then(|since| i64::try_from(since.as_secs()).ok())
+        .unwrap_or_default()
 }
 
 /// The last part of a SID, which names well-known groups.
@@ -297,5 +318,37 @@ fn level_name(level: u8) -> &'static str {
         7 => "Windows Server 2016",
         10 => "Windows Server 2025",
         _ => "newer than this program knows",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use onesync_model::Time;
+
+    use super::*;
+
+    fn found(say: impl Fn(&mut Probe)) -> Finding {
+        let mut probe = Probe { findings: Vec::new() };
+        say(&mut probe);
+        probe.findings.pop().unwrap()
+    }
+
+    #[test]
+    fn clocks_and_ends_of_passwords_are_judged() {
+        let now = 1_800_000_000;
+        for (theirs, severity) in [(now + 300, Severity::Ok), (now - 301, Severity::Failed)] {
+            assert_eq!(found(|probe| probe.clock(Some(theirs), now)).severity, severity);
+        }
+        assert!(found(|probe| probe.clock(Some(now - 400), now)).message.contains("400 seconds behind"));
+        let ends = |days: i64| PasswordEnd::At(Time::from_seconds(now + days * SECONDS_PER_DAY));
+        for (end, severity) in [
+            (PasswordEnd::Never, Severity::Ok),
+            (ends(31), Severity::Ok),
+            (ends(30), Severity::Warning),
+            (ends(0), Severity::Warning),
+            (ends(-1), Severity::Failed),
+        ] {
+            assert_eq!(found(|probe| probe.password(end, now)).severity, severity, "{end:?}");
+        }
     }
 }

@@ -10,6 +10,7 @@ mod rule;
 mod scheduler;
 mod secret;
 mod serve;
+mod setup;
 mod staging;
 mod status;
 mod upgrade;
@@ -24,6 +25,7 @@ pub use look::eval;
 pub use rule::test as rule_test;
 pub use secret::{read as read_secret, secret};
 pub use serve::serve;
+pub use setup::{SetupArgs, UninstallArgs, new_spelling, setup, uninstall};
 pub use upgrade::upgrade;
 
 use onesync_service::{CycleReport, Service, Status, Step};
@@ -47,6 +49,8 @@ pub async fn run(
         | Command::Eval(_)
         | Command::Db(DbCommand::Move(_))
         | Command::Serve
+        | Command::Setup(_)
+        | Command::Uninstall(_)
         | Command::Upgrade(_)
         | Command::Config(
             ConfigCommand::Init(_) | ConfigCommand::Apply(_) | ConfigCommand::ImportAadconnect(_),

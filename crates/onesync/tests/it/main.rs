@@ -8,4 +8,5 @@ mod kill;
 mod program;
 mod rule_test;
 mod serve;
+mod setup;
 mod upgrade;

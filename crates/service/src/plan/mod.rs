@@ -7,6 +7,8 @@ mod compare;
 mod effect;
 mod reviewed;
 
+pub(crate) use reviewed::FOLDER as PLANS;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
@@ -35,7 +37,7 @@ const ERROR_SAMPLES: usize = 3;
 const ERRORS_LOOKED_AT: usize = 10_000;
 
 /// How the folder of a computation begins.
-const SCRATCH: &str = "scratch-";
+pub(crate) const SCRATCH: &str = "scratch-";
 
 /// What would be different.
 #[derive(Clone, Debug, Default, Serialize)]

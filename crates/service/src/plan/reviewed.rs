@@ -29,7 +29,7 @@ use crate::runs::{Progress, Step};
 use crate::runtime::{ConnectorHandle, Runtime, Service};
 
 /// The folder of plans below the home.
-const FOLDER: &str = "plans";
+pub(crate) const FOLDER: &str = "plans";
 /// Plans that are kept.
 const KEPT: usize = 10;
 /// The state of a connector that says what must be held before anything is exported: the plan, then what the items that

@@ -227,7 +227,7 @@ fn put_on_server(
         backup.tables.iter().map(|table| BackedUp { table: table.name.clone(), rows: table.rows }).collect();
     server.options()?.restore(&backup.folder, backup.schema, &tables, ACTIVE)?;
     let password = server.keep_password(home.folder(), Some(before))?;
-    let named = Named { url: server.url.clone(), installation: before.installation.clone(), password };
+    let named = Named { url: server.url.clone(), password, ..before.clone() };
     let file = Named::file(home.folder());
     let new = home.folder().join("database.toml.back");
     named.write(&new)?;

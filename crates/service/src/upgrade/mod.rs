@@ -127,6 +127,7 @@ pub async fn upgrade(
     clock: Arc<dyn Clock>,
     options: &UpgradeOptions<'_>,
 ) -> Result<Upgraded, ServiceError> {
+    home.must_be_active()?;
     let state = home.schema()?;
     let _lock = idle(home, &*clock, options).await?;
     let backup = if state.missing.is_empty() || options.own_backup {

@@ -64,9 +64,7 @@ fn said_by_server(doing: &'static str, said: &tokio_postgres::error::DbError) ->
         &SqlState::INSUFFICIENT_PRIVILEGE => StoreError::Rights { doing, why },
         &SqlState::DISK_FULL => StoreError::Full { doing },
         code if code.code().starts_with("53") => StoreError::Busy { doing }, // not enough of something else
-        &SqlState::INVALID_CATALOG_NAME => {
-            StoreError::Settings { why: format!("{why}: create it, or name another one") }
-        }
+        &SqlState::INVALID_CATALOG_NAME => StoreError::NoDatabase { why },
         code => StoreError::Server { doing, message: format!("{why} [{}]", code.code()) },
     }
 }
@@ -86,6 +84,10 @@ fn found_by_driver(doing: &'static str, error: &Error) -> StoreError {
         }
         why = format!("{why}: {found}");
         cause = found.source();
+    }
+    // The driver has no sort of its own for it.
+    if why.contains("password missing") {
+        return StoreError::SignIn { why: "it asks for a password, and none was given".to_owned() };
     }
     match error.is_closed() {
         true => StoreError::Unreachable { doing, why },

@@ -7,6 +7,7 @@
 //! Deliberately absent: advisory locks, LISTEN, sequences, deferred constraints, triggers: distributed databases with
 //! this protocol lack them.
 
+mod admin;
 mod backup;
 mod bulk;
 mod connection;
@@ -39,6 +40,7 @@ use crate::sqlite::SqliteStore;
 use crate::store::{Store, StoreReader};
 use crate::transfer::fill;
 
+pub use admin::{PostgresAdmin, PostgresServer};
 pub use options::PostgresOptions;
 
 use connection::Connections;

@@ -100,7 +100,7 @@ pub(super) fn refuse_others(client: &Object, options: &PostgresOptions) -> Check
     }
 }
 
-fn applied(client: &Object) -> Checked<SchemaState> {
+pub(super) fn applied(client: &Object) -> Checked<SchemaState> {
     let rows = wait(ask(client, sql::MIGRATIONS, &[])).map_err(failed(DOING))?;
     let mut versions = Vec::with_capacity(rows.len());
     for row in &rows {

@@ -9,6 +9,7 @@ use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
 
 use crate::error::StoreError;
+use crate::look::DatabaseLook;
 use crate::relational::percent_decoded;
 
 /// A server that does not answer in this time is not there.
@@ -141,6 +142,64 @@ impl PostgresOptions {
     #[must_use]
     pub fn has_password(&self) -> bool {
         self.config.get_password().is_some()
+    }
+
+    /// The account.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        self.config.get_user().unwrap_or_default()
+    }
+
+    /// The name of the database.
+    #[must_use]
+    pub fn database(&self) -> &str {
+        self.config.get_dbname().unwrap_or_default()
+    }
+
+    /// The server: hosts and ports.
+    pub(super) fn server(&self) -> String {
+        let place = self.place();
+        let from_host = place.rfind('@').and_then(|at| place.get(at + 1..)).unwrap_or_default();
+        from_host.rsplit_once('/').map_or(from_host, |(server, _)| server).to_owned()
+    }
+
+    /// The same account in another database of the server.
+    #[must_use]
+    pub fn in_database(mut self, name: &str) -> Self {
+        self.config.dbname(name);
+        self
+    }
+
+    /// The same account in a role that it is a member of.
+    pub(super) fn in_role(mut self, role: &str) -> Self {
+        let role: String = role
+            .chars()
+            .flat_map(|c| matches!(c, ' ' | '\\').then_some('\\').into_iter().chain([c]))
+            .collect();
+        let before = self.config.get_options().map_or_else(String::new, |options| format!("{options} "));
+        self.config.options(format!("{before}-c role={role}"));
+        self
+    }
+
+    /// Looks at the database without writing anything.
+    ///
+    /// # Errors
+    /// When the server is out of reach or will not do, the database is not there, or the account is refused.
+    pub fn look(&self) -> Result<DatabaseLook, StoreError> {
+        super::admin::look(self)
+    }
+
+    /// The statements by which an administrator makes roles and database for this account: those for the server, and those
+    /// to be run in the database. They hold places for passwords, and no password.
+    #[must_use]
+    pub fn statements(&self) -> (Vec<String>, Vec<String>) {
+        (super::admin::statements(self), super::admin::statements_inside(self))
+    }
+
+    /// The role that owns the database in these statements.
+    #[must_use]
+    pub fn owner(&self) -> String {
+        super::admin::owner_of(self.user())
     }
 
     /// Where the database is: user, host, port and name, without password and parameters.

@@ -105,6 +105,29 @@ pub(super) const LINK_BACKS: &str = "SELECT count(*) FROM pg_class AS c
 /// What the server is, and whether the schema that new tables go into is there.
 pub(super) const SERVER: &str = "SELECT current_setting('server_version_num')::integer,
   current_setting('server_version'), current_setting('server_encoding'), current_schema()::text";
+/// What whoever sets up an installation wants to know of a database and of the account.
+pub(super) const LOOK: &str = "SELECT current_setting('server_version'),
+  (SELECT datcollate::text FROM pg_database WHERE datname = current_database()),
+  (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,
+  has_schema_privilege(current_schema(), 'CREATE'),
+  EXISTS (SELECT 1 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE n.nspname = current_schema() AND c.relname = 'onesync_migration' AND pg_has_role(c.relowner, 'USAGE')),
+  (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)";
+/// Rights on tables that the account lacks; of the list of migrations it needs to read only.
+pub(super) const RIGHTS_MISSING: &str = "SELECT r.name || ' on ' || c.relname FROM pg_class AS c
+  JOIN pg_namespace AS n ON n.oid = c.relnamespace
+  CROSS JOIN unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS r(name)
+  WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p') AND NOT has_table_privilege(c.oid, r.name)
+    AND (c.relname <> 'onesync_migration' OR r.name = 'SELECT')
+  ORDER BY c.relname, r.name";
+/// What is there for a role and a database, and what the account may do about it.
+pub(super) const ADMIN_LOOK: &str = "SELECT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = $1::text),
+  (SELECT pg_get_userbyid(datdba)::text FROM pg_database WHERE datname = $2::text),
+  rolsuper OR rolcreaterole, rolsuper OR rolcreatedb,
+  coalesce((SELECT pg_has_role(datdba, 'MEMBER') FROM pg_database WHERE datname = $2::text), false)
+  FROM pg_roles WHERE rolname = current_user";
+pub(super) const HAS_ROLE: &str = "SELECT 1 FROM pg_roles WHERE rolname = $1::text";
+pub(super) const CURRENT_SCHEMA: &str = "SELECT current_schema()::text";
 /// Settings of a connection, as far as the server knows them.
 pub(super) const CONNECTION_SETTINGS: &str = "SELECT set_config(s.name, v.value, false)
   FROM unnest($1::text[], $2::text[]) AS v(name, value) JOIN pg_settings AS s ON s.name = v.name";

@@ -433,8 +433,11 @@ pub fn connector(settings: AdSettings) -> AdConnector {
 }
 
 pub fn connector_with(settings: AdSettings, password: &str) -> AdConnector {
-    let secrets = BTreeMap::from([("ad".to_owned(), SecretString::from(password.to_owned()))]);
-    AdConnector::new(settings, &secrets).unwrap()
+    AdConnector::new(settings, &secrets(password)).unwrap()
+}
+
+pub fn secrets(password: &str) -> BTreeMap<String, SecretString> {
+    BTreeMap::from([("ad".to_owned(), SecretString::from(password.to_owned()))])
 }
 
 /// Settings that go through a proxy, unencrypted.

@@ -40,7 +40,7 @@ fn an_unreachable_server_is_named_at_once() {
 fn a_database_that_is_not_there_is_named() {
     let lab = Lab::new("missing");
     let error = refused(&lab.url("sslmode=disable").replace(&lab.name, "no_such_database"));
-    assert!(matches!(error, StoreError::Settings { .. }), "{error}");
+    assert!(matches!(error, StoreError::NoDatabase { .. }), "{error}");
     assert!(error.to_string().contains("no_such_database"), "{error}");
 }
 

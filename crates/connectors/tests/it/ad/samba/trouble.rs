@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use onesync_connectors::ad::{AdConnector, AdSettings};
+use onesync_connectors::ad::{AdConnector, AdSettings, places};
 use onesync_connectors::{
     Connector, EntryChange, ErrorClass, ImportMode, ImportPage, LinkMode, Proof, Severity, TestReport,
     Watermark,
@@ -11,7 +11,7 @@ use onesync_connectors::{
 use onesync_ldap::ChangeKind::{Add, Replace};
 use onesync_testkit::ldap_proxy::{Behaviour, LdapProxy};
 
-use super::super::lab::{Lab, connector, connector_with, settings, through, variable};
+use super::super::lab::{Lab, connector, connector_with, secrets, settings, through, variable};
 
 const FULL: ImportMode = ImportMode::Full { resume: None };
 
@@ -409,6 +409,15 @@ async fn the_test_names_missing_and_excessive_rights() {
         "{account:?}"
     );
     assert!(find(&report, "functional level").message.contains("2008 R2"));
+    assert_eq!(find(&report, "clock").severity, Severity::Ok);
+    assert_eq!(find(&report, "password of the account").message, "does not end");
+    let places = places(&lab.settings(), &secrets(&variable("AD_BIND_PASSWORD"))).await.unwrap();
+    assert_eq!(places.domain, lab.base);
+    assert_eq!(places.domains, [(variable("AD_REALM").to_lowercase(), lab.base.clone())]);
+    let users = format!("CN=Users,{}", lab.base);
+    let ous = places.containers.iter().take_while(|dn| dn.starts_with("OU=")).count();
+    assert!(places.containers.contains(&lab.ou) && places.containers.contains(&users), "{places:?}");
+    assert!(ous > 0 && !places.containers.iter().skip(ous).any(|dn| dn.starts_with("OU=")), "units first");
     assert!(find(&report, "naming contexts").message.contains(&lab.base));
 
     lab.user("CN=seen", &[]).await;
@@ -417,6 +426,8 @@ async fn the_test_names_missing_and_excessive_rights() {
     own.bind = plain;
     let narrow = connector_with(own, PLAIN_PASSWORD);
     let report = narrow.test().await.unwrap();
+    // The policy of this domain lets none end; an account may read that of itself.
+    assert_eq!(find(&report, "password of the account").message, "does not end");
     let delta = find(&report, "delta import");
     assert_eq!(delta.severity, Severity::Warning);
     assert!(delta.message.contains("Replicating Directory Changes"), "{delta:?}");

@@ -1,0 +1,336 @@
+//! `setup` and `uninstall`: shows what would be done, asks, does it.
+
+mod ask;
+mod connect;
+mod old;
+mod options;
+mod wizard;
+
+pub use old::new_spelling;
+pub use options::Options;
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::{Args as ClapArgs, Subcommand};
+use onesync_service::setup::{Check, CheckResult, Delegated, Doing, Plan, Setup, Uninstall, Uninstalled};
+use onesync_service::{Home, Status, SystemClock};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::json;
+
+use crate::output::{Output, say};
+use options::{password, usage};
+
+/// Options of `setup`.
+#[derive(Debug, ClapArgs)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct SetupArgs {
+    #[command(subcommand)]
+    command: Option<SetupCommand>,
+    #[command(flatten)]
+    pub options: Options,
+}
+
+/// What else `setup` does.
+#[derive(Debug, Subcommand)]
+enum SetupCommand {
+    /// Look at the prerequisites alone, those of connected directories too, each with what to do about it
+    Check(Box<Options>),
+    /// Connect directories step by step, on a terminal; ends in a configuration, its plan, and the first cycle
+    Connectors {
+        /// Folder for the configuration; asked for when left out
+        folder: Option<PathBuf>,
+    },
+    /// Change name or password of the service account
+    ServiceAccount(AccountArgs),
+}
+
+/// Options of `setup service-account`.
+#[derive(Debug, ClapArgs)]
+struct AccountArgs {
+    /// New name, as it is signed in with: NAME or DOMAIN\NAME
+    #[arg(long)]
+    name: Option<String>,
+    /// File with the password so far, - for standard input; asked for when left out
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+    /// File with the new password; a random one is made when left out
+    #[arg(long, value_name = "FILE")]
+    new_password_file: Option<PathBuf>,
+}
+
+/// Options of `uninstall`.
+#[derive(Debug, ClapArgs)]
+pub struct UninstallArgs {
+    /// Remove the unit, and leave home and database
+    #[arg(long, required_unless_present = "remove_data")]
+    keep_data: bool,
+    /// Remove the home, too: embedded database, key set, settings. A database on a server stays
+    #[arg(long, conflicts_with = "keep_data")]
+    remove_data: bool,
+    /// Do it without asking
+    #[arg(long)]
+    yes: bool,
+    /// Folder with the unit
+    #[arg(long, value_name = "FOLDER", default_value = "/etc/systemd/system")]
+    systemd: PathBuf,
+}
+
+/// `setup`.
+pub async fn setup(home: Home, args: SetupArgs, out: &Output) -> anyhow::Result<Status> {
+    match args.command {
+        None => set_up(home, args.options, out).await,
+        Some(SetupCommand::Connectors { folder }) => {
+            if !std::io::stdin().is_terminal() {
+                let hint = "write a configuration instead: `onesync config init FOLDER`";
+                return Err(usage("questions need a terminal", hint));
+            }
+            connect::connect(home, folder, out).await
+        }
+        Some(SetupCommand::Check(options)) => check(home, *options, out).await,
+        Some(SetupCommand::ServiceAccount(args)) => service_account(crate::open(home).await?, &args, out),
+    }
+}
+
+async fn set_up(home: Home, options: Options, out: &Output) -> anyhow::Result<Status> {
+    if let Some(password) = &options.account_password {
+        eprintln!(
+            "warning: a password on a command line can be seen by everybody on this machine, and stays in the history of the shell: use `--service-account-password-file FILE`"
+        );
+        if let Err(error) = old::hide(password.expose_secret().as_bytes()) {
+            eprintln!("warning: it could not be taken out of the list of processes: {error}");
+        }
+    }
+    let with_answers = options.answers.is_some();
+    let (yes, mut options) = (options.yes, options.with_answers()?);
+    let by_person = !yes && !with_answers && !out.is_json() && std::io::stdin().is_terminal();
+    let by_person = by_person && !home.exists();
+    if by_person {
+        wizard::ask(&mut options, &home)?;
+    }
+    let wanted = options.wanted(&home)?;
+    let folder = home.folder().display().to_string();
+    let setup = Setup::new(home.clone(), wanted, Arc::new(SystemClock));
+    let plan = setup.look()?;
+    if !out.is_json() {
+        print(&plan);
+    }
+    if plan.waits_for.is_some() || plan.failed().next().is_some() {
+        if out.is_json() {
+            out.json(&json!({"plan": plan, "carried_out": false}))?;
+        }
+        // It says what stands in the way.
+        return setup.carry_out(&plan, &mut |_| ()).map(|()| Status::Held).map_err(Into::into);
+    }
+    if !plan.is_done() && !yes {
+        agree("Do this?", "`--yes` does it without asking")?;
+    }
+    let mut credentials = None;
+    setup.carry_out(&plan, &mut |doing| match doing {
+        Doing::Begins(step) => eprintln!("{} ...", step.text),
+        Doing::Done(_) => {}
+        Doing::Credentials { name, password } if out.is_json() => {
+            credentials = Some(json!({"name": name, "password": password.as_str()}));
+        }
+        Doing::Credentials { name, password } => show(name, password),
+    })?;
+    if out.is_json() {
+        out.json(&json!({"plan": plan, "carried_out": true, "service_account": credentials}))?;
+    } else if plan.is_done() {
+        say!("nothing to do");
+    }
+    next(&plan, &folder);
+    if by_person && plan.joins.is_none() && ask::yes("Connect directories now?", true)? {
+        return connect::connect(home, None, out).await;
+    }
+    Ok(Status::Done)
+}
+
+fn show(name: &str, password: &str) {
+    say!("\nservice account  {name}");
+    say!("password         {password}");
+    say!(
+        "Keep both away from this machine: backup and restore will ask for them. They are not shown again.\n"
+    );
+}
+
+fn print(plan: &Plan) {
+    say!("home      {}", plan.home);
+    say!("database  {}", plan.database);
+    for check in &plan.checks {
+        print_check(check);
+    }
+    if let Some(waits) = &plan.waits_for {
+        print_delegated(waits);
+        return;
+    }
+    if plan.steps.is_empty() {
+        return;
+    }
+    say!("\nplan");
+    for (number, step) in (1..).zip(&plan.steps) {
+        say!("  {number}. {}", step.text);
+    }
+    say!("");
+}
+
+fn print_check(check: &Check) {
+    let word = match check.result {
+        CheckResult::Ok => "ok",
+        CheckResult::Warning => "WARNING",
+        CheckResult::Failed => "FAILED",
+    };
+    say!("{word:<9} {}: {}", check.subject, check.text);
+    if let Some(remedy) = &check.remedy {
+        say!("          remedy: {remedy}");
+    }
+}
+
+fn print_delegated(waits: &Delegated) {
+    say!("\n{}", waits.why);
+    if !waits.statements.is_empty() {
+        say!("\nIf they are not there yet, have the administrator of the database server run:\n");
+        for statement in &waits.statements {
+            say!("{statement};");
+        }
+        say!("\nand in the database `{}`:\n", waits.database);
+        for statement in &waits.inside {
+            say!("{statement};");
+        }
+    }
+    say!("\nThen {}.", waits.then);
+}
+
+/// What comes after.
+fn next(plan: &Plan, folder: &str) {
+    if let Some(id) = &plan.joins {
+        eprintln!(
+            "this server has joined installation {id} and is not active: `onesync status` looks, nothing is imported, synchronised or exported here.\n\
+             To take the active server's place it needs the key set: that will be the work of `onesync activate`, with a key file and the service account's password; this version cannot do it yet. When the active server is lost, bring back the files of its home from a backup, `keyset.toml` above all."
+        );
+        return;
+    }
+    if plan.is_done() {
+        return;
+    }
+    eprintln!("set up; the record is in {folder}/setup.log");
+    eprintln!(
+        "next: `onesync setup connectors` asks for the directories; or `onesync config init FOLDER`, then `onesync config apply FOLDER`"
+    );
+    if plan.steps.iter().any(|step| step.step == "unit") {
+        eprintln!("and `systemctl enable --now onesync`");
+    }
+}
+
+/// Asks whether to go on; without a terminal nobody can be asked.
+fn agree(question: &str, how: &str) -> anyhow::Result<()> {
+    if !std::io::stdin().is_terminal() {
+        return Err(usage("nothing was done: nobody can be asked here", how));
+    }
+    let agreed =
+        inquire::Confirm::new(question).with_default(false).prompt().context("nothing was answered")?;
+    if agreed { Ok(()) } else { Err(usage("nothing was done", how)) }
+}
+
+/// `setup check`.
+async fn check(home: Home, options: Options, out: &Output) -> anyhow::Result<Status> {
+    let options = options.with_answers()?;
+    let wanted = options.wanted(&home)?;
+    let mut checks = Setup::new(home.clone(), wanted, Arc::new(SystemClock)).check()?;
+    // Without its database nothing is known of its directories.
+    if home.exists() && !checks.iter().any(|check| check.result == CheckResult::Failed) {
+        checks.extend(crate::open(home).await?.check_directories().await);
+    }
+    if out.is_json() {
+        out.json(&checks)?;
+    } else {
+        checks.iter().for_each(print_check);
+    }
+    let failed = checks.iter().any(|check| check.result == CheckResult::Failed);
+    Ok(if failed { Status::Failed } else { Status::Done })
+}
+
+/// `setup service-account`.
+fn service_account(
+    service: onesync_service::Service,
+    args: &AccountArgs,
+    out: &Output,
+) -> anyhow::Result<Status> {
+    let account = service.service_account()?.unwrap_or_default();
+    let current = match &args.password_file {
+        Some(file) => password(file)?,
+        None if std::io::stdin().is_terminal() => {
+            let question = format!("password of {account} so far:");
+            let typed = inquire::Password::new(&question).without_confirmation().prompt();
+            SecretString::from(typed.context("the password was not entered")?)
+        }
+        None => {
+            return Err(usage(
+                "the password so far is needed",
+                "name a file that holds it: `--password-file FILE`",
+            ));
+        }
+    };
+    let new = args.new_password_file.as_deref().map(password).transpose()?;
+    if args.name.is_none() && new.is_none() && !out.is_json() {
+        eprintln!("a new random password is made");
+    }
+    let made = service.change_service_account(&current, args.name.as_deref(), new.as_ref())?;
+    let name = service.service_account()?.unwrap_or_default();
+    if out.is_json() {
+        out.json(&json!({"name": name, "password": made.as_ref().map(|made| made.as_str())}))?;
+    } else if let Some(made) = made {
+        show(&name, &made);
+    }
+    eprintln!("the service account is `{name}`; what was sealed by the password before keeps that one");
+    Ok(Status::Done)
+}
+
+/// `uninstall`.
+pub fn uninstall(home: Home, args: &UninstallArgs, out: &Output) -> anyhow::Result<Status> {
+    let folder = home.folder().display().to_string();
+    let uninstall = Uninstall { home, units: args.systemd.clone(), remove_data: args.remove_data };
+    let found = uninstall.look()?;
+    if !out.is_json() {
+        print_uninstall(&found, &folder, args.remove_data);
+    }
+    if found.unit.is_none() && found.data.is_empty() {
+        if out.is_json() {
+            out.json(&json!({"found": found, "carried_out": false}))?;
+        }
+        eprintln!("nothing to remove");
+        return Ok(Status::Done);
+    }
+    if !args.yes {
+        agree("Remove this?", "`--yes` does it without asking")?;
+    }
+    uninstall.carry_out(&found)?;
+    if out.is_json() {
+        out.json(&json!({"found": found, "carried_out": true}))?;
+    }
+    eprintln!("removed");
+    Ok(Status::Done)
+}
+
+fn print_uninstall(found: &Uninstalled, folder: &str, remove_data: bool) {
+    for path in found.unit.iter().chain(&found.data) {
+        say!("remove  {}", path.display());
+    }
+    for path in &found.others {
+        say!("leave   {} (not ours)", path.display());
+    }
+    if !remove_data {
+        say!("leave   {folder}");
+    }
+    if let Some(place) = &found.database {
+        say!("leave   the database {place}: its administrator removes it, with its roles");
+        if remove_data {
+            say!("        without the key set its secrets can never be read again");
+        }
+    }
+    if remove_data {
+        say!("leave   the program, and the system user that ran it (`userdel NAME`)");
+    }
+}

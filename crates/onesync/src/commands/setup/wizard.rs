@@ -1,0 +1,135 @@
+//! The questions of `setup` on a terminal: they fill in the options that were left out, and the same plan follows.
+
+use anyhow::Result;
+use onesync_service::{Home, account};
+
+use super::ask;
+use super::options::{Options, usage};
+
+const EMBEDDED: &str = "embedded in the home (no server; several hundred thousand objects)";
+const POSTGRES: &str = "on a PostgreSQL server";
+const SQL_SERVER: &str = "on a SQL Server";
+
+/// Asks for what an installation is to be.
+pub fn ask(options: &mut Options, home: &Home) -> Result<()> {
+    eprintln!(
+        "OneSync is set up in {}. Nothing is done before you have seen the plan.\n",
+        home.folder().display()
+    );
+    if options.database.is_none() && options.sqlserver.is_none() {
+        match ask::choice("Where is the database to lie?", &[EMBEDDED, POSTGRES, SQL_SERVER])? {
+            0 => {}
+            1 => postgres(options)?,
+            _ => sql_server(options)?,
+        }
+    } else if options.database_password_file.is_none() {
+        database_password(options)?;
+    }
+    if options.identities.is_none() {
+        let count = ask::text("How many people, groups and contacts are expected?", "10000")?;
+        let count = count.replace([',', '.', ' '], "").parse();
+        options.identities =
+            Some(count.map_err(|_| usage("that is no number", "write it in digits, for example 120000"))?);
+    }
+    service_account(options)?;
+    if options.run_as.is_none() && account::is_root() {
+        options.run_as = Some(ask::text(
+            "Which system user is to run the daemon? (it is made where it is missing)",
+            "onesync",
+        )?);
+    }
+    if options.admins.is_empty() {
+        options.admins =
+            ask::names("Who administers? (users, or groups as group:NAME, parted by commas)", &who())?;
+        options.operators = ask::names("Who runs cycles and decides what is held? (or nobody)", "")?;
+        options.browsers = ask::names("Who looks? (or nobody)", "")?;
+        options.password_setters = ask::names("Who sets passwords of people? (or nobody)", "")?;
+    }
+    if options.proxy.is_none() {
+        let proxy = ask::text("Proxy on the way to the cloud? (http://host:port, or none)", "")?;
+        options.proxy = (!proxy.is_empty()).then_some(proxy);
+    }
+    Ok(())
+}
+
+/// The user who sets up, where that is one of the system.
+fn who() -> String {
+    let who = account::who();
+    if onesync_service::setup::name_exists(&who).unwrap_or(false) { who } else { "root".to_owned() }
+}
+
+fn postgres(options: &mut Options) -> Result<()> {
+    let host =
+        ask::needed("Host of the server:", "host or host:port, as it stands in the server's certificate")?;
+    let database = ask::text("Database:", "onesync")?;
+    let user = ask::text("Account of the service:", "onesync")?;
+    let modes = [
+        ("the server must prove its name by a certificate (verify-full)", "verify-full"),
+        ("encrypted, without proof (require)", "require"),
+        ("not encrypted (disable)", "disable"),
+    ];
+    let mode = ask::choice("How is the connection to be protected?", &modes.map(|(words, _)| words))?;
+    let mode = modes.get(mode).map_or("verify-full", |(_, word)| word);
+    let mut parameters = format!("sslmode={mode}");
+    if mode == "verify-full" {
+        let authority =
+            ask::text("File with the certificate authority? (those of the system when empty)", "")?;
+        if !authority.is_empty() {
+            parameters += &format!("&sslrootcert={}", super::options::encoded(&authority));
+        }
+    }
+    let url = |user: &str, database: &str| {
+        let (user, database) = (super::options::encoded(user), super::options::encoded(database));
+        format!("postgres://{user}@{host}/{database}?{parameters}")
+    };
+    options.database = Some(url(&user, &database));
+    database_password(options)?;
+    let admin = [
+        "by an administrator's account, now",
+        "by the database's administrator (the statements are shown), or they are there",
+    ];
+    if ask::choice("How are roles, database and tables made?", &admin)? == 0 {
+        let user = ask::text("Account of the administrator, or of the database's owner:", "postgres")?;
+        let place = ask::text("Database that it signs in to:", "postgres")?;
+        options.database_admin = Some(url(&user, &place));
+        options.database_admin_password = ask::password("Its password (it is not kept):", false)?;
+    }
+    Ok(())
+}
+
+fn sql_server(options: &mut Options) -> Result<()> {
+    options.sqlserver = Some(ask::text("Host of the server:", "localhost")?);
+    options.sqlserver_instance = Some(ask::text("Instance:", "MSSQLSERVER")?);
+    options.sqlserver_database = Some(ask::text("Database:", "ADSync")?);
+    options.sqlserver_user = Some(ask::text("SQL login of the service:", "onesync")?);
+    database_password(options)
+}
+
+fn database_password(options: &mut Options) -> Result<()> {
+    options.database_password =
+        ask::password("Password of the account of the service (empty for none):", false)?;
+    Ok(())
+}
+
+fn service_account(options: &mut Options) -> Result<()> {
+    if options.service_account_name.is_some() || options.account_password.is_some() {
+        return Ok(());
+    }
+    let kinds = [
+        "one of the system, with a random password that is shown once",
+        "one of ours, with a password of ours",
+    ];
+    if ask::choice("Which service account? (backup, restore and keys ask for it)", &kinds)? == 0 {
+        return Ok(());
+    }
+    let name = ask::needed("Its name:", "NAME, DOMAIN\\NAME or NAME@DOMAIN")?;
+    match name.split_once('\\') {
+        Some((domain, name)) => {
+            options.service_account_domain = Some(domain.to_owned());
+            options.service_account_name = Some(name.to_owned());
+        }
+        None => options.service_account_name = Some(name),
+    }
+    options.account_password = ask::password("Its password (at least 12 characters):", true)?;
+    Ok(())
+}

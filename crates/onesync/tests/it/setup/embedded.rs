@@ -1,0 +1,172 @@
+//! With the embedded database.
+
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+
+use super::{Place, record, rows, service, shown};
+use crate::program::run;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_is_shown_first_and_nothing_is_done_without_consent() {
+    let place = Place::new();
+    let ended = place.setup(&[]).await.ends_with(2);
+    assert!(ended.out.contains("plan\n  1. make the installation, with a new key set"), "{}", ended.out);
+    assert!(ended.err.contains("nothing was done") && ended.err.contains("--yes"), "{}", ended.err);
+    assert!(!place.home().exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twice_in_a_row_there_is_nothing_to_do() {
+    let place = Place::new();
+    let first = place.setup(&["--yes"]).await.ends_with(0);
+    let password = shown(&first).unwrap();
+    assert_eq!(password.len(), 32);
+    let home = place.home();
+    let log = std::fs::read_to_string(home.join("setup.log")).unwrap();
+    let steps = record(&home);
+    for step in ["installation", "service-account", "credentials", "roles"] {
+        for result in ["begins", "done"] {
+            assert!(steps.contains(&(step.to_owned(), result.to_owned())), "{step} {result} of {steps:?}");
+        }
+    }
+    let before = rows(&home).await;
+    for kept in [&log, &before, &first.err] {
+        assert!(!kept.contains(&password), "{kept}");
+    }
+    let events = service(&home).await.events(100).unwrap();
+    assert!(
+        events.iter().any(|event| event.kind == "setup" && event.subject == "installation"),
+        "{events:?}"
+    );
+
+    let second = place.setup(&["--yes"]).await.ends_with(0);
+    assert!(second.out.contains("nothing to do") && shown(&second).is_none(), "{}", second.out);
+    assert_eq!(rows(&home).await, before);
+    assert_eq!(std::fs::read_to_string(home.join("setup.log")).unwrap(), log);
+    // Also without consent: there is nothing to consent to.
+    place.setup(&[]).await.ends_with(0);
+
+    let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&home), 0o700);
+    let owner = std::fs::metadata(&home).unwrap().uid();
+    for name in ["onesync.db", "keyset.toml", "setup.log"] {
+        assert_eq!(mode(&home.join(name)), 0o600, "{name}");
+        assert_eq!(std::fs::metadata(home.join(name)).unwrap().uid(), owner, "{name}");
+    }
+    if onesync_service::account::is_root() {
+        assert_ne!(owner, 0, "it belongs to the user that runs it");
+        // A file that belongs to another user is brought home.
+        std::os::unix::fs::chown(home.join("keyset.toml"), Some(0), Some(0)).unwrap();
+        let ended = place.setup(&["--yes"]).await.ends_with(0);
+        assert!(ended.out.contains("1. give "), "{}", ended.out);
+        assert_eq!(std::fs::metadata(home.join("keyset.toml")).unwrap().uid(), owner);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_come_from_a_file_and_another_account_is_refused() {
+    let place = Place::new();
+    let password = place.file("password", "correct horse battery\n");
+    let answers = place.file(
+        "answers.toml",
+        &format!(
+            "service-account-domain = \"CONTOSO\"\nservice-account-name = \"svc-sync\"\nservice-account-password-file = {password:?}\nadmins = [\"root\"]\noperators = [\"group:root\"]\nidentities = 2000\n"
+        ),
+    );
+    let ended = place.setup(&["--answers", &answers, "--yes", "--format", "json"]).await.ends_with(0);
+    let told = ended.json();
+    assert_eq!(told["service_account"], serde_json::Value::Null, "it is known to whoever gave it");
+    assert!(ended.out.contains("CONTOSO\\\\svc-sync") && !ended.out.contains("battery"), "{}", ended.out);
+    let home = place.home();
+    assert_eq!(service(&home).await.service_account().unwrap().as_deref(), Some("CONTOSO\\svc-sync"));
+    let roles = service(&home).await.roles().unwrap();
+    assert_eq!(
+        (&roles["admins"], &roles["operators"]),
+        (&vec!["root".to_owned()], &vec!["group:root".to_owned()])
+    );
+    assert!(roles["browse"].is_empty());
+    let before = rows(&home).await;
+
+    // Names without regard to case; anything else is refused, and it is said what is another one.
+    let same = ["--service-account-domain", "contoso", "--service-account-name", "SVC-SYNC", "--yes"];
+    let ended = place.setup(&same).await.ends_with(0);
+    assert!(ended.out.contains("nothing to do"), "{}", ended.out);
+    let other = place.setup(&["--service-account-name", "svc-sync", "--yes"]).await.ends_with(2);
+    assert!(other.err.contains("is `CONTOSO\\svc-sync`, not `svc-sync`"), "{}", other.err);
+    let wrong = place.file("wrong", "incorrect horse battery");
+    let other = place.setup(&["--service-account-password-file", &wrong, "--yes"]).await.ends_with(2);
+    assert!(other.err.contains("not the password of the service account"), "{}", other.err);
+    assert_eq!(rows(&home).await, before);
+
+    let typo = place.file("typo.toml", "service-acount-name = \"x\"\n");
+    let ended = place.setup(&["--answers", &typo]).await.ends_with(2);
+    assert!(ended.err.contains("service-acount-name"), "{}", ended.err);
+    let ended = place.setup(&["--admin", "nobody-of-that-name", "--yes"]).await.ends_with(2);
+    assert!(ended.err.contains("`nobody-of-that-name`"), "{}", ended.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn name_and_password_of_the_service_account_change_for_whoever_knows_them() {
+    let place = Place::new();
+    let first = shown(&place.setup(&["--yes"]).await.ends_with(0)).unwrap();
+    let home = place.home();
+    let old = place.file("old", &first);
+    let wrong = place.file("wrong", "something else entirely");
+    let change = ["setup", "service-account", "--name", "svc@contoso.com", "--password-file"];
+    let refused = run(&home, &[&change[..], &[wrong.as_str()]].concat()).await.ends_with(2);
+    assert!(refused.err.contains("not the password"), "{}", refused.err);
+    let changed = run(&home, &[&change[..], &[old.as_str()]].concat()).await.ends_with(0);
+    let second = shown(&changed).unwrap();
+    assert_ne!(first, second);
+    assert!(changed.out.contains("svc@contoso.com"), "{}", changed.out);
+    let again = run(&home, &[&change[..], &[old.as_str()]].concat()).await.ends_with(2);
+    assert!(again.err.contains("not the password"), "{}", again.err);
+    let new = place.file("new", "chosen by a person");
+    let old = place.file("old", &second);
+    let chosen = [
+        "setup",
+        "service-account",
+        "--password-file",
+        &old,
+        "--new-password-file",
+        &new,
+        "--format",
+        "json",
+    ];
+    let changed = run(&home, &chosen).await.ends_with(0);
+    assert_eq!(changed.json()["password"], serde_json::Value::Null);
+    assert!(!rows(&home).await.contains("onesync/service-account"), "the one that was made is gone");
+    place.setup(&["--service-account-password-file", &new, "--yes"]).await.ends_with(0);
+    let short = place.file("short", "short");
+    let ended =
+        run(&home, &["setup", "service-account", "--password-file", &new, "--new-password-file", &short])
+            .await;
+    assert!(ended.ends_with(2).err.contains("too short"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_with_something_else_is_no_home_and_an_installation_without_its_keys_gets_no_others() {
+    let place = Place::new();
+    std::fs::create_dir(place.home()).unwrap();
+    std::fs::write(place.home().join("letter.txt"), "dear").unwrap();
+    let ended = place.setup(&["--yes"]).await.ends_with(2);
+    assert!(ended.err.contains("letter.txt"), "{}", ended.err);
+    std::fs::remove_file(place.home().join("letter.txt")).unwrap();
+    place.setup(&["--yes"]).await.ends_with(0);
+
+    let keys = place.home().join("keyset.toml");
+    std::fs::rename(&keys, place.path().join("keys")).unwrap();
+    let ended = place.setup(&["--yes"]).await.ends_with(4);
+    assert!(ended.err.contains("keyset.toml is missing"), "{}", ended.err);
+    assert!(!keys.exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_installation_that_config_apply_made_is_completed() {
+    let place = Place::new();
+    let secret = place.file("secret", "x");
+    run(&place.home(), &["secret", "set", "graph", "--file", &secret]).await.ends_with(0);
+    let ended = place.setup(&["--yes"]).await.ends_with(0);
+    assert!(!ended.out.contains("key set, ") && shown(&ended).is_some(), "{}", ended.out);
+    let secrets = run(&place.home(), &["secret", "list", "--format", "json"]).await.ends_with(0);
+    assert!(secrets.out.contains("\"graph\""), "{}", secrets.out);
+}

@@ -1,0 +1,190 @@
+//! The service account as the database keeps it: name, verifier of the password, the system user it stands for.
+
+use onesync_store::{SecretRow, ServiceChanges, Store, StoreReader};
+use onesync_vault::{AccountName, Place, Vault, Verifier, make_password};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::error::ServiceError;
+use crate::runtime::Service;
+
+/// The setting.
+const SETTING: &str = "service-account";
+/// The secret that keeps a password that was made here, until another one is set.
+const SEALED: &str = "onesync/service-account";
+const PLACE: Place<'static> = Place { table: "secret", row: SEALED, field: "value" };
+
+/// The service account.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct ServiceAccount {
+    /// The name: `DOMAIN\name`, `name@domain` or `name`.
+    pub(crate) name: String,
+    pub(super) verifier: String,
+    /// The system user that runs the daemon.
+    pub(crate) runs_as: String,
+    /// When the password was set.
+    pub(crate) changed: String,
+    /// Whether the password was made here, and lies sealed in the database.
+    pub(crate) made: bool,
+    /// Whether a password that was made here has been shown.
+    pub(crate) shown: bool,
+}
+
+impl ServiceAccount {
+    /// The account of an installation.
+    pub(crate) fn read(reader: &dyn StoreReader) -> Result<Option<Self>, ServiceError> {
+        let Some(text) = reader.setting(SETTING)? else { return Ok(None) };
+        serde_json::from_str(&text).map(Some).map_err(|_| onesync_vault::VaultError::Verifier.into())
+    }
+
+    /// A new one; the password is made when none is given, and then given beside the rows that keep it.
+    pub(crate) fn make(
+        name: &str,
+        password: Option<&SecretString>,
+        runs_as: &str,
+        vault: &Vault,
+        now: onesync_model::Time,
+    ) -> Result<(Self, ServiceChanges), ServiceError> {
+        let name = parse(name)?;
+        let made = match password {
+            Some(_) => None,
+            None => Some(make_password()?),
+        };
+        let text = match (&made, password) {
+            (Some(made), _) => made.as_bytes(),
+            (None, Some(given)) => given.expose_secret().as_bytes(),
+            (None, None) => &[],
+        };
+        let account = Self {
+            name: name.as_str().to_owned(),
+            verifier: Verifier::make(text).map_err(short)?.as_str().to_owned(),
+            runs_as: runs_as.to_owned(),
+            changed: now.to_string(),
+            made: made.is_some(),
+            shown: made.is_none(),
+        };
+        let mut changes = account.changes()?;
+        match &made {
+            Some(made) => changes.secrets.push(SecretRow {
+                name: SEALED.to_owned(),
+                current: vault.seal(&PLACE, made.as_bytes())?,
+                previous: None,
+                changed: now,
+            }),
+            None => changes.secrets_deleted.push(SEALED.to_owned()),
+        }
+        Ok((account, changes))
+    }
+
+    /// The row that keeps it.
+    pub(crate) fn changes(&self) -> Result<ServiceChanges, ServiceError> {
+        let text = serde_json::to_string(self).map_err(|error| ServiceError::Internal(error.to_string()))?;
+        Ok(ServiceChanges { settings: vec![(SETTING.to_owned(), text)], ..ServiceChanges::default() })
+    }
+
+    /// The password that was made here.
+    pub(crate) fn password(
+        reader: &dyn StoreReader,
+        vault: &Vault,
+    ) -> Result<Option<Zeroizing<String>>, ServiceError> {
+        let Some(row) = reader.secret(SEALED)? else { return Ok(None) };
+        let bytes = vault.open_sealed(&PLACE, &row.current)?;
+        let text = std::str::from_utf8(&bytes).map_err(|_| onesync_vault::VaultError::NotSealedHere)?;
+        Ok(Some(Zeroizing::new(text.to_owned())))
+    }
+
+    /// Refuses other credentials than these, and says which part is another one.
+    pub(crate) fn check(
+        &self,
+        name: Option<&str>,
+        password: Option<&SecretString>,
+    ) -> Result<(), ServiceError> {
+        let hint =
+            "name the account as it was set up; `onesync setup service-account` changes name and password";
+        if let Some(name) = name
+            && parse(name)? != parse(&self.name)?
+        {
+            let message =
+                format!("the service account of this installation is `{}`, not `{name}`", self.name);
+            return Err(ServiceError::usage(message, hint));
+        }
+        match password {
+            Some(password) if !self.is_password(password)? => Err(ServiceError::usage(
+                format!("this is not the password of the service account `{}`", self.name),
+                hint,
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn is_password(&self, password: &SecretString) -> Result<bool, ServiceError> {
+        Ok(Verifier::parse(&self.verifier)?.is_of(password.expose_secret().as_bytes()))
+    }
+}
+
+/// Reads a name.
+pub(crate) fn parse(name: &str) -> Result<AccountName, ServiceError> {
+    AccountName::parse(name).map_err(|error| {
+        ServiceError::usage(format!("`{name}`: {error}"), "write the name as it is signed in with")
+    })
+}
+
+fn short(error: onesync_vault::VaultError) -> ServiceError {
+    match error {
+        onesync_vault::VaultError::Account(error) => {
+            ServiceError::usage(error.to_string(), "leave it out, and one is made")
+        }
+        error => error.into(),
+    }
+}
+
+impl Service {
+    /// The name of the service account; `None` where none is set up.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn service_account(&self) -> Result<Option<String>, ServiceError> {
+        Ok(ServiceAccount::read(&*self.store().reader()?)?.map(|account| account.name))
+    }
+
+    /// Changes name or password of the service account; gives a password that was made here.
+    ///
+    /// # Errors
+    /// When the password so far is another one, or the new one is not taken.
+    pub fn change_service_account(
+        &self,
+        current: &SecretString,
+        name: Option<&str>,
+        password: Option<&SecretString>,
+    ) -> Result<Option<Zeroizing<String>>, ServiceError> {
+        self.must_be_active()?;
+        let _lock = super::steps::lock(self.home(), self.now())?;
+        let before = ServiceAccount::read(&*self.store().reader()?)?.ok_or_else(|| {
+            ServiceError::usage(
+                "this installation has no service account",
+                "run `onesync setup`, which makes one",
+            )
+        })?;
+        before.check(None, Some(current))?;
+        let name = name.unwrap_or(&before.name);
+        let (mut account, mut changes) =
+            ServiceAccount::make(name, password, &before.runs_as, self.vault()?, self.now())?;
+        // Whoever asked for a new one sees it.
+        account.shown = true;
+        changes.settings = account.changes()?.settings;
+        changes.events.push(self.audit("service-account-changed", &account.name, ""));
+        self.record(&changes)?;
+        match account.made {
+            true => ServiceAccount::password(&*self.store().reader()?, self.vault()?),
+            false => Ok(None),
+        }
+    }
+}
+
+/// Notes that a password that was made here has been shown.
+pub(super) fn mark_shown(store: &dyn Store, epoch: u64) -> Result<(), ServiceError> {
+    let Some(mut account) = ServiceAccount::read(&*store.reader()?)? else { return Ok(()) };
+    account.shown = true;
+    Ok(store.record(epoch, &account.changes()?)?)
+}

@@ -1,0 +1,255 @@
+//! What is there, and what is missing of what is wanted.
+
+use std::collections::BTreeMap;
+
+use onesync_store::Store;
+use onesync_vault::VaultError;
+
+use super::credential::{self, ServiceAccount};
+use super::delegated::Begin;
+use super::steps::{PROXY, Step, proxy_text, roles_text};
+use super::system::{self, SYSTEM_USER, User};
+use super::{Check, Plan, PlannedStep, ROLES, Role, Setup, uninstall, unit};
+use crate::account;
+use crate::error::ServiceError;
+
+impl Plan {
+    pub(super) fn add(&mut self, step: Step, word: &str, text: impl Into<String>) {
+        self.todo.push(step);
+        self.steps.push(PlannedStep { step: word.to_owned(), text: text.into() });
+    }
+}
+
+impl Setup {
+    /// Looks at home, database and machine, and plans what is missing. Nothing is written.
+    ///
+    /// # Errors
+    /// When what is wanted cannot be, with what is there.
+    pub fn look(&self) -> Result<Plan, ServiceError> {
+        let mut plan = Plan {
+            home: self.home.folder().display().to_string(),
+            database: format!("embedded, {}", self.home.database().display()),
+            joins: None,
+            checks: Vec::new(),
+            steps: Vec::new(),
+            waits_for: None,
+            todo: Vec::new(),
+        };
+        if let Some(name) = &self.wanted.account {
+            credential::parse(name)?;
+        }
+        self.roles_are_there()?;
+        let installed = self.home.exists();
+        let runs_as = match installed {
+            true => self.look_at_installed(&mut plan)?,
+            false => self.runs_as(None)?,
+        };
+        let user = system::user(&runs_as)?;
+        if user.is_none() {
+            self.plan_user(&runs_as, &mut plan)?;
+        }
+        plan.checks.extend(self.machine(user.as_ref()));
+        if !installed {
+            self.look_at_new(&runs_as, &mut plan)?;
+        }
+        if plan.waits_for.is_none() {
+            self.plan_rest(&runs_as, user.as_ref(), &mut plan)?;
+        }
+        Ok(plan)
+    }
+
+    /// The system user that is to run the daemon.
+    fn runs_as(&self, known: Option<&ServiceAccount>) -> Result<String, ServiceError> {
+        match (&self.wanted.runs_as, known) {
+            (Some(name), _) => Ok(name.clone()),
+            (None, Some(account)) => Ok(account.runs_as.clone()),
+            (None, None) if account::is_root() => Ok(SYSTEM_USER.to_owned()),
+            (None, None) => Ok(system::current()?.name),
+        }
+    }
+
+    fn plan_user(&self, name: &str, plan: &mut Plan) -> Result<(), ServiceError> {
+        if !account::is_root() {
+            return Err(ServiceError::usage(
+                format!("there is no system user `{name}`, and only root can make one"),
+                "run it as root, or leave `--run-as` out: then the daemon runs as you",
+            ));
+        }
+        plan.add(Step::SystemUser(name.to_owned()), "system-user", format!("make the system user `{name}`"));
+        Ok(())
+    }
+
+    fn look_at_new(&self, runs_as: &str, plan: &mut Plan) -> Result<(), ServiceError> {
+        uninstall::refuse_foreign(self.home.folder())?;
+        let begin = match &self.wanted.server {
+            None => Begin::Install,
+            Some(server) => self.look_at_server(server, plan)?,
+        };
+        match begin {
+            Begin::Wait => {}
+            Begin::Join(id) => {
+                let text = format!(
+                    "join installation {id}: the home gets the name of the database and its password; nothing in the database changes, and this server is not active"
+                );
+                plan.add(Step::Join(id.clone()), "join", text);
+                plan.joins = Some(id);
+            }
+            Begin::Install => {
+                let keys =
+                    if self.home.key_set().exists() { "the key set that is there" } else { "a new key set" };
+                plan.add(Step::Install, "installation", format!("make the installation, with {keys}"));
+                self.plan_account(runs_as, plan);
+                self.plan_roles(None, plan)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What is missing of an installation that is there; gives the system user that runs it.
+    fn look_at_installed(&self, plan: &mut Plan) -> Result<String, ServiceError> {
+        let named = self.home.named()?;
+        if let Some(server) = &self.wanted.server
+            && named.as_ref().is_none_or(|named| named.url != server.url)
+        {
+            return Err(ServiceError::usage(
+                format!("{} holds an installation, which has another database", plan.home),
+                "leave the database out, or name another folder with `--home`",
+            ));
+        }
+        if let Some(named) = &named {
+            plan.database = named.place(self.home.folder());
+        }
+        let (store, vault) = self.home.open()?;
+        let reader = store.reader()?;
+        let account = ServiceAccount::read(&*reader)?;
+        if let Some(account) = &account {
+            account.check(self.wanted.account.as_deref(), self.wanted.account_password.as_ref())?;
+        }
+        let runs_as = self.runs_as(account.as_ref())?;
+        if let Some(named) = named.filter(|named| named.joined) {
+            plan.joins = Some(named.installation);
+            return Ok(runs_as);
+        }
+        match vault {
+            Ok(_) => plan.checks.push(Check::ok("key set", "present")),
+            Err(error @ VaultError::Missing { .. }) => {
+                // A new one would open nothing of what is in the database.
+                return Err(ServiceError::held(
+                    error.to_string(),
+                    "an installation has the key set that it was made with: no other one is made for it",
+                ));
+            }
+            Err(error) => return Err(error.into()),
+        }
+        match account {
+            None => self.plan_account(&runs_as, plan),
+            Some(account) if account.runs_as != runs_as => {
+                let text = format!("let the daemon run as `{runs_as}` in place of `{}`", account.runs_as);
+                plan.add(Step::RunsAs(runs_as.clone()), "runs-as", text);
+            }
+            Some(account) if !account.shown => self.plan_show(plan),
+            Some(_) => {}
+        }
+        let roles = reader.setting(ROLES)?;
+        self.plan_roles(roles.as_deref(), plan)?;
+        drop(reader);
+        drop::<std::sync::Arc<dyn Store>>(store);
+        Ok(runs_as)
+    }
+
+    fn plan_account(&self, runs_as: &str, plan: &mut Plan) {
+        let name = self.wanted.account.as_deref().unwrap_or(runs_as);
+        let password = match self.wanted.account_password {
+            Some(_) => "the given password",
+            None => "a random password, which is shown once and kept sealed",
+        };
+        let text = format!("set up the service account `{name}` (runs as `{runs_as}`) with {password}");
+        plan.add(
+            Step::Account { name: name.to_owned(), runs_as: runs_as.to_owned() },
+            "service-account",
+            text,
+        );
+        if self.wanted.account_password.is_none() {
+            self.plan_show(plan);
+        }
+    }
+
+    fn plan_show(&self, plan: &mut Plan) {
+        plan.add(Step::Show, "credentials", "show the credentials of the service account");
+    }
+
+    /// Roles that were not named stay as they are.
+    fn plan_roles(&self, known: Option<&str>, plan: &mut Plan) -> Result<(), ServiceError> {
+        let mut roles: BTreeMap<String, Vec<String>> = match known {
+            Some(text) => super::roles(text)?,
+            None => Role::ALL.iter().map(|role| (role.word().to_owned(), Vec::new())).collect(),
+        };
+        for (role, names) in &self.wanted.roles {
+            roles.insert(role.word().to_owned(), names.clone());
+        }
+        let admins = roles.entry(Role::Admins.word().to_owned()).or_default();
+        if admins.is_empty() {
+            admins.push(system::installer()?);
+        }
+        let text = roles_text(&roles)?;
+        if known != Some(text.as_str()) {
+            let words: Vec<String> = roles
+                .iter()
+                .filter(|(_, names)| !names.is_empty())
+                .map(|(role, names)| format!("{role}: {}", names.join(", ")))
+                .collect();
+            plan.add(Step::Roles(text), "roles", format!("set roles ({})", words.join("; ")));
+        }
+        Ok(())
+    }
+
+    fn roles_are_there(&self) -> Result<(), ServiceError> {
+        for (role, names) in &self.wanted.roles {
+            for name in names {
+                if !system::exists(name)? {
+                    return Err(ServiceError::usage(
+                        format!("the role `{}` names `{name}`, which this system does not know", role.word()),
+                        "name a user, or a group as `group:NAME`; `getent passwd` and `getent group` list them",
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What belongs to this machine, whether the installation is new or joined.
+    fn plan_rest(&self, runs_as: &str, user: Option<&User>, plan: &mut Plan) -> Result<(), ServiceError> {
+        let folder = self.home.folder();
+        if let Some(proxy) = &self.wanted.proxy {
+            let file = folder.join(PROXY);
+            if std::fs::read_to_string(&file).ok().as_deref() != Some(proxy_text(proxy)?.as_str()) {
+                plan.add(Step::Proxy, "proxy", format!("write the proxy into {}", file.display()));
+            }
+        }
+        if let Some(units) = &self.wanted.units {
+            let file = units.join(unit::NAME);
+            let text = unit::text(&self.wanted.program, folder, runs_as)?;
+            match std::fs::read_to_string(&file) {
+                Ok(there) if there == text => {}
+                there => {
+                    let what = if there.is_ok() { "bring up to date" } else { "write" };
+                    plan.add(
+                        Step::Unit { file: file.clone(), text },
+                        "unit",
+                        format!("{what} {}", file.display()),
+                    );
+                }
+            }
+        }
+        let owned = match user {
+            Some(user) if folder.exists() => system::is_owned(folder, user)?,
+            _ => false,
+        };
+        // Who is not root has made what is there, and can give it to nobody.
+        if account::is_root() && (!owned || !plan.steps.is_empty()) {
+            let text = format!("give {} to `{runs_as}`, closed to others", folder.display());
+            plan.add(Step::Owner(runs_as.to_owned()), "owner", text);
+        }
+        Ok(())
+    }
+}

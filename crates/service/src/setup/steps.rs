@@ -1,0 +1,208 @@
+//! The steps, each of which may be repeated.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use onesync_model::Time;
+use onesync_store::{EventRow, PostgresAdmin, ServiceChanges, Store};
+use onesync_vault::Vault;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::json;
+
+use super::credential::{ServiceAccount, mark_shown};
+use super::record::Record;
+use super::{Doing, Plan, PlannedStep, ROLES, Setup, system, unit};
+use crate::account;
+use crate::database::{DatabaseServer, Options, write_flushed};
+use crate::error::ServiceError;
+use crate::home::{Home, restrict_file};
+use crate::work::WorkLock;
+
+/// The lock of whoever sets up a home.
+pub(super) const LOCK: &str = "setup.lock";
+/// What the daemon's environment is to be: the proxy.
+pub(super) const PROXY: &str = "environment";
+
+/// The database, once it is open.
+type Open = Option<Arc<dyn Store>>;
+
+/// One step of a plan.
+pub(super) enum Step {
+    SystemUser(String),
+    MakeDatabase,
+    MakeTables,
+    Install,
+    Join(String),
+    Account { name: String, runs_as: String },
+    RunsAs(String),
+    Show,
+    Roles(String),
+    Proxy,
+    Unit { file: PathBuf, text: String },
+    Owner(String),
+}
+
+/// Takes the lock of a home that is set up.
+pub(super) fn lock(home: &Home, now: Time) -> Result<WorkLock, ServiceError> {
+    WorkLock::take_file(home.folder(), LOCK, "setup", now)
+}
+
+/// What is kept of roles.
+pub(super) fn roles_text(roles: &BTreeMap<String, Vec<String>>) -> Result<String, ServiceError> {
+    serde_json::to_string(roles).map_err(|error| ServiceError::Internal(error.to_string()))
+}
+
+/// The line of the environment that names a proxy.
+pub(super) fn proxy_text(proxy: &SecretString) -> Result<String, ServiceError> {
+    let text = proxy.expose_secret();
+    if !text.starts_with("http://") && !text.starts_with("https://") || text.contains(['\n', '"', '\\', ' '])
+    {
+        return Err(ServiceError::usage("the proxy is no URL", "write `http://host:port`"));
+    }
+    Ok(format!("HTTPS_PROXY={text}\n"))
+}
+
+impl Setup {
+    /// Carries out a plan. Each step is recorded before and after.
+    ///
+    /// # Errors
+    /// When a step fails: run it again, it goes on from there.
+    pub fn carry_out(&self, plan: &Plan, tell: &mut dyn FnMut(Doing<'_>)) -> Result<(), ServiceError> {
+        if let Some(waits) = &plan.waits_for {
+            return Err(ServiceError::held(waits.why.clone(), "have the statements run that the plan shows"));
+        }
+        if let Some(check) = plan.failed().next() {
+            let hint = check.remedy.clone().unwrap_or_default();
+            return Err(ServiceError::held(format!("{}: {}", check.subject, check.text), hint));
+        }
+        self.home.make_folder()?;
+        let _lock = lock(&self.home, self.clock.now())?;
+        let record = Record::of(self.home.folder());
+        let (mut events, mut open) = (Vec::new(), None);
+        for (step, planned) in plan.todo.iter().zip(&plan.steps) {
+            record.write(planned, "begins", &*self.clock)?;
+            tell(Doing::Begins(planned));
+            if let Err(error) = self.step(step, &mut open, tell) {
+                record.write(planned, &format!("failed: {error}"), &*self.clock)?;
+                return Err(error);
+            }
+            record.write(planned, "done", &*self.clock)?;
+            events.push(self.event(planned));
+            self.keep(&mut events, &mut open)?;
+            tell(Doing::Done(planned));
+        }
+        Ok(())
+    }
+
+    /// Brings what happened into the database, as soon as that is ours to write to.
+    fn keep(&self, events: &mut Vec<EventRow>, open: &mut Open) -> Result<(), ServiceError> {
+        if !self.home.exists() || self.home.is_joined()? {
+            return Ok(());
+        }
+        self.write(ServiceChanges { events: std::mem::take(events), ..ServiceChanges::default() }, open)
+    }
+
+    fn event(&self, planned: &PlannedStep) -> EventRow {
+        let text = json!({"who": account::who(), "text": planned.text}).to_string();
+        EventRow { time: self.clock.now(), kind: "setup".to_owned(), subject: planned.step.clone(), text }
+    }
+
+    /// The database, opened once.
+    fn store(&self, open: &mut Open) -> Result<Arc<dyn Store>, ServiceError> {
+        let store = match open.take() {
+            Some(store) => store,
+            None => self.home.open()?.0,
+        };
+        Ok(open.insert(store).clone())
+    }
+
+    fn write(&self, changes: ServiceChanges, open: &mut Open) -> Result<(), ServiceError> {
+        let store = self.store(open)?;
+        let epoch = store.reader()?.installation()?.map_or(0, |row| row.epoch);
+        Ok(store.record(epoch, &changes)?)
+    }
+
+    fn step(
+        &self,
+        step: &Step,
+        open: &mut Open,
+        tell: &mut dyn FnMut(Doing<'_>),
+    ) -> Result<(), ServiceError> {
+        match step {
+            Step::SystemUser(name) => system::make_user(name, self.home.folder()),
+            Step::MakeDatabase => {
+                let (admin, server) = self.admin()?;
+                Ok(admin.make_database(server.password.as_ref())?)
+            }
+            Step::MakeTables => Ok(self.admin()?.0.make_tables()?),
+            Step::Install => self.home.create_on(self.wanted.server.as_ref(), &*self.clock),
+            Step::Join(id) => self.home.join(self.server()?, id, &*self.clock),
+            Step::Account { name, runs_as } => {
+                let vault = Vault::open(&self.home.key_set())?;
+                let password = self.wanted.account_password.as_ref();
+                let (_, changes) = ServiceAccount::make(name, password, runs_as, &vault, self.clock.now())?;
+                self.write(changes, open)
+            }
+            Step::RunsAs(name) => {
+                let account = ServiceAccount::read(&*self.store(open)?.reader()?)?;
+                let account = account.map(|account| ServiceAccount { runs_as: name.clone(), ..account });
+                account.map_or(Ok(()), |account| self.write(account.changes()?, open))
+            }
+            Step::Show => self.show(open, tell),
+            Step::Roles(text) => {
+                let settings = vec![(ROLES.to_owned(), text.clone())];
+                self.write(ServiceChanges { settings, ..ServiceChanges::default() }, open)
+            }
+            Step::Proxy => self.write_proxy(),
+            Step::Unit { file, text } => unit::write(file, text),
+            Step::Owner(name) => match system::user(name)? {
+                Some(user) => system::give(self.home.folder(), &user),
+                None => Err(ServiceError::usage(
+                    format!("there is no system user `{name}` any more"),
+                    "run `onesync setup` again",
+                )),
+            },
+        }
+    }
+
+    fn show(&self, open: &mut Open, tell: &mut dyn FnMut(Doing<'_>)) -> Result<(), ServiceError> {
+        let (store, vault) = (self.store(open)?, Vault::open(&self.home.key_set())?);
+        let (account, password, epoch) = {
+            let reader = store.reader()?;
+            let epoch = reader.installation()?.map_or(0, |row| row.epoch);
+            (ServiceAccount::read(&*reader)?, ServiceAccount::password(&*reader, &vault)?, epoch)
+        };
+        if let (Some(account), Some(password)) = (account, password) {
+            tell(Doing::Credentials { name: &account.name, password: &password });
+        }
+        // Shown twice does no harm, never shown would.
+        mark_shown(&*store, epoch)
+    }
+
+    fn write_proxy(&self) -> Result<(), ServiceError> {
+        let Some(proxy) = &self.wanted.proxy else { return Ok(()) };
+        let file = self.home.folder().join(PROXY);
+        std::fs::write(&file, "")
+            .and_then(|()| restrict_file(&file))
+            .and_then(|()| write_flushed(&file, &proxy_text(proxy).unwrap_or_default()))
+            .map_err(|source| ServiceError::File { place: file.display().to_string(), source })
+    }
+
+    fn server(&self) -> Result<&DatabaseServer, ServiceError> {
+        let missing = || ServiceError::Internal("a step for a database on a server without one".to_owned());
+        self.wanted.server.as_ref().ok_or_else(missing)
+    }
+
+    fn admin(&self) -> Result<(PostgresAdmin, &DatabaseServer), ServiceError> {
+        let missing = || ServiceError::Internal("a step for an administrator without one".to_owned());
+        let server = self.server()?;
+        let admin = self.wanted.admin.as_ref().ok_or_else(missing)?;
+        match (admin.options()?, server.options()?) {
+            (Options::Postgres(admin), Options::Postgres(service)) => {
+                Ok((PostgresAdmin::new(&admin, &service)?, server))
+            }
+            _ => Err(missing()),
+        }
+    }
+}

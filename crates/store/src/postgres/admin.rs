@@ -1,0 +1,260 @@
+//! What an administrator of the server does once for an installation: roles, database, tables, and rights.
+//!
+//! Two roles: the owner, which makes and changes the tables and need not be able to sign in, and that of the service, which
+//! reads and writes rows and can do nothing else. Every statement is one that may be repeated.
+//! Deliberately absent: who asks for it, and passwords in statements (what is sent is the verifier that the server would
+//! make of it, so that no log of the server has it).
+
+use deadpool_postgres::Object;
+use onesync_model::Time;
+use postgres_protocol::password::scram_sha_256;
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::connection::{Connections, run};
+use super::failure::failed;
+use super::options::PostgresOptions;
+use super::query::{Param, ask};
+use super::{PostgresStore, open, sql};
+use crate::error::StoreError;
+use crate::look::{DatabaseContent, DatabaseLook};
+use crate::relational::wait::wait;
+use crate::relational::{Cells, Value};
+
+const DOING: &str = "looking at the database";
+const PREPARING: &str = "preparing the database";
+
+/// Our times are 100 ns since 1970, the server's microseconds.
+const TICKS_A_MICROSECOND: i64 = 10;
+
+/// What there is for an installation on a server, as its administrator sees it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PostgresServer {
+    /// Whether the role of the service is there.
+    pub role: bool,
+    /// The owner of the database; `None` when there is no database.
+    pub owner: Option<String>,
+    /// Whether the administrator may make roles.
+    pub may_make_roles: bool,
+    /// Whether the administrator may make databases.
+    pub may_make_databases: bool,
+    /// Whether the administrator may act as the owner of the database.
+    pub may_be_owner: bool,
+}
+
+/// An administrator of a server, at work for one installation.
+pub struct PostgresAdmin {
+    admin: PostgresOptions,
+    service: PostgresOptions,
+}
+
+/// Looks at a database without writing anything.
+pub(super) fn look(options: &PostgresOptions) -> Result<DatabaseLook, StoreError> {
+    let connections = Connections::new(options)?;
+    let client = connections.reader(DOING)?;
+    open::check_server(&client)?;
+    let rows = wait(ask(&client, sql::LOOK, &[])).map_err(failed(DOING))?;
+    let row = rows.first().ok_or(StoreError::Server { doing: DOING, message: "no answer".to_owned() })?;
+    let cells = Cells { table: "pg_database", row };
+    let microseconds: i64 = cells.get(2)?;
+    let content = content(&client, options)?;
+    let missing = match content {
+        DatabaseContent::Other { .. } | DatabaseContent::Empty => Vec::new(),
+        _ => missing(&client)?,
+    };
+    Ok(DatabaseLook {
+        product: "PostgreSQL",
+        version: cells.get(0)?,
+        collation: cells.get(1)?,
+        now: Time::from_ticks(microseconds.saturating_mul(TICKS_A_MICROSECOND)),
+        may_make_tables: cells.get(3)?,
+        owns_tables: cells.get(4)?,
+        is_administrator: cells.get(5)?,
+        content,
+        missing,
+    })
+}
+
+fn content(client: &Object, options: &PostgresOptions) -> Result<DatabaseContent, StoreError> {
+    if !open::exists(client)? {
+        return match open::refuse_others(client, options) {
+            Ok(()) => Ok(DatabaseContent::Empty),
+            Err(StoreError::NotOurs { why, .. }) => Ok(DatabaseContent::Other { why }),
+            Err(error) => Err(error),
+        };
+    }
+    let state = match open::applied(client) {
+        Ok(state) => state,
+        // Nobody can tell: the account sees the table and may not read it.
+        Err(StoreError::Rights { .. }) => return Ok(DatabaseContent::Unreadable),
+        Err(error) => return Err(error),
+    };
+    if state.found == 0 {
+        return Ok(DatabaseContent::Schema { current: false });
+    }
+    let current = state.missing.is_empty();
+    let rows = match wait(ask(client, sql::INSTALLATION, &[])) {
+        Ok(rows) => rows,
+        Err(error) => match failed(DOING)(error) {
+            StoreError::Rights { .. } => return Ok(DatabaseContent::Unreadable),
+            error => return Err(error),
+        },
+    };
+    match rows.first() {
+        None => Ok(DatabaseContent::Schema { current }),
+        Some(row) => {
+            let id = Cells { table: "installation", row }.get(0)?;
+            Ok(DatabaseContent::Installation { id, current })
+        }
+    }
+}
+
+/// Rights on tables that the account lacks.
+fn missing(client: &Object) -> Result<Vec<String>, StoreError> {
+    let rows = wait(ask(client, sql::RIGHTS_MISSING, &[])).map_err(failed(DOING))?;
+    rows.iter().map(|row| Cells { table: "pg_class", row }.get(0)).collect()
+}
+
+impl PostgresAdmin {
+    /// For an account that administers, and the database as the service will open it.
+    ///
+    /// # Errors
+    /// When the two are on different servers.
+    pub fn new(admin: &PostgresOptions, service: &PostgresOptions) -> Result<Self, StoreError> {
+        if admin.server() != service.server() {
+            let why = "the administrator's URL names another server than the database's".to_owned();
+            return Err(StoreError::Settings { why });
+        }
+        Ok(Self { admin: admin.clone(), service: service.clone() })
+    }
+
+    /// What is there.
+    ///
+    /// # Errors
+    /// When the server does not let the administrator in.
+    pub fn look(&self) -> Result<PostgresServer, StoreError> {
+        let connections = Connections::new(&self.admin)?;
+        let client = connections.writer(DOING)?;
+        let (role, database) = (self.service.user(), self.service.database());
+        let rows =
+            wait(ask(&client, sql::ADMIN_LOOK, &[text(role), text(database)])).map_err(failed(DOING))?;
+        let row = rows.first().ok_or(StoreError::Server { doing: DOING, message: "no answer".to_owned() })?;
+        let cells = Cells { table: "pg_roles", row };
+        Ok(PostgresServer {
+            role: cells.get(0)?,
+            owner: cells.get(1)?,
+            may_make_roles: cells.get(2)?,
+            may_make_databases: cells.get(3)?,
+            may_be_owner: cells.get(4)?,
+        })
+    }
+
+    /// Makes what is missing of roles and database.
+    ///
+    /// # Errors
+    /// When the administrator lacks a right; the message names it.
+    pub fn make_database(&self, password: Option<&SecretString>) -> Result<(), StoreError> {
+        let there = self.look()?;
+        let connections = Connections::new(&self.admin)?;
+        let client = connections.writer(PREPARING)?;
+        let (role, database) = (self.service.user(), self.service.database());
+        let owner = owner_of(role);
+        if there.owner.is_none() {
+            let rows = wait(ask(&client, sql::HAS_ROLE, &[text(&owner)])).map_err(failed(PREPARING))?;
+            if rows.is_empty() {
+                run(&client, &format!("CREATE ROLE {} NOLOGIN", quoted(&owner)), PREPARING)?;
+            }
+            run(&client, &format!("GRANT {} TO CURRENT_USER", quoted(&owner)), PREPARING)?;
+        }
+        if !there.role {
+            let login = match password {
+                Some(password) => {
+                    let verifier = scram_sha_256(password.expose_secret().as_bytes());
+                    format!("CREATE ROLE {} LOGIN PASSWORD '{verifier}'", quoted(role))
+                }
+                // A server that knows its users by other means: peer, certificate, Kerberos.
+                None => format!("CREATE ROLE {} LOGIN", quoted(role)),
+            };
+            run(&client, &login, PREPARING)?;
+        }
+        if there.owner.is_none() {
+            let make = format!(
+                "CREATE DATABASE {} OWNER {} ENCODING 'UTF8' TEMPLATE template0",
+                quoted(database),
+                quoted(&owner)
+            );
+            run(&client, &make, PREPARING)?;
+        }
+        Ok(())
+    }
+
+    /// Makes or updates the tables as the database's owner, and gives the service what it needs and nothing else.
+    ///
+    /// # Errors
+    /// When the database holds something else, is newer, or the administrator lacks a right.
+    pub fn make_tables(&self) -> Result<(), StoreError> {
+        let owner = self.look()?.owner.ok_or_else(|| StoreError::NoDatabase {
+            why: format!("there is no database `{}`", self.service.database()),
+        })?;
+        let (role, database) = (quoted(self.service.user()), quoted(self.service.database()));
+        let as_owner = self.admin.clone().in_database(self.service.database()).in_role(&owner);
+        drop(PostgresStore::open(&as_owner)?);
+        let connections = Connections::new(&as_owner)?;
+        let client = connections.writer(PREPARING)?;
+        let rows = wait(ask(&client, sql::CURRENT_SCHEMA, &[])).map_err(failed(PREPARING))?;
+        let schema: String = match rows.first() {
+            Some(row) => Cells { table: "pg_namespace", row }.get(0)?,
+            None => return Err(StoreError::Server { doing: PREPARING, message: "no schema".to_owned() }),
+        };
+        let (schema, owner) = (quoted(&schema), quoted(&owner));
+        for statement in [
+            format!("REVOKE ALL ON DATABASE {database} FROM PUBLIC"),
+            format!("GRANT CONNECT ON DATABASE {database} TO {role}"),
+            format!("GRANT USAGE ON SCHEMA {schema} TO {role}"),
+            format!("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {role}"),
+            format!("REVOKE INSERT, UPDATE, DELETE ON onesync_migration FROM {role}"),
+            // Also on the tables of later versions.
+            format!(
+                "ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA {schema} \
+                 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {role}"
+            ),
+        ] {
+            run(&client, &statement, PREPARING)?;
+        }
+        Ok(())
+    }
+}
+
+/// The statements by which an administrator makes roles and database without this program.
+pub(super) fn statements(service: &PostgresOptions) -> Vec<String> {
+    let (role, database) = (service.user(), service.database());
+    let (owner, role, name) = (quoted(&owner_of(role)), quoted(role), quoted(database));
+    vec![
+        format!("CREATE ROLE {owner} LOGIN PASSWORD '<password of the owner>'"),
+        format!("CREATE ROLE {role} LOGIN PASSWORD '<password of the service>'"),
+        format!("CREATE DATABASE {name} OWNER {owner} ENCODING 'UTF8' TEMPLATE template0"),
+        format!("REVOKE ALL ON DATABASE {name} FROM PUBLIC"),
+        format!("GRANT CONNECT ON DATABASE {name} TO {owner}, {role}"),
+    ]
+}
+
+/// What is to be run in the database itself.
+pub(super) fn statements_inside(service: &PostgresOptions) -> Vec<String> {
+    let owner = quoted(&owner_of(service.user()));
+    vec![
+        "REVOKE CREATE ON SCHEMA public FROM PUBLIC".to_owned(), // the default from PostgreSQL 15 on
+        format!("GRANT USAGE, CREATE ON SCHEMA public TO {owner}"),
+    ]
+}
+
+/// The role that owns what the role of the service uses.
+pub(super) fn owner_of(role: &str) -> String {
+    format!("{role}_owner")
+}
+
+fn text(text: &str) -> Param<'_> {
+    Param::One(Value::from(text))
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
