@@ -16,6 +16,9 @@ const UNFINISHED: &str = "onesync.db.new";
 /// The name of a database on a server while that is being made.
 const UNFINISHED_NAME: &str = "database.toml.new";
 
+/// There while an upgrade has changed the schema and has not compared yet.
+const UPGRADE: &str = "upgrade.unfinished";
+
 /// The database, and the key set or why it is not there.
 pub type OpenHome = (Arc<dyn Store>, Result<Vault, VaultError>);
 
@@ -23,13 +26,15 @@ pub type OpenHome = (Arc<dyn Store>, Result<Vault, VaultError>);
 #[derive(Clone, Debug)]
 pub struct Home {
     folder: PathBuf,
+    /// Whether this is an upgrade, which may open what it has not finished.
+    upgrading: bool,
 }
 
 impl Home {
     /// Names a home; nothing is touched yet.
     #[must_use]
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into() }
+        Self { folder: folder.into(), upgrading: false }
     }
 
     /// The home that is meant when none is named: `/var/lib/onesync` for root, else `$XDG_STATE_HOME/onesync`.
@@ -229,7 +234,33 @@ impl Home {
                  the program of that version goes on with it",
             ));
         }
+        if !self.upgrading && self.folder.join(UPGRADE).exists() {
+            return Err(ServiceError::held(
+                "an upgrade has changed the database, and was cut short before it had compared what this program decides",
+                "run `onesync upgrade` again: it goes on from there",
+            ));
+        }
         Ok((named, self.migrate()?))
+    }
+
+    /// The same home for an upgrade, which may open what it has not finished.
+    pub(crate) fn during_upgrade(&self) -> Self {
+        Self { upgrading: true, ..self.clone() }
+    }
+
+    /// Notes, in a way that lasts, that an upgrade is under way, or that it has ended.
+    pub(crate) fn note_upgrade(&self, under_way: bool) -> Result<(), ServiceError> {
+        let file = self.folder.join(UPGRADE);
+        let noted = match under_way {
+            true => std::fs::write(&file, "").and_then(|()| std::fs::File::open(&file)?.sync_all()),
+            false => match std::fs::remove_file(&file) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
+            },
+        };
+        noted
+            .and_then(|()| std::fs::File::open(&self.folder)?.sync_all())
+            .map_err(|source| ServiceError::File { place: file.display().to_string(), source })
     }
 
     /// How far the schema of the database is; nothing is changed.

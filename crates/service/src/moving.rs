@@ -117,7 +117,7 @@ impl Home {
 }
 
 /// Marks the database in the file of the one that was left, if it is not the one that counts.
-fn mark_left(home: &Home, when: &str) -> Result<(), ServiceError> {
+pub(crate) fn mark_left(home: &Home, when: &str) -> Result<(), ServiceError> {
     let (folder, file) = (home.folder(), home.folder().join(LEFT));
     let Some(left) = Named::read(&file)? else { return Ok(()) };
     let now = home.named_or_embedded(&left.installation)?;
@@ -306,7 +306,7 @@ fn wait_for_work(
 }
 
 /// The instant from which the other database counts.
-fn switch(home: &Home, old: &Named, target: &DatabaseServer, installation: &str) -> Result<(), ServiceError> {
+pub(crate) fn switch(home: &Home, old: &Named, target: &DatabaseServer, installation: &str) -> Result<(), ServiceError> {
     let folder = home.folder();
     let password = target.keep_password(folder, Some(old))?;
     let (url, installation) = (target.url.clone(), installation.to_owned());

@@ -29,6 +29,7 @@ use crate::{Home, ServiceError as Error};
 
 use compare::Comparison;
 use effect::Effects;
+pub(crate) use reviewed::forget_leftovers;
 pub use effect::{AttributeCount, Difference, Effect, EffectCount, PlanItem};
 pub use reviewed::{Applied, Moved};
 

@@ -474,7 +474,7 @@ fn remove(path: &Path) {
 }
 
 /// Removes what computations have left that were killed: copies of the database, plans that were never finished.
-pub(super) fn forget_leftovers(home: &Path) {
+pub(crate) fn forget_leftovers(home: &Path) {
     let old = |path: &Path| {
         let changed = path.metadata().and_then(|data| data.modified());
         changed.is_ok_and(|changed| changed.elapsed().is_ok_and(|age| age > LEFTOVERS))

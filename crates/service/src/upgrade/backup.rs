@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::database::{DatabaseServer, Named};
 use crate::error::ServiceError;
 use crate::home::{Home, restrict, restrict_file};
+use crate::moving;
 use crate::staging::ACTIVE;
 use crate::work::WorkLock;
 
@@ -180,7 +181,7 @@ impl Backup {
             ("embedded", None, None) => put_embedded(home, &backup, now)?,
             ("server", Some(server), Some(named)) => {
                 server.check()?;
-                put_on_server(home, &backup, server, &named)?;
+                put_on_server(home, &backup, server, &named, now)?;
                 named.url
             }
             ("server", None, _) => {
@@ -200,21 +201,43 @@ impl Backup {
     }
 }
 
+/// The newest backup below a home: when it was taken.
+pub(crate) fn last_backup(home: &Home) -> Option<String> {
+    let folders = std::fs::read_dir(home.folder().join("backups")).ok()?;
+    let taken = folders.filter_map(|folder| {
+        let text = std::fs::read_to_string(folder.ok()?.path().join(MANIFEST)).ok()?;
+        Some(serde_json::from_str::<Backup>(&text).ok()?.taken)
+    });
+    taken.max()
+}
+
 fn put_embedded(home: &Home, backup: &Backup, now: Time) -> Result<String, ServiceError> {
     let current = home.database();
     let new = home.folder().join("onesync.db.back");
+    remove_database(&new)?;
     std::fs::copy(backup.folder.join(EMBEDDED), &new).and_then(|_| restrict_file(&new)).map_err(at(&new))?;
     SqliteStore::forget_state(&new, ACTIVE)?;
-    File::open(&new).and_then(|file| file.sync_all()).map_err(at(&new))?;
-    SqliteStore::bring_over(&current)?;
     let stamp: String = now.to_string().chars().filter(char::is_ascii_alphanumeric).collect();
     let kept = home.folder().join(format!("onesync.db.until-{stamp}"));
-    // The database that was there keeps a name before its own is taken: whoever is killed in between has both.
-    std::fs::hard_link(&current, &kept)
-        .and_then(|()| std::fs::rename(&new, &current))
-        .and_then(|()| File::open(home.folder())?.sync_all())
-        .map_err(at(&current))?;
+    SqliteStore::backup(&current, &kept)?;
+    restrict_file(&kept).map_err(at(&kept))?;
+    SqliteStore::replace(&current, &new)?;
+    remove_database(&new)?;
+    home.note_upgrade(false)?;
     Ok(kept.display().to_string())
+}
+
+/// Removes a database of ours that is not in use, with all that belongs to it.
+fn remove_database(file: &Path) -> Result<(), ServiceError> {
+    for suffix in ["", "-journal", "-wal", "-shm"] {
+        let mut place = file.as_os_str().to_owned();
+        place.push(suffix);
+        match std::fs::remove_file(&place) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(at(Path::new(&place))(error)),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn put_on_server(
@@ -222,16 +245,18 @@ fn put_on_server(
     backup: &Backup,
     server: &DatabaseServer,
     before: &Named,
+    now: Time,
 ) -> Result<(), ServiceError> {
     let tables: Vec<BackedUp> =
         backup.tables.iter().map(|table| BackedUp { table: table.name.clone(), rows: table.rows }).collect();
     server.options()?.restore(&backup.folder, backup.schema, &tables, ACTIVE)?;
-    let password = server.keep_password(home.folder(), Some(before))?;
-    let named = Named { url: server.url.clone(), password, ..before.clone() };
-    let file = Named::file(home.folder());
-    let new = home.folder().join("database.toml.back");
-    named.write(&new)?;
-    std::fs::rename(&new, &file).and_then(|()| File::open(home.folder())?.sync_all()).map_err(at(&file))
+    moving::switch(home, before, server, &before.installation)?;
+    home.note_upgrade(false)?;
+    // Nobody goes on in the one that was left. The home counts already: that it cannot be marked now is no failure.
+    if let Err(error) = moving::mark_left(home, &now.to_string()) {
+        tracing::warn!("the database that was left could not be marked yet: {error}");
+    }
+    Ok(())
 }
 
 fn hash(place: &Path) -> Result<(u64, String), ServiceError> {

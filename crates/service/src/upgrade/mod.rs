@@ -16,19 +16,19 @@ use serde::Serialize;
 
 use crate::clock::Clock;
 use crate::error::ServiceError;
-use crate::home::Home;
-use crate::plan::ConfigPlan;
+use crate::home::{Home, restrict};
+use crate::plan::{ConfigPlan, SCRATCH};
 use crate::runtime::Service;
+use crate::staging::ACTIVE;
 use crate::sync::FULL_SYNC_NEEDED;
 use crate::work::WorkLock;
 
+pub(crate) use backup::last_backup;
 pub use backup::{Backup, Part};
 pub use rules::{RuleUpdate, UpdatedRules};
 
 /// How often is looked whether the work under way has ended.
 const LOOK: Duration = Duration::from_millis(200);
-/// The folder of a trial, beside the database: it is on the same disk.
-const TRIAL: &str = "trial-";
 
 /// What an upgrade would do.
 #[derive(Clone, Debug, Serialize)]
@@ -87,6 +87,8 @@ pub struct UpgradeOptions<'a> {
 /// # Errors
 /// When there is none, or the database cannot be read, is newer than this program, or was made by a modified one.
 pub async fn check(home: &Home, clock: Arc<dyn Clock>, threads: usize) -> Result<UpgradeCheck, ServiceError> {
+    crate::plan::forget_leftovers(home.folder());
+    let home = &home.during_upgrade();
     let state = home.schema()?;
     let mut check = UpgradeCheck {
         program: env!("CARGO_PKG_VERSION"),
@@ -128,8 +130,9 @@ pub async fn upgrade(
     options: &UpgradeOptions<'_>,
 ) -> Result<Upgraded, ServiceError> {
     home.must_be_active()?;
-    let state = home.schema()?;
+    let home = &home.during_upgrade();
     let _lock = idle(home, &*clock, options).await?;
+    let state = home.schema()?;
     let backup = if state.missing.is_empty() || options.own_backup {
         None
     } else {
@@ -138,16 +141,19 @@ pub async fn upgrade(
     };
     if !state.missing.is_empty() {
         (options.tell)(&format!("schema {} -> {}: {}", state.found, state.known, state.missing.join(", ")));
+        home.note_upgrade(true)?;
         home.migrate()?;
     }
     let service = Service::open(home.clone(), clock, options.threads).await?;
     (options.tell)("comparing");
     let (plan, no_plan) = compare(&service).await?;
-    let changes = plan.as_ref().is_some_and(|plan| plan.items > 0);
+    // What is not known is not trusted either.
+    let changes = plan.as_ref().is_none_or(|plan| plan.items > 0);
     let staged = if changes { service.distrust()? } else { Vec::new() };
     let text = format!("schema {} -> {}, program {}", state.found, state.known, env!("CARGO_PKG_VERSION"));
     let events = vec![service.audit("upgraded", home.place()?.as_str(), &text)];
     service.record(&ServiceChanges { events, ..ServiceChanges::default() })?;
+    home.note_upgrade(false)?;
     let rules = rules::updates(&service)?;
     Ok(Upgraded { from: state.found, to: state.known, backup, plan, no_plan, staged, rules })
 }
@@ -184,16 +190,17 @@ impl Service {
     /// What this program decides is not what was decided before: nothing is exported until a person has looked, and the
     /// next sync is a full one. Gives the connectors whose exports were on.
     fn distrust(&self) -> Result<Vec<String>, ServiceError> {
-        let runtime = self.runtime()?;
-        let mut staged = Vec::new();
-        for connector in &runtime.connectors {
-            let states = vec![(connector.id, FULL_SYNC_NEEDED.to_owned(), Some(vec![1]))];
-            self.store().apply(self.epoch(), &Changes { states, ..Changes::default() })?;
-            if connector.capabilities.export && !self.is_staging(connector)? {
-                self.staging_on(connector)?;
-                staged.push(connector.name().to_owned());
+        let (connectors, mut staged, mut states) = (self.store().reader()?.connectors()?, Vec::new(), Vec::new());
+        for connector in connectors {
+            states.push((connector.id, FULL_SYNC_NEEDED.to_owned(), Some(vec![1])));
+            if self.store().reader()?.state(connector.id, ACTIVE)?.is_some() {
+                states.push((connector.id, ACTIVE.to_owned(), None));
+                staged.push(connector.name);
             }
         }
+        let events = staged.iter().map(|name| self.audit("staging-on", name, "upgrade")).collect();
+        let service = ServiceChanges { events, ..ServiceChanges::default() };
+        self.store().write(self.epoch(), &Changes { states, ..Changes::default() }, &service)?;
         Ok(staged)
     }
 }
@@ -218,9 +225,11 @@ impl Trial {
         let mut id = [0u8; 8];
         aws_lc_rs::rand::fill(&mut id).map_err(|_| onesync_vault::VaultError::Random)?;
         let name: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
-        let folder = home.folder().join(format!("{TRIAL}{name}"));
+        // Named as a computation is: what is left of one that was killed goes with those.
+        let folder = home.folder().join(format!("{SCRATCH}{name}"));
         std::fs::create_dir(&folder)
             .map_err(|source| ServiceError::File { place: folder.display().to_string(), source })?;
+        restrict(&folder).map_err(|source| ServiceError::File { place: folder.display().to_string(), source })?;
         let mut trial = Self { folder: Some(folder.clone()), seconds: None };
         home.copy_as_it_is(&folder)?;
         let began = std::time::Instant::now();

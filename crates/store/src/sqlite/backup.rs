@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
 use super::{failed, open, sql};
@@ -29,17 +30,16 @@ pub(super) fn copy(path: &Path, into: &Path) -> Result<(), StoreError> {
     source.execute(sql::COPY, [into.to_string_lossy()]).map(|_| ()).map_err(failed(DOING))
 }
 
-/// Brings the log over into the file; nobody else may have the database open.
-pub(super) fn bring_over(path: &Path) -> Result<(), StoreError> {
-    let doing = "bringing the log over";
-    let connection = open::as_it_is(path, doing)?;
-    // Leaving the log for good is what SQLite allows to the only one that has the file.
-    let mode: String =
-        connection.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get(0)).map_err(failed(doing))?;
-    if mode != "delete" {
-        return Err(StoreError::Busy { doing });
+/// Puts the contents of another file into a database, whole or not at all; whoever reads it sees one or the other.
+pub(super) fn replace(path: &Path, with: &Path) -> Result<(), StoreError> {
+    let doing = "putting a backup back";
+    let (source, mut target) = (open::as_it_is(with, doing)?, open::as_it_is(path, doing)?);
+    target.pragma_update(None, "synchronous", "FULL").map_err(failed(doing))?;
+    let backup = Backup::new(&source, &mut target).map_err(failed(doing))?;
+    match backup.step(-1).map_err(failed(doing))? {
+        StepResult::Done => Ok(()),
+        _ => Err(StoreError::Busy { doing }),
     }
-    Ok(())
 }
 
 /// Reads a backup through: its pages, its indices, the rows of its tables.

@@ -126,12 +126,12 @@ impl SqliteStore {
         backup::copy(path, into)
     }
 
-    /// Brings a database's log over into its file, so that the file alone is the database.
+    /// Puts the contents of another file into a database, of whatever version; whole or not at all.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] when another program has it open.
-    pub fn bring_over(path: &Path) -> Result<(), StoreError> {
-        backup::bring_over(path)
+    /// When one of both cannot be read or written, or others hold the database; then it is as it was.
+    pub fn replace(path: &Path, with: &Path) -> Result<(), StoreError> {
+        backup::replace(path, with)
     }
 
     fn temporary(&self, place: &str) -> Result<(), StoreError> {
