@@ -256,6 +256,12 @@ pub struct UpgradeArgs {
     /// Take no backup: there is one by other means
     #[arg(long)]
     pub own_backup: bool,
+    /// Account of the database server that may change the tables, where the service's own may not
+    #[arg(long, value_name = "URL")]
+    pub database_admin: Option<String>,
+    /// File with its password, - for standard input; it is kept nowhere
+    #[arg(long, value_name = "FILE", requires = "database_admin")]
+    pub database_admin_password_file: Option<PathBuf>,
     /// What else
     #[command(subcommand)]
     pub command: Option<UpgradeCommand>,

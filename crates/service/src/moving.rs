@@ -306,7 +306,12 @@ fn wait_for_work(
 }
 
 /// The instant from which the other database counts.
-pub(crate) fn switch(home: &Home, old: &Named, target: &DatabaseServer, installation: &str) -> Result<(), ServiceError> {
+pub(crate) fn switch(
+    home: &Home,
+    old: &Named,
+    target: &DatabaseServer,
+    installation: &str,
+) -> Result<(), ServiceError> {
     let folder = home.folder();
     let password = target.keep_password(folder, Some(old))?;
     let (url, installation) = (target.url.clone(), installation.to_owned());

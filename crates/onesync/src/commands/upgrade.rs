@@ -7,14 +7,14 @@ use onesync_service::upgrade::{Backup, RuleUpdate, UpgradeCheck, UpgradeOptions,
 use onesync_service::{Clock as _, ConfigPlan, Home, Service, Status, SystemClock, upgrade as work};
 
 use super::config;
-use super::database::server;
+use super::database::{named, server};
 use crate::args::{BackArgs, UpgradeArgs, UpgradeCommand};
 use crate::output::{Output, say};
 
 /// `upgrade`.
 pub async fn upgrade(home: Home, args: UpgradeArgs, out: &Output) -> anyhow::Result<Status> {
-    match args.command {
-        None => run(home, args.own_backup, out).await,
+    match &args.command {
+        None => run(home, &args, out).await,
         Some(UpgradeCommand::Check) => {
             let check = work::check(&home, Arc::new(SystemClock), crate::threads()).await?;
             if out.is_json() {
@@ -24,14 +24,21 @@ pub async fn upgrade(home: Home, args: UpgradeArgs, out: &Output) -> anyhow::Res
             }
             Ok(Status::Done)
         }
-        Some(UpgradeCommand::Back(args)) => back(&home, &args, out),
-        Some(UpgradeCommand::Rules { folder }) => rules(home, &folder, out).await,
+        Some(UpgradeCommand::Back(args)) => back(&home, args, out),
+        Some(UpgradeCommand::Rules { folder }) => rules(home, folder, out).await,
     }
 }
 
-async fn run(home: Home, own_backup: bool, out: &Output) -> anyhow::Result<Status> {
+async fn run(home: Home, args: &UpgradeArgs, out: &Output) -> anyhow::Result<Status> {
+    let password = args.database_admin_password_file.as_deref();
+    let admin = args.database_admin.as_deref().map(|url| named(url, password)).transpose()?;
     let tell = |what: &str| eprintln!("{what}");
-    let options = UpgradeOptions { own_backup, threads: crate::threads(), tell: &tell };
+    let options = UpgradeOptions {
+        own_backup: args.own_backup,
+        admin: admin.as_ref(),
+        threads: crate::threads(),
+        tell: &tell,
+    };
     let done = work::upgrade(&home, Arc::new(SystemClock), &options).await?;
     let status = if done.staged.is_empty() { Status::Done } else { Status::Held };
     if out.is_json() {

@@ -5,9 +5,10 @@ use std::path::Path;
 
 use onesync_graphsim::GraphSim;
 use rusqlite::Connection;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use crate::kill::ldif::small;
-use crate::program::{Setup, leave_staging, run};
+use crate::program::{Setup, leave_staging, onesync, run};
 
 /// The schema that the database is given: the one before settings.
 const OLDER: u32 = 6;
@@ -116,6 +117,29 @@ async fn what_a_program_decides_differently_is_not_exported_unseen() {
     let mark = sim.log_mark();
     setup.run(&["cycle"]).await;
     assert_eq!(sim.writes(mark).len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upgrade_that_is_killed_before_it_has_compared_is_ended_first() {
+    let sim = GraphSim::builder().seed(34).judged().await.unwrap();
+    let setup = older(&sim).await;
+    let home = setup.home();
+    let mut upgrade = onesync(&home, &["upgrade"]).spawn().unwrap();
+    let mut told = BufReader::new(upgrade.stderr.take().unwrap()).lines();
+    while told.next_line().await.unwrap().expect("it compares") != "comparing" {}
+    upgrade.kill().await.unwrap();
+    for command in [&["cycle"][..], &["status"], &["scheduler", "status"]] {
+        let refused = setup.run(command).await.ends_with(4);
+        assert!(
+            refused.err.contains("an upgrade has changed the database, and was cut short"),
+            "{refused:?}"
+        );
+    }
+    let done = setup.run(&["upgrade"]).await.ends_with(0).out;
+    assert!(done.contains("no export comes of it"), "{done}");
+    setup.run(&["cycle"]).await.ends_with(0);
+    let status = setup.run(&["db", "status", "--format", "json"]).await.ends_with(0).json();
+    assert!(status["backup"].is_string(), "{status}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

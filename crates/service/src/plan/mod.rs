@@ -29,8 +29,8 @@ use crate::{Home, ServiceError as Error};
 
 use compare::Comparison;
 use effect::Effects;
-pub(crate) use reviewed::forget_leftovers;
 pub use effect::{AttributeCount, Difference, Effect, EffectCount, PlanItem};
+pub(crate) use reviewed::forget_leftovers;
 pub use reviewed::{Applied, Moved};
 
 /// Objects named for each error that more objects would have, and errors looked at for them.

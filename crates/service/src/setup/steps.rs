@@ -182,10 +182,10 @@ impl Setup {
 
     fn write_proxy(&self) -> Result<(), ServiceError> {
         let Some(proxy) = &self.wanted.proxy else { return Ok(()) };
-        let file = self.home.folder().join(PROXY);
+        let (file, text) = (self.home.folder().join(PROXY), proxy_text(proxy)?);
         std::fs::write(&file, "")
             .and_then(|()| restrict_file(&file))
-            .and_then(|()| write_flushed(&file, &proxy_text(proxy).unwrap_or_default()))
+            .and_then(|()| write_flushed(&file, &text))
             .map_err(|source| ServiceError::File { place: file.display().to_string(), source })
     }
 

@@ -233,7 +233,9 @@ fn remove_database(file: &Path) -> Result<(), ServiceError> {
         let mut place = file.as_os_str().to_owned();
         place.push(suffix);
         match std::fs::remove_file(&place) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(at(Path::new(&place))(error)),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(at(Path::new(&place))(error));
+            }
             _ => {}
         }
     }

@@ -11,10 +11,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use onesync_engine::Changes;
-use onesync_store::{SchemaState, ServiceChanges};
+use onesync_store::{PostgresAdmin, SchemaState, ServiceChanges};
 use serde::Serialize;
 
 use crate::clock::Clock;
+use crate::database::{DatabaseServer, Opening, Options};
 use crate::error::ServiceError;
 use crate::home::{Home, restrict};
 use crate::plan::{ConfigPlan, SCRATCH};
@@ -76,6 +77,8 @@ pub struct Upgraded {
 pub struct UpgradeOptions<'a> {
     /// That a backup was taken by other means: none is taken here.
     pub own_backup: bool,
+    /// The account of the server that changes the schema, where that of the service may not.
+    pub admin: Option<&'a DatabaseServer>,
     /// Threads of the sync that compares.
     pub threads: usize,
     /// Hears what is being done.
@@ -142,7 +145,7 @@ pub async fn upgrade(
     if !state.missing.is_empty() {
         (options.tell)(&format!("schema {} -> {}: {}", state.found, state.known, state.missing.join(", ")));
         home.note_upgrade(true)?;
-        home.migrate()?;
+        migrate(home, options.admin)?;
     }
     let service = Service::open(home.clone(), clock, options.threads).await?;
     (options.tell)("comparing");
@@ -156,6 +159,24 @@ pub async fn upgrade(
     home.note_upgrade(false)?;
     let rules = rules::updates(&service)?;
     Ok(Upgraded { from: state.found, to: state.known, backup, plan, no_plan, staged, rules })
+}
+
+/// Changes the schema, by the account that may.
+fn migrate(home: &Home, admin: Option<&DatabaseServer>) -> Result<(), ServiceError> {
+    let Some(admin) = admin else { return home.migrate().map(drop) };
+    let service = home.named()?.map(|named| named.options(home.folder())).transpose()?;
+    match (service, admin.options()?) {
+        (Some(Options::Postgres(service)), Options::Postgres(admin)) => {
+            Ok(PostgresAdmin::new(&admin, &service)?.make_tables()?)
+        }
+        (Some(Options::SqlServer(_)), admin @ Options::SqlServer(_)) => {
+            Ok(admin.open(Opening::Any).map(drop)?)
+        }
+        _ => Err(ServiceError::usage(
+            "the administrator's URL is of another kind of database than this home has",
+            "name the same server as `database.toml` in the home, or leave `--database-admin` out",
+        )),
+    }
 }
 
 /// The lock of the installation, as soon as nobody has it.
@@ -190,7 +211,8 @@ impl Service {
     /// What this program decides is not what was decided before: nothing is exported until a person has looked, and the
     /// next sync is a full one. Gives the connectors whose exports were on.
     fn distrust(&self) -> Result<Vec<String>, ServiceError> {
-        let (connectors, mut staged, mut states) = (self.store().reader()?.connectors()?, Vec::new(), Vec::new());
+        let (connectors, mut staged, mut states) =
+            (self.store().reader()?.connectors()?, Vec::new(), Vec::new());
         for connector in connectors {
             states.push((connector.id, FULL_SYNC_NEEDED.to_owned(), Some(vec![1])));
             if self.store().reader()?.state(connector.id, ACTIVE)?.is_some() {
@@ -229,7 +251,8 @@ impl Trial {
         let folder = home.folder().join(format!("{SCRATCH}{name}"));
         std::fs::create_dir(&folder)
             .map_err(|source| ServiceError::File { place: folder.display().to_string(), source })?;
-        restrict(&folder).map_err(|source| ServiceError::File { place: folder.display().to_string(), source })?;
+        restrict(&folder)
+            .map_err(|source| ServiceError::File { place: folder.display().to_string(), source })?;
         let mut trial = Self { folder: Some(folder.clone()), seconds: None };
         home.copy_as_it_is(&folder)?;
         let began = std::time::Instant::now();

@@ -90,7 +90,7 @@ impl SqlServerStore {
         let name = options.database();
         let why = format!(
             "a database on SQL Server is backed up by its server: `BACKUP DATABASE [{name}] TO DISK = N'...' WITH \
-             CHECKSUM`, and looked at with `RESTORE VERIFYONLY`"
+             CHECKSUM`, and looked at with `RESTORE VERIFYONLY`; when that is done, go on with `onesync upgrade --own-backup`"
         );
         Err(StoreError::Unsuitable { why })
     }
