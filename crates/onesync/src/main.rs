@@ -24,14 +24,25 @@ use output::Output;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// What is logged when nobody says: errors of SQL Server are told where they matter, not by its library.
+const FILTER: &str = "warn,tiberius=off";
+
 fn main() -> ExitCode {
-    let (given, password) = commands::new_spelling(std::env::args_os().collect());
+    let (given, password) = match commands::new_spelling(std::env::args_os().collect()) {
+        Ok(read) => read,
+        Err(why) => {
+            eprintln!(
+                "error: {why}\nhint: `--service-account-password-file FILE` names a file that holds it"
+            );
+            return ExitCode::from(Status::Usage as u8);
+        }
+    };
     let mut args = Args::parse_from(given);
     if let Command::Setup(setup) = &mut args.command {
         setup.options.account_password = password;
     }
     let filter = tracing_subscriber::EnvFilter::try_from_env("ONESYNC_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(FILTER));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

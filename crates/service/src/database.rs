@@ -16,7 +16,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
 use crate::error::ServiceError;
-use crate::home::restrict_file;
+use crate::home::no_link;
 
 /// The files of a home that may hold the password: two, so that a move has one for where it goes.
 const PASSWORDS: [&str; 2] = ["database.password", "database.password.2"];
@@ -178,20 +178,27 @@ impl DatabaseServer {
             .map(|named| named.password.as_deref().unwrap_or(PASSWORDS[0]));
         let name = PASSWORDS.into_iter().find(|name| Some(*name) != used).unwrap_or(PASSWORDS[0]);
         let file = folder.join(name);
-        // Closed to others before it holds anything.
-        std::fs::write(&file, "")
-            .and_then(|()| restrict_file(&file))
-            .and_then(|()| write_flushed(&file, password.expose_secret()))
-            .map_err(file_error(&file))?;
+        write_flushed(&file, password.expose_secret()).map_err(file_error(&file))?;
         Ok(Some(name.to_owned()))
     }
 }
 
-/// Writes a file that must be whole after a power failure once it is named.
+/// What the name of a file ends in while it is written.
+pub(crate) const PART: &str = ".part";
+
+/// Writes a file, closed to others, that must be whole after a power failure. It is a new one that takes the place of what has its
+/// name: nothing is written through a link.
 pub(crate) fn write_flushed(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
+    let mut part = path.as_os_str().to_owned();
+    part.push(PART);
+    match std::fs::remove_file(&part) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = no_link().write(true).create_new(true).open(&part)?;
     file.write_all(text.as_bytes())?;
-    file.sync_all()
+    file.sync_all()?;
+    std::fs::rename(&part, path)
 }
 
 impl Named {
@@ -229,7 +236,7 @@ impl Named {
         if self.joined {
             text += "joined = true\n";
         }
-        write_flushed(file, &text).and_then(|()| restrict_file(file)).map_err(file_error(file))
+        write_flushed(file, &text).map_err(file_error(file))
     }
 
     /// Opens the database with the password of the home.

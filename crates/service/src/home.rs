@@ -7,7 +7,7 @@ use onesync_store::{InstallationRow, SchemaState, SqliteStore, Store, StoreError
 use onesync_vault::{Vault, VaultError};
 
 use crate::clock::Clock;
-use crate::database::{DatabaseServer, EMBEDDED, EMBEDDED_FILE, Named, Opening};
+use crate::database::{DatabaseServer, EMBEDDED, EMBEDDED_FILE, Named, Opening, write_flushed};
 use crate::error::ServiceError;
 use crate::work::WorkLock;
 
@@ -45,6 +45,26 @@ impl Home {
         }
         let state = state_home.or_else(|| user_home.map(|home| home.join(".local/state")));
         state.unwrap_or_else(|| PathBuf::from(".")).join("onesync")
+    }
+
+    /// The same home by its place: where a link leads, which whoever owns a folder can turn elsewhere.
+    ///
+    /// # Errors
+    /// When a link leads nowhere.
+    pub fn resolved(self) -> Result<Self, ServiceError> {
+        if std::fs::symlink_metadata(&self.folder).is_err() {
+            return Ok(self);
+        }
+        match std::fs::canonicalize(&self.folder) {
+            Ok(folder) => Ok(Self { folder, ..self }),
+            Err(source) => Err(ServiceError::usage(
+                format!(
+                    "{} is a link that leads nowhere, or cannot be seen: {source}",
+                    self.folder.display()
+                ),
+                "name the folder itself with `--home`",
+            )),
+        }
     }
 
     /// The folder.
@@ -101,14 +121,19 @@ impl Home {
     /// finds the installation that is its own, and goes on.
     fn create_named(&self, server: &DatabaseServer, clock: &dyn Clock) -> Result<(), ServiceError> {
         let (file, unfinished) = (Named::file(&self.folder), self.folder.join(UNFINISHED_NAME));
-        let own = |named: &Named| named.url == server.url && !named.joined;
-        let named = match Named::read(&unfinished)?.filter(own) {
-            Some(named) => named,
-            None => Named { url: server.url.clone(), installation: new_id()?, password: None, joined: false },
-        };
-        named.write(&unfinished)?;
         server.keep_password(&self.folder, None)?;
-        let store = named.open(&self.folder, Opening::Working)?;
+        let store = server.options()?.open(Opening::Working)?;
+        let there = store.reader()?.installation()?.map(|row| row.id);
+        // The database may be named otherwise than before: the installation in it tells.
+        let own = |named: &Named| {
+            !named.joined && (named.url == server.url || there.as_ref() == Some(&named.installation))
+        };
+        let installation = match Named::read(&unfinished)?.filter(own) {
+            Some(named) => named.installation,
+            None => new_id()?,
+        };
+        let named = Named { url: server.url.clone(), installation, password: None, joined: false };
+        named.write(&unfinished)?;
         match store.install(&first_row(named.installation.clone(), clock)) {
             Err(StoreError::Installed(id)) if id == named.installation => {}
             installed => installed?,
@@ -252,7 +277,7 @@ impl Home {
     pub(crate) fn note_upgrade(&self, under_way: bool) -> Result<(), ServiceError> {
         let file = self.folder.join(UPGRADE);
         let noted = match under_way {
-            true => std::fs::write(&file, "").and_then(|()| std::fs::File::open(&file)?.sync_all()),
+            true => write_flushed(&file, ""),
             false => match std::fs::remove_file(&file) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
                 _ => Ok(()),
@@ -348,5 +373,14 @@ pub(crate) fn restrict(folder: &Path) -> std::io::Result<()> {
 #[cfg(unix)]
 pub(crate) fn restrict_file(file: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
-    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600))
+    no_link().read(true).open(file)?.set_permissions(std::fs::Permissions::from_mode(0o600))
+}
+
+/// How root opens files of a home that belongs to another user: never through a link, which may lead anywhere.
+#[cfg(unix)]
+pub(crate) fn no_link() -> std::fs::OpenOptions {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut options = std::fs::OpenOptions::new();
+    options.mode(0o600).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32);
+    options
 }

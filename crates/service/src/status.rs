@@ -321,6 +321,8 @@ impl Service {
             }
         }
         let (key_set, closed) = match self.vault() {
+            // It has none, as it should be: the active server has it.
+            Err(_) if self.home().is_joined()? => ("with the active server".to_owned(), Vec::new()),
             Ok(vault) => ("present".to_owned(), crate::secrets::open_all(&*reader, Some(vault))?.closed),
             Err(error) => {
                 alarms.push(format!(

@@ -4,7 +4,7 @@
 //! ends, however it ends: nothing has to be cleared up after a crash. What is written in the file only tells people
 //! who it is.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::Path;
 
@@ -13,6 +13,7 @@ use onesync_store::ServiceChanges;
 use tokio::sync::watch;
 
 use crate::error::ServiceError;
+use crate::home::no_link;
 use crate::runtime::Service;
 
 /// The lock's file in the home.
@@ -42,13 +43,8 @@ impl WorkLock {
     pub(crate) fn take_file(folder: &Path, file: &str, what: &str, now: Time) -> Result<Self, ServiceError> {
         let path = folder.join(file);
         let failed = |source| ServiceError::File { place: path.display().to_string(), source };
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(failed)?;
+        let mut file =
+            no_link().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
         for tries_left in (0..LOCK_TRIES).rev() {
             match file.try_lock() {
                 Ok(()) => break,

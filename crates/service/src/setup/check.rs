@@ -105,7 +105,7 @@ impl Setup {
         let identities = self.wanted.identities;
         let on_server = self.wanted.server.is_some() || self.home.named().ok().flatten().is_some();
         // A database on a server is copied into the home to see what a change would do.
-        let here = identities * EMBEDDED_BYTES * if on_server { 1 } else { FACTOR };
+        let here = identities.saturating_mul(EMBEDDED_BYTES * if on_server { 1 } else { FACTOR });
         let mut there = self.home.folder();
         while !there.exists() {
             there = there.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -126,7 +126,10 @@ impl Setup {
             size(here)
         );
         if on_server {
-            text += &format!(", and {} on the database server", size(identities * SERVER_BYTES * FACTOR));
+            text += &format!(
+                ", and {} on the database server",
+                size(identities.saturating_mul(SERVER_BYTES * FACTOR))
+            );
         }
         Some(if free < here { Check::failed("disk", text, remedy) } else { Check::ok("disk", text) })
     }

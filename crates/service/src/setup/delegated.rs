@@ -61,7 +61,7 @@ impl Setup {
         let Some(content) = content else { return Ok(Begin::Wait) };
         match content {
             DatabaseContent::Empty | DatabaseContent::Schema { .. } => Ok(Begin::Install),
-            DatabaseContent::Installation { id, .. } if self.began(server, &id)? => Ok(Begin::Install),
+            DatabaseContent::Installation { id, .. } if self.began(&id)? => Ok(Begin::Install),
             DatabaseContent::Installation { id, current: true } => Ok(Begin::Join(id)),
             DatabaseContent::Installation { id, current: false } => Err(ServiceError::usage(
                 format!(
@@ -80,10 +80,11 @@ impl Setup {
     }
 
     /// Whether this home began to make that installation, and was cut short.
-    fn began(&self, server: &DatabaseServer, id: &str) -> Result<bool, ServiceError> {
+    fn began(&self, id: &str) -> Result<bool, ServiceError> {
+        // However the database was named then: the installation tells.
         let unfinished = self.home.named_unfinished()?;
-        Ok(unfinished
-            .is_some_and(|named| !named.joined && named.url == server.url && named.installation == id))
+        Ok(self.home.key_set().exists()
+            && unfinished.is_some_and(|named| !named.joined && named.installation == id))
     }
 
     fn look_as_service(

@@ -7,7 +7,7 @@ use onesync_vault::VaultError;
 
 use super::credential::{self, ServiceAccount};
 use super::delegated::Begin;
-use super::steps::{PROXY, Step, proxy_text, roles_text};
+use super::steps::{PROXY, Step, check_proxy, roles_text};
 use super::system::{self, SYSTEM_USER, User};
 use super::{Check, Plan, PlannedStep, ROLES, Role, Setup, uninstall, unit};
 use crate::account;
@@ -38,6 +38,7 @@ impl Setup {
         if let Some(name) = &self.wanted.account {
             credential::parse(name)?;
         }
+        self.wanted.proxy.as_deref().map_or(Ok(()), check_proxy)?;
         self.roles_are_there()?;
         let installed = self.home.exists();
         let runs_as = match installed {
@@ -93,6 +94,7 @@ impl Setup {
                 );
                 plan.add(Step::Join(id.clone()), "join", text);
                 plan.joins = Some(id);
+                self.no_proxy_for_joined()?;
             }
             Begin::Install => {
                 let keys =
@@ -100,6 +102,7 @@ impl Setup {
                 plan.add(Step::Install, "installation", format!("make the installation, with {keys}"));
                 self.plan_account(runs_as, plan);
                 self.plan_roles(None, plan)?;
+                self.plan_proxy(None, plan);
             }
         }
         Ok(())
@@ -128,6 +131,7 @@ impl Setup {
         let runs_as = self.runs_as(account.as_ref())?;
         if let Some(named) = named.filter(|named| named.joined) {
             plan.joins = Some(named.installation);
+            self.no_proxy_for_joined()?;
             return Ok(runs_as);
         }
         match vault {
@@ -152,6 +156,7 @@ impl Setup {
         }
         let roles = reader.setting(ROLES)?;
         self.plan_roles(roles.as_deref(), plan)?;
+        self.plan_proxy(reader.setting(PROXY)?, plan);
         drop(reader);
         drop::<std::sync::Arc<dyn Store>>(store);
         Ok(runs_as)
@@ -203,6 +208,23 @@ impl Setup {
         Ok(())
     }
 
+    fn plan_proxy(&self, known: Option<String>, plan: &mut Plan) {
+        if let Some(url) = self.wanted.proxy.clone().filter(|url| known.as_ref() != Some(url)) {
+            let text = format!("keep the proxy {url} for the connectors that `setup connectors` writes");
+            plan.add(Step::Proxy(url), "proxy", text);
+        }
+    }
+
+    fn no_proxy_for_joined(&self) -> Result<(), ServiceError> {
+        match self.wanted.proxy {
+            None => Ok(()),
+            Some(_) => Err(ServiceError::usage(
+                "a server that joins has the connectors of the installation, their proxies too",
+                "leave `--proxy` out",
+            )),
+        }
+    }
+
     fn roles_are_there(&self) -> Result<(), ServiceError> {
         for (role, names) in &self.wanted.roles {
             for name in names {
@@ -220,19 +242,34 @@ impl Setup {
     /// What belongs to this machine, whether the installation is new or joined.
     fn plan_rest(&self, runs_as: &str, user: Option<&User>, plan: &mut Plan) -> Result<(), ServiceError> {
         let folder = self.home.folder();
-        if let Some(proxy) = &self.wanted.proxy {
-            let file = folder.join(PROXY);
-            if std::fs::read_to_string(&file).ok().as_deref() != Some(proxy_text(proxy)?.as_str()) {
-                plan.add(Step::Proxy, "proxy", format!("write the proxy into {}", file.display()));
-            }
-        }
         if let Some(units) = &self.wanted.units {
             let file = units.join(unit::NAME);
             let text = unit::text(&self.wanted.program, folder, runs_as)?;
-            match std::fs::read_to_string(&file) {
-                Ok(there) if there == text => {}
+            if unit::hides(folder) {
+                let why = format!(
+                    "{} is hidden from a service of the system: that has such a place of its own",
+                    folder.display()
+                );
+                let remedy = "name another folder with `--home`, or write no unit: `--no-systemd`";
+                if unit::is_live(&file) {
+                    return Err(ServiceError::usage(why, remedy));
+                }
+                plan.checks.push(Check::warning("unit", why, remedy));
+            }
+            match unit::look(&file, folder)? {
+                unit::Found::Other => {
+                    return Err(ServiceError::usage(
+                        format!(
+                            "{} is not the unit of {}: it runs another home, or is not ours",
+                            file.display(),
+                            folder.display()
+                        ),
+                        "write the unit elsewhere with `--systemd=FOLDER`, or none with `--no-systemd`",
+                    ));
+                }
+                unit::Found::Ours(there) if there == text => {}
                 there => {
-                    let what = if there.is_ok() { "bring up to date" } else { "write" };
+                    let what = if there == unit::Found::None { "write" } else { "bring up to date" };
                     plan.add(
                         Step::Unit { file: file.clone(), text },
                         "unit",

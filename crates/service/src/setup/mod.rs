@@ -88,8 +88,8 @@ pub struct Wanted {
     pub runs_as: Option<String>,
     /// Users and groups (`group:NAME`) by role.
     pub roles: BTreeMap<Role, Vec<String>>,
-    /// The proxy on the way to the cloud.
-    pub proxy: Option<SecretString>,
+    /// The proxy on the way to the cloud, without a password.
+    pub proxy: Option<String>,
     /// The folder in which a unit for systemd is to lie.
     pub units: Option<PathBuf>,
     /// This program, for the unit.
@@ -152,6 +152,18 @@ pub enum Doing<'a> {
     },
 }
 
+/// Whether what was told has been shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Told {
+    /// It has; nobody needs it again.
+    Shown,
+    /// It will be, and [`Setup::credentials_are_shown`] says so; until then the next `setup` shows it.
+    Later,
+}
+
+/// Who is told.
+pub type Tell<'a> = dyn FnMut(Doing<'_>) -> Result<Told, ServiceError> + 'a;
+
 impl Setup {
     /// Names a home and what is wanted; nothing is touched yet.
     #[must_use]
@@ -161,6 +173,14 @@ impl Setup {
 }
 
 impl Service {
+    /// The proxy on the way to the cloud that was named when this installation was set up.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn proxy(&self) -> Result<Option<String>, ServiceError> {
+        Ok(self.store().reader()?.setting(steps::PROXY)?)
+    }
+
     /// Who may do what: users and groups by role.
     ///
     /// # Errors

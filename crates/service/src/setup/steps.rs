@@ -7,22 +7,21 @@ use std::sync::Arc;
 use onesync_model::Time;
 use onesync_store::{EventRow, PostgresAdmin, ServiceChanges, Store};
 use onesync_vault::Vault;
-use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
 use super::credential::{ServiceAccount, mark_shown};
 use super::record::Record;
-use super::{Doing, Plan, PlannedStep, ROLES, Setup, system, unit};
+use super::{Doing, Plan, PlannedStep, ROLES, Setup, Tell, Told, system, unit};
 use crate::account;
-use crate::database::{DatabaseServer, Options, write_flushed};
+use crate::database::{DatabaseServer, Options};
 use crate::error::ServiceError;
-use crate::home::{Home, restrict_file};
+use crate::home::Home;
 use crate::work::WorkLock;
 
 /// The lock of whoever sets up a home.
 pub(super) const LOCK: &str = "setup.lock";
-/// What the daemon's environment is to be: the proxy.
-pub(super) const PROXY: &str = "environment";
+/// The setting with the proxy of connectors that `setup connectors` writes.
+pub(super) const PROXY: &str = "proxy";
 
 /// The database, once it is open.
 type Open = Option<Arc<dyn Store>>;
@@ -38,7 +37,7 @@ pub(super) enum Step {
     RunsAs(String),
     Show,
     Roles(String),
-    Proxy,
+    Proxy(String),
     Unit { file: PathBuf, text: String },
     Owner(String),
 }
@@ -53,14 +52,18 @@ pub(super) fn roles_text(roles: &BTreeMap<String, Vec<String>>) -> Result<String
     serde_json::to_string(roles).map_err(|error| ServiceError::Internal(error.to_string()))
 }
 
-/// The line of the environment that names a proxy.
-pub(super) fn proxy_text(proxy: &SecretString) -> Result<String, ServiceError> {
-    let text = proxy.expose_secret();
-    if !text.starts_with("http://") && !text.starts_with("https://") || text.contains(['\n', '"', '\\', ' '])
+/// Refuses what is no URL of a proxy.
+pub(super) fn check_proxy(text: &str) -> Result<(), ServiceError> {
+    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    if rest
+        .is_none_or(|rest| rest.is_empty() || rest.contains(|c: char| c.is_control() || "\"\\ @".contains(c)))
     {
-        return Err(ServiceError::usage("the proxy is no URL", "write `http://host:port`"));
+        return Err(ServiceError::usage(
+            "the proxy is no URL, or holds a password",
+            "write `http://host:port`",
+        ));
     }
-    Ok(format!("HTTPS_PROXY={text}\n"))
+    Ok(())
 }
 
 impl Setup {
@@ -68,7 +71,7 @@ impl Setup {
     ///
     /// # Errors
     /// When a step fails: run it again, it goes on from there.
-    pub fn carry_out(&self, plan: &Plan, tell: &mut dyn FnMut(Doing<'_>)) -> Result<(), ServiceError> {
+    pub fn carry_out(&self, plan: &Plan, tell: &mut Tell<'_>) -> Result<(), ServiceError> {
         if let Some(waits) = &plan.waits_for {
             return Err(ServiceError::held(waits.why.clone(), "have the statements run that the plan shows"));
         }
@@ -78,11 +81,21 @@ impl Setup {
         }
         self.home.make_folder()?;
         let _lock = lock(&self.home, self.clock.now())?;
+        let keys = self.home.key_set();
+        if keys.exists() {
+            // A second name of the key set, from whoever was killed while it was made: a file with two is given to nobody.
+            match std::fs::remove_file(keys.with_extension("toml.new")) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(ServiceError::File { place: keys.display().to_string(), source: error });
+                }
+                _ => {}
+            }
+        }
         let record = Record::of(self.home.folder());
         let (mut events, mut open) = (Vec::new(), None);
         for (step, planned) in plan.todo.iter().zip(&plan.steps) {
             record.write(planned, "begins", &*self.clock)?;
-            tell(Doing::Begins(planned));
+            tell(Doing::Begins(planned))?;
             if let Err(error) = self.step(step, &mut open, tell) {
                 record.write(planned, &format!("failed: {error}"), &*self.clock)?;
                 return Err(error);
@@ -90,9 +103,13 @@ impl Setup {
             record.write(planned, "done", &*self.clock)?;
             events.push(self.event(planned));
             self.keep(&mut events, &mut open)?;
-            tell(Doing::Done(planned));
+            tell(Doing::Done(planned))?;
         }
-        Ok(())
+        // Also when the unit is as it should be: whoever was killed before this finds it so.
+        match self.wanted.units.as_ref().map(|units| units.join(unit::NAME)) {
+            Some(file) if unit::is_live(&file) && file.exists() => unit::systemctl(&["daemon-reload"]),
+            _ => Ok(()),
+        }
     }
 
     /// Brings what happened into the database, as soon as that is ours to write to.
@@ -123,12 +140,7 @@ impl Setup {
         Ok(store.record(epoch, &changes)?)
     }
 
-    fn step(
-        &self,
-        step: &Step,
-        open: &mut Open,
-        tell: &mut dyn FnMut(Doing<'_>),
-    ) -> Result<(), ServiceError> {
+    fn step(&self, step: &Step, open: &mut Open, tell: &mut Tell<'_>) -> Result<(), ServiceError> {
         match step {
             Step::SystemUser(name) => system::make_user(name, self.home.folder()),
             Step::MakeDatabase => {
@@ -150,11 +162,8 @@ impl Setup {
                 account.map_or(Ok(()), |account| self.write(account.changes()?, open))
             }
             Step::Show => self.show(open, tell),
-            Step::Roles(text) => {
-                let settings = vec![(ROLES.to_owned(), text.clone())];
-                self.write(ServiceChanges { settings, ..ServiceChanges::default() }, open)
-            }
-            Step::Proxy => self.write_proxy(),
+            Step::Roles(text) => self.set(ROLES, text, open),
+            Step::Proxy(url) => self.set(PROXY, url, open),
             Step::Unit { file, text } => unit::write(file, text),
             Step::Owner(name) => match system::user(name)? {
                 Some(user) => system::give(self.home.folder(), &user),
@@ -166,27 +175,35 @@ impl Setup {
         }
     }
 
-    fn show(&self, open: &mut Open, tell: &mut dyn FnMut(Doing<'_>)) -> Result<(), ServiceError> {
+    fn show(&self, open: &mut Open, tell: &mut Tell<'_>) -> Result<(), ServiceError> {
         let (store, vault) = (self.store(open)?, Vault::open(&self.home.key_set())?);
         let (account, password, epoch) = {
             let reader = store.reader()?;
             let epoch = reader.installation()?.map_or(0, |row| row.epoch);
             (ServiceAccount::read(&*reader)?, ServiceAccount::password(&*reader, &vault)?, epoch)
         };
-        if let (Some(account), Some(password)) = (account, password) {
-            tell(Doing::Credentials { name: &account.name, password: &password });
+        if let (Some(account), Some(password)) = (account, password)
+            && tell(Doing::Credentials { name: &account.name, password: &password })? == Told::Later
+        {
+            return Ok(());
         }
         // Shown twice does no harm, never shown would.
         mark_shown(&*store, epoch)
     }
 
-    fn write_proxy(&self) -> Result<(), ServiceError> {
-        let Some(proxy) = &self.wanted.proxy else { return Ok(()) };
-        let (file, text) = (self.home.folder().join(PROXY), proxy_text(proxy)?);
-        std::fs::write(&file, "")
-            .and_then(|()| restrict_file(&file))
-            .and_then(|()| write_flushed(&file, &text))
-            .map_err(|source| ServiceError::File { place: file.display().to_string(), source })
+    /// Notes that credentials have been shown which were told, and were to be shown later.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn credentials_are_shown(&self) -> Result<(), ServiceError> {
+        let store = self.home.open()?.0;
+        let epoch = store.reader()?.installation()?.map_or(0, |row| row.epoch);
+        mark_shown(&*store, epoch)
+    }
+
+    fn set(&self, setting: &str, text: &str, open: &mut Open) -> Result<(), ServiceError> {
+        let settings = vec![(setting.to_owned(), text.to_owned())];
+        self.write(ServiceChanges { settings, ..ServiceChanges::default() }, open)
     }
 
     fn server(&self) -> Result<&DatabaseServer, ServiceError> {

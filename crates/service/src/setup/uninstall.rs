@@ -6,9 +6,10 @@ use serde::Serialize;
 
 use super::{record, steps, unit};
 use crate::daemon::heart;
+use crate::database::PART;
 use crate::error::ServiceError;
 use crate::home::Home;
-use crate::work::is_worked_on;
+use crate::work::{is_locked, is_worked_on};
 
 /// What is removed.
 #[derive(Clone, Debug)]
@@ -26,6 +27,8 @@ pub struct Uninstall {
 pub struct Uninstalled {
     /// The unit.
     pub unit: Option<PathBuf>,
+    /// A unit of that name that runs another home, or is not ours: it stays.
+    pub other_unit: Option<PathBuf>,
     /// Files and folders of the home.
     pub data: Vec<PathBuf>,
     /// What is in the home and not ours: it stays.
@@ -42,10 +45,18 @@ impl Uninstall {
     pub fn look(&self) -> Result<Uninstalled, ServiceError> {
         let file = self.units.join(unit::NAME);
         let folder = self.home.folder();
-        let mut found = Uninstalled { unit: file.exists().then_some(file), ..Uninstalled::default() };
+        let mut found = Uninstalled::default();
+        match unit::look(&file, folder)? {
+            unit::Found::None => {}
+            unit::Found::Ours(_) => found.unit = Some(file),
+            unit::Found::Other => found.other_unit = Some(file),
+        }
         if self.remove_data && folder.exists() {
-            for path in entries(folder)? {
-                if is_ours(&path) { found.data.push(path) } else { found.others.push(path) }
+            let there = entries(folder)?;
+            // A folder that nothing was installed in, nor begun to, has nothing of ours, whatever the names of its files are.
+            let is_home = self.home.exists() || is_unfinished(folder);
+            for path in there {
+                if is_home && is_ours(&path, true) { found.data.push(path) } else { found.others.push(path) }
             }
         }
         found.database = self.home.named()?.map(|named| named.place(folder));
@@ -61,29 +72,40 @@ impl Uninstall {
             let place = path.display().to_string();
             move |source| ServiceError::File { place, source }
         };
-        if let Some(file) = found.unit.as_deref().filter(|file| unit::is_live(file)) {
+        let folder = self.home.folder();
+        let live = found.unit.as_deref().filter(|file| unit::is_live(file));
+        // Before a daemon is ended that then would have been ended for nothing.
+        self.must_be_at_rest(live.is_none())?;
+        if let Some(file) = live {
             unit::systemctl(&["disable", "--now", unit::NAME])?;
             remove(file).map_err(failed(file))?;
             unit::systemctl(&["daemon-reload"])?;
-        }
-        let folder = self.home.folder();
-        if heart(folder).is_some() || is_worked_on(folder) {
-            return Err(ServiceError::held(
-                format!("somebody is at work on {}", folder.display()),
-                "end the daemon (`onesync status` names its process) and what else runs, then do it again",
-            ));
+            self.must_be_at_rest(true)?;
         }
         if let Some(file) = &found.unit {
             remove(file).map_err(failed(file))?;
         }
-        // The record of what was set up goes last.
-        let (last, first): (Vec<_>, Vec<_>) =
-            found.data.iter().partition(|path| path.ends_with(record::FILE));
+        // What tells a home goes last: whoever is cut off finds it again.
+        let tells = |path: &&PathBuf| TELL.iter().any(|name| path.ends_with(name));
+        let (last, first): (Vec<_>, Vec<_>) = found.data.iter().partition(tells);
         for path in first.into_iter().chain(last) {
             remove(path).map_err(failed(path))?;
         }
         if self.remove_data && folder.exists() && found.others.is_empty() {
             std::fs::remove_dir(folder).map_err(failed(folder))?;
+        }
+        Ok(())
+    }
+
+    fn must_be_at_rest(&self, with_daemon: bool) -> Result<(), ServiceError> {
+        let folder = self.home.folder();
+        let locked =
+            is_worked_on(folder) || [steps::LOCK, "move.lock"].iter().any(|lock| is_locked(folder, lock));
+        if locked || (with_daemon && heart(folder).is_some()) {
+            return Err(ServiceError::held(
+                format!("somebody is at work on {}", folder.display()),
+                "end the daemon (`onesync status` names its process) and what else runs, then do it again",
+            ));
         }
         Ok(())
     }
@@ -94,7 +116,8 @@ pub(super) fn refuse_foreign(folder: &Path) -> Result<(), ServiceError> {
     if !folder.exists() {
         return Ok(());
     }
-    let foreign = entries(folder)?.into_iter().find(|path| !is_ours(path) && !path.ends_with("lost+found"));
+    let foreign =
+        entries(folder)?.into_iter().find(|path| !is_ours(path, false) && !path.ends_with("lost+found"));
     match foreign {
         None => Ok(()),
         Some(path) => Err(ServiceError::usage(
@@ -113,22 +136,45 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, ServiceError> {
     Ok(paths)
 }
 
-/// Whether this program makes such a file or folder in its home.
-fn is_ours(path: &Path) -> bool {
+/// What tells a home, or one that was begun.
+const TELL: [&str; 4] = ["onesync.db", "onesync.db.new", "database.toml", record::FILE];
+
+/// Whether an installation was begun there, and not finished.
+fn is_unfinished(folder: &Path) -> bool {
+    let keys = folder.join("keyset.toml").exists();
+    record::is_one(folder)
+        || (keys && ["onesync.db.new", "database.toml.new"].iter().any(|name| folder.join(name).exists()))
+}
+
+/// Whether this program makes such a file or folder in its home; some only where an installation is.
+fn is_ours(path: &Path, in_home: bool) -> bool {
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return false };
     let exact = [
-        steps::PROXY,
         steps::LOCK,
         record::FILE,
         "work.lock",
         "move.lock",
         "serve.lock",
         "serve.sock",
-        "backups",
+        "upgrade.unfinished",
+        "database.toml",
+        "database.left.toml",
+        "database.password",
+        "database.password.2",
+        "keyset.toml",
         crate::plan::PLANS,
     ];
-    let begins = ["onesync.db", "keyset.toml", "database.", crate::plan::SCRATCH];
-    exact.contains(&name) || begins.iter().any(|begin| name.starts_with(begin))
+    // While they are written.
+    let whole = [".new", PART].iter().fold(name, |name, end| name.strip_suffix(end).unwrap_or(name));
+    let database = |rest: &str| {
+        ["", "-wal", "-shm", "-journal"].contains(&rest)
+            || [".new", ".back", ".until-"].iter().any(|begin| rest.starts_with(begin))
+    };
+    exact.contains(&name)
+        || (whole != name && exact.contains(&whole))
+        || name.strip_prefix("onesync.db").is_some_and(database)
+        || name.starts_with(crate::plan::SCRATCH)
+        || (in_home && name == "backups")
 }
 
 fn remove(path: &Path) -> std::io::Result<()> {
@@ -140,5 +186,51 @@ fn remove(path: &Path) -> std::io::Result<()> {
     match removed {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         removed => removed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_look_alike_are_not_ours() {
+        for ours in [
+            "database.toml",
+            "database.toml.new",
+            "database.toml.new.part",
+            "database.password.2.part",
+            "onesync.db-wal",
+            "onesync.db.new-shm",
+            "onesync.db.until-20260101",
+            "keyset.toml.new",
+            "scratch-1",
+        ] {
+            assert!(is_ours(Path::new(ours), false), "{ours}");
+        }
+        for other in [
+            "database.yml",
+            "database.sql",
+            "database.toml.old",
+            "keyset.toml.bak",
+            "onesync.dbx",
+            "environment",
+        ] {
+            assert!(!is_ours(Path::new(other), true), "{other}");
+        }
+        assert!(is_ours(Path::new("backups"), true) && !is_ours(Path::new("backups"), false));
+    }
+
+    #[test]
+    fn a_folder_that_is_no_home_loses_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["keyset.toml", "database.password", "work.lock", "setup.log"] {
+            std::fs::write(folder.path().join(name), "of another program").unwrap();
+        }
+        std::fs::create_dir(folder.path().join("backups")).unwrap();
+        let home = Home::new(folder.path());
+        let units = folder.path().join("units");
+        let found = Uninstall { home, units, remove_data: true }.look().unwrap();
+        assert!(found.data.is_empty() && found.others.len() == 5, "{found:?}");
     }
 }

@@ -1,9 +1,9 @@
 //! The unit by which systemd runs the daemon, in a sandbox: it writes its home and nothing else.
 
-use std::path::Path;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::steps::PROXY;
 use crate::error::ServiceError;
 
 /// The unit.
@@ -16,7 +16,6 @@ pub(super) const RUNNING: &str = "/run/systemd/system";
 /// The text of the unit.
 pub(super) fn text(program: &Path, home: &Path, user: &str) -> Result<String, ServiceError> {
     let (program, place) = (quoted(program)?, quoted(home)?);
-    let environment = quoted(&home.join(PROXY))?;
     // What lies below a place for users would be hidden with it.
     let below_users = ["/home", "/root", "/run/user"].iter().any(|place| home.starts_with(place));
     let hide = match below_users {
@@ -24,7 +23,7 @@ pub(super) fn text(program: &Path, home: &Path, user: &str) -> Result<String, Se
         false => "ProtectHome=yes".to_owned(),
     };
     Ok(format!(
-        "# Written by `onesync setup`. What is to be otherwise belongs into a drop-in: `systemctl edit onesync`; for example a
+        "{HEAD} What is to be otherwise belongs into a drop-in: `systemctl edit onesync`; for example a
 # folder outside of the home that a connector writes: ReadWritePaths=/srv/directory
 [Unit]
 Description=OneSync directory synchronisation
@@ -43,7 +42,6 @@ RestartSec=10s
 RestartPreventExitStatus=2 4
 TimeoutStopSec=20s
 WatchdogSec=60s
-EnvironmentFile=-{environment}
 UMask=0077
 LimitCORE=0
 LimitNOFILE=65536
@@ -84,7 +82,50 @@ WantedBy=multi-user.target
     ))
 }
 
-/// Writes the unit in one piece, and tells systemd where that runs.
+/// What every unit of ours begins with.
+const HEAD: &str = "# Written by `onesync setup`.";
+
+/// What lies where a unit is to lie.
+#[derive(PartialEq, Eq, Debug)]
+pub(super) enum Found {
+    /// Nothing.
+    None,
+    /// The unit of this home, with its text.
+    Ours(String),
+    /// One of another home, or not ours.
+    Other,
+}
+
+/// Looks whose unit is there: by what is in it, not by its name.
+pub(super) fn look(file: &Path, home: &Path) -> Result<Found, ServiceError> {
+    let text = match std::fs::read(file) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(error) if [ErrorKind::NotFound, ErrorKind::NotADirectory].contains(&error.kind()) => {
+            return Ok(Found::None);
+        }
+        Err(source) => return Err(ServiceError::File { place: file.display().to_string(), source }),
+    };
+    let place = text
+        .lines()
+        .find_map(|line| line.strip_prefix("ExecStart=")?.split_once(" --home ")?.1.strip_suffix(" serve"))
+        .map(|place| PathBuf::from(place.replace("%%", "%")));
+    // It may have been written with another way to the same place.
+    let is_home = |place: PathBuf| {
+        place == home
+            || std::fs::canonicalize(place).is_ok_and(|p| std::fs::canonicalize(home).is_ok_and(|h| h == p))
+    };
+    Ok(match text.starts_with(HEAD) && place.is_some_and(is_home) {
+        true => Found::Ours(text),
+        false => Found::Other,
+    })
+}
+
+/// Whether the sandbox of the unit would hide a home: it has a place of its own for what lies there.
+pub(super) fn hides(home: &Path) -> bool {
+    ["/tmp", "/var/tmp"].iter().any(|place| home.starts_with(place))
+}
+
+/// Writes the unit in one piece.
 pub(super) fn write(file: &Path, text: &str) -> Result<(), ServiceError> {
     let failed = |source| ServiceError::File { place: file.display().to_string(), source };
     let unfinished = file.with_extension("service.new");
@@ -94,11 +135,7 @@ pub(super) fn write(file: &Path, text: &str) -> Result<(), ServiceError> {
             std::fs::set_permissions(&unfinished, std::fs::Permissions::from_mode(0o644))
         })
         .and_then(|()| std::fs::rename(&unfinished, file))
-        .map_err(failed)?;
-    match is_live(file) {
-        true => systemctl(&["daemon-reload"]),
-        false => Ok(()),
-    }
+        .map_err(failed)
 }
 
 /// Whether a unit is one of the systemd that runs this machine.
@@ -141,6 +178,20 @@ fn quoted(path: &Path) -> Result<String, ServiceError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_unit_of_another_home_is_not_ours() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(NAME);
+        let unit = text(Path::new("/usr/bin/onesync"), Path::new("/srv/one%"), "one").unwrap();
+        assert_eq!(look(&file, Path::new("/srv/one%")).unwrap(), Found::None);
+        std::fs::write(&file, &unit).unwrap();
+        assert_eq!(look(&file, Path::new("/srv/one%")).unwrap(), Found::Ours(unit.clone()));
+        assert_eq!(look(&file, Path::new("/srv/one")).unwrap(), Found::Other);
+        std::fs::write(&file, unit.replacen("# Written", "# Kept", 1)).unwrap();
+        assert_eq!(look(&file, Path::new("/srv/one%")).unwrap(), Found::Other);
+        assert!(hides(Path::new("/var/tmp/x")) && !hides(Path::new("/var/lib/onesync")));
+    }
 
     #[test]
     fn a_unit_writes_its_home_only_and_hides_those_of_people() {

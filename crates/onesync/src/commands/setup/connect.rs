@@ -58,7 +58,12 @@ pub async fn connect(home: Home, folder: Option<PathBuf>, out: &Output) -> Resul
         }
         sources.push(source(&kind, number, &mut secrets).await?);
     }
-    let cloud = cloud(&mut secrets)?;
+    let mut cloud = cloud(&mut secrets)?;
+    if let Some(url) = service.proxy()? {
+        say!("`{}` goes through the proxy {url}", cloud.name);
+        let url = toml::Table::from_iter([("url".to_owned(), text(url))]);
+        cloud.settings.insert("proxy".to_owned(), Value::Table(url));
+    }
     let anchors = ANCHORS.map(|(words, _)| words);
     let anchor = ask::choice("What ties cloud accounts to people for ever (source anchor)?", &anchors)?;
     let source_anchor = ANCHORS.get(anchor).and_then(|(_, word)| *word).map(str::to_owned);

@@ -9,14 +9,18 @@ mod wizard;
 pub use old::new_spelling;
 pub use options::Options;
 
-use std::io::IsTerminal as _;
+use std::fs::File;
+use std::io::{IsTerminal as _, Write as _};
+use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::{Args as ClapArgs, Subcommand};
-use onesync_service::setup::{Check, CheckResult, Delegated, Doing, Plan, Setup, Uninstall, Uninstalled};
-use onesync_service::{Home, Status, SystemClock};
+use onesync_service::setup::{
+    Check, CheckResult, Delegated, Doing, Plan, Setup, Told, Uninstall, Uninstalled,
+};
+use onesync_service::{Home, ServiceError, Status, SystemClock};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
@@ -79,7 +83,25 @@ pub struct UninstallArgs {
 }
 
 /// `setup`.
-pub async fn setup(home: Home, args: SetupArgs, out: &Output) -> anyhow::Result<Status> {
+pub async fn setup(home: Home, mut args: SetupArgs, out: &Output) -> anyhow::Result<Status> {
+    let home = home.resolved()?;
+    if let Some(password) = &args.options.account_password {
+        eprintln!(
+            "warning: a password on a command line can be seen by everybody on this machine, and stays in the history of the shell: use `--service-account-password-file FILE`"
+        );
+        if let Err(error) = old::hide(password.expose_secret().as_bytes()) {
+            eprintln!("warning: it could not be taken out of the list of processes: {error}");
+        }
+    }
+    match &mut args.command {
+        None => {}
+        Some(SetupCommand::Check(options)) => options.account_password = args.options.account_password.take(),
+        Some(_) if args.options.account_password.is_some() => {
+            let hint = "say it to `onesync setup`, or by `--new-password-file`";
+            return Err(usage("this command takes no `/serviceAccountPassword`", hint));
+        }
+        Some(_) => {}
+    }
     match args.command {
         None => set_up(home, args.options, out).await,
         Some(SetupCommand::Connectors { folder }) => {
@@ -95,14 +117,6 @@ pub async fn setup(home: Home, args: SetupArgs, out: &Output) -> anyhow::Result<
 }
 
 async fn set_up(home: Home, options: Options, out: &Output) -> anyhow::Result<Status> {
-    if let Some(password) = &options.account_password {
-        eprintln!(
-            "warning: a password on a command line can be seen by everybody on this machine, and stays in the history of the shell: use `--service-account-password-file FILE`"
-        );
-        if let Err(error) = old::hide(password.expose_secret().as_bytes()) {
-            eprintln!("warning: it could not be taken out of the list of processes: {error}");
-        }
-    }
     let with_answers = options.answers.is_some();
     let (yes, mut options) = (options.yes, options.with_answers()?);
     let by_person = !yes && !with_answers && !out.is_json() && std::io::stdin().is_terminal();
@@ -122,23 +136,41 @@ async fn set_up(home: Home, options: Options, out: &Output) -> anyhow::Result<St
             out.json(&json!({"plan": plan, "carried_out": false}))?;
         }
         // It says what stands in the way.
-        return setup.carry_out(&plan, &mut |_| ()).map(|()| Status::Held).map_err(Into::into);
+        return setup.carry_out(&plan, &mut |_| Ok(Told::Later)).map(|()| Status::Held).map_err(Into::into);
     }
     if !plan.is_done() && !yes {
         agree("Do this?", "`--yes` does it without asking")?;
     }
     let mut credentials = None;
-    setup.carry_out(&plan, &mut |doing| match doing {
-        Doing::Begins(step) => eprintln!("{} ...", step.text),
-        Doing::Done(_) => {}
+    let carried_out = setup.carry_out(&plan, &mut |doing| match doing {
+        Doing::Begins(step) => {
+            eprintln!("{} ...", step.text);
+            Ok(Told::Shown)
+        }
+        Doing::Done(_) => Ok(Told::Shown),
         Doing::Credentials { name, password } if out.is_json() => {
             credentials = Some(json!({"name": name, "password": password.as_str()}));
+            Ok(Told::Later)
         }
         Doing::Credentials { name, password } => show(name, password),
-    })?;
+    });
     if out.is_json() {
-        out.json(&json!({"plan": plan, "carried_out": true, "service_account": credentials}))?;
-    } else if plan.is_done() {
+        // Also when a later step has failed: nobody would see the password any more.
+        let error = carried_out.as_ref().err().map(ToString::to_string);
+        let told = json!({
+            "plan": plan,
+            "carried_out": error.is_none(),
+            "error": error,
+            "service_account": credentials,
+        });
+        if credentials.is_none() {
+            out.json(&told)?;
+        } else if written(&format!("{told:#}\n"))? == Told::Shown {
+            setup.credentials_are_shown()?;
+        }
+    }
+    carried_out?;
+    if plan.is_done() && !out.is_json() {
         say!("nothing to do");
     }
     next(&plan, &folder);
@@ -148,12 +180,28 @@ async fn set_up(home: Home, options: Options, out: &Output) -> anyhow::Result<St
     Ok(Status::Done)
 }
 
-fn show(name: &str, password: &str) {
-    say!("\nservice account  {name}");
-    say!("password         {password}");
-    say!(
-        "Keep both away from this machine: backup and restore will ask for them. They are not shown again.\n"
+fn show(name: &str, password: &str) -> Result<Told, ServiceError> {
+    written(&format!(
+        "\nservice account  {name}\npassword         {password}\nKeep both away from this machine: backup and restore will ask for them. They are not shown again.\n\n"
+    ))
+}
+
+/// Writes what must be seen; it has not been when nobody reads it. A standard output that was closed is `/dev/null` by now.
+fn written(text: &str) -> Result<Told, ServiceError> {
+    use std::os::unix::fs::MetadataExt as _;
+    let failed = |source| ServiceError::File { place: "standard output".to_owned(), source };
+    let device = |metadata: std::fs::Metadata| (metadata.mode() & 0o170_000, metadata.rdev());
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(failed)?;
+    let to = out.as_fd().try_clone_to_owned().and_then(|fd| File::from(fd).metadata()).map_err(failed)?;
+    let nowhere = std::fs::metadata("/dev/null").map_err(failed)?;
+    if device(to) != device(nowhere) {
+        return Ok(Told::Shown);
+    }
+    eprintln!(
+        "warning: the credentials of the service account were not shown, because standard output is closed; `onesync setup` shows them"
     );
+    Ok(Told::Later)
 }
 
 fn print(plan: &Plan) {
@@ -282,7 +330,7 @@ fn service_account(
     if out.is_json() {
         out.json(&json!({"name": name, "password": made.as_ref().map(|made| made.as_str())}))?;
     } else if let Some(made) = made {
-        show(&name, &made);
+        show(&name, &made)?;
     }
     eprintln!("the service account is `{name}`; what was sealed by the password before keeps that one");
     Ok(Status::Done)
@@ -290,6 +338,7 @@ fn service_account(
 
 /// `uninstall`.
 pub fn uninstall(home: Home, args: &UninstallArgs, out: &Output) -> anyhow::Result<Status> {
+    let home = home.resolved()?;
     let folder = home.folder().display().to_string();
     let uninstall = Uninstall { home, units: args.systemd.clone(), remove_data: args.remove_data };
     let found = uninstall.look()?;
@@ -317,6 +366,9 @@ pub fn uninstall(home: Home, args: &UninstallArgs, out: &Output) -> anyhow::Resu
 fn print_uninstall(found: &Uninstalled, folder: &str, remove_data: bool) {
     for path in found.unit.iter().chain(&found.data) {
         say!("remove  {}", path.display());
+    }
+    if let Some(file) = &found.other_unit {
+        say!("leave   {} (it runs another home, or is not ours)", file.display());
     }
     for path in &found.others {
         say!("leave   {} (not ours)", path.display());

@@ -18,11 +18,11 @@ const PASSWORD: &str = "password";
 /// The place of the first byte of the arguments among the words of `/proc/self/stat` after the name.
 const ARGUMENTS_BEGIN: usize = 45;
 
-/// The arguments in the new spelling, and a password that stood among them.
-pub fn new_spelling(given: Vec<OsString>) -> (Vec<OsString>, Option<SecretString>) {
+/// The arguments in the new spelling, and a password that stood among them; or why they cannot be read.
+pub fn new_spelling(given: Vec<OsString>) -> Result<(Vec<OsString>, Option<SecretString>), &'static str> {
     let is_setup = given.iter().skip(1).any(|argument| argument == "setup");
     if !is_setup {
-        return (given, None);
+        return Ok((given, None));
     }
     let mut out = Vec::with_capacity(given.len());
     let mut password = None;
@@ -42,8 +42,12 @@ pub fn new_spelling(given: Vec<OsString>) -> (Vec<OsString>, Option<SecretString
             _ => rest.next_if(is_value),
         };
         match (new, value) {
-            (PASSWORD, value) => {
-                password = value.and_then(|value| value.into_string().ok()).map(SecretString::from);
+            (PASSWORD, None) => return Err("no password stands behind `/serviceAccountPassword`"),
+            (PASSWORD, Some(value)) => {
+                let text = value.into_string();
+                let text =
+                    text.map_err(|_| "the password behind `/serviceAccountPassword` is no UTF-8 text")?;
+                password = Some(SecretString::from(text));
             }
             (new, Some(value)) => {
                 let mut argument = OsString::from(new);
@@ -55,7 +59,7 @@ pub fn new_spelling(given: Vec<OsString>) -> (Vec<OsString>, Option<SecretString
             (new, None) => out.push(new.into()),
         }
     }
-    (out, password)
+    Ok((out, password))
 }
 
 fn spelling(argument: &OsString) -> Option<&'static str> {
@@ -92,7 +96,7 @@ mod tests {
 
     fn read(line: &str) -> (String, Option<String>) {
         let given = line.split(' ').map(OsString::from).collect();
-        let (out, password) = new_spelling(given);
+        let (out, password) = new_spelling(given).unwrap();
         let out: Vec<String> = out.into_iter().map(|a| a.into_string().unwrap()).collect();
         (out.join(" "), password.map(|password| password.expose_secret().to_owned()))
     }
@@ -118,6 +122,12 @@ mod tests {
         ] {
             assert_eq!(read(old), (new.to_owned(), None), "{old}");
         }
+        // A password that was to be is not silently another one.
+        use std::os::unix::ffi::OsStringExt as _;
+        let missing = ["onesync", "setup", "/serviceAccountPassword"].map(OsString::from).to_vec();
+        assert!(new_spelling(missing.clone()).is_err());
+        let strange = [missing, vec![OsString::from_vec(b"p\xff".to_vec())]].concat();
+        assert!(new_spelling(strange).is_err());
         // A password may begin like anything.
         assert_eq!(read("onesync setup /serviceAccountPassword /x-").1.as_deref(), Some("/x-"));
     }

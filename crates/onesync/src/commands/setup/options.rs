@@ -83,7 +83,7 @@ pub struct Options {
     /// User or group that sets passwords of people (can be repeated)
     #[arg(long = "password-setter", value_name = "NAME")]
     pub password_setters: Vec<String>,
-    /// Proxy on the way to the cloud, without a password: `http://host:port`
+    /// Proxy on the way to the cloud, without a password: `http://host:port`; `setup connectors` writes it into the connector
     #[arg(long, value_name = "URL")]
     pub proxy: Option<String>,
     /// Write a unit for systemd, into this folder [default: /etc/systemd/system]; root does where systemd runs
@@ -127,11 +127,10 @@ impl Options {
             ($($name:ident)*) => { $( self.$name = self.$name.take().or(answers.$name); )* };
         }
         if !own_database {
-            fill!(database sqlserver);
+            fill!(database sqlserver database_password_file database_admin database_admin_password_file
+                sqlserver_instance sqlserver_database sqlserver_user);
         }
-        fill!(database_password_file database_admin database_admin_password_file sqlserver_instance
-            sqlserver_database sqlserver_user service_account_domain service_account_name
-            service_account_password_file run_as proxy identities);
+        fill!(service_account_domain service_account_name service_account_password_file run_as proxy identities);
         if !self.no_systemd {
             fill!(systemd);
             self.no_systemd = answers.no_systemd && self.systemd.is_none();
@@ -146,14 +145,59 @@ impl Options {
                 *own = answer;
             }
         }
+        self.belongs_together()?;
         Ok(self)
+    }
+
+    /// Refuses what belongs to something that is not named: in answers it would silently be another installation.
+    fn belongs_together(&self) -> anyhow::Result<()> {
+        for (there, name, needed, needs) in [
+            (self.sqlserver_instance.is_some(), "sqlserver-instance", self.sqlserver.is_some(), "sqlserver"),
+            (self.sqlserver_database.is_some(), "sqlserver-database", self.sqlserver.is_some(), "sqlserver"),
+            (self.sqlserver_user.is_some(), "sqlserver-user", self.sqlserver.is_some(), "sqlserver"),
+            (
+                self.database_admin_password_file.is_some(),
+                "database-admin-password-file",
+                self.database_admin.is_some(),
+                "database-admin",
+            ),
+            (
+                self.service_account_domain.is_some(),
+                "service-account-domain",
+                self.service_account_name.is_some(),
+                "service-account-name",
+            ),
+        ] {
+            if there && !needed {
+                return Err(usage(
+                    &format!("`{name}` belongs to `{needs}`, which is not named"),
+                    &format!("name `{needs}`, or leave `{name}` out"),
+                ));
+            }
+        }
+        if self.sqlserver_instance.is_some()
+            && self.sqlserver.as_ref().is_some_and(|host| host.contains('\\'))
+        {
+            return Err(usage(
+                "the SQL Server's instance is named twice",
+                "write `HOST\\INSTANCE`, or `--sqlserver-instance`",
+            ));
+        }
+        Ok(())
     }
 
     /// The URL of the database on a server.
     pub fn url(&self) -> Option<String> {
         let Some(host) = &self.sqlserver else { return self.database.clone() };
         let part = |part: &Option<String>, default: &str| part.clone().unwrap_or_else(|| default.to_owned());
-        let instance = part(&self.sqlserver_instance, DEFAULT_INSTANCE);
+        // `HOST\INSTANCE,PORT`, as SQL Server's own tools write it.
+        let (host, port) = host.split_once(',').map_or((host.as_str(), None), |(h, p)| (h, Some(p.trim())));
+        let (host, instance) = host.split_once('\\').map_or((host, None), |(h, i)| (h, Some(i.to_owned())));
+        // A port needs no instance to find it by.
+        let instance =
+            if port.is_some() { None } else { instance.or_else(|| self.sqlserver_instance.clone()) };
+        let host = port.map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        let instance = part(&instance, DEFAULT_INSTANCE);
         // The default instance has the default port; that of any other one is asked from the server.
         let instance = match instance.eq_ignore_ascii_case(DEFAULT_INSTANCE) {
             true => String::new(),
@@ -215,16 +259,12 @@ impl Options {
         };
         let proxy = match &self.proxy {
             Some(proxy) if proxy.contains('@') => {
-                let hint = format!(
-                    "write `HTTPS_PROXY=...` into {}, mode 0600",
-                    home.folder().join("environment").display()
-                );
                 return Err(usage(
                     "the proxy holds a password, which everybody sees who sees this command",
-                    &hint,
+                    "leave it out; the connector's file names user and secret: `proxy = { url = \"http://host:port\", username = \"...\", password = \"SECRET\" }`",
                 ));
             }
-            proxy => proxy.clone().map(SecretString::from),
+            proxy => proxy.clone(),
         };
         let mut roles = BTreeMap::new();
         for (role, names) in [
@@ -290,6 +330,41 @@ pub(super) fn usage(message: &str, hint: &str) -> anyhow::Error {
 mod tests {
     use super::*;
 
+    /// Options, with answers.
+    fn merged(options: Options, answers: &str) -> anyhow::Result<Options> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("answers.toml");
+        std::fs::write(&file, answers).unwrap();
+        Options { answers: Some(file), ..options }.with_answers()
+    }
+
+    #[test]
+    fn answers_to_one_database_are_none_to_another() {
+        let own = Options { database: Some("postgres://a@h/d".into()), ..Options::default() };
+        let answers = "database = \"postgres://b@i/e\"\ndatabase-password-file = \"/p\"\ndatabase-admin = \"postgres://c@i/e\"\nrun-as = \"one\"\n";
+        let options = merged(own.clone(), answers).unwrap();
+        assert_eq!((options.database_password_file, options.database_admin), (None, None));
+        assert_eq!((options.run_as.as_deref(), options.database), (Some("one"), own.database.clone()));
+        let options = merged(own, "sqlserver = \"h\"\nsqlserver-instance = \"I\"\n").unwrap();
+        assert_eq!((options.sqlserver, options.sqlserver_instance), (None, None));
+        assert!(merged(Options::default(), answers).unwrap().database_password_file.is_some());
+    }
+
+    #[test]
+    fn what_belongs_to_nothing_is_refused() {
+        for alone in [
+            "sqlserver-instance",
+            "sqlserver-database",
+            "sqlserver-user",
+            "database-admin-password-file",
+            "service-account-domain",
+        ] {
+            let error = merged(Options::default(), &format!("{alone} = \"x\"\n")).unwrap_err();
+            assert!(error.to_string().contains(alone), "{error}");
+        }
+        assert!(merged(Options::default(), "sqlserver = 'h\\I'\nsqlserver-instance = \"I\"\n").is_err());
+    }
+
     #[test]
     fn a_sql_server_is_named_by_host_instance_and_database() {
         let url = |host: &str, instance: Option<&str>, database: Option<&str>| {
@@ -303,6 +378,9 @@ mod tests {
         };
         assert_eq!(url("localhost", None, None), "sqlserver://onesync@localhost/ADSync");
         assert_eq!(url("db1", Some("mssqlserver"), None), "sqlserver://onesync@db1/ADSync");
+        assert_eq!(url("db1\\SYNC", None, None), "sqlserver://onesync@db1/ADSync?instance=SYNC");
+        assert_eq!(url("db1,1433", None, None), "sqlserver://onesync@db1:1433/ADSync");
+        assert_eq!(url("db1\\SYNC,1500", None, None), "sqlserver://onesync@db1:1500/ADSync");
         assert_eq!(url("db1", Some("SYNC 1"), Some("One")), "sqlserver://onesync@db1/One?instance=SYNC%201");
     }
 }

@@ -2,8 +2,8 @@
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
-use super::{Place, record, rows, service, shown};
-use crate::program::run;
+use super::{Place, arguments, record, rows, service, shown};
+use crate::program::{onesync, run};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plan_is_shown_first_and_nothing_is_done_without_consent() {
@@ -158,6 +158,74 @@ async fn a_folder_with_something_else_is_no_home_and_an_installation_without_its
     let ended = place.setup(&["--yes"]).await.ends_with(4);
     assert!(ended.err.contains("keyset.toml is missing"), "{}", ended.err);
     assert!(!keys.exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_home_that_is_a_link_is_set_up_where_it_leads() {
+    let place = Place::new();
+    let real = place.path().join("real");
+    std::fs::create_dir(&real).unwrap();
+    std::os::unix::fs::symlink(&real, place.home()).unwrap();
+    let ended = place.setup(&["--yes"]).await.ends_with(0);
+    assert!(ended.out.contains(real.to_str().unwrap()), "{}", ended.out);
+    if onesync_service::account::is_root() {
+        assert_ne!(std::fs::metadata(real.join("onesync.db")).unwrap().uid(), 0);
+    }
+    let leads_nowhere = place.path().join("nowhere");
+    std::os::unix::fs::symlink(place.path().join("gone"), &leads_nowhere).unwrap();
+    let ended = run(&leads_nowhere, &arguments(&["--yes"])).await.ends_with(2);
+    assert!(ended.err.contains("the folder itself"), "{}", ended.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_made_password_is_never_lost() {
+    // A later step fails: the JSON has the password.
+    let place = Place::new();
+    let units = format!("--systemd={}", place.path().join("missing").display());
+    let mut options = arguments(&[&units, "--yes", "--format", "json"]);
+    options.retain(|option| *option != "--no-systemd");
+    let failed = run(&place.home(), &options).await;
+    assert_eq!(failed.code, Some(1), "{}", failed.err);
+    let told = failed.json();
+    assert!(told["carried_out"] == false && told["error"].is_string(), "{told}");
+    assert_eq!(told["service_account"]["password"].as_str().unwrap().len(), 32);
+    assert!(shown(&place.setup(&["--yes"]).await.ends_with(0)).is_none(), "it was shown");
+
+    // Nobody reads it, or there is nothing to write it to: it is shown the next time.
+    for format in ["table", "json"] {
+        let place = Place::new();
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let null = std::fs::OpenOptions::new().write(true).open("/dev/null").unwrap();
+        for to in [null, full] {
+            let options = arguments(&["--yes", "--format", format]);
+            let mut child = onesync(&place.home(), &options);
+            child.stdout(to).stderr(std::process::Stdio::null()).status().await.unwrap();
+        }
+        assert!(shown(&place.setup(&["--yes"]).await.ends_with(0)).is_some(), "{format}");
+        assert!(shown(&place.setup(&["--yes"]).await.ends_with(0)).is_none(), "{format}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_writes_through_no_link_of_a_home() {
+    for name in ["setup.log", "setup.lock", "work.lock", "onesync.db.new"] {
+        let place = Place::new();
+        std::fs::create_dir(place.home()).unwrap();
+        let outside = place.file("outside", "kept");
+        std::os::unix::fs::symlink(&outside, place.home().join(name)).unwrap();
+        place.setup(&["--yes"]).await;
+        assert_eq!(std::fs::read_to_string(&outside).unwrap(), "kept", "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_is_kept_for_connectors() {
+    let place = Place::new();
+    place.setup(&["--yes", "--proxy", "http://proxy:3128"]).await.ends_with(0);
+    assert_eq!(service(&place.home()).await.proxy().unwrap().as_deref(), Some("http://proxy:3128"));
+    for wrong in ["proxy:3128", "http://user:word@proxy"] {
+        place.setup(&["--yes", "--proxy", wrong]).await.ends_with(2);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -29,7 +29,7 @@ async fn the_unit_is_one_that_systemd_takes_and_is_well_closed() {
     assert!(unit.contains(&format!("--home {} serve\n", place.home().display())), "{unit}");
     let again = run(&place.home(), &options).await.ends_with(0);
     assert!(again.out.contains("nothing to do"), "{}", again.out);
-    std::fs::write(&file, "[Service]\n").unwrap();
+    std::fs::write(&file, unit.replace("WatchdogSec=60s\n", "")).unwrap();
     let changed = run(&place.home(), &options).await.ends_with(0);
     assert!(changed.out.contains("bring up to date"), "{}", changed.out);
     assert_eq!(std::fs::read_to_string(&file).unwrap(), unit);
@@ -49,6 +49,24 @@ async fn the_unit_is_one_that_systemd_takes_and_is_well_closed() {
         let said = String::from_utf8_lossy(&security.stdout).into_owned();
         assert!(security.status.success(), "{said}{}", String::from_utf8_lossy(&security.stderr));
     }
+
+    // The unit of another home, or of somebody else, is taken by nobody.
+    for other in [unit.replace("/home serve", "/other serve"), unit.replacen("# Written", "# Kept", 1)] {
+        std::fs::write(&file, &other).unwrap();
+        let refused = run(&place.home(), &options).await.ends_with(2);
+        assert!(
+            refused.err.contains("is not the unit of") && refused.err.contains("--no-systemd"),
+            "{}",
+            refused.err
+        );
+        let folder = units.to_str().unwrap();
+        let left = run(&place.home(), &["uninstall", "--keep-data", "--systemd", folder, "--yes"])
+            .await
+            .ends_with(0);
+        assert!(left.out.contains("(it runs another home, or is not ours)"), "{}", left.out);
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), other);
+    }
+    std::fs::write(&file, &unit).unwrap();
 
     // What is not ours stays.
     std::fs::write(place.home().join("letter.txt"), "dear").unwrap();
