@@ -165,7 +165,7 @@ fn is_ours(path: &Path, in_home: bool) -> bool {
         crate::plan::PLANS,
     ];
     // While they are written.
-    let whole = [".new", PART].iter().fold(name, |name, end| name.strip_suffix(end).unwrap_or(name));
+    let whole = [PART, ".new"].iter().fold(name, |name, end| name.strip_suffix(end).unwrap_or(name));
     let database = |rest: &str| {
         ["", "-wal", "-shm", "-journal"].contains(&rest)
             || [".new", ".back", ".until-"].iter().any(|begin| rest.starts_with(begin))
