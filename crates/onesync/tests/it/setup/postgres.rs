@@ -198,6 +198,28 @@ async fn without_an_administrator_the_statements_are_shown_and_it_goes_on_when_t
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_was_killed_and_names_the_database_otherwise_goes_on_with_the_same_installation() {
+    let server = Server::new("otherwise").await;
+    let place = Place::new();
+    let (password, admin) = (place.file("db", "of the service"), place.file("admin", &server.password));
+    let (url, admin_url) = (server.url(), server.admin_url());
+    let database = ["--database", &url, "--database-password-file", &password, "--yes"];
+    let administrator = ["--database-admin", &admin_url, "--database-admin-password-file", &admin];
+    place.setup(&[&database[..], &administrator].concat()).await.ends_with(0);
+    // The installation is in the database, and the home does not name it yet.
+    let file = place.home().join("database.toml");
+    std::fs::rename(&file, place.home().join("database.toml.new")).unwrap();
+    let url = url.replace("sslmode=require", "sslmode=prefer");
+    let database = ["--database", &url, "--database-password-file", &password, "--yes"];
+    let again = place.setup(&database).await.ends_with(0);
+    assert!(again.out.contains("make the installation") && !again.out.contains("join"), "{}", again.out);
+    let secret = place.file("secret", "s3cret");
+    run(&place.home(), &["secret", "set", "graph", "--file", &secret]).await.ends_with(0);
+    assert!(std::fs::read_to_string(&file).unwrap().contains(&url));
+    server.remove().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_database_with_an_installation_is_joined_and_stays_as_it_is() {
     let server = Server::new("join").await;
     let place = Place::new();
