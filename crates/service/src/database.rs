@@ -22,6 +22,8 @@ use crate::home::no_link;
 const PASSWORDS: [&str; 2] = ["database.password", "database.password.2"];
 /// What a home says in place of a URL whose database is the embedded one, after it was on a server once.
 pub(crate) const EMBEDDED: &str = "embedded";
+/// In place of the file with the password: a server that asks for none must not be offered that of the one before.
+const NO_PASSWORD: &str = "";
 /// The embedded database in a home.
 pub(crate) const EMBEDDED_FILE: &str = "onesync.db";
 
@@ -34,7 +36,7 @@ pub(crate) struct Named {
     pub(crate) url: String,
     /// The installation that this home belongs to.
     pub(crate) installation: String,
-    /// The file of the home that holds its password.
+    /// The file of the home that holds its password; empty: it has none.
     #[serde(default)]
     pub(crate) password: Option<String>,
     /// Whether the home has only joined it: another server is the active one, and this one writes nothing.
@@ -172,7 +174,9 @@ impl DatabaseServer {
         folder: &Path,
         beside: Option<&Named>,
     ) -> Result<Option<String>, ServiceError> {
-        let Some(password) = &self.password else { return Ok(None) };
+        let Some(password) = &self.password else {
+            return Ok(beside.map(|_| NO_PASSWORD.to_owned()));
+        };
         let used = beside
             .filter(|named| named.url != EMBEDDED)
             .map(|named| named.password.as_deref().unwrap_or(PASSWORDS[0]));
@@ -241,22 +245,31 @@ impl Named {
 
     /// Opens the database with the password of the home.
     pub(crate) fn open(&self, folder: &Path, opening: Opening) -> Result<Arc<dyn Store>, ServiceError> {
-        let password = if self.url == EMBEDDED { None } else { password(&self.password_file(folder))? };
-        open(folder, &self.url, password.as_ref(), opening)
+        open(folder, &self.url, self.password(folder)?.as_ref(), opening)
     }
 
-    fn password_file(&self, folder: &Path) -> PathBuf {
-        folder.join(self.password.as_deref().unwrap_or(PASSWORDS[0]))
+    /// The same for one that may be somebody else's, or empty: one of another version is refused, and left as it is.
+    pub(crate) fn open_new(&self, folder: &Path) -> Result<Arc<dyn Store>, ServiceError> {
+        open_new(folder, &self.url, self.password(folder)?.as_ref(), Opening::Working)
+    }
+
+    fn password_file(&self) -> Option<&str> {
+        let name = self.password.as_deref().unwrap_or(PASSWORDS[0]);
+        (self.url != EMBEDDED && name != NO_PASSWORD).then_some(name)
+    }
+
+    fn password(&self, folder: &Path) -> Result<Option<SecretString>, ServiceError> {
+        self.password_file().map_or(Ok(None), |name| password(&folder.join(name)))
     }
 
     /// How far its schema is.
     pub(crate) fn schema(&self, folder: &Path) -> Result<SchemaState, ServiceError> {
-        Ok(self.options(folder)?.schema()?)
+        schema(folder, &self.url, self.password(folder)?.as_ref())
     }
 
     /// How it is reached, with the password of the home.
     pub(crate) fn options(&self, folder: &Path) -> Result<Options, ServiceError> {
-        Ok(Options::parse(&self.url)?.password(password(&self.password_file(folder))?.as_ref()))
+        Ok(Options::parse(&self.url)?.password(self.password(folder)?.as_ref()))
     }
 
     /// Where it lies, in words; never a secret.
@@ -266,11 +279,10 @@ impl Named {
 
     /// Removes the file with its password, which nothing needs any more.
     pub(crate) fn forget_password(&self, folder: &Path, kept: &Named) -> Result<(), ServiceError> {
-        let name = |named: &Named| named.password.clone().unwrap_or_else(|| PASSWORDS[0].to_owned());
-        if self.url == EMBEDDED || (kept.url != EMBEDDED && name(self) == name(kept)) {
+        let Some(name) = self.password_file().filter(|name| kept.password_file() != Some(*name)) else {
             return Ok(());
-        }
-        let file = folder.join(name(self));
+        };
+        let file = folder.join(name);
         match std::fs::remove_file(&file) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(file_error(&file)(error)),
             _ => Ok(()),
@@ -316,6 +328,58 @@ pub(crate) fn open(
     Ok(Options::parse(url)?.password(password).open(opening)?)
 }
 
+/// How far the schema of the database is that a URL names; nothing is changed, and nothing made.
+fn schema(folder: &Path, url: &str, password: Option<&SecretString>) -> Result<SchemaState, ServiceError> {
+    Ok(match url {
+        EMBEDDED => SqliteStore::schema(&folder.join(EMBEDDED_FILE))?,
+        url => Options::parse(url)?.password(password).schema()?,
+    })
+}
+
+/// Opens a database that may be empty, or somebody else's: opening changes the schema, and that of another version is left
+/// as it is. Only an `upgrade` of the installation in it changes it.
+pub(crate) fn open_new(
+    folder: &Path,
+    url: &str,
+    password: Option<&SecretString>,
+    opening: Opening,
+) -> Result<Arc<dyn Store>, ServiceError> {
+    if url != EMBEDDED || folder.join(EMBEDDED_FILE).exists() {
+        let state = schema(folder, url, password)?;
+        if state.is_older() {
+            return Err(ServiceError::usage(
+                format!(
+                    "{} has schema version {}, of an older program; this program works with version {}: nothing was changed there",
+                    place(folder, url),
+                    state.found,
+                    state.known
+                ),
+                "name an empty database; one that nobody needs any more can be dropped and created anew (the embedded one: move \
+                 its file away)",
+            ));
+        }
+    }
+    open(folder, url, password, opening)
+}
+
+/// A command that opens the database which a URL names for looking.
+pub(crate) fn open_with(folder: &Path, url: &str) -> String {
+    if url == EMBEDDED {
+        return format!("sqlite3 -readonly '{}'", place(folder, url));
+    }
+    let Some(server) = url.strip_prefix("sqlserver://") else { return format!("psql '{url}'") };
+    let server = server.split_once('?').map_or(server, |(server, _)| server);
+    let (user, server) = server.rsplit_once('@').unwrap_or(("", server));
+    let (host, database) = server.split_once('/').unwrap_or((server, ""));
+    let mut command = format!("sqlcmd -S '{}'", host.replacen(':', ",", 1));
+    for (option, value) in [("-d", database), ("-U", user)] {
+        if !value.is_empty() {
+            command += &format!(" {option} '{value}'");
+        }
+    }
+    command
+}
+
 /// The password in a file that nobody else may read; `None` where there is none.
 fn password(file: &Path) -> Result<Option<SecretString>, ServiceError> {
     let text = match std::fs::read_to_string(file) {
@@ -336,4 +400,45 @@ fn password(file: &Path) -> Result<Option<SecretString>, ServiceError> {
     }
     let text = text.expose_secret().strip_suffix('\n').unwrap_or(text.expose_secret());
     Ok(Some(SecretString::from(text.to_owned())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_of_database_has_a_program_that_opens_it() {
+        let said = |url| open_with(Path::new("/h"), url);
+        assert_eq!(said("embedded"), "sqlite3 -readonly '/h/onesync.db'");
+        assert_eq!(said("postgres://a@b/c"), "psql 'postgres://a@b/c'");
+        assert_eq!(
+            said("sqlserver://sync@db.x:1433/one?encrypt=true"),
+            "sqlcmd -S 'db.x,1433' -d 'one' -U 'sync'"
+        );
+        assert_eq!(said("sqlserver://db.x/one"), "sqlcmd -S 'db.x' -d 'one'");
+    }
+
+    #[test]
+    fn a_server_without_a_password_is_not_offered_that_of_the_one_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let named = |url: &str, password: Option<String>| Named {
+            url: url.to_owned(),
+            installation: "x".to_owned(),
+            password,
+            joined: false,
+        };
+        let old = named("postgres://a@b/c", None);
+        let hush = DatabaseServer::new(&old.url, Some("hush"));
+        assert_eq!(hush.keep_password(folder.path(), None).unwrap().as_deref(), Some(PASSWORDS[0]));
+        assert!(old.password(folder.path()).unwrap().is_some());
+        let server = DatabaseServer::new("postgres://a@d/c", None);
+        let new = named(&server.url, server.keep_password(folder.path(), Some(&old)).unwrap());
+        let file = folder.path().join("database.toml");
+        new.write(&file).unwrap();
+        let new = Named::read(&file).unwrap().unwrap();
+        assert!(new.password(folder.path()).unwrap().is_none());
+        old.forget_password(folder.path(), &new).unwrap();
+        assert!(!folder.path().join(PASSWORDS[0]).exists());
+        new.forget_password(folder.path(), &old).unwrap();
+    }
 }

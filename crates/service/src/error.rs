@@ -165,7 +165,7 @@ impl ServiceError {
                 Some("nothing is there: look at the path as it is written")
             }
             Self::NoRoom { .. } => Some(
-                "nothing is lost: free some space (`onesync db maintain --now`, `onesync db status` says what takes it) or raise the limit; the next cycle goes on from here",
+                "nothing is lost: free some space (`onesync db maintain --now`, `onesync db status` says what takes it) or raise the limit; the next cycle goes on from here. A database server keeps what was freed for later rows: its administrator's `VACUUM FULL` (PostgreSQL) makes the files smaller",
             ),
             Self::Stopped { .. } => Some("nothing is lost: the next cycle goes on from here"),
             _ => None,

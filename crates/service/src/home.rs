@@ -7,7 +7,7 @@ use onesync_store::{InstallationRow, SchemaState, SqliteStore, Store, StoreError
 use onesync_vault::{Vault, VaultError};
 
 use crate::clock::Clock;
-use crate::database::{DatabaseServer, EMBEDDED, EMBEDDED_FILE, Named, Opening, write_flushed};
+use crate::database::{DatabaseServer, EMBEDDED, EMBEDDED_FILE, Named, Opening, open_new, write_flushed};
 use crate::error::ServiceError;
 use crate::work::WorkLock;
 
@@ -122,7 +122,7 @@ impl Home {
     fn create_named(&self, server: &DatabaseServer, clock: &dyn Clock) -> Result<(), ServiceError> {
         let (file, unfinished) = (Named::file(&self.folder), self.folder.join(UNFINISHED_NAME));
         server.keep_password(&self.folder, None)?;
-        let store = server.options()?.open(Opening::Working)?;
+        let store = open_new(&self.folder, &server.url, server.password.as_ref(), Opening::Working)?;
         let there = store.reader()?.installation()?.map(|row| row.id);
         // The database may be named otherwise than before: the installation in it tells.
         let own = |named: &Named| {
@@ -160,7 +160,7 @@ impl Home {
         let named = Named { url, installation, password: None, joined: true };
         named.write(&unfinished)?;
         server.keep_password(&self.folder, None)?;
-        named.check(&*named.open(&self.folder, Opening::Working)?)?;
+        named.check(&*named.open_new(&self.folder)?)?;
         self.appear(&unfinished, &file)
     }
 
@@ -302,6 +302,7 @@ impl Home {
 
     /// Opens the database, and brings its schema up to date.
     pub(crate) fn migrate(&self) -> Result<Arc<dyn Store>, ServiceError> {
+        self.arrive(&self.switched())?;
         match self.named()? {
             Some(named) => {
                 let store = named.open(&self.folder, Opening::Working)?;

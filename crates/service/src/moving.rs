@@ -3,12 +3,14 @@
 //! Most is copied while cycles go on. Then nobody may write: the lock of the home is taken (a cycle under way is waited
 //! for), the epoch is raised (whoever has the database open is fenced), what has changed is brought, and both sides are read and
 //! compared. `database.toml` is what counts: when it is renamed, the other database is the one. Killed before that, the
-//! old one works as before; killed after it, the new one does, and the old one is marked by whoever opens the home next.
+//! old one works as before; killed after it, the new one does, and both are marked by whoever opens the home next. Until it
+//! is renamed the other one is marked as being filled: never is there an instant at which both can be opened.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use onesync_model::Time;
 use onesync_store::{
     EventRow, MOVE_MARK, MoveMark, ServiceChanges, SqliteStore, Store, StoreError, TableHash, fill, settle,
 };
@@ -17,7 +19,7 @@ use serde::Serialize;
 use crate::Home;
 use crate::account::who;
 use crate::clock::Clock;
-use crate::database::{DatabaseServer, EMBEDDED, Named, Opening, place};
+use crate::database::{DatabaseServer, EMBEDDED, Named, Opening, open_new, place};
 use crate::error::ServiceError;
 use crate::home::restrict_file;
 use crate::work::{WorkLock, is_locked};
@@ -59,8 +61,10 @@ pub struct MoveReport {
     pub copying_seconds: f64,
     /// Time during which nobody could write.
     pub fenced_seconds: f64,
-    /// Why the database that was left could not be marked yet; it is when the home is opened next.
+    /// Why the databases could not be marked yet; they are when the home is opened next.
     pub not_marked: Option<String>,
+    /// Why the move is not among the events.
+    pub not_noted: Option<String>,
 }
 
 /// One table, the same on both sides.
@@ -100,8 +104,43 @@ impl Home {
         if !self.folder().join(LEFT).exists() || self.is_moving() {
             return;
         }
-        if let Err(error) = mark_left(self, "now") {
+        let mark = || {
+            // To mark it is to change its schema, which only an upgrade may; after that it is the turn of these marks.
+            if self.schema()?.is_older() {
+                return Ok(());
+            }
+            let when = self.switched();
+            self.arrive(&when)?;
+            mark_left(self, &when)
+        };
+        if let Err(error) = mark() {
             tracing::warn!("the database that was moved away from could not be marked yet: {error}");
+        }
+    }
+
+    /// When the home got the name of its database, for people.
+    pub(crate) fn switched(&self) -> String {
+        let changed = std::fs::metadata(Named::file(self.folder())).and_then(|file| file.modified()).ok();
+        let time = changed.and_then(|time| jiff::Timestamp::try_from(time).ok());
+        time.map_or_else(|| "unknown".to_owned(), |time| Time::from_jiff(time).to_string())
+    }
+
+    /// Marks the database that the home names as one that the installation has come to, when a move was killed between its
+    /// last step and that mark.
+    pub(crate) fn arrive(&self, when: &str) -> Result<(), ServiceError> {
+        let Some(left) = Named::read(&self.folder().join(LEFT))? else { return Ok(()) };
+        let now = self.named_or_embedded(&left.installation)?;
+        // The file beside is written before the home names the other database.
+        if now.url == left.url {
+            return Ok(());
+        }
+        let store = now.open(self.folder(), Opening::Any)?;
+        match MoveMark::of(&*store)? {
+            Some(MoveMark::Filling { installation }) if installation == now.installation => {
+                let mark = MoveMark::Arrived { when: when.to_owned(), from: left.place(self.folder()) };
+                Ok(store.bulk()?.set(MOVE_MARK, &mark.text())?)
+            }
+            _ => Ok(()),
         }
     }
 
@@ -191,25 +230,30 @@ pub fn move_database(
             let (mut source, mut target) = (from.bulk()?, to.bulk()?);
             settle(&mut *source, &mut *target, &|table, rows| checked(Moving::Comparing(table, rows)))?
         };
-        let (when, place) = (clock.now().to_string(), old.place(folder));
-        to.bulk()?.set(MOVE_MARK, &MoveMark::Arrived { when, from: place }.text())?;
-        switch(home, &old, target, &installation)?;
-        Ok(tables)
+        let switched = switch(home, &old, target, &installation);
+        // Renamed, but not certain to be so after a power failure: it counts, and nothing is marked as if it could not be
+        // otherwise. Whoever opens the home next does that.
+        let renamed = matches!(home.names(), Ok(Some(now)) if now.url == target.url);
+        match switched {
+            Err(error) if renamed => Ok((tables, Err(error))),
+            switched => switched.map(|()| (tables, Ok(()))),
+        }
     })();
-    let tables: Vec<TableHash> = match switched {
-        Ok(tables) => tables,
+    let (tables, switched): (Vec<TableHash>, _) = match switched {
+        Ok(switched) => switched,
         Err(error) => {
             // The epoch stays raised; whoever opens the database anew has it.
             from.bulk()?.set(MOVE_MARK, &MoveMark::Stayed { epoch: epoch + 1, to: there }.text())?;
             return Err(error);
         }
     };
-    // From here on the other one counts.
-    let not_marked = mark_left(home, &clock.now().to_string()).err().map(|error| error.to_string());
+    // From here on the other one counts, and nothing makes the move one that failed.
+    let when = clock.now().to_string();
+    let marked = switched.and_then(|()| home.arrive(&when)).and_then(|()| mark_left(home, &when));
     let fenced_seconds = began.elapsed().as_secs_f64();
     let text = serde_json::json!({"who": who(), "from": old.place(folder), "to": there}).to_string();
     let event = EventRow { time: clock.now(), kind: "database-moved".into(), subject: there.clone(), text };
-    to.record(epoch + 1, &ServiceChanges { events: vec![event], ..ServiceChanges::default() })?;
+    let noted = to.record(epoch + 1, &ServiceChanges { events: vec![event], ..ServiceChanges::default() });
     Ok(MoveReport {
         from: old.place(folder),
         to: there,
@@ -219,7 +263,8 @@ pub fn move_database(
         tables: tables.iter().map(MovedTable::from).collect(),
         copying_seconds,
         fenced_seconds,
-        not_marked,
+        not_marked: marked.err().map(|error| error.to_string()),
+        not_noted: noted.err().map(|error| error.to_string()),
     })
 }
 
@@ -233,8 +278,7 @@ fn prepare(
     let file = folder.join(crate::database::EMBEDDED_FILE);
     let there = place(folder, &target.url);
     let fresh = target.url == EMBEDDED && !file.exists();
-    let open = || crate::database::open(folder, &target.url, target.password.as_ref(), Opening::Any);
-    let store = open()?;
+    let store = open_new(folder, &target.url, target.password.as_ref(), Opening::Any)?;
     let holds = store.reader()?.installation()?.map(|row| row.id);
     let remedy = match target.url.as_str() {
         EMBEDDED => {
@@ -251,10 +295,20 @@ fn prepare(
                 remedy,
             ));
         }
-        // A move that was cut off, before or after all was there.
+        // A move that was cut off. One that came to its end is never cleared: its mark stays for ever, and whoever comes
+        // with another copy of the home would write old rows over what is worked with.
         (Some(MoveMark::Filling { installation: theirs }), _) if theirs == installation => {}
-        (Some(MoveMark::Arrived { .. }), Some(id)) if id == installation => {}
         (None, None) => {}
+        (_, Some(id)) if id == installation => {
+            let message = format!(
+                "{there} holds this very installation, which another copy of this home may be working with: nothing was \
+                 changed there"
+            );
+            return Err(ServiceError::usage(
+                message,
+                "go on with that home, and keep this one from running; if nothing else uses that database, drop it and create it anew",
+            ));
+        }
         (_, Some(id)) => {
             let message = format!("{there} holds installation {id}: nothing was changed there");
             return Err(ServiceError::usage(message, remedy));

@@ -10,7 +10,7 @@ use onesync_model::{MvId, Time};
 use onesync_store::{Answer, MoveMark, Retention, ServiceChanges, TableSize};
 use serde::{Deserialize, Serialize};
 
-use crate::database::{EMBEDDED, place};
+use crate::database::{EMBEDDED, open_with, place};
 use crate::error::ServiceError;
 use crate::runtime::Service;
 use crate::space::Space;
@@ -157,8 +157,7 @@ impl Service {
         told("deleting what is old");
         let mut rows = self.trim(None)?;
         if let Some(most) = self.keep().history_max_size {
-            let taken = store.table_sizes()?.into_iter().find(|size| size.table == "history");
-            let taken = taken.map_or(0, |size| size.bytes + size.indices);
+            let taken = store.history_bytes()?;
             if taken > most {
                 let share = 1.0 - most as f64 / taken as f64;
                 rows += self.trim(store.history_before(share)?)?;
@@ -268,10 +267,7 @@ impl Service {
         let (facts, upkeep, room) = (store.facts()?, self.upkeep()?, self.spaces()?);
         let url = self.named().map_or(EMBEDDED, |named| &named.url);
         let place = place(folder, url);
-        let open_with = match url {
-            EMBEDDED => format!("sqlite3 -readonly '{place}'"),
-            url => format!("psql '{url}'"),
-        };
+        let open_with = open_with(folder, url);
         let mut sizes = upkeep.sizes.clone();
         sizes.retain(|(known, _)| *known != day(self.now()));
         sizes.push((day(self.now()), facts.bytes));

@@ -2,6 +2,8 @@
 
 use onesync_model::Time;
 
+use crate::error::StoreError;
+
 /// A database in one look: cheap.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct DatabaseFacts {
@@ -72,4 +74,55 @@ pub struct Tidied {
     pub freed: u64,
     /// Whether there is more to do.
     pub more: bool,
+}
+
+/// A question as the database gets it; one that does not begin (after comments and parentheses) with one of these words is
+/// none.
+pub(crate) fn question<'q>(text: &'q str, words: &[&str]) -> Result<&'q str, StoreError> {
+    let text = text.trim().trim_end_matches(|c: char| c == ';' || c.is_whitespace());
+    let first = beginning(text);
+    let end = first.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(first.len());
+    let word = first.get(..end).unwrap_or_default();
+    if words.iter().any(|known| word.eq_ignore_ascii_case(known)) {
+        return Ok(text);
+    }
+    let (last, others) = words.split_last().unwrap_or((&"", &[]));
+    let why = format!(
+        "a question begins with {} or {last}, not with `{word}`; nothing was changed",
+        others.join(", ")
+    );
+    Err(StoreError::Question { why })
+}
+
+/// What is left after comments and opening parentheses.
+fn beginning(mut text: &str) -> &str {
+    loop {
+        text = text.trim_start_matches(|c: char| c == '(' || c.is_whitespace());
+        let ends = if text.starts_with("--") {
+            "\n"
+        } else if text.starts_with("/*") {
+            "*/"
+        } else {
+            return text;
+        };
+        text = text.split_once(ends).map_or("", |(_, rest)| rest);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::question;
+
+    #[test]
+    fn a_question_is_known_by_its_first_word() {
+        for asked in ["select 1", " -- all\n/* of */ (SELECT 1)", "((with a as (select 1) select * from a))"]
+        {
+            assert!(question(asked, &["SELECT", "WITH"]).is_ok(), "{asked}");
+        }
+        assert_eq!(question(" SELECT 1 ; ", &["SELECT"]).unwrap(), "SELECT 1");
+        for other in ["", "-- select", "/* select 1", "do $$ begin end $$", "selection", "(delete from x)"] {
+            let refused = question(other, &["SELECT", "WITH"]).unwrap_err().to_string();
+            assert!(refused.contains("begins with SELECT or WITH, not with"), "{refused}");
+        }
+    }
 }

@@ -142,6 +142,16 @@ pub trait Store: Send + Sync {
         Err(StoreError::Unsuitable { why: "it is no database, and cannot be asked".to_owned() })
     }
 
+    /// What the kept changes of metaverse objects take, with their indices; where deleted ones leave their room to later
+    /// ones, without that room.
+    ///
+    /// # Errors
+    /// When the database fails.
+    fn history_bytes(&self) -> Result<u64, StoreError> {
+        let size = self.table_sizes()?.into_iter().find(|size| size.table == "history");
+        Ok(size.map_or(0, |size| size.bytes + size.indices))
+    }
+
     /// The time of the change of a metaverse object before which that share of all kept changes lies; `None` where none is
     /// kept.
     ///

@@ -89,7 +89,7 @@ pub fn fill(from: &mut dyn Bulk, to: &mut dyn Bulk, told: Told<'_>) -> Result<u6
                 let mut kept = Rows::default();
                 rows.iter().filter(|row| travels(table, row)).for_each(|row| kept.push_packed(row));
                 if !kept.is_empty() {
-                    to.add(table, &kept)?;
+                    add_what_goes(to, table, kept.iter().collect())?;
                 }
                 count += kept.len() as u64;
                 told(table.name, count)?;
@@ -100,6 +100,22 @@ pub fn fill(from: &mut dyn Bulk, to: &mut dyn Bulk, told: Told<'_>) -> Result<u6
     }
     to.end_fill()?;
     Ok(all)
+}
+
+/// Adds rows but for those in whose way others are: an anchor may go from one object to a later one while pages are read,
+/// and then comes twice. [`settle`] sees to these.
+fn add_what_goes(to: &mut dyn Bulk, table: &Table, packed: Vec<&[u8]>) -> Checked<()> {
+    let mut rows = Rows::default();
+    packed.iter().for_each(|row| rows.push_packed(row));
+    match to.add(table, &rows) {
+        Err(StoreError::Conflict(_)) if packed.len() > 1 => {
+            let (one, two) = packed.split_at(packed.len() / 2);
+            add_what_goes(to, table, one.to_vec())?;
+            add_what_goes(to, table, two.to_vec())
+        }
+        Err(StoreError::Conflict(_)) => Ok(()),
+        added => added,
+    }
 }
 
 /// The limit beside a store, for benchmarks: the rows of some tables as they are, into the same tables with the same indices of

@@ -157,8 +157,11 @@ pub async fn move_(home: Home, args: &MoveArgs, out: &Output) -> anyhow::Result<
     let report = work.await??;
     if let Some(why) = &report.not_marked {
         eprintln!(
-            "warning: the database that was left could not be marked yet, and is when the home is opened next: {why}"
+            "warning: the move is done, but the databases could not be marked yet; they are when the home is opened next: {why}"
         );
+    }
+    if let Some(why) = &report.not_noted {
+        eprintln!("warning: the move is done, but could not be noted among the events: {why}");
     }
     if out.is_json() {
         out.json(&report)?;

@@ -64,6 +64,14 @@ impl Database {
         Self { server, name: format!("onesync_{}_{number}_{name}", std::process::id()) }
     }
 
+    /// Runs statements in it, on PostgreSQL.
+    pub async fn execute(&self, text: &str) {
+        let Server::Postgres(admin) = &self.server else { panic!("{} is not on PostgreSQL", self.name) };
+        let (server, rest) = admin.rsplit_once('/').unwrap();
+        let parameters = rest.split_once('?').map_or(String::new(), |(_, rest)| format!("?{rest}"));
+        Server::Postgres(format!("{server}/{}{parameters}", self.name)).run(text).await.unwrap();
+    }
+
     /// As it is given for a new installation: the password beside the URL.
     pub fn server(&self) -> DatabaseServer {
         match &self.server {

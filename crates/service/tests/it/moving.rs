@@ -37,7 +37,7 @@ fn rows(world: &World) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn an_installation_moves_during_a_cycle_and_the_next_one_is_quiet() {
     let database = Database::new("moving").await;
-    let mut world = World::staging((1..=40).map(|n| person(n, &format!("Person {n}"))).collect()).await;
+    let mut world = World::embedded((1..=40).map(|n| person(n, &format!("Person {n}"))).collect()).await;
     world.go_live().await;
     world.person(3).department = "Purchasing".into();
     world.people.push(person(41, "Newcomer"));
@@ -92,7 +92,7 @@ async fn an_installation_moves_during_a_cycle_and_the_next_one_is_quiet() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_move_that_was_cut_off_leaves_the_old_one_working() {
     let database = Database::new("cut").await;
-    let mut world = World::staging((1..=5).map(|n| person(n, &format!("Person {n}"))).collect()).await;
+    let mut world = World::embedded((1..=5).map(|n| person(n, &format!("Person {n}"))).collect()).await;
     world.go_live().await;
     let mut places = 0;
     for kill in [true, false] {
@@ -136,17 +136,24 @@ async fn a_move_that_was_cut_off_leaves_the_old_one_working() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_database_that_was_left_is_marked_by_whoever_comes_next() {
     let database = Database::new("left").await;
-    let world = World::staging(vec![person(1, "Person 1")]).await;
+    let world = World::embedded(vec![person(1, "Person 1")]).await;
     go(&world, &database.server()).unwrap();
     let home = world.service.home();
     let store = SqliteStore::open_any(&home.database()).unwrap();
     let installation = store.reader().unwrap().installation().unwrap().unwrap();
     let mark = MoveMark::Leaving { epoch: installation.epoch, to: "there".into() };
     store.bulk().unwrap().set(MOVE_MARK, &mark.text()).unwrap();
+    let server = database.server();
+    let options = PostgresOptions::parse(&server.url).unwrap().password(&server.password.unwrap());
+    let new = PostgresStore::open_any(&options).unwrap();
+    assert!(matches!(MoveMark::of(&new).unwrap(), Some(MoveMark::Arrived { .. })));
+    let filling = MoveMark::Filling { installation: installation.id.clone() };
+    new.bulk().unwrap().set(MOVE_MARK, &filling.text()).unwrap();
     let left = home.folder().join("database.left.toml");
     std::fs::write(&left, format!("url = \"embedded\"\ninstallation = \"{}\"\n", installation.id)).unwrap();
     world.reopen().await;
     assert!(!left.exists());
+    assert!(matches!(MoveMark::of(&new).unwrap(), Some(MoveMark::Arrived { .. })));
     assert!(matches!(MoveMark::of(&store).unwrap(), Some(MoveMark::Moved { .. })));
     assert_eq!(store.reader().unwrap().installation().unwrap().unwrap().epoch, installation.epoch + 1);
 }
@@ -158,7 +165,7 @@ async fn a_database_with_another_installation_is_left_as_it_is() {
     let clock = Arc::new(ManualClock::new(onesync_model::Time::from_seconds(1_800_000_000)));
     let other = Home::new(folder.path().join("other"));
     other.create_on(Some(&database.server()), &*clock).unwrap();
-    let world = World::staging(vec![person(1, "Person 1")]).await;
+    let world = World::embedded(vec![person(1, "Person 1")]).await;
     let refused = go(&world, &database.server()).unwrap_err();
     assert!(refused.to_string().contains("holds installation"), "{refused}");
     // The embedded place of a home on a server, where something else lies.
@@ -166,4 +173,45 @@ async fn a_database_with_another_installation_is_left_as_it_is() {
     let refused = move_database(&other, &*clock, &embedded(), &|_| (), &|| None).unwrap_err();
     assert!(refused.to_string().contains("holds installation"), "{refused}");
     Service::open(other, clock, 1).await.unwrap();
+}
+
+/// A move that came to its end is not one that was cut off: an older copy of the home clears nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_copy_of_the_home_does_not_write_over_the_database() {
+    let database = Database::new("older").await;
+    let mut world = World::embedded(vec![person(1, "Person 1")]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let older = Home::new(folder.path().join("older"));
+    std::fs::create_dir(older.folder()).unwrap();
+    std::fs::copy(world.service.home().key_set(), older.key_set()).unwrap();
+    SqliteStore::copy_as_it_is(&world.service.home().database(), &older.database()).unwrap();
+    go(&world, &database.server()).unwrap();
+    world.service = world.reopen().await;
+    world.go_live().await;
+    let before = world.service.dump().unwrap();
+    let refused = move_database(&older, &*world.clock, &database.server(), &|_| (), &|| None).unwrap_err();
+    assert!(refused.to_string().contains("holds this very installation"), "{refused}");
+    assert_eq!(world.service.dump().unwrap(), before);
+}
+
+/// Only an upgrade changes a schema: neither a move nor a new installation does so in a database of an older program.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_of_an_older_program_is_left_as_it_is() {
+    let database = Database::new("elder").await;
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::new(onesync_model::Time::from_seconds(1_800_000_000)));
+    Home::new(folder.path().join("other")).create_on(Some(&database.server()), &*clock).unwrap();
+    let last = "(SELECT max(version) FROM onesync_migration)";
+    database.execute(&format!("DELETE FROM onesync_migration WHERE version = {last}")).await;
+    let server = database.server();
+    let options = PostgresOptions::parse(&server.url).unwrap().password(&server.password.unwrap());
+    let found = PostgresStore::schema(&options).unwrap();
+    assert!(found.is_older());
+    let world = World::embedded(vec![person(1, "Person 1")]).await;
+    let refused = go(&world, &database.server()).unwrap_err();
+    assert!(refused.to_string().contains("of an older program"), "{refused}");
+    let new = Home::new(folder.path().join("new"));
+    let refused = new.create_on(Some(&database.server()), &*clock).unwrap_err();
+    assert!(refused.to_string().contains("of an older program"), "{refused}");
+    assert_eq!(PostgresStore::schema(&options).unwrap(), found);
 }

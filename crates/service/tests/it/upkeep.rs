@@ -2,10 +2,11 @@
 
 use onesync_service::{Cell, Configuration, CycleKind, ServiceError, Status};
 
+use crate::database::Database;
 use crate::world::{World, person};
 
 async fn world() -> World {
-    let mut world = World::staging((1..=5).map(|n| person(n, &format!("Person {n}"))).collect()).await;
+    let mut world = World::embedded((1..=5).map(|n| person(n, &format!("Person {n}"))).collect()).await;
     world.go_live().await;
     world
 }
@@ -77,6 +78,29 @@ async fn history_that_takes_too_much_goes_however_young() {
         after
     );
     assert_eq!(done.rows, u64::try_from(before - after).unwrap());
+}
+
+/// A server does not make its files smaller: what is free in them does not count, or the same share would go day by day.
+#[tokio::test(flavor = "multi_thread")]
+async fn history_on_a_server_is_cut_once() {
+    let database = Database::new("upkeep").await;
+    let people = (1..=5).map(|n| person(n, &format!("Person {n}"))).collect();
+    let mut world = World::staging_with(people, |setup| setup.database = Some(database.server())).await;
+    world.go_live().await;
+    for round in 0..30 {
+        for n in 1..=5 {
+            world.person(n).department = format!("{round} {}", "x".repeat(1_000));
+        }
+        world.clock.advance_seconds(60);
+        world.step().await;
+    }
+    let before = count(&world, "onesync_history");
+    apply(&world, "history_max_size = \"30KB\"").await;
+    let done = world.service.maintain(&|_| ()).unwrap();
+    let after = count(&world, "onesync_history");
+    assert!(after > 5 && after < before * 3 / 4, "{before} {after} {done:?}");
+    let again = world.service.maintain(&|_| ()).unwrap();
+    assert_eq!((again.rows, count(&world, "onesync_history")), (0, after), "{done:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -66,6 +66,8 @@ pub struct Setup {
     pub lines: BTreeMap<u32, String>,
     /// The database, where it is not the embedded one.
     pub database: Option<DatabaseServer>,
+    /// Whether it is the embedded one, whatever database the stories are brought onto.
+    pub embedded: bool,
     /// When it is, where that is not now.
     pub now: Option<Time>,
 }
@@ -123,6 +125,11 @@ impl World {
         Self::staging_with(people, |_| ()).await
     }
 
+    /// The same with the embedded database, for what that one does.
+    pub async fn embedded(people: Vec<Person>) -> Self {
+        Self::staging_with(people, |setup| setup.embedded = true).await
+    }
+
     /// The same, with something special.
     pub async fn staging_with(people: Vec<Person>, special: impl FnOnce(&mut Setup)) -> Self {
         let mut setup = Setup::default();
@@ -140,7 +147,7 @@ impl World {
         let groups = vec![("Everyone".to_owned(), people.iter().map(|p| p.number).collect())];
         let home = Home::new(folder.path().join("home"));
         let clock = Arc::new(ManualClock::new(setup.now.unwrap_or_else(|| SystemClock.now())));
-        let database = if setup.database.is_some() { None } else { of_story().await };
+        let database = if setup.embedded || setup.database.is_some() { None } else { of_story().await };
         let server = setup.database.clone().or_else(|| database.as_ref().map(Database::server));
         home.create_on(server.as_ref(), &*clock).unwrap();
         let service = Service::open(home, clock.clone(), 2).await.unwrap();

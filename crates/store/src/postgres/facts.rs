@@ -10,12 +10,14 @@ use super::failure::failed;
 use super::query::{Param, ask};
 use super::sql;
 use crate::error::StoreError;
-use crate::facts::{Answer, Cell, DatabaseFacts, TableSize, Tidied};
+use crate::facts::{Answer, Cell, DatabaseFacts, TableSize, Tidied, question};
 use crate::relational::tables::TABLES;
 use crate::relational::wait::wait;
 use crate::relational::{Cells, Checked, Value};
 
 const DOING: &str = "looking at the database";
+/// Rows of an answer: `FETCH` takes a number of 32 bits, and one more is asked for.
+const ROWS_MAX: usize = i32::MAX as usize - 1;
 
 pub(super) fn facts(connections: &Connections) -> Checked<DatabaseFacts> {
     let client = connections.reader(DOING)?;
@@ -44,6 +46,12 @@ pub(super) fn table_sizes(connections: &Connections) -> Checked<Vec<TableSize>> 
         .collect()
 }
 
+pub(super) fn history_bytes(connections: &Connections) -> Checked<u64> {
+    let client = connections.reader(DOING)?;
+    let rows = wait(ask(&client, sql::HISTORY_BYTES, &[])).map_err(failed(DOING))?;
+    rows.first().map_or(Ok(0), |row| Cells { table: "history", row }.count(0))
+}
+
 pub(super) fn history_before(connections: &Connections, share: f64) -> Checked<Option<Time>> {
     let client = connections.reader(DOING)?;
     let millionths = Param::One(Value::Integer((share * 1_000_000.0) as i64));
@@ -54,9 +62,10 @@ pub(super) fn history_before(connections: &Connections, share: f64) -> Checked<O
 
 /// Answers one statement that only reads: through a cursor, which takes no other ones, in a transaction that cannot write.
 pub(super) fn query(connections: &Connections, text: &str, limit: usize) -> Checked<Answer> {
+    let text = question(text, &["SELECT", "WITH", "VALUES", "TABLE"])?;
     let client = connections.reader(DOING)?;
     run(&client, sql::BEGIN_QUERY, DOING)?;
-    let answer = asked(&client, text.trim().trim_end_matches(';'), limit);
+    let answer = asked(&client, text, limit.min(ROWS_MAX));
     if client.is_closed() || run(&client, sql::ROLLBACK, DOING).is_err() {
         drop(Object::take(client));
     }
@@ -77,7 +86,7 @@ fn asked(client: &Object, text: &str, limit: usize) -> Checked<Answer> {
     // Prepared, so that it is one statement: the protocol has no room for more.
     let cursor = wait(client.prepare(&format!("DECLARE asked NO SCROLL CURSOR FOR {text}"))).map_err(said)?;
     wait(client.execute(&cursor, &[])).map_err(said)?;
-    let fetch = format!("FETCH {} FROM asked", limit.saturating_add(1));
+    let fetch = format!("FETCH {} FROM asked", limit + 1);
     let mut answer = Answer { columns, ..Answer::default() };
     for message in wait(client.simple_query(&fetch)).map_err(said)? {
         let SimpleQueryMessage::Row(row) = message else { continue };

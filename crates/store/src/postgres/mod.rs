@@ -174,6 +174,10 @@ impl Store for PostgresStore {
         facts::query(&self.0.connections, sql, limit)
     }
 
+    fn history_bytes(&self) -> Result<u64, StoreError> {
+        facts::history_bytes(&self.0.connections)
+    }
+
     fn history_before(&self, share: f64) -> Result<Option<Time>, StoreError> {
         facts::history_before(&self.0.connections, share)
     }

@@ -176,6 +176,12 @@ pub(super) const SIZES: &str =
     "SELECT c.relname::text, pg_table_size(c.oid)::bigint, pg_indexes_size(c.oid)::bigint
   FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
   WHERE n.nspname = current_schema() AND c.relkind = 'r' ORDER BY pg_total_relation_size(c.oid) DESC";
+/// Deleted rows leave their room to later ones, and the files as large as they were: what the rows themselves take, by the
+/// width of the youngest, with the heads of rows and about what each has in the two indices.
+pub(super) const HISTORY_BYTES: &str = "SELECT LEAST(pg_total_relation_size('history'::regclass)::bigint,
+  ((SELECT count(*) FROM history) * (72 + COALESCE((SELECT avg(pg_column_size(h.changes) +
+    COALESCE(pg_column_size(h.event), 0) + 32) FROM (SELECT changes, event FROM history ORDER BY seq DESC LIMIT 1000) AS h),
+  0)))::bigint)";
 /// The share comes in millionths.
 pub(super) const HISTORY_AT: &str = "SELECT time FROM history WHERE seq >= (SELECT min(seq) +
   ((max(seq) - min(seq)) * ($1::bigint / 1000000.0))::bigint FROM history) ORDER BY seq LIMIT 1";

@@ -1,6 +1,8 @@
 //! What the embedded database says of itself, and the answers to questions of people.
 
 use std::path::Path;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
 
 use onesync_model::Time;
 use rusqlite::types::ValueRef;
@@ -8,13 +10,16 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension as _, ToSql};
 
 use super::{failed, sql};
 use crate::error::StoreError;
-use crate::facts::{Answer, Cell, DatabaseFacts, TableSize, Tidied};
+use crate::facts::{Answer, Cell, DatabaseFacts, TableSize, Tidied, question};
 use crate::relational::Checked;
 
 /// Pages given back at once: a few milliseconds.
 const PAGES: i64 = 200;
 /// How often in a row, so that whoever writes waits a tenth of a second at most.
 const ROUNDS: usize = 10;
+
+/// How long a question may take.
+const QUESTION_MAX: Duration = Duration::from_secs(60);
 
 const DOING: &str = "looking at the database";
 
@@ -63,19 +68,39 @@ pub(super) fn table_sizes(connection: &Connection) -> Checked<Vec<TableSize>> {
     Ok(out)
 }
 
-/// Answers one statement that only reads. The connection is one that cannot write, whatever it is told.
+/// Answers one statement that only reads. The connection is one that cannot write, whatever it is told; and what would take
+/// for ever is ended.
 pub(super) fn query(connection: &Connection, sql: &str, limit: usize) -> Checked<Answer> {
+    query_within(connection, sql, limit, QUESTION_MAX)
+}
+
+fn query_within(connection: &Connection, sql: &str, limit: usize, most: Duration) -> Checked<Answer> {
+    let text = question(sql, &["SELECT", "WITH", "VALUES", "EXPLAIN"])?;
+    let handle = connection.get_interrupt_handle();
+    let (done, wait) = channel::<()>();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            if wait.recv_timeout(most) == Err(RecvTimeoutError::Timeout) {
+                handle.interrupt();
+            }
+        });
+        let answer = asked(connection, text, limit);
+        drop(done);
+        answer
+    })
+}
+
+fn asked(connection: &Connection, sql: &str, limit: usize) -> Checked<Answer> {
     let wrong = |why: &dyn std::fmt::Display| StoreError::Question { why: why.to_string() };
     let said = |error: rusqlite::Error| match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DiskFull | ErrorCode::SystemIoFailure) => {
             failed(DOING)(error)
         }
+        Some(ErrorCode::OperationInterrupted) => {
+            wrong(&format!("it was ended after {} seconds; nothing was changed", QUESTION_MAX.as_secs()))
+        }
         _ => wrong(&error),
     };
-    let word = sql.trim_start().split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
-    if !["select", "with", "values", "explain"].iter().any(|known| word.eq_ignore_ascii_case(known)) {
-        return Err(wrong(&"only `SELECT` is; nothing was changed"));
-    }
     let mut statement = connection.prepare(sql).map_err(said)?;
     if !statement.readonly() {
         return Err(wrong(&"it would write; nothing was changed"));
@@ -121,4 +146,20 @@ pub(super) fn tidy(writer: &Connection) -> Checked<Tidied> {
     writer.query_row(sql::CHECKPOINT, [], |_| Ok(())).map_err(failed(doing))?;
     // A database without what this needs (another program made it) has nothing to give.
     Ok(Tidied { freed: freed * page, more: left > 0 && freed > 0 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_without_end_is_ended() {
+        let connection = Connection::open_in_memory().unwrap();
+        let endless =
+            "WITH RECURSIVE a(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM a) SELECT count(*) FROM a";
+        let refused = query_within(&connection, endless, 1, Duration::from_millis(50)).unwrap_err();
+        assert!(refused.to_string().contains("was ended"), "{refused}");
+        // The connection serves the next one.
+        assert_eq!(query(&connection, "SELECT 1", 1).unwrap().rows, [[Cell::Integer(1)]]);
+    }
 }

@@ -88,6 +88,9 @@ pub(crate) fn questions(store: &dyn Store) {
     let some = store.query("SELECT number FROM onesync_objects", 2).unwrap();
     assert_eq!((some.rows.len(), some.more), (2, true));
     assert!(!store.query("SELECT number FROM onesync_objects", 3).unwrap().more);
+    let all =
+        store.query("-- all of them\n/* really */ SELECT number FROM onesync_objects", usize::MAX).unwrap();
+    assert_eq!((all.rows.len(), all.more), (3, false));
     let before = store.reader().unwrap().dump(true).unwrap();
     for wrong in [
         "DELETE FROM mv_object",

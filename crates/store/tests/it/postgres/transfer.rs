@@ -150,3 +150,31 @@ fn what_was_left_is_not_written_any_more_and_what_is_half_there_serves_nobody() 
     let refused = server::write(&server, [1]).unwrap_err();
     assert!(matches!(refused, StoreError::Moved { .. }), "{refused}");
 }
+
+/// An anchor that goes to a later object while rows are copied comes twice: the copy goes on, and its end is right.
+#[test]
+fn an_anchor_that_changes_hands_during_the_copy_is_no_obstacle() {
+    let (lab, folder) = (Lab::new("handed"), tempfile::tempdir().unwrap());
+    let server = lab.store("s");
+    let back = SqliteStore::open(&folder.path().join("back.db")).unwrap();
+    for (number, target) in [&server as &dyn Store, &back].into_iter().enumerate() {
+        let from = SqliteStore::open(&folder.path().join(format!("{number}.db"))).unwrap();
+        install(&from);
+        // More pages than are read ahead.
+        server::write(&from, 1..=6_000).unwrap();
+        let hand = |table: &'static str, count: u64| {
+            if (table, count) == ("cs_object", 1_000) {
+                let mut last = server::row(6_000);
+                last.anchor = server::row(1).anchor;
+                let cs_deleted = vec![onesync_model::CsId(1)];
+                from.apply(EPOCH, &Changes { cs_deleted, ..Changes::default() })?;
+                from.apply(EPOCH, &Changes { cs: vec![last], ..Changes::default() })?;
+            }
+            Ok(())
+        };
+        let (mut source, mut target_rows) = (from.bulk().unwrap(), target.bulk().unwrap());
+        fill(&mut *source, &mut *target_rows, &hand).unwrap();
+        settle(&mut *source, &mut *target_rows, &|_, _| Ok(())).unwrap();
+        assert_eq!(dump(target), dump(&from));
+    }
+}
