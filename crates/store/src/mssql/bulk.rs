@@ -8,9 +8,11 @@ use super::value::{Asked, params, rows_of};
 use crate::bulk::{Bulk, Rows, Values};
 use crate::error::StoreError;
 use crate::relational::tables::{TABLES, Table};
-use crate::relational::{Checked, Reads as _, Value, values};
+use crate::relational::{Cells, Checked, Reads as _, Value, values};
 
 const DOING: &str = "copying the database";
+/// Rows of a table that are deleted at once.
+const CLEARED: usize = 20_000;
 
 /// A connection that is not used for anything else afterwards.
 pub(super) struct SqlServerBulk<'c> {
@@ -80,7 +82,15 @@ impl Bulk for SqlServerBulk<'_> {
     fn clear(&mut self) -> Checked<()> {
         let kept = format!("DELETE FROM setting WHERE name NOT LIKE '{}%'", crate::transfer::OF_DATABASE);
         for table in TABLES.iter().filter(|table| table.name != "setting") {
-            self.client()?.run(&format!("DELETE FROM {}", table.name), DOING)?;
+            // A whole table at once would be one transaction, with a log as long.
+            let some =
+                format!("DELETE TOP ({CLEARED}) FROM {}; SELECT CAST(@@ROWCOUNT AS bigint)", table.name);
+            while last(self.client()?.run(&some, DOING)?)
+                .first()
+                .map(|row| Cells { table: table.name, row }.count(0))
+                .transpose()?
+                .is_some_and(|gone| gone > 0)
+            {}
         }
         self.client()?.run(&kept, DOING).map(|_| ())
     }
@@ -101,12 +111,15 @@ fn type_of(table: &Table, column: &str) -> &'static str {
     named.and_then(|(_, rest)| rest.split([' ', ',']).next()).unwrap_or("bigint")
 }
 
+/// The part of all bytes or texts that a place names.
+fn cut(of: &str, at: &str) -> String {
+    format!("SUBSTRING({of}, CAST({at} / 1073741824 AS int) + 1, CAST({at} % 1073741824 AS int))")
+}
+
 /// A value of a row that is given, as its column takes it.
 fn given(table: &Table, column: &str) -> String {
     let at = format!("v.[{column}]");
-    let cut = |of: &str| {
-        format!("SUBSTRING({of}, CAST({at} / 1073741824 AS int) + 1, CAST({at} % 1073741824 AS int))")
-    };
+    let cut = |of: &str| cut(of, &at);
     let of_type = type_of(table, column);
     match of_type {
         "bigint" => at,
@@ -160,7 +173,12 @@ pub(super) fn page(table: &Table, after: bool, limit: usize) -> String {
 pub(super) fn insert(table: &Table) -> String {
     let names = names(table);
     let mut columns: Vec<String> = names.iter().map(|name| format!("[{name}]")).collect();
-    let mut found: Vec<String> = names.iter().map(|name| given(table, name)).collect();
+    // A text goes as it is: one that is too long for its column is refused by the server, a conversion would cut it.
+    let whole = |name: &&str| match type_of(table, name) {
+        text if text.starts_with("nvarchar") => cut("@P3", &format!("v.[{name}]")),
+        _ => given(table, name),
+    };
+    let mut found: Vec<String> = names.iter().map(whole).collect();
     let mut add = |column: &str, value: String| {
         columns.push(column.to_owned());
         found.push(value);

@@ -1,6 +1,7 @@
 //! Connections: the runtime they live on, how each is set, and where they wait to be used again.
 
 use std::cell::{Cell, RefCell};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt as _};
 
-use super::failure::{failed, is_fatal};
+use super::failure::{cannot_open, failed, is_fatal};
 use super::options::SqlServerOptions;
 use super::query::last;
 use super::sql;
@@ -137,6 +138,8 @@ pub(super) struct Connections {
     config: Config,
     /// Whether the port is asked for by the name of the instance.
     named: bool,
+    /// Whether the database could be opened by then.
+    opened: AtomicBool,
     writers: Pool,
     readers: Pool,
 }
@@ -162,6 +165,7 @@ impl Connections {
             runtime: Some(runtime),
             config,
             named: options.instance().is_some(),
+            opened: AtomicBool::new(false),
             writers: Pool::new(1, sql::READ_COMMITTED),
             readers: Pool::new(READERS_MAX, sql::SNAPSHOT),
         })
@@ -230,8 +234,15 @@ impl Connections {
         let set =
             stream.set_nodelay(true).and_then(|()| SockRef::from(&stream).set_tcp_keepalive(&keepalive));
         set.map_err(|error| StoreError::Unreachable { doing, why: error.to_string() })?;
-        let driver =
-            wait(Driver::connect(self.config.clone(), stream.compat_write())).map_err(failed(doing))?;
+        let driver = wait(Driver::connect(self.config.clone(), stream.compat_write()));
+        let driver = driver.map_err(|error| match failed(doing)(error.clone()) {
+            // It could be opened before: the server has started again, and the database recovers.
+            StoreError::Settings { why } if cannot_open(&error) && self.opened.load(Ordering::Relaxed) => {
+                StoreError::Unreachable { doing, why }
+            }
+            other => other,
+        })?;
+        self.opened.store(true, Ordering::Relaxed);
         let client = Client { driver: RefCell::new(driver), lost: Cell::new(false), pairs: Cell::new(true) };
         let length = last(client.run(isolation, doing)?);
         let length = length.first().map(|row| row.try_get::<i64, _>(0));

@@ -17,7 +17,7 @@ const DOING: &str = "looking at the database";
 const DAYS_BEFORE: i64 = 719_162;
 const TICKS_A_DAY: i64 = 864_000_000_000;
 /// Without one of these nothing can be changed, and no transaction ended.
-const REFUSED: [&str; 28] = [
+const REFUSED: [&str; 33] = [
     "ALTER",
     "BACKUP",
     "BEGIN",
@@ -36,15 +36,20 @@ const REFUSED: [&str; 28] = [
     "INTO",
     "KILL",
     "MERGE",
+    "OPENDATASOURCE",
     "OPENQUERY",
     "OPENROWSET",
+    "RECONFIGURE",
     "RESTORE",
+    "REVERT",
     "REVOKE",
     "ROLLBACK",
     "SAVE",
     "SET",
+    "SHUTDOWN",
     "TRUNCATE",
     "UPDATE",
+    "USE",
     "WAITFOR",
 ];
 
@@ -99,27 +104,73 @@ pub(super) fn query(connections: &Connections, text: &str, limit: usize) -> Chec
     })
 }
 
-/// A word that may change something, outside of texts and names in brackets.
-fn writes(text: &str) -> Option<&'static str> {
-    let mut bare = String::with_capacity(text.len());
-    let mut until = None;
-    for c in text.chars() {
-        match until {
-            Some(end) if c == end => until = None,
-            Some(_) => continue,
-            None => {
-                until = match c {
-                    '\'' | '"' => Some(c),
-                    '[' => Some(']'),
-                    _ => None,
-                }
-            }
-        }
-        bare.push(if until.is_none() && !"'\"]".contains(c) { c } else { ' ' });
+/// A word that may change something, or that does not begin a question; outside of texts, names in brackets and comments.
+fn writes(text: &str) -> Option<String> {
+    let bare = bare(text);
+    let word = |c: char| c.is_alphanumeric() || "_@#$".contains(c);
+    let mut words = bare.split(|c| !word(c)).filter(|found| !found.is_empty());
+    let first = words.clone().next().unwrap_or_default();
+    if !["SELECT", "WITH"].iter().any(|begin| first.eq_ignore_ascii_case(begin)) {
+        return Some(first.to_owned());
     }
-    let word = |c: char| c.is_alphanumeric() || c == '_' || c == '@' || c == '#';
-    bare.split(|c| !word(c))
-        .find_map(|found| REFUSED.into_iter().find(|word| found.eq_ignore_ascii_case(word)))
+    let may = |found: &str| {
+        let lower = found.to_ascii_lowercase();
+        lower.starts_with("sp_")
+            || lower.starts_with("xp_")
+            || REFUSED.iter().any(|w| w.eq_ignore_ascii_case(found))
+    };
+    words.find(|found| may(found)).map(str::to_owned)
+}
+
+/// A text in the language of the server without texts, quoted names and comments.
+fn bare(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let (skipped, end) = match c {
+            '\'' | '"' => (1, c),
+            '[' => (1, ']'),
+            _ if rest.starts_with("--") => (2, '\n'),
+            _ if rest.starts_with("/*") => {
+                rest = after_comment(rest);
+                out.push(' ');
+                continue;
+            }
+            _ => {
+                out.push(c);
+                rest = rest.get(c.len_utf8()..).unwrap_or_default();
+                continue;
+            }
+        };
+        // A doubled end within is the beginning of another such text, which is left out as well.
+        let within = rest.get(skipped..).unwrap_or_default();
+        rest = within.split_once(end).map_or("", |(_, rest)| rest);
+        out.push(' ');
+    }
+    out
+}
+
+/// What comes after a comment; comments may lie in one another.
+fn after_comment(text: &str) -> &str {
+    let (mut depth, mut at) = (0usize, 0);
+    while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
+        let step = match rest {
+            _ if rest.starts_with("/*") => {
+                depth += 1;
+                2
+            }
+            _ if rest.starts_with("*/") => {
+                depth -= 1;
+                2
+            }
+            _ => rest.chars().next().map_or(1, char::len_utf8),
+        };
+        at += step;
+        if depth == 0 {
+            break;
+        }
+    }
+    text.get(at..).unwrap_or_default()
 }
 
 fn cells(row: &Row) -> Vec<Cell> {
@@ -165,17 +216,24 @@ mod tests {
             "SELECT 1",
             "select name, [update] from x where y = 'delete' and \"set\" = ']'",
             "WITH a AS (SELECT 1 AS b) SELECT * FROM a",
+            "-- delete what?\n/* update /* nested */ set */ (SELECT 1)",
         ] {
             assert_eq!(writes(question), None, "{question}");
         }
         for (other, word) in [
             ("SELECT 1 DELETE FROM cs_object", "DELETE"),
-            ("SELECT 'it''s' ; commit", "COMMIT"),
+            ("SELECT 'it''s' ; commit", "commit"),
             ("SELECT * INTO x FROM y", "INTO"),
-            ("select [a]]update from x", "UPDATE"),
-            ("exec('SELECT 1')", "EXEC"),
+            ("select [a]]update from x", "update"),
+            ("exec('SELECT 1')", "exec"),
+            ("SELECT 1 --'\nDELETE FROM secret COMMIT --'", "DELETE"),
+            ("SELECT 1 /* ' /* */ */ DELETE FROM secret COMMIT --'", "DELETE"),
+            ("sp_executesql N'DELETE FROM secret; COMMIT'", "sp_executesql"),
+            ("SELECT 1; sp_executesql N'DELETE FROM secret'", "sp_executesql"),
+            ("USE master SELECT 1", "USE"),
+            ("SELECT 1 SHUTDOWN", "SHUTDOWN"),
         ] {
-            assert_eq!(writes(other), Some(word), "{other}");
+            assert_eq!(writes(other).as_deref(), Some(word), "{other}");
         }
     }
 }

@@ -6,16 +6,19 @@ use crate::error::StoreError;
 
 /// Deadlock, waited too long for a lock, a snapshot that an older one or a change of the schema stands against, not
 /// enough of something that comes back.
-const AGAIN: [u32; 10] = [1204, 1205, 1222, 3960, 3961, 701, 802, 8628, 8645, 10928];
+const AGAIN: [u32; 14] =
+    [1204, 1205, 1222, 3960, 3961, 701, 802, 8628, 8645, 10928, 10929, 49918, 49919, 49920];
 /// The server is starting, stopping, moving, or the database is not open for writing just now.
-const GONE: [u32; 22] = [
-    596, 601, 904, 922, 926, 927, 952, 976, 978, 979, 983, 3906, 3908, 6005, 9001, 17142, 17197, 17830,
-    40197, 40501, 40613, 40143,
+const GONE: [u32; 23] = [
+    18401, 596, 601, 904, 922, 926, 927, 952, 976, 978, 979, 983, 3906, 3908, 6005, 9001, 17142, 17197,
+    17830, 40197, 40501, 40613, 40143,
 ];
 const REFUSED: [u32; 8] = [18452, 18456, 18461, 18463, 18470, 18486, 18487, 18488];
 const RIGHTS: [u32; 9] = [229, 230, 262, 297, 300, 916, 2760, 15151, 15247];
 const FULL: [u32; 4] = [1101, 1105, 3257, 9002];
 const CONFLICT: [u32; 4] = [515, 547, 2601, 2627];
+/// The database cannot be opened by this login.
+const CANNOT_OPEN: u32 = 4060;
 /// Babelfish, PostgreSQL with this protocol, gives this number to what SQL Server has no number for; the words are
 /// PostgreSQL's.
 const OTHER: u32 = 33_557_097;
@@ -36,6 +39,12 @@ pub(super) fn failed(doing: &'static str) -> impl Fn(Error) -> StoreError {
         Error::Protocol(why) => StoreError::Unreachable { doing, why: why.into_owned() },
         other => StoreError::Server { doing, message: other.to_string() },
     }
+}
+
+/// Whether the server says that the database cannot be opened: it is not there, may not be used, or recovers after a
+/// restart, all by one number.
+pub(super) fn cannot_open(error: &Error) -> bool {
+    matches!(error, Error::Server(said) if said.code() == CANNOT_OPEN)
 }
 
 /// Whether a connection is of no use any more after an error.
@@ -62,7 +71,7 @@ fn said_by_server(doing: &'static str, said: &TokenError) -> StoreError {
         }
         OTHER if why.starts_with("permission denied") => StoreError::Rights { doing, why },
         code if FULL.contains(&code) => StoreError::Full { doing },
-        911 | 4060 => StoreError::Settings {
+        911 | CANNOT_OPEN => StoreError::Settings {
             why: format!("{why}: create it and a user in it for the login, or name another one"),
         },
         3952 => StoreError::Unsuitable { why: format!("{why}: `{}`", super::open::ALLOW_SNAPSHOT) },
