@@ -8,7 +8,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use onesync_model::Time;
 use onesync_store::{
@@ -30,8 +30,6 @@ const LOCK: &str = "move.lock";
 const UNFINISHED: &str = "database.toml.new";
 /// The name of the old one until it is marked.
 const LEFT: &str = "database.left.toml";
-/// How often is looked whether a cycle has ended.
-const LOOK: Duration = Duration::from_millis(200);
 
 /// How far a move is.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -219,7 +217,10 @@ pub fn move_database(
         fill(&mut *source, &mut *target, &|table, rows| checked(Moving::Copying(table, rows)))?;
     }
     let copying_seconds = began.elapsed().as_secs_f64();
-    let _work = wait_for_work(home, clock, tell, stop)?;
+    let _work = WorkLock::take_when_idle(folder, "db move", clock, &mut |who| {
+        tell(Moving::Waiting(who.to_owned()));
+        stop().map_or(Ok(()), |why| Err(ServiceError::Stopped { why }))
+    })?;
     let began = Instant::now();
     let epoch = from.reader()?.installation()?.ok_or(StoreError::NotInstalled)?.epoch;
     let there = place(folder, &target.url);
@@ -338,25 +339,6 @@ fn prepare(
     }
     restrict_file(&file).map_err(file_error(&file))?;
     Ok(store)
-}
-
-/// Takes the lock of the home, after whoever works now.
-fn wait_for_work(
-    home: &Home,
-    clock: &dyn Clock,
-    tell: &(dyn Fn(Moving) + Sync),
-    stop: &(dyn Fn() -> Option<String> + Sync),
-) -> Result<WorkLock, ServiceError> {
-    loop {
-        match WorkLock::take(home.folder(), "db move", clock.now()) {
-            Err(ServiceError::Held { message, .. }) => tell(Moving::Waiting(message)),
-            taken => return taken,
-        }
-        if let Some(why) = stop() {
-            return Err(ServiceError::Stopped { why });
-        }
-        std::thread::sleep(LOOK);
-    }
 }
 
 /// The instant from which the other database counts.

@@ -7,11 +7,13 @@
 use std::fs::{File, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::Path;
+use std::time::Duration;
 
 use onesync_model::Time;
 use onesync_store::ServiceChanges;
 use tokio::sync::watch;
 
+use crate::clock::Clock;
 use crate::error::ServiceError;
 use crate::home::no_link;
 use crate::runtime::Service;
@@ -20,6 +22,8 @@ use crate::runtime::Service;
 const FILE: &str = "work.lock";
 /// Longest line about the holder that is shown.
 const HOLDER_MAX: u64 = 200;
+/// How often is looked whether whoever works has ended.
+const LOOK: Duration = Duration::from_millis(200);
 /// How often the lock is tried while others only look at it.
 const LOCK_TRIES: u32 = 100;
 /// How many of the last runs are looked at for one that did not end: a process has one open at a time.
@@ -37,6 +41,24 @@ impl WorkLock {
     /// Takes the lock of a home, or says who has it.
     pub(crate) fn take(folder: &Path, what: &str, now: Time) -> Result<Self, ServiceError> {
         Self::take_file(folder, FILE, what, now)
+    }
+
+    /// Takes the lock of a home as soon as nobody has it. Meanwhile `waiting` hears again and again who has it; an error of
+    /// its own ends the waiting.
+    pub(crate) fn take_when_idle(
+        folder: &Path,
+        what: &str,
+        clock: &dyn Clock,
+        waiting: &mut dyn FnMut(&str) -> Result<(), ServiceError>,
+    ) -> Result<Self, ServiceError> {
+        loop {
+            match Self::take(folder, what, clock.now()) {
+                Err(ServiceError::Held { message, .. }) => waiting(&message)?,
+                taken => return taken,
+            }
+            // The system wakes nobody who waits for a lock and wants to be asked meanwhile.
+            std::thread::sleep(LOOK);
+        }
     }
 
     /// Takes another lock of a home, or says who has it.
@@ -162,7 +184,7 @@ mod tests {
     use onesync_store::RunRow;
 
     use super::*;
-    use crate::{Clock as _, Home, SystemClock};
+    use crate::{Home, SystemClock};
 
     #[tokio::test]
     async fn a_run_that_no_process_works_on_is_interrupted() {

@@ -76,7 +76,6 @@ fn print_check(check: &UpgradeCheck) {
     }
     print_plan(plan.as_ref(), no_plan.as_deref());
     print_rules(rules);
-    say!("full import: not needed");
     if !migrations.is_empty() {
         say!("`onesync upgrade` takes a backup first; nothing was changed yet");
     }

@@ -8,7 +8,6 @@ mod backup;
 mod rules;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use onesync_engine::Changes;
 use onesync_store::{PostgresAdmin, SchemaState, ServiceChanges};
@@ -27,9 +26,6 @@ use crate::work::WorkLock;
 pub(crate) use backup::last_backup;
 pub use backup::{Backup, Part};
 pub use rules::{RuleUpdate, UpdatedRules};
-
-/// How often is looked whether the work under way has ended.
-const LOOK: Duration = Duration::from_millis(200);
 
 /// What an upgrade would do.
 #[derive(Clone, Debug, Serialize)]
@@ -134,7 +130,15 @@ pub async fn upgrade(
 ) -> Result<Upgraded, ServiceError> {
     home.must_be_active()?;
     let home = &home.during_upgrade();
-    let _lock = idle(home, &*clock, options).await?;
+    let mut told = false;
+    let waiting = &mut |who: &str| {
+        if !std::mem::replace(&mut told, true) {
+            (options.tell)(&format!("waiting: {who}"));
+        }
+        Ok(())
+    };
+    let _lock =
+        tokio::task::block_in_place(|| WorkLock::take_when_idle(home.folder(), "upgrade", &*clock, waiting))?;
     let state = home.schema()?;
     let backup = if state.missing.is_empty() || options.own_backup {
         None
@@ -176,26 +180,6 @@ fn migrate(home: &Home, admin: Option<&DatabaseServer>) -> Result<(), ServiceErr
             "the administrator's URL is of another kind of database than this home has",
             "name the same server as `database.toml` in the home, or leave `--database-admin` out",
         )),
-    }
-}
-
-/// The lock of the installation, as soon as nobody has it.
-async fn idle(
-    home: &Home,
-    clock: &dyn Clock,
-    options: &UpgradeOptions<'_>,
-) -> Result<WorkLock, ServiceError> {
-    let mut told = false;
-    loop {
-        match WorkLock::take(home.folder(), "upgrade", clock.now()) {
-            Err(ServiceError::Held { message, .. }) => {
-                if !std::mem::replace(&mut told, true) {
-                    (options.tell)(&format!("waiting: {message}"));
-                }
-                tokio::time::sleep(LOOK).await;
-            }
-            taken => return taken,
-        }
     }
 }
 
