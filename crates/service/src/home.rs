@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use onesync_store::{InstallationRow, SchemaState, SqliteStore, Store, StoreError};
-use onesync_vault::{Vault, VaultError};
+use onesync_vault::{Kek, KeySet, Vault, VaultError};
 
 use crate::clock::Clock;
 use crate::database::{DatabaseServer, EMBEDDED, EMBEDDED_FILE, Named, Opening, open_new, write_flushed};
@@ -109,7 +109,7 @@ impl Home {
         self.make_folder()?;
         let _lock = WorkLock::take(&self.folder, "making the installation", clock.now())?;
         if !self.key_set().exists() {
-            Vault::create(&self.key_set())?;
+            Vault::create(&self.key_set(), &Kek::default(), &clock.now().to_string())?;
         }
         match server {
             None => self.create_embedded(clock),
@@ -346,10 +346,7 @@ impl Home {
         let copy = Self::new(folder);
         SqliteStore::copy_as_it_is(&self.embedded()?, &copy.database())?;
         if self.key_set().exists() {
-            std::fs::copy(self.key_set(), copy.key_set()).map_err(|source| ServiceError::File {
-                place: copy.key_set().display().to_string(),
-                source,
-            })?;
+            KeySet::copy(&self.key_set(), &copy.key_set())?;
         }
         Ok(())
     }

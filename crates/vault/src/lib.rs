@@ -1,26 +1,34 @@
 //! The key set: the keys that protect the secrets in the database.
 //!
 //! Secrets are sealed by AES-256-GCM-SIV and bound to their place (table, row, field), so that a sealed value copied
-//! elsewhere does not open. The key set lies in a file of the home directory that only the service's account can
-//! read, never in the database. The database alone is useless to a thief, the file alone too.
+//! elsewhere does not open. The key set (`keys`) lies in a file of the home directory (`file`), sealed under a
+//! key-encryption key (`kek`), never in the database. The database alone is useless to a thief, the file alone too.
 //!
-//! The file is TOML with a version, a list of keys and the id of the current one, so that keys can be rotated.
+//! An exported key set is a key file (`keyfile`), in the format of `age`, which may be opened by shares (`shares`).
 //! Beside it the verifier of the service account's password (`account`).
 //! Deliberately absent: where secrets are stored, who may set them, the network.
 
 mod account;
+mod age;
+mod error;
 mod file;
+mod kek;
+mod keyfile;
+mod keys;
+mod shares;
 
 use std::fmt;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use thiserror::Error;
 use zeroize::Zeroizing;
 
 pub use account::{AccountError, AccountName, Verifier, make_password};
-use file::KeySetFile;
+pub use error::VaultError;
+pub use kek::{KEK_CREDENTIAL, KEK_FILE, Kek};
+pub use keyfile::{KEY_FILE_MAX, KeyFile, Seal, SealedKeyFile, Unlock};
+pub use keys::{KeyNote, KeySet};
+pub use shares::Split;
 
 /// The version byte of a sealed value: version, key id (8 bytes), nonce (12 bytes), ciphertext with tag.
 const SEALED_VERSION: u8 = 1;
@@ -28,74 +36,6 @@ const SEALED_VERSION: u8 = 1;
 const KEY_ID_LEN: usize = 8;
 /// Bytes of a data key.
 const KEY_LEN: usize = 32;
-
-/// What went wrong with the key set or a secret.
-#[derive(Debug, Error)]
-pub enum VaultError {
-    /// There is no key set.
-    #[error(
-        "key set {} is missing: the secrets in the database cannot be read without it; restore this file from a backup",
-        path.display()
-    )]
-    Missing {
-        /// The file.
-        path: PathBuf,
-    },
-    /// Others could read the key set.
-    #[error("key set {} has mode {mode:03o}, others could read it: run `chmod 600 {}`", path.display(), path.display())]
-    TooOpen {
-        /// The file.
-        path: PathBuf,
-        /// Its mode.
-        mode: u32,
-    },
-    /// A key set is there already and is never overwritten.
-    #[error("key set {} exists already and is never overwritten", path.display())]
-    Exists {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file holds something else.
-    #[error("key set {} is damaged ({why}): restore this file from a backup", path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        why: String,
-    },
-    /// The file cannot be read or written.
-    #[error("key set {} cannot be read or written", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What happened.
-        source: io::Error,
-    },
-    /// A value was sealed by a key that this key set does not have.
-    #[error(
-        "the value was sealed by key {id}, which this key set does not have: restore the key set that has it, or enter the secret again"
-    )]
-    UnknownKey {
-        /// The key's id.
-        id: String,
-    },
-    /// A value was changed, or copied from another place.
-    #[error(
-        "the sealed value does not open here: it was changed, or copied from another place; enter the secret again"
-    )]
-    NotSealedHere,
-    /// The name or the password of a service account is not taken.
-    #[error(transparent)]
-    Account(#[from] AccountError),
-    /// What was stored of the service account's password is damaged.
-    #[error(
-        "the stored verifier of the service account's password is damaged: set it anew with `onesync setup service-account`"
-    )]
-    Verifier,
-    /// The system gave no random bytes.
-    #[error("the system's source of randomness failed")]
-    Random,
-}
 
 /// Where a sealed value lies: it opens nowhere else.
 #[derive(Clone, Copy, Debug)]
@@ -126,38 +66,105 @@ pub struct Vault {
     keys: Vec<(String, LessSafeKey)>,
 }
 
-impl Vault {
-    /// Makes a new key set with one key, in a file that only its owner can read.
+impl KeySet {
+    /// Opens the key set in a file.
     ///
     /// # Errors
-    /// When the file exists, or cannot be written.
-    pub fn create(file: &Path) -> Result<Self, VaultError> {
-        let mut id = [0u8; KEY_ID_LEN];
-        let mut key = Zeroizing::new([0u8; KEY_LEN]);
-        random(&mut id)?;
-        random(&mut *key)?;
-        let id = hex(&id);
-        KeySetFile::with_one(&id, &*key).create(file)?;
+    /// When the file is missing, readable by others, or damaged, or its key-encryption key is not there.
+    pub fn open(file: &Path) -> Result<Self, VaultError> {
+        file::read(file).map(|(set, _)| set)
+    }
+
+    /// Where the key-encryption key of the key set in a file comes from, and its id; nothing is opened. `None` when the
+    /// file, of an earlier version, is not sealed.
+    ///
+    /// # Errors
+    /// When the file is missing, readable by others, or damaged.
+    pub fn source(file: &Path) -> Result<Option<(Kek, String)>, VaultError> {
+        file::source(file)
+    }
+
+    /// Writes it over the one in a file, sealed under a key-encryption key; a file that is not there yet is made.
+    ///
+    /// # Errors
+    /// When the key-encryption key is not there, or the file cannot be written.
+    pub fn save(&self, file: &Path, kek: &Kek) -> Result<(), VaultError> {
+        file::write(file, self, kek, true)
+    }
+
+    /// Copies the key set in a file to another one, with the key-encryption key where that lies beside it.
+    ///
+    /// # Errors
+    /// When a file cannot be read or written.
+    pub fn copy(from: &Path, to: &Path) -> Result<(), VaultError> {
+        let copy = |from: &Path, to: &Path| match std::fs::copy(from, to) {
+            Err(source) => Err(VaultError::Io { path: from.to_owned(), source }),
+            Ok(_) => Ok(()),
+        };
+        if let Ok(Some((Kek::File { path }, _))) = Self::source(from)
+            && path.is_relative()
+            && let (Some(here), Some(there)) = (from.parent(), to.parent())
+            && here.join(&path).exists()
+        {
+            copy(&here.join(&path), &there.join(&path))?;
+        }
+        copy(from, to)
+    }
+}
+
+impl Vault {
+    /// Makes a new key set with one key, in a file, sealed under a key-encryption key.
+    ///
+    /// # Errors
+    /// When the file exists, or cannot be written, or the key-encryption key is not there.
+    pub fn create(file: &Path, kek: &Kek, now: &str) -> Result<Self, VaultError> {
+        let set = KeySet::make(now)?;
+        file::write(file, &set, kek, false)?;
         Self::open(file)
+    }
+
+    /// Writes the keys of a key file to a file of the home, sealed under a key-encryption key. Done twice, it is done once.
+    ///
+    /// # Errors
+    /// When there is another key set, or it cannot be written.
+    pub fn install(file: &Path, key_file: &KeyFile, kek: &Kek) -> Result<Self, VaultError> {
+        match file::write(file, &key_file.keys, kek, false) {
+            Err(VaultError::Exists { path }) => match KeySet::open(file) {
+                Ok(there) if there.holds(&key_file.keys) => Self::of(&there),
+                _ => Err(VaultError::Exists { path }),
+            },
+            written => written.and_then(|()| Self::open(file)),
+        }
     }
 
     /// Opens a key set.
     ///
     /// # Errors
-    /// When the file is missing, readable by others, or damaged.
+    /// When the file is missing, readable by others, or damaged, or its key-encryption key is not there.
     pub fn open(file: &Path) -> Result<Self, VaultError> {
-        let stored = KeySetFile::read(file)?;
-        let damaged = |why: &str| VaultError::Damaged { path: file.to_owned(), why: why.to_owned() };
-        let mut keys = Vec::new();
-        for (id, bytes) in stored.keys(file)? {
-            let key = UnboundKey::new(&AES_256_GCM_SIV, &bytes)
-                .map_err(|_| damaged("a key has the wrong length"))?;
-            keys.push((id, LessSafeKey::new(key)));
+        Self::of(&KeySet::open(file)?)
+    }
+
+    /// Seals and opens with the keys of a key set.
+    ///
+    /// # Errors
+    /// Never with keys of the right length.
+    pub fn of(set: &KeySet) -> Result<Self, VaultError> {
+        let cipher = |key: &keys::DataKey| {
+            let cipher = UnboundKey::new(&AES_256_GCM_SIV, &key.key).map_err(|_| VaultError::Random)?;
+            Ok((key.id.clone(), LessSafeKey::new(cipher)))
+        };
+        let keys = set.keys.iter().map(cipher).collect::<Result<_, VaultError>>()?;
+        Ok(Self { current: set.current.clone(), keys })
+    }
+
+    /// The id of the key that sealed a value, where it can be seen.
+    #[must_use]
+    pub fn sealed_by(sealed: &[u8]) -> Option<String> {
+        match sealed.split_first() {
+            Some((&SEALED_VERSION, rest)) => rest.get(..KEY_ID_LEN).map(hex),
+            _ => None,
         }
-        if !keys.iter().any(|(id, _)| *id == stored.current) {
-            return Err(damaged("the current key is not among its keys"));
-        }
-        Ok(Self { current: stored.current.clone(), keys })
     }
 
     /// The id of the key that seals new values.
@@ -237,14 +244,27 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     const PLACE: Place<'static> = Place { table: "secret", row: "graph", field: "value" };
+    const NOW: &str = "2026-01-01T00:00:00Z";
 
     fn vault() -> (tempfile::TempDir, Vault) {
         let folder = tempfile::tempdir().unwrap();
-        let vault = Vault::create(&folder.path().join("keyset")).unwrap();
+        let vault = Vault::create(&folder.path().join("keyset.toml"), &Kek::default(), NOW).unwrap();
         (folder, vault)
+    }
+
+    fn key_file(keys: KeySet) -> KeyFile {
+        KeyFile {
+            installation: "0123".to_owned(),
+            account: "svc".to_owned(),
+            verifier: Verifier::make(b"a long enough password").unwrap(),
+            exported: NOW.to_owned(),
+            keys,
+        }
     }
 
     #[test]
@@ -253,7 +273,9 @@ mod tests {
         let sealed = vault.seal(&PLACE, b"s3cret").unwrap();
         assert!(!sealed.windows(6).any(|w| w == b"s3cret"));
         assert_eq!(&*vault.open_sealed(&PLACE, &sealed).unwrap(), b"s3cret");
-        let again = Vault::open(&folder.path().join("keyset")).unwrap();
+        assert_eq!(Vault::sealed_by(&sealed).as_deref(), Some(vault.key_id()));
+        assert_eq!(Vault::sealed_by(b"\x02nothing of ours"), None);
+        let again = Vault::open(&folder.path().join("keyset.toml")).unwrap();
         assert_eq!(&*again.open_sealed(&PLACE, &sealed).unwrap(), b"s3cret");
         for other in [
             Place { table: "secre", row: "tgraph", ..PLACE },
@@ -286,26 +308,81 @@ mod tests {
     }
 
     #[test]
-    fn the_file_is_private_and_never_overwritten() {
-        use std::os::unix::fs::PermissionsExt;
+    fn the_files_are_private_and_never_overwritten() {
         let (folder, _vault) = vault();
-        let path = folder.path().join("keyset");
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert!(matches!(Vault::create(&path), Err(VaultError::Exists { .. })));
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
-        assert!(Vault::open(&path).unwrap_err().to_string().contains("chmod 600"));
+        let (path, kek) = (folder.path().join("keyset.toml"), folder.path().join(KEK_FILE));
+        for file in [&path, &kek] {
+            assert_eq!(std::fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
+            let before = std::fs::read(file).unwrap();
+            assert!(matches!(Vault::create(&path, &Kek::default(), NOW), Err(VaultError::Exists { .. })));
+            assert_eq!(std::fs::read(file).unwrap(), before);
+            std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o640)).unwrap();
+            assert!(Vault::open(&path).unwrap_err().to_string().contains("chmod 600"));
+            std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        }
         assert!(matches!(Vault::open(&folder.path().join("none")), Err(VaultError::Missing { .. })));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "nothing is left over");
     }
 
     #[test]
-    fn nothing_secret_is_printed() {
-        let (folder, vault) = vault();
-        let text = std::fs::read_to_string(folder.path().join("keyset")).unwrap();
-        let key =
-            text.lines().find_map(|line| line.strip_prefix("key = ")).unwrap().trim_matches('"').to_owned();
-        assert!(!format!("{vault:?}").contains(&key));
-        std::fs::write(folder.path().join("keyset"), text.replace(&key, "AAAA")).unwrap();
-        let error = Vault::open(&folder.path().join("keyset")).unwrap_err();
-        assert!(matches!(error, VaultError::Damaged { .. }) && !error.to_string().contains(&key));
+    fn a_key_set_needs_its_key_encryption_key_and_says_what_became_of_it() {
+        let (folder, _vault) = vault();
+        let (path, kek) = (folder.path().join("keyset.toml"), folder.path().join(KEK_FILE));
+        let (right, other) = (std::fs::read(&kek).unwrap(), vault());
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains("source = \"file\"") && !text.contains("[[keys]]"), "{text}");
+        std::fs::remove_file(&kek).unwrap();
+        let error = Vault::open(&path).unwrap_err();
+        assert!(matches!(error, VaultError::Kek { .. }) && error.to_string().contains("missing"), "{error}");
+        std::fs::copy(other.0.path().join(KEK_FILE), &kek).unwrap();
+        let error = Vault::open(&path).unwrap_err();
+        assert!(matches!(error, VaultError::OtherKek { .. }), "{error}");
+        std::fs::write(&kek, "no key").unwrap();
+        assert!(Vault::open(&path).unwrap_err().to_string().contains("holds no key"));
+        std::fs::write(&kek, right).unwrap();
+        Vault::open(&path).unwrap();
+        let sealed = text.lines().find_map(|line| line.strip_prefix("sealed = \"")).unwrap();
+        std::fs::write(&path, text.replace(&sealed[..8], "AAAAAAAA")).unwrap();
+        assert!(matches!(Vault::open(&path), Err(VaultError::Damaged { .. })));
+        std::fs::write(&path, text.replace("version = 2", "version = 3")).unwrap();
+        assert!(Vault::open(&path).unwrap_err().to_string().contains("version 3"));
+    }
+
+    #[test]
+    fn a_key_set_of_an_earlier_version_is_read_and_sealed_by_the_next_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keyset.toml");
+        // As version 0.1 wrote it.
+        let id = "00112233445566ff";
+        let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+        let text = format!("version = 1\ncurrent = \"{id}\"\n\n[[keys]]\nid = \"{id}\"\nkey = \"{key}\"\n");
+        std::fs::write(&path, &text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let sealed = Vault::open(&path).unwrap().seal(&PLACE, b"s3cret").unwrap();
+        assert_eq!(KeySet::source(&path).unwrap(), None);
+        KeySet::open(&path).unwrap().save(&path, &Kek::default()).unwrap();
+        assert!(!std::fs::read_to_string(&path).unwrap().contains(key));
+        assert_eq!(KeySet::source(&path).unwrap().unwrap().0, Kek::default());
+        assert_eq!(&*Vault::open(&path).unwrap().open_sealed(&PLACE, &sealed).unwrap(), b"s3cret");
+    }
+
+    #[test]
+    fn an_exported_key_set_is_installed_once_and_over_nothing() {
+        let (here, vault) = vault();
+        let there = tempfile::tempdir().unwrap();
+        let path = there.path().join("keyset.toml");
+        let sealed = vault.seal(&PLACE, b"s3cret").unwrap();
+        let file = key_file(KeySet::open(&here.path().join("keyset.toml")).unwrap());
+        for _ in 0..2 {
+            let installed = Vault::install(&path, &file, &Kek::default()).unwrap();
+            assert_eq!(&*installed.open_sealed(&PLACE, &sealed).unwrap(), b"s3cret");
+        }
+        let other = key_file(KeySet::make(NOW).unwrap());
+        assert!(matches!(Vault::install(&path, &other, &Kek::default()), Err(VaultError::Exists { .. })));
+        // A copy opens where it lies.
+        let copy = tempfile::tempdir().unwrap();
+        KeySet::copy(&path, &copy.path().join("keyset.toml")).unwrap();
+        drop((here, there));
+        Vault::open(&copy.path().join("keyset.toml")).unwrap();
     }
 }

@@ -185,8 +185,7 @@ impl Service {
         let first = self.store().reader()?.config_versions()?.is_empty();
         self.store().copy_to(&scratch.database())?;
         if self.home().key_set().exists() {
-            std::fs::copy(self.home().key_set(), scratch.key_set())
-                .map_err(|source| Error::File { place: scratch.key_set().display().to_string(), source })?;
+            onesync_vault::KeySet::copy(&self.home().key_set(), &scratch.key_set())?;
         }
         // The state to compare with is the one that was copied, whatever a cycle does meanwhile.
         let untouched = scratch.folder().join("before.db");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use onesync_model::Time;
 use onesync_store::{EventRow, PostgresAdmin, ServiceChanges, Store};
-use onesync_vault::Vault;
+use onesync_vault::{KEK_FILE, Vault};
 use serde_json::json;
 
 use super::credential::{ServiceAccount, mark_shown};
@@ -83,12 +83,16 @@ impl Setup {
         let _lock = lock(&self.home, self.clock.now())?;
         let keys = self.home.key_set();
         if keys.exists() {
-            // A second name of the key set, from whoever was killed while it was made: a file with two is given to nobody.
-            match std::fs::remove_file(keys.with_extension("toml.new")) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(ServiceError::File { place: keys.display().to_string(), source: error });
+            // A second name of a file of keys, from whoever was killed while it was made: a file with two is given to nobody.
+            for second in
+                [keys.with_extension("toml.new"), keys.with_file_name(KEK_FILE).with_extension("new")]
+            {
+                match std::fs::remove_file(&second) {
+                    Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                        return Err(ServiceError::File { place: second.display().to_string(), source });
+                    }
+                    _ => {}
                 }
-                _ => {}
             }
         }
         let record = Record::of(self.home.folder());

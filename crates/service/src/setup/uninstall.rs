@@ -162,6 +162,7 @@ fn is_ours(path: &Path, in_home: bool) -> bool {
         "database.password",
         "database.password.2",
         "keyset.toml",
+        onesync_vault::KEK_FILE,
         crate::plan::PLANS,
     ];
     // While they are written.
@@ -204,6 +205,8 @@ mod tests {
             "onesync.db.new-shm",
             "onesync.db.until-20260101",
             "keyset.toml.new",
+            "kek",
+            "kek.new",
             "scratch-1",
         ] {
             assert!(is_ours(Path::new(ours), false), "{ours}");
@@ -213,6 +216,7 @@ mod tests {
             "database.sql",
             "database.toml.old",
             "keyset.toml.bak",
+            "kek.old",
             "onesync.dbx",
             "environment",
         ] {

@@ -40,7 +40,7 @@ async fn a_missing_key_set_holds_what_needs_a_secret() {
     assert!(service.status().unwrap().key_set.contains("missing"));
     assert_eq!(service.set_secret("graph", b"x").unwrap_err().status(), Status::Held);
     // Another key set is no better.
-    onesync_vault::Vault::create(&key_set).unwrap();
+    onesync_vault::Vault::create(&key_set, &onesync_vault::Kek::default(), "").unwrap();
     let error = world.reopen().await.test_connector("entra").await.unwrap_err();
     assert_eq!(error.status(), Status::Held);
     std::fs::write(&key_set, kept).unwrap();

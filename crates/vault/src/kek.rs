@@ -1,0 +1,198 @@
+//! The key-encryption key, which seals the key set in the home: where it comes from, and how it is used.
+//!
+//! A file that only the service's account can read; a credential of systemd, which may be bound to the machine's TPM; a
+//! key that never leaves a token (`pkcs11`). Deliberately absent: which of them an installation uses.
+
+use std::fmt;
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::keys::fingerprint;
+use crate::{KEY_LEN, VaultError, random};
+
+/// The name of the file beside the key set, and of the credential.
+pub const KEK_FILE: &str = "kek";
+/// The name of the credential.
+pub const KEK_CREDENTIAL: &str = "onesync-kek";
+/// Where systemd puts the credentials of the service, for commands outside of it.
+const SERVICE_CREDENTIALS: &str = "/run/credentials/onesync.service";
+/// Longer than any key.
+const TEXT_MAX: u64 = 4096;
+/// What the seal of a key set is bound to.
+const BOUND: &[u8] = b"onesync key set";
+
+/// Where the key-encryption key comes from.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "source", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Kek {
+    /// A file that only the service's account can read; a relative path begins in the folder of the key set.
+    File {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A credential of systemd.
+    Credential {
+        /// Its name.
+        name: String,
+    },
+}
+
+impl Default for Kek {
+    fn default() -> Self {
+        Self::File { path: PathBuf::from(KEK_FILE) }
+    }
+}
+
+impl fmt::Display for Kek {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { path } => write!(f, "file {}", path.display()),
+            Self::Credential { name } => write!(f, "systemd credential {name}"),
+        }
+    }
+}
+
+/// A sealed text, with the id of the key that sealed it.
+pub(crate) struct Sealed {
+    pub(crate) id: String,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Kek {
+    /// Makes the key where it is ours to make, and is not there.
+    pub(crate) fn prepare(&self, folder: &Path) -> Result<(), VaultError> {
+        match self {
+            Self::File { path } if std::fs::symlink_metadata(folder.join(path)).is_err() => {
+                self.make_file(&folder.join(path))
+            }
+            Self::File { .. } | Self::Credential { .. } => self.read(folder).map(|_| ()),
+        }
+    }
+
+    /// Seals a text.
+    pub(crate) fn seal(&self, folder: &Path, text: &[u8]) -> Result<Sealed, VaultError> {
+        let key = self.read(folder)?;
+        let mut nonce = [0u8; NONCE_LEN];
+        random(&mut nonce)?;
+        let mut sealed = Zeroizing::new(Vec::with_capacity(text.len() + AES_256_GCM_SIV.tag_len()));
+        sealed.extend_from_slice(text);
+        cipher(&key)?
+            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(BOUND), &mut *sealed)
+            .map_err(|_| VaultError::Random)?;
+        Ok(Sealed { id: id(&key), bytes: [nonce.as_slice(), &sealed].concat() })
+    }
+
+    /// Opens a text.
+    pub(crate) fn open(
+        &self,
+        place: &Path,
+        folder: &Path,
+        sealed: &Sealed,
+    ) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+        let key = self.read(folder)?;
+        if id(&key) != sealed.id {
+            return Err(VaultError::OtherKek {
+                path: place.to_owned(),
+                source_words: self.to_string(),
+                wanted: sealed.id.clone(),
+                found: id(&key),
+            });
+        }
+        let damaged =
+            || VaultError::Damaged { path: place.to_owned(), why: "its seal does not fit".to_owned() };
+        let (nonce, text) = sealed.bytes.split_at_checked(NONCE_LEN).ok_or_else(damaged)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| damaged())?;
+        let mut text = Zeroizing::new(text.to_vec());
+        let len =
+            cipher(&key)?.open_in_place(nonce, Aad::from(BOUND), &mut text).map_err(|_| damaged())?.len();
+        text.truncate(len);
+        Ok(text)
+    }
+
+    /// The file from which the key comes.
+    fn place(&self, folder: &Path) -> PathBuf {
+        match self {
+            Self::File { path } => folder.join(path),
+            Self::Credential { name } => match std::env::var_os("CREDENTIALS_DIRECTORY") {
+                Some(given) => Path::new(&given).join(name),
+                None => Path::new(SERVICE_CREDENTIALS).join(name),
+            },
+        }
+    }
+
+    fn read(&self, folder: &Path) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+        let place = self.place(folder);
+        let io = |error: io::Error| {
+            match (error.kind(), self) {
+            (io::ErrorKind::NotFound, Self::Credential { name }) => self.wrong(format!(
+                "there is no {}: the unit of the service has to say `LoadCredentialEncrypted={name}`; a command outside of the \
+                 service finds it while the service runs, or is run by `systemd-run` with the same line",
+                place.display()
+            )),
+            (io::ErrorKind::NotFound, Self::File { .. }) => self.wrong(format!(
+                "{} is missing: bring this file back from a backup, or activate this server with an exported key file",
+                place.display()
+            )),
+            _ => self.wrong(format!("{}: {error}", place.display())),
+        }
+        };
+        let file = std::fs::File::open(&place).map_err(io)?;
+        let mode = file.metadata().map_err(io)?.permissions().mode() & 0o777;
+        if mode & 0o077 != 0 && matches!(self, Self::File { .. }) {
+            return Err(self.wrong(format!(
+                "{} has mode {mode:03o}, others could read it: run `chmod 600 {}`",
+                place.display(),
+                place.display()
+            )));
+        }
+        let mut text = Zeroizing::new(String::with_capacity(TEXT_MAX as usize));
+        file.take(TEXT_MAX).read_to_string(&mut text).map_err(io)?;
+        let key = BASE64.decode(text.trim()).map(Zeroizing::new).ok().filter(|key| key.len() == KEY_LEN);
+        key.ok_or_else(|| {
+            self.wrong(format!("{} holds no key: it is one line, 32 bytes in base64", place.display()))
+        })
+    }
+
+    fn make_file(&self, path: &Path) -> Result<(), VaultError> {
+        let io = |error: io::Error| self.wrong(format!("{}: {error}", path.display()));
+        let mut key = Zeroizing::new([0u8; KEY_LEN]);
+        random(&mut *key)?;
+        let text = Zeroizing::new(BASE64.encode(*key));
+        // It appears under its name when it is whole: a key set is sealed by no other.
+        let unfinished = path.with_extension("new");
+        let _leftover = std::fs::remove_file(&unfinished);
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&unfinished)
+            .map_err(io)?;
+        file.write_all(text.as_bytes())
+            .and_then(|()| file.write_all(b"\n"))
+            .and_then(|()| file.sync_all())
+            .and_then(|()| std::fs::hard_link(&unfinished, path)) // unlike a rename, it replaces nothing
+            .and_then(|()| std::fs::remove_file(&unfinished))
+            .and_then(|()| crate::file::sync_folder(path))
+            .map_err(io)
+    }
+
+    fn wrong(&self, why: String) -> VaultError {
+        VaultError::Kek { source_words: self.to_string(), why }
+    }
+}
+
+fn cipher(key: &[u8]) -> Result<LessSafeKey, VaultError> {
+    UnboundKey::new(&AES_256_GCM_SIV, key).map(LessSafeKey::new).map_err(|_| VaultError::Random)
+}
+
+/// The id of a key-encryption key.
+fn id(key: &[u8]) -> String {
+    fingerprint(key, b"onesync key-encryption key")
+}
