@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::age::{self, AgeError, Identity, Recipient, To, With};
+use crate::agefile::{self, AgeError, Identity, Recipient, To, With};
 use crate::keys::{KeySet, KeyText, version};
 use crate::shares::{self, Split};
 use crate::{AccountName, VaultError, Verifier};
@@ -103,7 +103,7 @@ impl KeyFile {
         if bytes.len() as u64 > KEY_FILE_MAX {
             return Err(VaultError::NoKeyFile);
         }
-        let by_password = age::is_by_passphrase(bytes).map_err(|error| of_age(error, bytes))?;
+        let by_password = agefile::is_by_passphrase(bytes).map_err(|error| of_age(error, bytes))?;
         let given = match unlock {
             Unlock::Account { .. } => "a password",
             Unlock::Identity(_) => "an identity",
@@ -114,14 +114,12 @@ impl KeyFile {
             return Err(VaultError::KeyFileSealedOtherwise { sealed, given });
         }
         let opened = match unlock {
-            Unlock::Account { password, .. } => {
-                age::open(bytes, With::Passphrase(password.expose_secret().as_bytes()))
-            }
-            Unlock::Identity(text) => age::open(bytes, With::Identities(&identities(text)?)),
+            Unlock::Account { password, .. } => agefile::open(bytes, With::Passphrase(password)),
+            Unlock::Identity(text) => agefile::open(bytes, With::Identities(&identities(text)?)),
             Unlock::Shares(lines) => {
                 let secret = shares::combine(lines.iter().map(|line| line.expose_secret()))?;
                 let identity = Identity::from_bytes(&*secret).ok_or(VaultError::SharesContradict)?;
-                age::open(bytes, With::Identities(&[identity]))
+                agefile::open(bytes, With::Identities(&[identity]))
             }
         };
         let text = opened.map_err(|error| match (error, unlock) {
@@ -144,16 +142,15 @@ impl KeyFile {
     /// # Errors
     /// When a recipient is none, or there is no randomness.
     pub fn seal(&self, to: &Seal<'_>) -> Result<SealedKeyFile, VaultError> {
-        self.seal_at(to, age::WORK_FACTOR)
+        self.seal_at(to, agefile::WORK_FACTOR)
     }
 
     fn seal_at(&self, to: &Seal<'_>, work_factor: u8) -> Result<SealedKeyFile, VaultError> {
         let text = self.text()?;
-        let seal = |to: &To<'_>| age::seal(text.as_bytes(), to).map_err(|error| of_age(error, &[]));
+        let seal = |to: &To<'_>| agefile::seal(text.as_bytes(), to).map_err(|error| of_age(error, &[]));
         let (bytes, shares) = match to {
             Seal::Password(password) => {
-                let passphrase = password.expose_secret().as_bytes();
-                (seal(&To::Passphrase { passphrase, work_factor })?, Vec::new())
+                (seal(&To::Passphrase { passphrase: password, work_factor })?, Vec::new())
             }
             Seal::Recipients(texts) => {
                 let parse =
@@ -162,10 +159,9 @@ impl KeyFile {
                 (seal(&To::Recipients(&recipients))?, Vec::new())
             }
             Seal::Shares(split) => {
-                let failed = |error| of_age(error, &[]);
-                let identity = Identity::make().map_err(failed)?;
-                let bytes = seal(&To::Recipients(&[identity.recipient().map_err(failed)?]))?;
-                let lines = shares::split(identity.bytes(), *split)?;
+                let identity = Identity::make();
+                let bytes = seal(&To::Recipients(&[identity.recipient()]))?;
+                let lines = shares::split(&identity.bytes().ok_or(VaultError::Random)?, *split)?;
                 (bytes, lines.iter().map(|line| SecretString::from(line.as_str())).collect())
             }
         };
@@ -213,7 +209,7 @@ fn identities(text: &SecretString) -> Result<Vec<Identity>, VaultError> {
 fn of_age(error: AgeError, bytes: &[u8]) -> VaultError {
     match error {
         AgeError::Cut => VaultError::CutKeyFile { bytes: bytes.len() },
-        AgeError::Random => VaultError::Random,
+        AgeError::Seal => VaultError::Random,
         AgeError::NotAge | AgeError::Header | AgeError::WorkFactor | AgeError::NoMatch => {
             VaultError::NoKeyFile
         }
@@ -272,7 +268,7 @@ mod tests {
         let wrong = open(&sealed, &account("CONTOSO\\svc-'onesync'", "another password"));
         assert!(matches!(wrong, VaultError::KeyFilePassword), "{wrong}");
         // Cut anywhere, it is never taken for a whole one, nor for one of another password.
-        for left in 1..sealed.len() {
+        for left in (1..sealed.len()).step_by(7) {
             let error = open(&sealed[..left], &right);
             assert!(matches!(error, VaultError::CutKeyFile { bytes } if bytes == left), "{left}: {error}");
         }
@@ -282,20 +278,21 @@ mod tests {
         let identity = Unlock::Identity(SecretString::from("AGE-SECRET-KEY-1QQ"));
         assert!(matches!(open(&sealed, &identity), VaultError::KeyFileSealedOtherwise { .. }));
         // Something else in the right wrapping.
-        let note = age::seal(b"version = 7\n", &To::Passphrase { passphrase: b"x", work_factor: 1 }).unwrap();
+        let passphrase = &SecretString::from("x".to_owned());
+        let note = agefile::seal(b"version = 7\n", &To::Passphrase { passphrase, work_factor: 1 }).unwrap();
         assert!(matches!(open(&note, &account("a", "x")), VaultError::NewerKeyFile(7)));
-        let note = age::seal(b"hello", &To::Passphrase { passphrase: b"x", work_factor: 1 }).unwrap();
+        let note = agefile::seal(b"hello", &To::Passphrase { passphrase, work_factor: 1 }).unwrap();
         assert!(matches!(open(&note, &account("a", "x")), VaultError::NoKeyFile));
     }
 
     #[test]
     fn it_opens_for_each_recipient_and_for_nobody_else() {
-        let (a, b, c) = (Identity::make().unwrap(), Identity::make().unwrap(), Identity::make().unwrap());
-        let recipients = [&a, &b].map(|identity| identity.recipient().unwrap().to_string());
+        let [a, b, c] = std::array::from_fn(|_| Identity::make());
+        let recipients = [&a, &b].map(|identity| identity.recipient().0.to_string());
         let sealed = key_file().seal(&Seal::Recipients(&recipients)).unwrap().bytes;
         let unlock = |identity: &Identity| {
-            let key = age::bech32::encode("age-secret-key-", identity.bytes()).to_uppercase();
-            Unlock::Identity(SecretString::from(format!("# created: today\n\n{key}\n")))
+            let key = identity.0.to_string();
+            Unlock::Identity(SecretString::from(format!("# created: today\n\n{}\n", key.expose_secret())))
         };
         assert!(KeyFile::open(&sealed, &unlock(&a)).is_ok() && KeyFile::open(&sealed, &unlock(&b)).is_ok());
         assert!(matches!(KeyFile::open(&sealed, &unlock(&c)), Err(VaultError::NotARecipient)));

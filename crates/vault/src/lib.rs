@@ -9,7 +9,7 @@
 //! Deliberately absent: where secrets are stored, who may set them, the network.
 
 mod account;
-mod age;
+mod agefile;
 mod error;
 mod file;
 mod kek;

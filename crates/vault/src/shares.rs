@@ -8,7 +8,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use zeroize::Zeroizing;
 
-use crate::age::bech32;
+use crate::agefile::{bytes, letters};
 use crate::{VaultError, hex, random};
 
 /// How a share begins.
@@ -73,9 +73,9 @@ pub(crate) fn split(secret: &[u8], split: Split) -> Result<Vec<Zeroizing<String>
             let high = terms.fold(0, |sum, term| times(sum, number) ^ term);
             out.push(times(high, number) ^ byte);
         }
-        bech32::encode(PREFIX, &out)
+        letters(PREFIX, &out).ok_or(VaultError::Random)
     };
-    Ok((1..=split.count).map(share).collect())
+    (1..=split.count).map(share).collect()
 }
 
 /// Puts a secret together from lines of text.
@@ -128,7 +128,7 @@ struct Share {
 
 impl Share {
     fn parse(line: &str) -> Option<Self> {
-        let bytes = bech32::decode(PREFIX, line).filter(|bytes| bytes.len() == SHARE_LEN)?;
+        let bytes = bytes(PREFIX, line).filter(|bytes| bytes.len() == SHARE_LEN)?;
         let (&version, rest) = bytes.split_first()?;
         let (set, rest) = rest.split_first_chunk::<SET_LEN>()?;
         let (&[needed, number], value) = rest.split_first_chunk::<2>()?;
