@@ -47,13 +47,18 @@ impl Home {
         state.unwrap_or_else(|| PathBuf::from(".")).join("onesync")
     }
 
-    /// The same home by its place: where a link leads, which whoever owns a folder can turn elsewhere.
+    /// The same home by its place: from the root on, since other programs hear of it, and where a link leads, which
+    /// whoever owns a folder can turn elsewhere.
     ///
     /// # Errors
-    /// When a link leads nowhere.
+    /// When a link leads nowhere, or it is not known where one is.
     pub fn resolved(self) -> Result<Self, ServiceError> {
         if std::fs::symlink_metadata(&self.folder).is_err() {
-            return Ok(self);
+            let folder = std::path::absolute(&self.folder).map_err(|source| ServiceError::File {
+                place: self.folder.display().to_string(),
+                source,
+            })?;
+            return Ok(Self { folder, ..self });
         }
         match std::fs::canonicalize(&self.folder) {
             Ok(folder) => Ok(Self { folder, ..self }),
@@ -381,4 +386,15 @@ pub(crate) fn no_link() -> std::fs::OpenOptions {
     let mut options = std::fs::OpenOptions::new();
     options.mode(0o600).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32);
     options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_home_that_is_still_to_be_made_has_a_place_from_the_root_on() {
+        let home = Home::new("no-such-folder/home").resolved().unwrap();
+        assert!(home.folder().is_absolute() && home.folder().ends_with("no-such-folder/home"), "{home:?}");
+    }
 }
