@@ -1,5 +1,6 @@
 //! Finding objects by what people know of them: a value, a name, a part of one.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use onesync_engine::{CsRow, MvRow, ReadError};
@@ -58,7 +59,8 @@ impl Service {
             let keys: Vec<i64> = attributes.iter().map(|&a| join_key(a, value.as_ref())).collect();
             let ids: Vec<CsId> = reader.cs_by_join(&keys)?.into_iter().map(|(_, id)| id).collect();
             let rows = reader.cs_by_id(&ids)?.into_iter().filter(|row| row.connector == connector.id);
-            found.extend(rows.filter(|row| fit(text, Wanted::of_cs(row)) == Some(Fit::Exact)));
+            let sought = Sought::new(text, false);
+            found.extend(rows.filter(|row| sought.fit(Wanted::of_cs(row)).is_some()));
         }
         let mut after = CsId(i64::MIN);
         let pages = || {
@@ -66,9 +68,9 @@ impl Service {
             after = page.last().map_or(after, |last| last.id);
             Ok(page)
         };
-        let fits = |row: &CsRow| {
+        let fits = |sought: &Sought<'_>, row: &CsRow| {
             let state = || has_state(row, text).then_some(Fit::Part);
-            fit(text, Wanted::of_cs(row)).or_else(state)
+            sought.fit(Wanted::of_cs(row)).or_else(state)
         };
         scan(text, limit, found, pages, fits, |row| row.id.0)
     }
@@ -159,7 +161,8 @@ fn find_mvs(
         let keys: Vec<i64> = indexed.map(|&a| join_key(a, value.as_ref())).collect();
         let ids: Vec<MvId> = reader.mv_by_join(&keys)?.into_iter().map(|(_, id)| id).collect();
         let rows = reader.mv_by_id(&ids)?.into_iter();
-        found.extend(rows.filter(|row| fit(text, Wanted::of_mv(row)) == Some(Fit::Exact)));
+        let sought = Sought::new(text, false);
+        found.extend(rows.filter(|row| sought.fit(Wanted::of_mv(row)).is_some()));
     }
     let mut after = MvId(i64::MIN);
     let pages = || {
@@ -167,7 +170,7 @@ fn find_mvs(
         after = page.last().map_or(after, |last| last.id);
         Ok(page)
     };
-    scan(text, limit, found, pages, |row| fit(text, Wanted::of_mv(row)), |row| row.id.0)
+    scan(text, limit, found, pages, |sought, row| sought.fit(Wanted::of_mv(row)), |row| row.id.0)
 }
 
 /// Looks through pages of objects for those that a text fits: beside what an index found and what it fits exactly,
@@ -177,12 +180,13 @@ fn scan<T>(
     limit: usize,
     mut found: Vec<T>,
     mut next: impl FnMut() -> Result<Vec<T>, ReadError>,
-    fits: impl Fn(&T) -> Option<Fit>,
+    fits: impl Fn(&Sought<'_>, &T) -> Option<Fit>,
     id: impl Fn(&T) -> i64,
 ) -> Result<Vec<T>, ServiceError> {
     found.sort_by_key(&id);
     found.dedup_by_key(|row| id(row));
     let mut known: BTreeSet<i64> = found.iter().map(&id).collect();
+    let sought = Sought::new(text, found.is_empty());
     let most = if found.is_empty() { usize::MAX } else { SCANNED_AFTER_INDEX };
     let (mut others, mut looked_at) = (Vec::new(), 0);
     while found.len() < limit && looked_at < most && (!text.is_empty() || others.len() < limit) {
@@ -192,7 +196,7 @@ fn scan<T>(
         }
         looked_at += page.len();
         for row in page {
-            match fits(&row) {
+            match fits(&sought, &row) {
                 Some(Fit::Exact) if known.insert(id(&row)) => found.push(row),
                 Some(Fit::Part) if others.len() < limit => others.push(row),
                 _ => {}
@@ -232,26 +236,47 @@ impl<'a> Wanted<'a> {
     }
 }
 
-fn fit(text: &str, of: Wanted<'_>) -> Option<Fit> {
-    let wanted = onesync_model::fold_case(text);
-    let mut best = text.is_empty().then_some(Fit::Part);
-    let mut look = |value: &str, whole: bool| {
-        let value = onesync_model::fold_case(value);
-        if !text.is_empty() && value == wanted {
-            best = Some(Fit::Exact);
-        } else if !whole && best.is_none() && value.contains(&*wanted) {
-            best = Some(Fit::Part);
-        }
-    };
-    look(of.name, false);
-    for value in of.values.iter().flat_map(|(_, values)| values.iter()) {
-        match value {
-            onesync_model::ValueRef::String(text) => look(text, false),
-            onesync_model::ValueRef::Integer(number) => look(&number.to_string(), true),
-            _ => {}
-        }
+/// What is looked for, made once for all objects that are looked at.
+struct Sought<'t> {
+    /// As it is compared.
+    text: Cow<'t, str>,
+    /// Whether texts count in which it only occurs.
+    parts: bool,
+}
+
+impl<'t> Sought<'t> {
+    fn new(text: &'t str, parts: bool) -> Self {
+        Self { text: onesync_model::fold_case(text), parts }
     }
-    best
+
+    fn fit(&self, of: Wanted<'_>) -> Option<Fit> {
+        let mut best = self.text.is_empty().then_some(Fit::Part);
+        let mut look = |value: &str, whole: bool| {
+            // Nearly all values are told apart by their length, without a folded copy of each.
+            let exact = match value.is_ascii() {
+                true => value.eq_ignore_ascii_case(&self.text),
+                false => *onesync_model::fold_case(value) == *self.text,
+            };
+            if exact && !self.text.is_empty() {
+                best = Some(Fit::Exact);
+            } else if self.parts
+                && !whole
+                && best.is_none()
+                && onesync_model::fold_case(value).contains(&*self.text)
+            {
+                best = Some(Fit::Part);
+            }
+        };
+        look(of.name, false);
+        for value in of.values.iter().flat_map(|(_, values)| values.iter()) {
+            match value {
+                onesync_model::ValueRef::String(text) => look(text, false),
+                onesync_model::ValueRef::Integer(number) => look(&number.to_string(), true),
+                _ => {}
+            }
+        }
+        best
+    }
 }
 
 fn has_state(row: &CsRow, text: &str) -> bool {
