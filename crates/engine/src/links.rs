@@ -5,6 +5,7 @@
 //! have objects there, and the directory does not hold it, or is not about to. Single rows are probed one by one;
 //! an owner whose contributor changed, or that is new, is compared as a whole, page by page.
 
+mod ahead;
 mod chosen;
 mod known;
 mod stale;
@@ -55,9 +56,13 @@ pub fn links_knowing(
         pass.spread(item)?;
         pass.batch.done(item);
     }
-    for (owner, attribute) in std::mem::take(&mut pass.whole) {
-        pass.whole_attribute(owner, attribute)?;
-        pass.units.retain(|unit| (unit.0, unit.1) != (owner, attribute));
+    let whole: Vec<(MvId, AttrId)> = std::mem::take(&mut pass.whole).into_iter().collect();
+    for some in whole.chunks(ahead::ATTRIBUTES) {
+        pass.read_ahead(some)?;
+        for &(owner, attribute) in some {
+            pass.whole_attribute(owner, attribute)?;
+            pass.units.retain(|unit| (unit.0, unit.1) != (owner, attribute));
+        }
     }
     pass.probe_units()?;
     pass.check_values()?;
@@ -78,6 +83,7 @@ struct Links<'a, 'r> {
     units: BTreeSet<(MvId, AttrId, MvId)>,
     /// Attributes to compare as a whole.
     whole: BTreeSet<(MvId, AttrId)>,
+    ahead: ahead::Ahead,
     /// Link values of target objects to compare with what is owed: owner, attribute, target.
     values: BTreeSet<(CsId, AttrId, CsId)>,
     scopes: HashMap<(MvId, ConnectorId), OutFlows>,
@@ -98,6 +104,7 @@ impl<'a, 'r> Links<'a, 'r> {
             batch: Batch::new(reader, ctx.run)?,
             units: BTreeSet::new(),
             whole: BTreeSet::new(),
+            ahead: ahead::Ahead::default(),
             values: BTreeSet::new(),
             scopes: HashMap::new(),
             chosen: BTreeMap::new(),

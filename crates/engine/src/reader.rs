@@ -75,6 +75,20 @@ pub trait Reader {
         after: Option<Hash128>,
         limit: usize,
     ) -> Result<Vec<Hash128>, ReadError>;
+    /// The link keys of some attributes of objects, the first `limit` of each, ascending within each; none is asked
+    /// twice.
+    fn links_of(
+        &self,
+        of: &[(CsId, AttrId)],
+        limit: usize,
+    ) -> Result<Vec<(CsId, AttrId, Hash128)>, ReadError> {
+        let mut out = Vec::new();
+        for &(owner, attribute) in of {
+            let page = self.links(owner, attribute, None, limit)?;
+            out.extend(page.into_iter().map(|key| (owner, attribute, key)));
+        }
+        Ok(out)
+    }
     /// Which of these link rows exist, in the order asked.
     fn has_links(&self, rows: &[(CsId, AttrId, Hash128)]) -> Result<Vec<bool>, ReadError>;
     /// A page of the link rows that point at a key, ascending by owner and attribute, above `after`.
@@ -93,6 +107,20 @@ pub trait Reader {
         after: MvId,
         limit: usize,
     ) -> Result<Vec<MvId>, ReadError>;
+    /// The links of some attributes of metaverse objects, the first `limit` of each, ascending within each; none is asked
+    /// twice.
+    fn mv_links_of(
+        &self,
+        of: &[(MvId, AttrId)],
+        limit: usize,
+    ) -> Result<Vec<(MvId, AttrId, MvId)>, ReadError> {
+        let mut out = Vec::new();
+        for &(owner, attribute) in of {
+            let page = self.mv_links(owner, attribute, MvId(i64::MIN), limit)?;
+            out.extend(page.into_iter().map(|target| (owner, attribute, target)));
+        }
+        Ok(out)
+    }
     /// How many links one attribute of a metaverse object has.
     fn mv_link_count(&self, owner: MvId, attribute: AttrId) -> Result<u64, ReadError>;
     /// Which of these metaverse links exist, in the order asked.
@@ -115,6 +143,15 @@ pub trait Reader {
         after: CsId,
         limit: usize,
     ) -> Result<Vec<ExportLinkRow>, ReadError>;
+    /// The link exports of some attributes of objects, the first `limit` of each, ascending within each; none is asked
+    /// twice.
+    fn export_links_of(&self, of: &[(CsId, AttrId)], limit: usize) -> Result<Vec<ExportLinkRow>, ReadError> {
+        let mut out = Vec::new();
+        for &(owner, attribute) in of {
+            out.append(&mut self.export_links(owner, attribute, CsId(i64::MIN), limit)?);
+        }
+        Ok(out)
+    }
     /// A page of the link exports that take a link to an object away, ascending by owner and attribute, above `after`.
     fn export_removals_to(
         &self,

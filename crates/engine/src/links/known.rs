@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{PoisonError, RwLock};
 
-use onesync_model::{AttrId, ConnectorId, CsId, Hash128, MvId};
+use onesync_model::{ConnectorId, CsId, Hash128, MvId};
 
 use super::Links;
 use crate::reader::{JoinedIn, ReadError, Reader};
@@ -27,24 +27,19 @@ pub struct KnownTargets {
 }
 
 impl KnownTargets {
-    /// The metaverse objects at which a page of the links of an object points, resolved as by [`Reader::link_targets`],
-    /// in no order; and the last link of the page, `None` when there are no more.
+    /// The metaverse objects at which links point, resolved as by [`Reader::link_targets`], in no order.
     pub(super) fn linked(
         &self,
         reader: &dyn Reader,
-        (owner, attribute): (CsId, AttrId),
-        after: Option<Hash128>,
-        limit: usize,
-    ) -> Result<(Vec<MvId>, Option<Hash128>), ReadError> {
-        let keys = reader.links(owner, attribute, after, limit)?;
-        let last = keys.last().copied().filter(|_| keys.len() == limit);
+        keys: impl IntoIterator<Item = Hash128>,
+    ) -> Result<Vec<(Hash128, MvId)>, ReadError> {
         let (mut out, missing) = look(&self.mvs, keys);
         if !missing.is_empty() {
             let found = reader.link_targets(&missing)?;
             let found = found.into_iter().filter_map(|(key, _, mv)| Some((key, mv?)));
             out.extend(keep(&self.mvs, missing, found));
         }
-        Ok((out, last))
+        Ok(out)
     }
 
     /// As [`Reader::joined_in`], in no order.
@@ -52,16 +47,16 @@ impl KnownTargets {
         &self,
         reader: &dyn Reader,
         connector: ConnectorId,
-        mvs: &[MvId],
+        mvs: impl IntoIterator<Item = MvId>,
     ) -> Result<Vec<JoinedIn>, ReadError> {
-        let (mut out, missing) = look(&self.joined, mvs.iter().map(|&mv| (connector, mv)));
+        let (mut out, missing) = look(&self.joined, mvs.into_iter().map(|mv| (connector, mv)));
         if !missing.is_empty() {
             let mvs: Vec<MvId> = missing.iter().map(|(_, mv)| *mv).collect();
             let found = reader.joined_in(connector, &mvs)?;
             let found = found.into_iter().map(|joined| ((connector, joined.mv), joined));
             out.extend(keep(&self.joined, missing, found));
         }
-        Ok(out)
+        Ok(out.into_iter().map(|(_, joined)| joined).collect())
     }
 }
 
@@ -81,15 +76,15 @@ impl Links<'_, '_> {
 }
 
 /// What is known of some keys, and the keys of which nothing is.
-fn look<K: Eq + Hash, V: Copy>(
+fn look<K: Eq + Hash + Copy, V: Copy>(
     known: &RwLock<HashMap<K, Option<V>>>,
     keys: impl IntoIterator<Item = K>,
-) -> (Vec<V>, Vec<K>) {
+) -> (Vec<(K, V)>, Vec<K>) {
     let known = known.read().unwrap_or_else(PoisonError::into_inner);
     let (mut out, mut missing) = (Vec::new(), Vec::new());
     for key in keys {
         match known.get(&key) {
-            Some(value) => out.extend(*value),
+            Some(value) => out.extend(value.map(|value| (key, value))),
             None => missing.push(key),
         }
     }
@@ -101,12 +96,12 @@ fn keep<K: Eq + Hash + Copy, V: Copy>(
     known: &RwLock<HashMap<K, Option<V>>>,
     keys: Vec<K>,
     found: impl Iterator<Item = (K, V)>,
-) -> Vec<V> {
+) -> Vec<(K, V)> {
     let mut by_key: HashMap<K, Vec<V>> = HashMap::with_capacity(keys.len());
     let mut out = Vec::with_capacity(keys.len());
     for (key, value) in found {
         by_key.entry(key).or_default().push(value);
-        out.push(value);
+        out.push((key, value));
     }
     let mut known = known.write().unwrap_or_else(PoisonError::into_inner);
     for key in keys {
@@ -131,8 +126,8 @@ mod tests {
         let known = RwLock::default();
         assert_eq!(look(&known, [1, 2, 3]), (vec![], vec![1, 2, 3]));
         let found = keep(&known, vec![1, 2, 3], [(1, 'a'), (3, 'b'), (3, 'c')].into_iter());
-        assert_eq!(found, ['a', 'b', 'c']);
-        assert_eq!(look(&known, [1, 2, 3]), (vec!['a'], vec![3]));
+        assert_eq!(found, [(1, 'a'), (3, 'b'), (3, 'c')]);
+        assert_eq!(look(&known, [1, 2, 3]), (vec![(1, 'a')], vec![3]));
     }
 
     #[test]

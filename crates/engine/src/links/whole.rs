@@ -22,16 +22,8 @@ impl Links<'_, '_> {
                 }
                 continue;
             }
-            let mut after = None;
-            loop {
-                let links = (pick.source, pick.source_attribute);
-                let (targets, last) = self.known.linked(self.reader, links, after, PAGE)?;
-                wanted.extend(targets);
-                after = last;
-                if last.is_none() {
-                    break;
-                }
-            }
+            let links = self.all_links(pick.source, pick.source_attribute)?;
+            wanted.append(&mut self.targets(&links)?);
         }
         wanted.sort_unstable();
         wanted.dedup();
@@ -60,23 +52,6 @@ impl Links<'_, '_> {
         self.batch.load_cs(picked.map(|pick| pick.source))
     }
 
-    fn all_mv_links(&self, owner: MvId, attribute: AttrId) -> Result<Vec<MvId>, ReadError> {
-        let mut out: Vec<MvId> = Vec::new();
-        loop {
-            let page = self.reader.mv_links(
-                owner,
-                attribute,
-                out.last().copied().unwrap_or(MvId(i64::MIN)),
-                PAGE,
-            )?;
-            let last = page.len() < PAGE;
-            out.extend(page);
-            if last {
-                return Ok(out);
-            }
-        }
-    }
-
     fn whole_target(
         &mut self,
         connector: ConnectorId,
@@ -84,30 +59,12 @@ impl Links<'_, '_> {
         attribute: AttrId,
         wanted: &[MvId],
     ) -> Result<(), ReadError> {
-        let mut held: HashSet<Hash128> = HashSet::new();
-        let mut after = None;
-        loop {
-            let page = self.reader.links(owner, attribute, after, PAGE)?;
-            let last = page.len() < PAGE;
-            after = page.last().copied();
-            held.extend(page);
-            if last {
-                break;
-            }
-        }
-        let mut known: BTreeMap<CsId, ExportLinkRow> = BTreeMap::new();
-        let mut after = CsId(i64::MIN);
-        loop {
-            let page = self.reader.export_links(owner, attribute, after, PAGE)?;
-            let last = page.len() < PAGE;
-            after = page.last().map_or(after, |row| row.target);
-            known.extend(page.into_iter().map(|row| (row.target, row)));
-            if last {
-                break;
-            }
-        }
+        let mut held: HashSet<Hash128> = self.all_links(owner, attribute)?.into_iter().collect();
+        let planned = self.all_export_links(owner, attribute)?;
+        let mut known: BTreeMap<CsId, ExportLinkRow> =
+            planned.into_iter().map(|row| (row.target, row)).collect();
         for chunk in wanted.chunks(PAGE) {
-            let targets = self.known.joined_in(self.reader, connector, chunk)?;
+            let targets = self.joined(connector, chunk)?;
             let mut ends: Vec<CsId> = targets.iter().map(|joined| joined.cs).collect();
             ends.push(owner);
             self.load_ends(connector, &ends)?;

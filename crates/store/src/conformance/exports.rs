@@ -175,6 +175,9 @@ pub(super) fn links_due(store: &dyn Store) {
     let r = store.reader().unwrap();
     let of = r.export_links(CsId(1), MEMBER, CsId(2), 9).unwrap();
     assert_eq!(of, [rows[1].clone(), rows[9].clone()], "above the target, every column");
+    let of = [(CsId(1), MEMBER), (CsId(4), MEMBER), (CsId(9), MEMBER)];
+    let firsts = r.export_links_of(&of, 1).unwrap();
+    assert_eq!(firsts, [rows[0].clone(), rows[5].clone()], "the first of each, every column");
     let asked = [(CsId(2), MEMBER, CsId(4)), (CsId(9), MEMBER, CsId(4)), (CsId(1), MEMBER, CsId(2))];
     assert_eq!(r.export_links_by_key(&asked).unwrap(), [rows[4].clone(), rows[0].clone()]);
     drop(r);

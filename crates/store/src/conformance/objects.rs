@@ -212,6 +212,11 @@ pub(super) fn links(store: &dyn Store) {
     let r = store.reader().unwrap();
     let page = all_pages(|after, size| r.links(CsId(1), MEMBER, after, size).unwrap(), |key| *key);
     assert_eq!(page, [40, 120, 160, 200, 240].map(key));
+    let of = [(CsId(1), MEMBER), (CsId(1), OWNER), (CsId(2), MEMBER), (CsId(9), MEMBER)];
+    let first: Vec<_> = [40, 120].map(|byte| (CsId(1), MEMBER, key(byte))).into();
+    let others = vec![(CsId(1), OWNER, key(40)), (CsId(2), MEMBER, key(40))];
+    assert_eq!(r.links_of(&of, 2).unwrap(), [first, others].concat(), "the first of each");
+    assert_eq!(r.links_of(&[], 2).unwrap(), []);
     let targets = [(10, 8), (11, 9), (12, 9)].map(|(id, mv)| joined(cs(id, A, &format!("{id}")), mv));
     let by_anchor = targets[1].key().unwrap();
     let links = [key(42), key(33), by_anchor, key(34), key(250)].map(|key| (CsId(3), MEMBER, key));
@@ -265,6 +270,9 @@ pub(super) fn metaverse(store: &dyn Store) {
     assert_eq!(r.mv_by_join(&[8, 7]).unwrap(), [(7, MvId(1)), (8, MvId(3))]);
     let targets = all_pages(|after, size| r.mv_links(MvId(1), MEMBER, from(after), size).unwrap(), |id| *id);
     assert_eq!(targets, [2, 4, 5].map(MvId));
+    let of = [(MvId(1), MEMBER), (MvId(1), OWNER), (MvId(2), OWNER)];
+    let firsts = [(MvId(1), MEMBER, MvId(2)), (MvId(1), MEMBER, MvId(4)), (MvId(2), OWNER, MvId(5))];
+    assert_eq!(r.mv_links_of(&of, 2).unwrap(), firsts);
     assert_eq!(r.mv_link_count(MvId(1), MEMBER).unwrap(), 3);
     assert_eq!(r.mv_link_count(MvId(1), OWNER).unwrap(), 0);
     let asked = [(MvId(1), MEMBER, MvId(3)), (MvId(1), MEMBER, MvId(2)), (MvId(2), OWNER, MvId(5))];

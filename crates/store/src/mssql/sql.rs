@@ -335,6 +335,12 @@ pub(super) const CS_JOIN_ALL: &str = "SELECT join_key, id FROM cs_join ORDER BY 
 pub(super) const LINKS: &str = "SELECT TOP (@P4) link_key FROM cs_link WHERE owner = @P1 AND attribute = @P2
   AND link_key >= CAST(@P3 AS binary(16)) AND (DATALENGTH(@P3) = 0 OR link_key > CAST(@P3 AS binary(16)))
   ORDER BY link_key";
+pub(super) const LINKS_OF: &str = concat!(
+    "SELECT k.owner, k.attribute, l.link_key FROM ",
+    given!("owner bigint '$[1]'", "attribute int '$[2]'", "most bigint '$[3]'"),
+    " AS k CROSS APPLY (SELECT TOP (k.most) c.link_key FROM cs_link AS c
+  WHERE c.owner = k.owner AND c.attribute = k.attribute ORDER BY c.link_key) AS l"
+);
 pub(super) const LINK_HAS: &str = concat!(
     "SELECT CASE WHEN EXISTS (SELECT 1 FROM cs_link AS l WHERE l.owner = k.owner AND l.attribute = k.attribute
     AND l.link_key = ", hash!("k.link_key"), ") THEN 1 ELSE 0 END
@@ -411,6 +417,12 @@ pub(super) const MV_JOIN_ALL: &str = "SELECT join_key, id FROM mv_join ORDER BY 
 
 pub(super) const MV_LINKS: &str = "SELECT TOP (@P4) target FROM mv_link
   WHERE owner = @P1 AND attribute = @P2 AND target > @P3 ORDER BY target";
+pub(super) const MV_LINKS_OF: &str = concat!(
+    "SELECT k.owner, k.attribute, l.target FROM ",
+    given!("owner bigint '$[1]'", "attribute int '$[2]'", "most bigint '$[3]'"),
+    " AS k CROSS APPLY (SELECT TOP (k.most) m.target FROM mv_link AS m
+  WHERE m.owner = k.owner AND m.attribute = k.attribute ORDER BY m.target) AS l"
+);
 pub(super) const MV_LINK_COUNT: &str =
     "SELECT COUNT_BIG(*) FROM mv_link WHERE owner = @P1 AND attribute = @P2";
 pub(super) const MV_LINK_HAS: &str = concat!(
@@ -471,6 +483,15 @@ pub(super) const EXPORT_LINKS: &str = concat!(
     export_link!(),
     " FROM export_link AS l
   WHERE l.owner = @P1 AND l.attribute = @P2 AND l.target > @P3 ORDER BY l.target"
+);
+pub(super) const EXPORT_LINKS_OF: &str = concat!(
+    "SELECT ",
+    export_link!(),
+    " FROM ",
+    given!("owner bigint '$[1]'", "attribute int '$[2]'", "most bigint '$[3]'"),
+    " AS k CROSS APPLY (SELECT TOP (k.most) e.owner, e.attribute, e.target, e.connector, e.adds, e.state, e.held,
+  e.not_before, e.attempts, e.error FROM export_link AS e
+  WHERE e.owner = k.owner AND e.attribute = k.attribute ORDER BY e.target) AS l"
 );
 pub(super) const EXPORT_REMOVALS_TO: &str = concat!(
     "SELECT TOP (@P4) owner, attribute FROM export_link WHERE adds = 0 AND target = @P1

@@ -20,14 +20,15 @@ const READERS_MAX: usize = 16;
 const POOL_WAIT: Duration = Duration::from_secs(60);
 /// Settings of every connection, as far as the server has them. All reads are by key and all writes by sets of keys:
 /// plans that go by index whatever the statistics say are the right ones on an empty table that is being filled, on a
-/// full one, and on one that was never analysed. A lock or a silent transaction does not stand in the way for ever: of
-/// a server whose network is cut, the database lets go within a minute.
-const SETTINGS: [(&str, &str); 11] = [
+/// full one, and on one that was never analysed. Plans of reads are made once. The few statements of a batch that write
+/// are planned each time, for as many rows as they come with and for tables as large as they are by then. A lock or a
+/// silent transaction does not stand in the way for ever: of a server whose network is cut, the database lets go within
+/// a minute.
+const SETTINGS: [(&str, &str); 10] = [
     ("enable_seqscan", "off"),
     ("enable_hashjoin", "off"),
     ("enable_mergejoin", "off"),
     ("jit", "off"),
-    ("plan_cache_mode", "force_generic_plan"),
     ("lock_timeout", "60s"),
     ("statement_timeout", "0"),
     ("idle_in_transaction_session_timeout", "0"),
@@ -57,12 +58,13 @@ impl Connections {
             .build()
             .map_err(|error| other(&error))?;
         let tls = MakeRustlsConnect::new(tls::config(options)?);
-        let pool = |size: usize| {
+        let pool = |size: usize, plans: &'static str| {
             let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
             let manager = Manager::from_config(options.config.clone(), tls.clone(), recycling);
-            let set = Hook::async_fn(|client: &mut deadpool_postgres::ClientWrapper, _| {
+            let set = Hook::async_fn(move |client: &mut deadpool_postgres::ClientWrapper, _| {
                 Box::pin(async move {
-                    let (names, values): (Vec<&str>, Vec<&str>) = SETTINGS.into_iter().unzip();
+                    let settings = SETTINGS.into_iter().chain([("plan_cache_mode", plans)]);
+                    let (names, values): (Vec<&str>, Vec<&str>) = settings.unzip();
                     client
                         .query(sql::CONNECTION_SETTINGS, &[&names, &values])
                         .await
@@ -78,7 +80,7 @@ impl Connections {
                 .build()
                 .map_err(|error| other(&error))
         };
-        let (writer, readers) = (pool(1)?, pool(READERS_MAX)?);
+        let (writer, readers) = (pool(1, "force_custom_plan")?, pool(READERS_MAX, "force_generic_plan")?);
         Ok(Self { runtime: Some(runtime), writer, readers })
     }
 

@@ -23,12 +23,14 @@ pub(super) fn facts(connections: &Connections) -> Checked<DatabaseFacts> {
     let client = connections.reader(DOING)?;
     let rows = wait(ask(&client, sql::FACTS, &[])).map_err(failed(DOING))?;
     let Some(row) = rows.first() else { return Ok(DatabaseFacts::default()) };
+    let unused = wait(ask(&client, sql::UNUSED, &[])).map_err(failed(DOING))?;
+    let unused = unused.first().map(|row| Cells { table: "pg_class", row }.count(0)).transpose()?;
     let cells = Cells { table: "pg_database", row };
     Ok(DatabaseFacts {
         kind: "PostgreSQL",
         version: cells.get(0)?,
         bytes: cells.count(1)?,
-        unused: None,
+        unused,
         log: None,
         oldest_history: cells.get::<Option<i64>>(2)?.map(Time::from_ticks),
         oldest_run: cells.get::<Option<i64>>(3)?.map(Time::from_ticks),

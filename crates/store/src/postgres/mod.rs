@@ -16,6 +16,8 @@ mod failure;
 mod load;
 mod open;
 mod options;
+#[cfg(test)]
+mod plans;
 mod query;
 mod sql;
 mod sql_write;

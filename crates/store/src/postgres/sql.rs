@@ -2,7 +2,8 @@
 //! in `sql_write`; nowhere else is SQL.
 //!
 //! Where a statement is asked for many keys it takes arrays. A statement whose partial index must be used repeats the
-//! condition of that index.
+//! condition of that index. Plans are made while tables are small and kept when they are large: what must go from the keys
+//! to the rows is `LATERAL` with `OFFSET 0` or `LIMIT`, which leaves the server no other way round.
 
 macro_rules! cs {
     ($rest:literal) => {
@@ -176,6 +177,16 @@ pub(super) const SIZES: &str =
     "SELECT c.relname::text, pg_table_size(c.oid)::bigint, pg_indexes_size(c.oid)::bigint
   FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
   WHERE n.nspname = current_schema() AND c.relkind = 'r' ORDER BY pg_total_relation_size(c.oid) DESC";
+/// The room that deleted rows have left to later ones, as far as what the server keeps of its tables tells: the bytes of a
+/// table beyond what its rows take (their heads, the width of their columns, a sixth for what does not fill a page). The
+/// last page does not count; a table that was not analysed since the server last crashed counts as full, and so do all indices.
+pub(super) const UNUSED: &str =
+    "SELECT coalesce(sum(greatest(t.bytes - t.rows * (36 + t.width) * 7 / 6, 0)), 0)::bigint
+  FROM (SELECT pg_relation_size(s.relid)::numeric - current_setting('block_size')::numeric AS bytes, (s.n_live_tup + s.n_dead_tup)::numeric AS rows,
+      (SELECT sum(w.avg_width * (1 - w.null_frac)) FROM pg_stats AS w
+        WHERE w.schemaname = s.schemaname AND w.tablename = s.relname)::numeric AS width
+    FROM pg_stat_user_tables AS s WHERE s.schemaname = current_schema()
+      AND greatest(s.last_analyze, s.last_autoanalyze) IS NOT NULL) AS t";
 /// Deleted rows leave their room to later ones, and the files as large as they were: what the rows themselves take, by the
 /// width of the youngest, with the heads of rows and about what each has in the two indices.
 pub(super) const HISTORY_BYTES: &str = "SELECT LEAST(pg_total_relation_size('history'::regclass)::bigint,
@@ -221,7 +232,9 @@ pub(super) const CS_IN_CONTAINER: &str =
     "SELECT id FROM cs_object WHERE container = $1 AND id > $2 ORDER BY id LIMIT $3";
 pub(super) const CS_JOINED_IN: &str = "SELECT j.mv, o.id, o.anchor_key, o.name_key
   FROM unnest($1::bigint[], $2::integer[]) AS k(mv, connector)
-  JOIN cs_joined AS j ON j.mv = k.mv JOIN cs_object AS o ON o.id = j.id AND o.connector = k.connector
+  CROSS JOIN LATERAL (SELECT mv, id FROM cs_joined WHERE mv = k.mv OFFSET 0) AS j
+  CROSS JOIN LATERAL (SELECT id, anchor_key, name_key FROM cs_object
+    WHERE id = j.id AND connector = k.connector OFFSET 0) AS o
   ORDER BY j.mv, o.id";
 pub(super) const CS_JOIN_OF: &str = "SELECT id, mv FROM cs_joined WHERE id = ANY($1) ORDER BY id";
 pub(super) const CS_NAME_KEY: &str =
@@ -236,6 +249,10 @@ pub(super) const CS_JOIN_ALL: &str = "SELECT join_key, id FROM cs_join ORDER BY 
 
 pub(super) const LINKS: &str = "SELECT link_key FROM cs_link
   WHERE owner = $1 AND attribute = $2 AND link_key > $3 ORDER BY link_key LIMIT $4";
+pub(super) const LINKS_OF: &str = "SELECT k.owner, k.attribute, l.link_key
+  FROM unnest($1::bigint[], $2::integer[], $3::bigint[]) AS k(owner, attribute, most)
+  CROSS JOIN LATERAL (SELECT c.link_key FROM cs_link AS c
+    WHERE c.owner = k.owner AND c.attribute = k.attribute ORDER BY c.link_key LIMIT k.most) AS l";
 pub(super) const LINK_HAS: &str = "SELECT EXISTS (SELECT 1 FROM cs_link AS l
     WHERE l.owner = k.owner AND l.attribute = k.attribute AND l.link_key = k.link_key)
   FROM unnest($1::bigint[], $2::integer[], $3::bytea[]) WITH ORDINALITY AS k(owner, attribute, link_key, n)
@@ -266,6 +283,10 @@ pub(super) const MV_JOIN_ALL: &str = "SELECT join_key, id FROM mv_join ORDER BY 
 
 pub(super) const MV_LINKS: &str = "SELECT target FROM mv_link
   WHERE owner = $1 AND attribute = $2 AND target > $3 ORDER BY target LIMIT $4";
+pub(super) const MV_LINKS_OF: &str = "SELECT k.owner, k.attribute, l.target
+  FROM unnest($1::bigint[], $2::integer[], $3::bigint[]) AS k(owner, attribute, most)
+  CROSS JOIN LATERAL (SELECT m.target FROM mv_link AS m
+    WHERE m.owner = k.owner AND m.attribute = k.attribute ORDER BY m.target LIMIT k.most) AS l";
 pub(super) const MV_LINK_COUNT: &str = "SELECT count(*) FROM mv_link WHERE owner = $1 AND attribute = $2";
 pub(super) const MV_LINK_HAS: &str = "SELECT EXISTS (SELECT 1 FROM mv_link AS l
     WHERE l.owner = k.owner AND l.attribute = k.attribute AND l.target = k.target)
@@ -298,12 +319,19 @@ pub(super) const EXPORT_SENDING: &str =
 
 pub(super) const EXPORT_LINKS: &str =
     export_link!("WHERE owner = $1 AND attribute = $2 AND target > $3 ORDER BY target LIMIT $4");
+pub(super) const EXPORT_LINKS_OF: &str = export_link!(
+    "unnest($1::bigint[], $2::integer[], $3::bigint[]) AS k(owner, attribute, most)
+     CROSS JOIN LATERAL (SELECT * FROM export_link AS e
+       WHERE e.owner = k.owner AND e.attribute = k.attribute ORDER BY e.target LIMIT k.most)",
+    ""
+);
 pub(super) const EXPORT_REMOVALS_TO: &str = "SELECT owner, attribute FROM export_link
   WHERE NOT adds AND target = $1 AND (owner, attribute) > ($2, $3) ORDER BY owner, attribute LIMIT $4";
 pub(super) const EXPORT_LINK_BY_KEY: &str = export_link!(
     "unnest($1::bigint[], $2::integer[], $3::bigint[]) WITH ORDINALITY AS k(owner, attribute, target, n)
-     JOIN export_link",
-    "ON l.owner = k.owner AND l.attribute = k.attribute AND l.target = k.target ORDER BY k.n"
+     CROSS JOIN LATERAL (SELECT * FROM export_link AS e
+       WHERE e.owner = k.owner AND e.attribute = k.attribute AND e.target = k.target OFFSET 0)",
+    "ORDER BY k.n"
 );
 pub(super) const EXPORT_LINK_ALL: &str = export_link!("ORDER BY owner, attribute, target");
 pub(super) const EXPORT_LINK_PAGE: &str = export_link!(

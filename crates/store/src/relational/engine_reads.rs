@@ -187,6 +187,15 @@ impl<Q: Query> Reader for SqlReader<Q> {
         self.all(Q::LINKS, "cs_link", &values, |cells| cells.hash(0))
     }
 
+    fn links_of(&self, of: &[(CsId, AttrId)], limit: usize) -> Read<Vec<(CsId, AttrId, Hash128)>> {
+        let keys = of.iter().map(|(owner, attribute)| values![owner.0, attribute.0, limit_of(limit)]);
+        let mut rows = self.each(Q::LINKS_OF, "cs_link", keys, |cells| {
+            Ok((CsId(cells.get(0)?), AttrId(cells.get(1)?), cells.hash(2)?))
+        })?;
+        rows.sort_unstable();
+        Ok(rows)
+    }
+
     fn has_links(&self, rows: &[(CsId, AttrId, Hash128)]) -> Read<Vec<bool>> {
         Ok(self.0.exist(Q::LINK_HAS, rows.iter().map(|row| values![row.0.0, row.1.0, &row.2]))?)
     }
@@ -207,6 +216,15 @@ impl<Q: Query> Reader for SqlReader<Q> {
     fn mv_links(&self, owner: MvId, attribute: AttrId, after: MvId, limit: usize) -> Read<Vec<MvId>> {
         let values = values![owner.0, attribute.0, after.0, limit_of(limit)];
         self.all(Q::MV_LINKS, "mv_link", &values, row::id(MvId))
+    }
+
+    fn mv_links_of(&self, of: &[(MvId, AttrId)], limit: usize) -> Read<Vec<(MvId, AttrId, MvId)>> {
+        let keys = of.iter().map(|(owner, attribute)| values![owner.0, attribute.0, limit_of(limit)]);
+        let mut rows = self.each(Q::MV_LINKS_OF, "mv_link", keys, |cells| {
+            Ok((MvId(cells.get(0)?), AttrId(cells.get(1)?), MvId(cells.get(2)?)))
+        })?;
+        rows.sort_unstable();
+        Ok(rows)
     }
 
     fn mv_link_count(&self, owner: MvId, attribute: AttrId) -> Read<u64> {
@@ -245,6 +263,13 @@ impl<Q: Query> Reader for SqlReader<Q> {
     ) -> Read<Vec<ExportLinkRow>> {
         let values = values![owner.0, attribute.0, after.0, limit_of(limit)];
         self.all(Q::EXPORT_LINKS, "export_link", &values, row::export_link)
+    }
+
+    fn export_links_of(&self, of: &[(CsId, AttrId)], limit: usize) -> Read<Vec<ExportLinkRow>> {
+        let keys = of.iter().map(|(owner, attribute)| values![owner.0, attribute.0, limit_of(limit)]);
+        let mut rows = self.each(Q::EXPORT_LINKS_OF, "export_link", keys, row::export_link)?;
+        rows.sort_unstable_by_key(|row| (row.owner, row.attribute, row.target));
+        Ok(rows)
     }
 
     fn export_removals_to(

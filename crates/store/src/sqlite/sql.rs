@@ -187,6 +187,8 @@ pub(super) const CS_JOIN_DELETE: &str = "DELETE FROM cs_join WHERE join_key = ?1
 
 pub(super) const LINKS: &str = "SELECT link_key FROM cs_link
   WHERE owner = ?1 AND attribute = ?2 AND link_key > ?3 ORDER BY link_key LIMIT ?4";
+pub(super) const LINKS_OF: &str = "SELECT owner, attribute, link_key FROM cs_link
+  WHERE owner = ?1 AND attribute = ?2 ORDER BY link_key LIMIT ?3";
 pub(super) const LINK_HAS: &str =
     "SELECT 1 FROM cs_link WHERE owner = ?1 AND attribute = ?2 AND link_key = ?3";
 pub(super) const LINK_REFERRERS: &str = "SELECT owner, attribute FROM cs_link
@@ -233,6 +235,8 @@ pub(super) const MV_JOIN_DELETE: &str = "DELETE FROM mv_join WHERE join_key = ?1
 
 pub(super) const MV_LINKS: &str = "SELECT target FROM mv_link
   WHERE owner = ?1 AND attribute = ?2 AND target > ?3 ORDER BY target LIMIT ?4";
+pub(super) const MV_LINKS_OF: &str = "SELECT owner, attribute, target FROM mv_link
+  WHERE owner = ?1 AND attribute = ?2 ORDER BY target LIMIT ?3";
 pub(super) const MV_LINK_COUNT: &str = "SELECT count(*) FROM mv_link WHERE owner = ?1 AND attribute = ?2";
 pub(super) const MV_LINK_HAS: &str =
     "SELECT 1 FROM mv_link WHERE owner = ?1 AND attribute = ?2 AND target = ?3";
@@ -281,6 +285,8 @@ pub(super) const EXPORT_DELETE: &str = "DELETE FROM export_object WHERE cs = ?1"
 
 pub(super) const EXPORT_LINKS: &str =
     export_link!("WHERE owner = ?1 AND attribute = ?2 AND target > ?3 ORDER BY target LIMIT ?4");
+pub(super) const EXPORT_LINKS_OF: &str =
+    export_link!("WHERE owner = ?1 AND attribute = ?2 ORDER BY target LIMIT ?3");
 pub(super) const EXPORT_REMOVALS_TO: &str = "SELECT owner, attribute FROM export_link
   WHERE adds = 0 AND target = ?1 AND (owner, attribute) > (?2, ?3) ORDER BY owner, attribute LIMIT ?4";
 pub(super) const EXPORT_LINK_BY_KEY: &str =

@@ -164,6 +164,8 @@ def sources_of(tree):
     for sub in tree.find_all(exp.Subquery):
         if sub.alias:
             sources[sub.alias.lower()] = {item.alias_or_name.lower() for item in sub.this.expressions}
+    for applied in tree.find_all(exp.Lateral):
+        sources[applied.alias.lower()] = {item.alias_or_name.lower() for item in applied.this.this.expressions}
     return sources
 
 

@@ -10,7 +10,9 @@ mod trouble;
 
 use std::cell::Cell;
 
-use onesync_store::conformance::{conformance, install};
+use onesync_engine::Changes;
+use onesync_model::CsId;
+use onesync_store::conformance::{EPOCH, conformance, install};
 use onesync_store::{PostgresStore, Store};
 
 use crate::server;
@@ -65,6 +67,32 @@ fn every_text_is_kept() {
 fn its_copy_holds_the_same_rows() {
     let lab = Lab::new("copy");
     server::copies_hold_the_same_rows(stores(&lab));
+}
+
+#[test]
+fn room_that_deleted_rows_have_left_is_told_apart() {
+    const ROWS: i64 = 6_000;
+    let lab = Lab::new("unused");
+    let store = lab.store("s");
+    install(&store);
+    server::write(&store, 0..ROWS).unwrap();
+    assert_eq!(
+        store.facts().unwrap().unused,
+        Some(0),
+        "nothing is known of a table that was never looked at"
+    );
+    store.tidy().unwrap();
+    let full = store.facts().unwrap();
+    // Every second one, so that no file becomes shorter.
+    let gone = (0..ROWS).step_by(2).map(CsId).collect();
+    store.apply(EPOCH, &Changes { cs_deleted: gone, ..Changes::default() }).unwrap();
+    store.tidy().unwrap();
+    let half = store.facts().unwrap();
+    assert!(full.unused < Some(50_000), "{full:?}");
+    assert!(half.unused > Some(150_000) && half.bytes + 50_000 > full.bytes, "{full:?}, {half:?}");
+    server::write(&store, ROWS..ROWS * 3 / 2).unwrap();
+    store.tidy().unwrap();
+    assert!(store.facts().unwrap().unused < Some(50_000), "it is filled again");
 }
 
 /// The trait is synchronous, and may be called where a runtime runs; there a store may also be dropped.
