@@ -54,10 +54,8 @@ impl Home {
     /// When a link leads nowhere, or it is not known where one is.
     pub fn resolved(self) -> Result<Self, ServiceError> {
         if std::fs::symlink_metadata(&self.folder).is_err() {
-            let folder = std::path::absolute(&self.folder).map_err(|source| ServiceError::File {
-                place: self.folder.display().to_string(),
-                source,
-            })?;
+            let folder = std::path::absolute(&self.folder)
+                .map_err(|source| ServiceError::File { place: self.folder.display().to_string(), source })?;
             return Ok(Self { folder, ..self });
         }
         match std::fs::canonicalize(&self.folder) {
