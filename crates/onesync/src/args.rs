@@ -127,6 +127,8 @@ pub enum Command {
         #[arg(long, default_value_t = 50)]
         limit: usize,
     },
+    /// What people did and what happened to the service
+    Events(EventsArgs),
     /// The database
     #[command(subcommand)]
     Db(DbCommand),
@@ -422,6 +424,37 @@ pub enum HeldCommand {
         /// Hash of a plan or of one change
         hash: String,
     },
+}
+
+/// Options of `events`.
+#[derive(Debug, ClapArgs)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct EventsArgs {
+    /// Go on as they come
+    #[arg(long)]
+    pub follow: bool,
+    /// From a time on: 2026-01-31T08:00:00Z, or so long ago: 30m, 12h, 7d
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Of this number
+    #[arg(long)]
+    pub number: Option<u16>,
+    /// As grave as this, or graver: error, warning, notice, info
+    #[arg(long)]
+    pub level: Option<String>,
+    /// Most events, the newest ones
+    #[arg(long, default_value_t = 50)]
+    pub limit: usize,
+    /// What else
+    #[command(subcommand)]
+    pub command: Option<EventsCommand>,
+}
+
+/// What else there is to do with events.
+#[derive(Debug, Subcommand)]
+pub enum EventsCommand {
+    /// Look whether none was changed or taken out
+    Verify,
 }
 
 /// The database.

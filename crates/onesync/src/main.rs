@@ -129,6 +129,7 @@ async fn run(args: Args) -> anyhow::Result<Status> {
         Command::Db(args::DbCommand::Move(options)) => commands::move_(home, &options, &out).await,
         Command::Setup(args) => commands::setup(home, *args, &out).await,
         Command::Uninstall(args) => commands::uninstall(home, &args, &out),
+        Command::Events(args) => commands::events(&home, &args, &out).await,
         Command::Serve => commands::serve(home, args.format).await,
         command @ (Command::Cycle { .. } | Command::Run { .. }) => {
             // Opening may wait for directories: a wish that comes meanwhile is no lost one.

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Configuration, ConnectorFile, SourceAnchor};
 use crate::error::ServiceError;
+use crate::events;
 use crate::import::WATERMARK;
 use crate::runtime::{ConnectorHandle, Runtime, Service};
 
@@ -185,9 +186,8 @@ impl Service {
         let text = format!("{}: {hits}", definition.as_str());
         let bytes = serde_json::to_vec(&hits).map_err(|error| ServiceError::Internal(error.to_string()))?;
         let states = vec![(ConnectorId(0), FOUND.to_owned(), Some(bytes))];
-        let event = self.audit("source-anchor", definition.as_str(), &text);
-        self.store().write(
-            self.epoch(),
+        let event = self.audit(&events::SOURCE_ANCHOR, definition.as_str(), &text);
+        self.write(
             &Changes { states, ..Changes::default() },
             &ServiceChanges { events: vec![event], ..ServiceChanges::default() },
         )?;

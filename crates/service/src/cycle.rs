@@ -8,6 +8,7 @@ use onesync_model::CsId;
 use serde::Serialize;
 
 use crate::error::{ServiceError, Status};
+use crate::events;
 use crate::runs::{Progress, RunReport, Step, StepCounters};
 use crate::runtime::{ConnectorHandle, Runtime, Service};
 use crate::unplaced::Unplaced;
@@ -171,6 +172,18 @@ impl Service {
         step: Step,
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<RunReport, ServiceError> {
+        let ended = self.attempt(runtime, connector, step, progress).await;
+        self.note_step(connector, step, &ended);
+        ended
+    }
+
+    async fn attempt(
+        &self,
+        runtime: &Runtime,
+        connector: &ConnectorHandle,
+        step: Step,
+        progress: &(dyn Fn(Progress) + Sync),
+    ) -> Result<RunReport, ServiceError> {
         if !matches!(step, Step::FullSync | Step::DeltaSync) {
             self.secrets_ready(connector)?;
             if let Some(away) = &connector.unreachable {
@@ -270,7 +283,11 @@ impl Service {
             }
             // The tenant could not be read, and the report says why.
             Err(ServiceError::Held { .. }) if !failed.is_empty() => return self.closed(report, began),
-            Err(error) => return Err(error),
+            Err(error) => {
+                let version = runtime.version.to_string();
+                self.note_event(&events::CYCLE_FAILED, &version, &error.to_string());
+                return Err(error);
+            }
         }
         for connector in runtime.connectors.iter().filter(|c| !failed.contains(&c.id.0)) {
             report.take(self.step(&runtime, connector, sync, progress).await?);
@@ -295,6 +312,7 @@ impl Service {
         }
         for connector in runtime.connectors.iter().filter(|c| !failed.contains(&c.id.0)) {
             if let Some(error) = self.restless(&runtime, connector)? {
+                self.note_error(&error, connector.name(), "");
                 report.fail(connector, Step::Export, &error);
             }
         }

@@ -24,6 +24,7 @@ use crate::Home;
 use crate::clock::Clock;
 use crate::cycle::CycleReport;
 use crate::error::ServiceError;
+use crate::events;
 use crate::runs::Progress;
 use crate::runtime::Service;
 use crate::scheduler::{Due, LastCycle};
@@ -137,6 +138,25 @@ impl Daemon {
     /// When another one serves this home, there is no installation, this server was replaced by another one, or a
     /// cycle does not come to its end in time (nothing is lost by that).
     pub async fn run(mut self) -> Result<String, ServiceError> {
+        let mut service = None;
+        let ended = self.serve(&mut service).await;
+        if let Some(service) = service {
+            let text = match &ended {
+                Ok(why) => why.clone(),
+                Err(error) => error.to_string(),
+            };
+            // A database that does not answer now is not waited for.
+            let noted =
+                tokio::task::spawn_blocking(move || service.note_daemon(&events::SERVICE_STOPPED, &text));
+            if tokio::time::timeout(ANSWER, noted).await.is_err() {
+                tracing::warn!("that the service ends is not in the database, which does not answer");
+            }
+        }
+        ended
+    }
+
+    /// Runs; the installation as it was opened last stands in `opened`.
+    async fn serve(&mut self, opened: &mut Option<Arc<Service>>) -> Result<String, ServiceError> {
         let folder = self.home.folder().to_owned();
         if !self.home.exists() {
             // Says what is missing: waiting would not help.
@@ -165,6 +185,12 @@ impl Daemon {
                 why = asked(&mut self.stop) => return Ok(why),
                 looked = work => looked.unwrap_or_else(|error| Err(ServiceError::Internal(error.to_string()))),
             };
+            if let Ok(Looked { open, .. }) = &looked
+                && opened.replace(open.clone()).is_none()
+            {
+                let begun = open.clone();
+                tokio::task::spawn_blocking(move || begun.note_begun());
+            }
             let waits = match looked {
                 Ok(Looked { open, next: Next::Now }) => {
                     self.doing(&beat, "cycle".to_owned());
@@ -199,6 +225,12 @@ impl Daemon {
         let (service, tell) = (service.clone(), self.tell.clone());
         let work = tokio::task::spawn_blocking(move || {
             let ended = service.maintain(&|_| ());
+            if let Err(error) = &ended
+                && !matches!(error, ServiceError::Stopped { .. })
+            {
+                let text = error.to_string();
+                service.note_event(&events::MAINTENANCE_FAILED, service.installation_id(), &text);
+            }
             tell(Told::Maintained(Box::new(ended)));
         });
         Some((Instant::now(), work))
@@ -209,7 +241,18 @@ impl Daemon {
         if matches!(error, ServiceError::Store(StoreError::Fenced { .. }) | ServiceError::Stopped { .. }) {
             return Err(error);
         }
-        self.doing(beat, format!("waits: {error}"));
+        let what = format!("waits: {error}");
+        if beat.lock().unwrap_or_else(PoisonError::into_inner).doing != what {
+            // Whether the database takes it is what is in doubt.
+            let folder = self.home.folder().display().to_string();
+            events::tell(&events::row(
+                self.clock.now(),
+                &events::SERVICE_TROUBLE,
+                &folder,
+                &error.to_string(),
+            ));
+        }
+        self.doing(beat, what);
         (self.tell)(Told::Trouble(error));
         Ok(RETRY)
     }

@@ -12,6 +12,7 @@ use onesync_store::{
 use serde::Serialize;
 
 use crate::error::ServiceError;
+use crate::events;
 use crate::find::objects;
 use crate::look::label;
 use crate::runtime::{ConnectorHandle, Runtime, Service};
@@ -161,15 +162,11 @@ impl Service {
             }
             (rows, vec![wanted])
         };
-        let word = if state == HeldState::Released { "held-released" } else { "held-rejected" };
-        let event = self.audit(word, hash, who);
-        let freed =
-            if state == HeldState::Released { self.freed(&rows, &items)? } else { Changes::default() };
-        self.store().write(
-            self.epoch(),
-            &freed,
-            &ServiceChanges { held: rows, events: vec![event], ..ServiceChanges::default() },
-        )?;
+        let released = state == HeldState::Released;
+        let event = if released { &events::HELD_RELEASED } else { &events::HELD_REJECTED };
+        let event = self.audit(event, hash, &format!("by {who}"));
+        let freed = if released { self.freed(&rows, &items)? } else { Changes::default() };
+        self.write(&freed, &ServiceChanges { held: rows, events: vec![event], ..ServiceChanges::default() })?;
         Ok(items.len() as u64)
     }
 

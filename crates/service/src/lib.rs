@@ -19,6 +19,7 @@ mod doubts;
 mod error;
 mod evaluate;
 mod evaluate_batch;
+pub mod events;
 mod export;
 mod facts;
 mod find;
@@ -85,6 +86,7 @@ pub use keep::{DatabaseFile, size as size_words};
 pub use kinds::MakeConnector;
 pub use look::{ObjectView, PendingView, ValueView};
 pub use moving::{MoveReport, MovedTable, Moving, move_database};
+pub use onesync_model::Time;
 pub use onesync_store::{Answer, Cell};
 pub use parts::{Parts, Sizes};
 pub use plan::{

@@ -12,15 +12,15 @@ use std::time::Instant;
 
 use onesync_model::Time;
 use onesync_store::{
-    EventRow, MOVE_MARK, MoveMark, ServiceChanges, SqliteStore, Store, StoreError, TableHash, fill, settle,
+    MOVE_MARK, MoveMark, ServiceChanges, SqliteStore, Store, StoreError, TableHash, fill, settle,
 };
 use serde::Serialize;
 
 use crate::Home;
-use crate::account::who;
 use crate::clock::Clock;
 use crate::database::{DatabaseServer, EMBEDDED, Named, Opening, open_new, place};
 use crate::error::ServiceError;
+use crate::events;
 use crate::home::restrict_file;
 use crate::work::{WorkLock, is_locked};
 
@@ -252,9 +252,10 @@ pub fn move_database(
     let when = clock.now().to_string();
     let marked = switched.and_then(|()| home.arrive(&when)).and_then(|()| mark_left(home, &when));
     let fenced_seconds = began.elapsed().as_secs_f64();
-    let text = serde_json::json!({"who": who(), "from": old.place(folder), "to": there}).to_string();
-    let event = EventRow { time: clock.now(), kind: "database-moved".into(), subject: there.clone(), text };
-    let noted = to.record(epoch + 1, &ServiceChanges { events: vec![event], ..ServiceChanges::default() });
+    let from_there = format!("from {}", old.place(folder));
+    let event = events::row(clock.now(), &events::DATABASE_MOVED, &there, &from_there);
+    let changes = ServiceChanges { events: vec![event], ..ServiceChanges::default() };
+    let noted = events::record(&*to, epoch + 1, &changes);
     Ok(MoveReport {
         from: old.place(folder),
         to: there,

@@ -16,6 +16,7 @@ use onesync_store::{
 use serde::Serialize;
 
 use crate::error::ServiceError;
+use crate::events;
 use crate::export::HeldGroup;
 use crate::find::objects;
 use crate::runtime::{ConnectorHandle, Runtime, Service};
@@ -141,6 +142,8 @@ impl Service {
                     if !same.is_empty() {
                         continue;
                     }
+                    let text = format!("{}: {reason}", connector.name());
+                    service.events.push(self.audit(&events::HELD, &hash.to_string(), &text));
                     service.held.push(HeldPlanRow {
                         hash,
                         connector: connector.id,
@@ -152,7 +155,6 @@ impl Service {
                         who: None,
                         decided: None,
                     });
-                    service.events.push(self.audit("held", &hash.to_string(), ""));
                 }
             }
         }
@@ -160,7 +162,7 @@ impl Service {
         let moved = verdicts.into_values().filter(|(row, held)| row.held != *held);
         changes.exports = moved.map(|(row, held)| ExportRow { held, ..row }).collect();
         if changes != Changes::default() || service != ServiceChanges::default() {
-            self.store().write(self.epoch(), &changes, &service)?;
+            self.write(&changes, &service)?;
         }
         Ok(groups)
     }

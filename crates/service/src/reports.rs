@@ -123,7 +123,7 @@ impl Service {
     /// When the database cannot be read.
     pub fn events(&self, limit: usize) -> Result<Vec<EventRow>, ServiceError> {
         let events = self.store().reader()?.events(None, limit)?;
-        Ok(events.into_iter().map(|(_, event)| event).collect())
+        Ok(events.into_iter().map(|stored| stored.event).collect())
     }
 
     /// Looks at a connected directory.

@@ -8,7 +8,7 @@ use onesync_connectors::{Capabilities, Connector, DiscoveredSchema, Selection};
 use onesync_engine::{Changes, Context, Limits, Policies};
 use onesync_model::{AttrId, ConnectorId, Names, RunId, Schema, Time, TypeId};
 use onesync_rules::RuleSet;
-use onesync_store::{ConfigFiles, ConfigVersionRow, EventRow, ServiceChanges, Store};
+use onesync_store::{ConfigFiles, ConfigVersionRow, ServiceChanges, Store};
 use onesync_vault::Vault;
 
 use crate::clock::Clock;
@@ -19,7 +19,7 @@ use crate::discover::{Reach, Unreachable, last_answer};
 use crate::error::ServiceError;
 use crate::kinds::{MakeConnector, Workshop};
 use crate::parts::{Parts, Sizes};
-use crate::{Home, account, doubts, secrets};
+use crate::{Home, doubts, secrets};
 
 /// An open installation.
 pub struct Service {
@@ -264,15 +264,6 @@ impl Service {
         })
     }
 
-    pub(crate) fn record(&self, changes: &ServiceChanges) -> Result<(), ServiceError> {
-        Ok(self.store.record(self.epoch, changes)?)
-    }
-
-    pub(crate) fn audit(&self, kind: &str, subject: &str, text: &str) -> EventRow {
-        let text = serde_json::json!({"who": account::who(), "text": text}).to_string();
-        EventRow { time: self.now(), kind: kind.to_owned(), subject: subject.to_owned(), text }
-    }
-
     /// The compiled configuration.
     ///
     /// # Errors
@@ -377,22 +368,25 @@ impl Service {
             who: who.to_owned(),
             hash: runtime.configuration.hash(),
         };
-        let mut changes = ServiceChanges {
+        let before = match &latest {
+            Some(latest) => self.store.reader()?.config_files(latest.version)?.unwrap_or_default(),
+            None => ConfigFiles::default(),
+        };
+        let changes = ServiceChanges {
             names: compiled.new_names,
             rules: compiled.new_rules,
             connectors: compiled.new_connectors,
             configs: vec![(row, runtime.configuration.files.clone())],
-            events: vec![self.audit("config-applied", &version.to_string(), "")],
+            events: self.applied_events(version, &before, &runtime.configuration.files, who),
             ..ServiceChanges::default()
         };
-        changes.events.dedup_by(|a, b| a == b);
         // First the mark: killed in between, a full sync too many does no harm, one too few would.
         if latest.is_some() {
             self.mark_full_sync(&runtime)?;
         }
         let states = more(&runtime).states;
         let anchor = Changes { states: anchor.states.iter().cloned().chain(states).collect(), ..anchor };
-        self.store.write(self.epoch, &anchor, &changes)?;
+        self.write(&anchor, &changes)?;
         let check = compiled.check;
         self.install(runtime);
         Ok((version, check))

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::cycle::CycleReport;
 use crate::daemon::{Heart, heart};
 use crate::error::{ServiceError, Status};
+use crate::events;
 use crate::runtime::Service;
 use crate::schedule::Schedule;
 
@@ -73,7 +74,7 @@ impl Service {
     pub fn set_scheduler(&self, on: bool) -> Result<(), ServiceError> {
         let word = if on { "on" } else { "off" };
         let settings = vec![(SWITCH.to_owned(), word.to_owned())];
-        let events = vec![self.audit("scheduler", word, "")];
+        let events = vec![self.audit(&events::SCHEDULER, word, "")];
         self.record(&ServiceChanges { settings, events, ..ServiceChanges::default() })
     }
 

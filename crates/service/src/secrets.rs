@@ -10,6 +10,7 @@ use onesync_vault::{Place, Vault};
 use secrecy::SecretString;
 
 use crate::error::ServiceError;
+use crate::events;
 use crate::facts::EXPIRIES;
 use crate::kinds;
 use crate::runtime::{ConnectorHandle, Service};
@@ -125,13 +126,12 @@ impl Service {
         let before = self.store().reader()?.secret(name)?;
         let previous = before.map(|row| row.previous.unwrap_or(row.current));
         let row = SecretRow { name: name.to_owned(), current, previous, changed: self.now() };
-        let event = self.audit("secret-set", name, "");
+        let event = self.audit(&events::SECRET_SET, name, "");
         let states = vec![(ConnectorId(0), format!("{REFUSED}{name}"), None)];
-        Ok(self.store().write(
-            self.epoch(),
+        self.write(
             &Changes { states, ..Changes::default() },
             &ServiceChanges { secrets: vec![row], events: vec![event], ..ServiceChanges::default() },
-        )?)
+        )
     }
 
     /// What speaks for a typo in the name of a secret: no connector uses it.
@@ -222,13 +222,13 @@ impl Service {
                 .map(|c| (c.id, EXPIRIES.to_owned(), None))
                 .collect::<Vec<_>>();
             states.extend(ends);
-            service.events.push(self.audit("secret-worked", &row.name, "the one before is dropped"));
+            service.events.push(self.audit(&events::SECRET_WORKED, &row.name, "the one before is dropped"));
             service.secrets.push(SecretRow { previous: None, ..row });
         } else if let Some(why) = refused.filter(|why| known.as_deref() != Some(why.as_bytes())) {
-            service.events.push(self.audit("secret-refused", &row.name, &why));
+            service.events.push(self.audit(&events::SECRET_REFUSED, &row.name, &why));
             states.push((ConnectorId(0), place, Some(why.into_bytes())));
         }
-        Ok(self.store().write(self.epoch(), &Changes { states, ..Changes::default() }, &service)?)
+        self.write(&Changes { states, ..Changes::default() }, &service)
     }
 
     /// New secrets that are not in use because they were refused, with the reason.
@@ -254,7 +254,7 @@ impl Service {
                 "`onesync secret list` shows the names",
             ));
         }
-        let event = self.audit("secret-removed", name, "");
+        let event = self.audit(&events::SECRET_REMOVED, name, "");
         self.record(&ServiceChanges {
             secrets_deleted: vec![name.to_owned()],
             events: vec![event],

@@ -8,6 +8,7 @@ use onesync_store::{ExportFilter, ServiceChanges, StoreReader};
 use serde::Serialize;
 
 use crate::error::ServiceError;
+use crate::events::{self, Event};
 use crate::find::objects;
 use crate::runs::Step;
 use crate::runtime::{ConnectorHandle, Runtime, Service};
@@ -93,7 +94,7 @@ impl Service {
     /// When the database cannot be written.
     pub fn staging_on(&self, connector: &ConnectorHandle) -> Result<(), ServiceError> {
         can_be_written(connector)?;
-        self.set_active(connector.id, None, "staging-on", connector.name())
+        self.set_active(connector.id, None, &events::STAGING_ON, connector.name())
     }
 
     /// Turns exports to a connector on. Needs the hash of the plan as it is now.
@@ -131,7 +132,7 @@ impl Service {
             );
             return Err(ServiceError::held(message, hint));
         }
-        self.set_active(connector.id, Some(vec![1]), "staging-off", connector.name())
+        self.set_active(connector.id, Some(vec![1]), &events::STAGING_OFF, connector.name())
     }
 
     /// Whether a full import of this directory ever ended well.
@@ -148,13 +149,13 @@ impl Service {
         &self,
         connector: ConnectorId,
         value: Option<Vec<u8>>,
-        kind: &str,
+        kind: &Event,
         name: &str,
     ) -> Result<(), ServiceError> {
         let states = vec![(connector, ACTIVE.to_owned(), value)];
         let service =
             ServiceChanges { events: vec![self.audit(kind, name, "")], ..ServiceChanges::default() };
-        Ok(self.store().write(self.epoch(), &Changes { states, ..Changes::default() }, &service)?)
+        self.write(&Changes { states, ..Changes::default() }, &service)
     }
 
     /// The hash of everything that would be sent to a connector.

@@ -14,6 +14,7 @@ use onesync_rules::Direction;
 use onesync_store::{CsCount, ErrorCount, HeldPlanRow, HeldState, ServiceChanges, StoreReader};
 
 use crate::error::ServiceError;
+use crate::events;
 use crate::look::state;
 use crate::runtime::{ConnectorHandle, Runtime, Service};
 
@@ -195,7 +196,8 @@ impl Service {
                 continue;
             }
             if known.is_none() {
-                service.events.push(self.audit("stopped", &stop.hash.to_string(), ""));
+                let text = format!("{}: {}", target.name(), stop.reason);
+                service.events.push(self.audit(&events::ATTRIBUTE_STOPPED, &stop.hash.to_string(), &text));
             }
             let new = HeldPlanRow {
                 hash: stop.hash,

@@ -6,6 +6,7 @@
 mod ahead;
 mod backup;
 mod bulk;
+mod chain;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod dump;
@@ -27,6 +28,10 @@ mod transfer;
 pub use ahead::{Ahead, apply_and};
 pub use backup::BackedUp;
 pub use bulk::{Bulk, Rows};
+pub use chain::{
+    CHAIN_BEGIN, CHAIN_HEAD, ChainBreak, ChainHash, ChainMark, ChainReport, StoredEvent,
+    verify as verify_chain,
+};
 pub use error::StoreError;
 pub use facts::{Answer, Cell, DatabaseFacts, TableSize, Tidied};
 pub use look::{DatabaseContent, DatabaseLook};

@@ -13,13 +13,13 @@ use onesync_engine::{AgendaRow, Changes, ErrorRow, ExportLinkRow, ExportRow, His
 use onesync_model::{AttrId, ConnectorId, CsId, Hash128, MvGuid, MvId, Operation, RunId, Time, TypeId};
 
 use crate::bulk::Bulk;
+use crate::chain::StoredEvent;
 use crate::error::StoreError;
 use crate::facts::{Answer, DatabaseFacts, TableSize, Tidied};
 use crate::rows::{
-    AgendaCount, ConfigFiles, ConfigVersionRow, ConnectorRow, CsCount, CsHead, ErrorCount, EventRow,
-    ExportCount, ExportFilter, ExportLinkCount, ExportLinkFilter, ExportLinkKey, ExportLinkOwner,
-    ExportedRow, HeldPlanRow, HeldState, InstallationRow, MvCount, Retention, RuleRow, RunRow, SecretRow,
-    ServiceChanges,
+    AgendaCount, ConfigFiles, ConfigVersionRow, ConnectorRow, CsCount, CsHead, ErrorCount, ExportCount,
+    ExportFilter, ExportLinkCount, ExportLinkFilter, ExportLinkKey, ExportLinkOwner, ExportedRow,
+    HeldPlanRow, HeldState, InstallationRow, MvCount, Retention, RuleRow, RunRow, SecretRow, ServiceChanges,
 };
 
 /// A database of one installation.
@@ -214,8 +214,10 @@ pub trait StoreReader: Reader + Send {
     ) -> Result<Vec<RunRow>, ReadError>;
     /// One run.
     fn run(&self, id: RunId) -> Result<Option<RunRow>, ReadError>;
-    /// A page of the events with their numbers, descending, before `before`.
-    fn events(&self, before: Option<i64>, limit: usize) -> Result<Vec<(i64, EventRow)>, ReadError>;
+    /// A page of the events, descending by number, before `before`.
+    fn events(&self, before: Option<i64>, limit: usize) -> Result<Vec<StoredEvent>, ReadError>;
+    /// A page of the events, ascending by number.
+    fn events_after(&self, after: i64, limit: usize) -> Result<Vec<StoredEvent>, ReadError>;
     /// What a connector really exported since an hour (that hour included), ascending by row.
     fn exported_since(&self, connector: ConnectorId, hour: i64) -> Result<Vec<ExportedRow>, ReadError>;
     /// Held plans in one state or all, ascending by hash.

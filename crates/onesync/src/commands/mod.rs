@@ -4,6 +4,7 @@ mod config;
 mod connector;
 mod database;
 mod db;
+mod events;
 mod insight;
 mod look;
 mod rule;
@@ -21,6 +22,7 @@ pub use config::{
 };
 pub use database::{has_database, server as database_server};
 pub use db::move_;
+pub use events::events;
 pub use look::eval;
 pub use rule::test as rule_test;
 pub use secret::{read as read_secret, secret};
@@ -48,6 +50,7 @@ pub async fn run(
         Command::Demo(_)
         | Command::Eval(_)
         | Command::Db(DbCommand::Move(_))
+        | Command::Events(_)
         | Command::Serve
         | Command::Setup(_)
         | Command::Uninstall(_)

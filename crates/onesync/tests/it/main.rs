@@ -3,6 +3,7 @@
 
 mod errors;
 mod eval;
+mod events;
 mod insight;
 mod kill;
 mod program;

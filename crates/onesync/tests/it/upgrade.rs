@@ -21,7 +21,7 @@ fn make_older(home: &Path) {
     let views: String = views.iter().map(|name| format!("DROP VIEW {name};")).collect();
     database.execute_batch(&views).unwrap();
     let later = "DROP TABLE setting; ALTER TABLE mv_object DROP COLUMN display_name;
-        ALTER TABLE mv_object DROP COLUMN principal_name";
+        ALTER TABLE mv_object DROP COLUMN principal_name; ALTER TABLE event DROP COLUMN chain";
     database.execute_batch(later).unwrap();
     database.execute("DELETE FROM schema_migration WHERE version > ?1", [OLDER]).unwrap();
 }

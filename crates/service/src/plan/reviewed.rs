@@ -23,6 +23,7 @@ use super::compare::{export_item, owner_item};
 use super::{ConfigPlan, PlanItem, SCRATCH};
 use crate::config::Configuration;
 use crate::error::ServiceError;
+use crate::events;
 use crate::find::objects;
 use crate::home::restrict_file;
 use crate::runs::{Progress, Step};
@@ -351,15 +352,15 @@ impl Service {
         let mut service = ServiceChanges::default();
         for (object_type, items) in items {
             let hash = items.iter().fold(Hash128::default(), |sum, &item| sum.plus(item));
-            service.events.push(self.audit("held", &hash.to_string(), ""));
+            let reason =
+                format!("not as they were reviewed in plan {plan}; both versions: {}", place.display());
+            let text = format!("{}: {reason}", connector.name());
+            service.events.push(self.audit(&events::HELD, &hash.to_string(), &text));
             service.held.push(HeldPlanRow {
                 hash,
                 connector: connector.id,
                 object_type,
-                reason: format!(
-                    "not as they were reviewed in plan {plan}; both versions: {}",
-                    place.display()
-                ),
+                reason,
                 items,
                 state: HeldState::Held,
                 created: self.now(),
@@ -367,7 +368,7 @@ impl Service {
                 decided: None,
             });
         }
-        self.store().write(self.epoch(), &changes, &service)?;
+        self.write(&changes, &service)?;
         Ok(count)
     }
 

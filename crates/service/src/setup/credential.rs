@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::error::ServiceError;
+use crate::events;
 use crate::runtime::Service;
 
 /// The setting.
@@ -173,7 +174,7 @@ impl Service {
         // Whoever asked for a new one sees it.
         account.shown = true;
         changes.settings = account.changes()?.settings;
-        changes.events.push(self.audit("service-account-changed", &account.name, ""));
+        changes.events.push(self.audit(&events::SERVICE_ACCOUNT_CHANGED, &account.name, ""));
         self.record(&changes)?;
         match account.made {
             true => ServiceAccount::password(&*self.store().reader()?, self.vault()?),

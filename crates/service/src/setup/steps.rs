@@ -7,12 +7,10 @@ use std::sync::Arc;
 use onesync_model::Time;
 use onesync_store::{EventRow, PostgresAdmin, ServiceChanges, Store};
 use onesync_vault::{KEK_FILE, Vault};
-use serde_json::json;
 
 use super::credential::{ServiceAccount, mark_shown};
 use super::record::Record;
 use super::{Doing, Plan, PlannedStep, ROLES, Setup, Tell, Told, system, unit};
-use crate::account;
 use crate::database::{DatabaseServer, Options};
 use crate::error::ServiceError;
 use crate::home::Home;
@@ -118,15 +116,19 @@ impl Setup {
 
     /// Brings what happened into the database, as soon as that is ours to write to.
     fn keep(&self, events: &mut Vec<EventRow>, open: &mut Open) -> Result<(), ServiceError> {
-        if !self.home.exists() || self.home.is_joined()? {
+        if !self.home.exists() {
+            return Ok(());
+        }
+        if self.home.is_joined()? {
+            // The database is another server's.
+            events.drain(..).for_each(|event| crate::events::tell(&event));
             return Ok(());
         }
         self.write(ServiceChanges { events: std::mem::take(events), ..ServiceChanges::default() }, open)
     }
 
     fn event(&self, planned: &PlannedStep) -> EventRow {
-        let text = json!({"who": account::who(), "text": planned.text}).to_string();
-        EventRow { time: self.clock.now(), kind: "setup".to_owned(), subject: planned.step.clone(), text }
+        crate::events::row(self.clock.now(), &crate::events::SETUP, &planned.step, &planned.text)
     }
 
     /// The database, opened once.
@@ -141,7 +143,7 @@ impl Setup {
     fn write(&self, changes: ServiceChanges, open: &mut Open) -> Result<(), ServiceError> {
         let store = self.store(open)?;
         let epoch = store.reader()?.installation()?.map_or(0, |row| row.epoch);
-        Ok(store.record(epoch, &changes)?)
+        Ok(crate::events::record(&*store, epoch, &changes)?)
     }
 
     fn step(&self, step: &Step, open: &mut Open, tell: &mut Tell<'_>) -> Result<(), ServiceError> {

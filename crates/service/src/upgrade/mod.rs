@@ -16,6 +16,7 @@ use serde::Serialize;
 use crate::clock::Clock;
 use crate::database::{DatabaseServer, Opening, Options};
 use crate::error::ServiceError;
+use crate::events;
 use crate::home::{Home, restrict};
 use crate::plan::{ConfigPlan, SCRATCH};
 use crate::runtime::Service;
@@ -158,7 +159,7 @@ pub async fn upgrade(
     let changes = plan.as_ref().is_none_or(|plan| plan.items > 0);
     let staged = if changes { service.distrust()? } else { Vec::new() };
     let text = format!("schema {} -> {}, program {}", state.found, state.known, env!("CARGO_PKG_VERSION"));
-    let events = vec![service.audit("upgraded", home.place()?.as_str(), &text)];
+    let events = vec![service.audit(&events::UPGRADED, home.place()?.as_str(), &text)];
     service.record(&ServiceChanges { events, ..ServiceChanges::default() })?;
     home.note_upgrade(false)?;
     let rules = rules::updates(&service)?;
@@ -204,9 +205,9 @@ impl Service {
                 staged.push(connector.name);
             }
         }
-        let events = staged.iter().map(|name| self.audit("staging-on", name, "upgrade")).collect();
+        let events = staged.iter().map(|name| self.audit(&events::STAGING_ON, name, "upgrade")).collect();
         let service = ServiceChanges { events, ..ServiceChanges::default() };
-        self.store().write(self.epoch(), &Changes { states, ..Changes::default() }, &service)?;
+        self.write(&Changes { states, ..Changes::default() }, &service)?;
         Ok(staged)
     }
 }

@@ -31,6 +31,7 @@ const CHECKS: &[Check] = &[
     ("what the service records is read back", service::recorded),
     ("append-only rows do not change", service::append_only),
     ("runs and events are paged backwards", service::paged),
+    ("events are a chain", service::chained),
     ("exported counts add up", service::exported),
     ("retention deletes what is old, a little at a time", service::trimmed),
     ("a reader keeps its state", service::snapshot),

@@ -5,6 +5,7 @@ use onesync_model::{AttrId, CsId, MvId, RuleId, RunId};
 
 use super::sample::{A, B, USER, cs, key, time};
 use super::{EPOCH, apply, install};
+use crate::chain::{CHAIN_HEAD, ChainBreak, ChainMark, verify};
 use crate::error::StoreError;
 use crate::rows::{
     ConfigFiles, ConfigVersionRow, ConnectorRow, EventRow, ExportedRow, HeldPlanRow, HeldState,
@@ -208,8 +209,47 @@ pub(super) fn paged(store: &dyn Store) {
     assert_eq!(ids(Some(A), None, 9), [4, 2]);
     assert_eq!(ids(Some(B), Some(5), 1), [3]);
     let events = r.events(None, 2).unwrap();
-    assert_eq!(events.iter().map(|(_, row)| row.clone()).collect::<Vec<_>>(), [event(3), event(2)]);
-    assert_eq!(r.events(Some(events[1].0), 9).unwrap()[0].1, event(1));
+    assert_eq!(events.iter().map(|row| row.event.clone()).collect::<Vec<_>>(), [event(3), event(2)]);
+    assert_eq!(r.events(Some(events[1].seq), 9).unwrap()[0].event, event(1));
+    assert_eq!(r.events_after(events[1].seq - 1, 1).unwrap(), events[1..]);
+    assert_eq!(r.events_after(events[0].seq, 9).unwrap(), []);
+}
+
+/// The hashes are the same in every store: those of the texts as they were given, also of such as a database takes in
+/// another form only.
+pub(super) fn chained(store: &dyn Store) {
+    let odd = EventRow { subject: "a\0b\u{1} ".to_owned(), text: "\u{e4}\u{1f600} ".to_owned(), ..event(1) };
+    record(store, &ServiceChanges { events: vec![odd.clone(), event(2)], ..ServiceChanges::default() });
+    let began = ChainMark::begin(0).then(&odd).then(&event(2));
+    let report = verify(&*store.reader().unwrap()).unwrap();
+    assert_eq!((report.rows, report.newest, report.broken), (2, Some(began), None));
+    record(store, &ServiceChanges { events: (3..=9).map(event).collect(), ..ServiceChanges::default() });
+    // A clock that was put back for an event: it goes with those before it.
+    record(store, &ServiceChanges { events: vec![event(4), event(10)], ..ServiceChanges::default() });
+    let newest = (3..=9).chain([4, 10]).fold(began, |mark, seconds| mark.then(&event(seconds)));
+    let old = |seconds| Retention {
+        history_before: time(0),
+        runs_before: time(0),
+        events_before: time(seconds),
+        exported_before: 0,
+    };
+    for (before, gone, left) in [(1, 0, 11), (5, 4, 7), (10, 6, 1), (11, 1, 0), (11, 0, 0)] {
+        assert_eq!(store.trim(EPOCH, &old(before), 100).unwrap(), gone, "before {before}");
+        let report = verify(&*store.reader().unwrap()).unwrap();
+        assert_eq!(
+            (report.rows, report.newest, report.broken),
+            (left, Some(newest), None),
+            "before {before}"
+        );
+    }
+    record(store, &ServiceChanges { events: vec![event(11)], ..ServiceChanges::default() });
+    let report = verify(&*store.reader().unwrap()).unwrap();
+    assert_eq!((report.rows, report.newest, report.broken), (1, Some(newest.then(&event(11))), None));
+    // The newest that is known is not the newest that is there: nothing is taken for granted.
+    let settings = vec![(CHAIN_HEAD.to_owned(), newest.then(&event(11)).then(&event(12)).to_string())];
+    record(store, &ServiceChanges { settings, ..ServiceChanges::default() });
+    let report = verify(&*store.reader().unwrap()).unwrap();
+    assert_eq!(report.broken, Some(ChainBreak::Removed(newest.seq + 2)));
 }
 
 pub(super) fn exported(store: &dyn Store) {

@@ -16,10 +16,11 @@ use onesync_engine::{
 };
 use onesync_model::{AttrId, ConnectorId, ContainerId, CsId, Hash128, MvId, RuleId, RunId, TypeId};
 
+use crate::chain::StoredEvent;
 use crate::error::StoreError;
 use crate::rows::{
-    ConfigFiles, ConfigVersionRow, ConnectorRow, EventRow, ExportLinkKey, HeldPlanRow, InstallationRow,
-    Retention, RuleRow, RunRow, SecretRow, ServiceChanges,
+    ConfigFiles, ConfigVersionRow, ConnectorRow, ExportLinkKey, HeldPlanRow, InstallationRow, Retention,
+    RuleRow, RunRow, SecretRow, ServiceChanges,
 };
 use crate::store::{Store, StoreReader};
 
@@ -54,7 +55,7 @@ struct State {
     rules: BTreeMap<RuleId, RuleRow>,
     configs: BTreeMap<u32, (ConfigVersionRow, Arc<ConfigFiles>)>,
     secrets: BTreeMap<String, SecretRow>,
-    events: BTreeMap<i64, EventRow>,
+    events: BTreeMap<i64, StoredEvent>,
     exported: BTreeMap<(ConnectorId, TypeId, u8, i64), u64>,
     held: BTreeMap<Hash128, HeldPlanRow>,
 }

@@ -9,11 +9,12 @@ use onesync_engine::{
 use onesync_model::{AttrId, ConnectorId, CsId, Hash128, MvGuid, MvId, Operation, RunId, Time, TypeId};
 
 use super::MemoryReader;
+use crate::chain::StoredEvent;
 use crate::dump::Dump;
 use crate::rows::{
-    AgendaCount, ConfigFiles, ConfigVersionRow, ConnectorRow, CsCount, CsHead, ErrorCount, EventRow,
-    ExportCount, ExportFilter, ExportLinkCount, ExportLinkFilter, ExportLinkKey, ExportLinkOwner,
-    ExportedRow, HeldPlanRow, HeldState, InstallationRow, MvCount, RuleRow, RunRow, SecretRow, export_hash,
+    AgendaCount, ConfigFiles, ConfigVersionRow, ConnectorRow, CsCount, CsHead, ErrorCount, ExportCount,
+    ExportFilter, ExportLinkCount, ExportLinkFilter, ExportLinkKey, ExportLinkOwner, ExportedRow,
+    HeldPlanRow, HeldState, InstallationRow, MvCount, RuleRow, RunRow, SecretRow, export_hash,
     export_link_hash,
 };
 use crate::store::StoreReader;
@@ -97,9 +98,14 @@ impl StoreReader for MemoryReader {
         Ok(self.0.runs.get(&id).cloned())
     }
 
-    fn events(&self, before: Option<i64>, limit: usize) -> Read<Vec<(i64, EventRow)>> {
-        let rows = self.0.events.iter().rev().filter(|(seq, _)| before.is_none_or(|before| **seq < before));
-        Ok(rows.take(limit).map(|(seq, row)| (*seq, row.clone())).collect())
+    fn events(&self, before: Option<i64>, limit: usize) -> Read<Vec<StoredEvent>> {
+        let rows = self.0.events.range(..before.unwrap_or(i64::MAX)).rev();
+        Ok(rows.take(limit).map(|(_, row)| row.clone()).collect())
+    }
+
+    fn events_after(&self, after: i64, limit: usize) -> Read<Vec<StoredEvent>> {
+        let rows = self.0.events.range((Excluded(after), Unbounded));
+        Ok(rows.take(limit).map(|(_, row)| row.clone()).collect())
     }
 
     fn exported_since(&self, connector: ConnectorId, hour: i64) -> Read<Vec<ExportedRow>> {

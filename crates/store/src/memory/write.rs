@@ -7,6 +7,7 @@ use onesync_engine::Changes;
 use onesync_model::{CsId, MvId};
 
 use super::State;
+use crate::chain::{CHAIN_BEGIN, CHAIN_HEAD, ChainMark, StoredEvent};
 use crate::error::StoreError;
 use crate::rows::{Retention, ServiceChanges};
 
@@ -172,9 +173,17 @@ impl State {
             self.secrets.remove(name);
         }
         self.secrets.extend(service.secrets.iter().map(|row| (row.name.clone(), row.clone())));
-        for row in &service.events {
-            let seq = next(&self.events);
-            self.events.insert(seq, row.clone());
+        if !service.events.is_empty() {
+            let last = self.events.last_key_value().map_or(0, |(seq, _)| *seq);
+            let head = self.settings.get(CHAIN_HEAD).map(String::as_str);
+            let (mut mark, begin) = ChainMark::newest(head, last);
+            self.settings.extend(begin.map(|begin| (CHAIN_BEGIN.to_owned(), begin.to_string())));
+            for event in &service.events {
+                mark = mark.then(event);
+                let row = StoredEvent { seq: mark.seq, event: event.clone(), chain: Some(mark.hash) };
+                self.events.insert(mark.seq, row);
+            }
+            self.settings.insert(CHAIN_HEAD.to_owned(), mark.to_string());
         }
         for row in &service.exported {
             let key = (row.connector, row.object_type, row.kind, row.hour);
@@ -190,7 +199,15 @@ impl State {
         remove_some(&mut self.runs, limit, |_, row| {
             row.ended.is_some_and(|ended| ended < retention.runs_before)
         });
-        remove_some(&mut self.events, limit, |_, row| row.time < retention.events_before);
+        // Only what is before all that stays, so that the chain goes on from it.
+        let old = |row: &&StoredEvent| row.event.time < retention.events_before;
+        let gone: Vec<StoredEvent> = self.events.values().take(limit).take_while(old).cloned().collect();
+        for row in gone {
+            self.events.remove(&row.seq);
+            if let Some(hash) = row.chain {
+                self.settings.insert(CHAIN_BEGIN.to_owned(), ChainMark { seq: row.seq, hash }.to_string());
+            }
+        }
         remove_some(&mut self.exported, limit, |key, _| key.3 < retention.exported_before);
         let now = (self.history.len(), self.runs.len(), self.events.len(), self.exported.len());
         (before.0 + before.1 + before.2 + before.3 - now.0 - now.1 - now.2 - now.3) as u64

@@ -107,8 +107,15 @@ fn type_of(table: &Table, column: &str) -> &'static str {
     let lines =
         MIGRATIONS.iter().filter_map(|(_, text)| text.split_once(&begin)).flat_map(|(_, body)| body.lines());
     let mut found = lines.filter_map(|line| line.trim().split_once(' '));
-    let named = found.find(|(name, _)| name.trim_matches(['[', ']']) == column);
-    named.and_then(|(_, rest)| rest.split([' ', ',']).next()).unwrap_or("bigint")
+    let named = found.find(|(name, _)| name.trim_matches(['[', ']']) == column).map(|(_, rest)| rest);
+    // A column that a later migration brings.
+    let begin = format!("ALTER TABLE {} ADD {column} ", table.name);
+    let added = || {
+        MIGRATIONS
+            .iter()
+            .find_map(|(_, text)| text.lines().find_map(|line| line.strip_prefix(begin.as_str())))
+    };
+    added().or(named).and_then(|rest| rest.split([' ', ',']).next()).unwrap_or("bigint")
 }
 
 /// The part of all bytes or texts that a place names.

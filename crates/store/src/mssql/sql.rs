@@ -657,7 +657,9 @@ pub(super) const SETTING: &str = "SELECT value FROM setting WHERE name = @P1";
 pub(super) const SECRETS: &str = concat!(secret!(), " ORDER BY name");
 pub(super) const SECRET: &str = concat!(secret!(), " WHERE name = @P1");
 pub(super) const EVENTS: &str =
-    "SELECT TOP (@P2) seq, [time], kind, subject, [text] FROM event WHERE seq < @P1 ORDER BY seq DESC";
+    "SELECT TOP (@P2) seq, [time], kind, subject, [text], chain FROM event WHERE seq < @P1 ORDER BY seq DESC";
+pub(super) const EVENTS_AFTER: &str =
+    "SELECT TOP (@P2) seq, [time], kind, subject, [text], chain FROM event WHERE seq > @P1 ORDER BY seq";
 pub(super) const EXPORTED: &str = "SELECT connector, object_type, kind, hour, [count] FROM exported
   WHERE connector = @P1 AND hour >= @P2 ORDER BY object_type, kind, hour";
 pub(super) const HELD_PLANS: &str = concat!(held_plan!(), " ORDER BY hash");

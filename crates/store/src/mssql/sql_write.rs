@@ -580,8 +580,9 @@ pub(super) const SECRET_PUT: &str = put_one!(
 pub(super) const SECRET_DELETE: &str = "DELETE FROM secret WHERE name = @P1";
 pub(super) const SETTING_PUT: &str =
     put_one!("setting", "name = @P1", set "value = @P2", insert "name, value" "@P1, @P2");
-pub(super) const EVENT_PUT: &str = "INSERT INTO event (seq, [time], kind, subject, [text])
-  SELECT COALESCE(MAX(seq), 0) + 1, @P1, @P2, @P3, @P4 FROM event";
+pub(super) const EVENT_LAST: &str = "SELECT COALESCE(MAX(seq), 0) FROM event";
+pub(super) const EVENT_PUT: &str = "INSERT INTO event (seq, [time], kind, subject, [text], chain)
+  VALUES (@P1, @P2, @P3, @P4, @P5, @P6)";
 pub(super) const EXPORTED_ADD: &str = add!(
     "exported",
     "connector, object_type, kind, hour, [count]",
@@ -606,9 +607,12 @@ SELECT CAST(@@ROWCOUNT AS bigint)";
 pub(super) const RUN_TRIM: &str = "DELETE FROM run WHERE id IN
   (SELECT TOP (@P2) r.id FROM run AS r WHERE r.ended < @P1 ORDER BY r.id);
 SELECT CAST(@@ROWCOUNT AS bigint)";
-pub(super) const EVENT_TRIM: &str = "DELETE FROM event WHERE seq IN (SELECT old.seq
-  FROM (SELECT TOP (@P2) e.seq, e.[time] FROM event AS e ORDER BY e.seq) AS old WHERE old.[time] < @P1);
-SELECT CAST(@@ROWCOUNT AS bigint)";
+pub(super) const EVENT_OLD: &str = "SELECT TOP (1) old.seq, old.chain,
+  (SELECT COUNT_BIG(*) FROM event AS c WHERE c.seq <= old.seq) AS rows_old
+  FROM (SELECT TOP (@P2) e.seq, e.[time], e.chain FROM event AS e ORDER BY e.seq) AS old
+  WHERE old.[time] < @P1 AND NOT EXISTS (SELECT 1 FROM event AS y WHERE y.seq < old.seq AND y.[time] >= @P1)
+  ORDER BY old.seq DESC";
+pub(super) const EVENT_DELETE: &str = "DELETE FROM event WHERE seq <= @P1";
 pub(super) const EXPORTED_TRIM: &str =
     "DELETE t FROM (SELECT TOP (@P2) e.connector, e.object_type, e.kind, e.hour
   FROM exported AS e WHERE e.hour < @P1 ORDER BY e.connector, e.object_type, e.kind, e.hour) AS v

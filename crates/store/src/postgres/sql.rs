@@ -431,7 +431,9 @@ pub(super) const SETTING: &str = "SELECT value FROM setting WHERE name = $1";
 pub(super) const SECRETS: &str = secret!("ORDER BY name");
 pub(super) const SECRET: &str = secret!("WHERE name = $1");
 pub(super) const EVENTS: &str =
-    "SELECT seq, time, kind, subject, text FROM event WHERE seq < $1 ORDER BY seq DESC LIMIT $2";
+    "SELECT seq, time, kind, subject, text, chain FROM event WHERE seq < $1 ORDER BY seq DESC LIMIT $2";
+pub(super) const EVENTS_AFTER: &str =
+    "SELECT seq, time, kind, subject, text, chain FROM event WHERE seq > $1 ORDER BY seq LIMIT $2";
 pub(super) const EXPORTED: &str = "SELECT connector, object_type, kind, hour, count FROM exported
   WHERE connector = $1 AND hour >= $2 ORDER BY object_type, kind, hour";
 pub(super) const HELD_PLANS: &str = held_plan!("ORDER BY hash");

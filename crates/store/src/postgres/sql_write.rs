@@ -231,8 +231,9 @@ pub(super) const SECRET_PUT: &str = "INSERT INTO secret (name, sealed_current, s
 pub(super) const SECRET_DELETE: &str = "DELETE FROM secret WHERE name = $1";
 pub(super) const SETTING_PUT: &str = "INSERT INTO setting (name, value) VALUES ($1, $2)
   ON CONFLICT (name) DO UPDATE SET value = excluded.value";
-pub(super) const EVENT_PUT: &str = "INSERT INTO event (seq, time, kind, subject, text)
-  VALUES ((SELECT coalesce(max(seq), 0) + 1 FROM event), $1, $2, $3, $4)";
+pub(super) const EVENT_LAST: &str = "SELECT coalesce(max(seq), 0) FROM event";
+pub(super) const EVENT_PUT: &str =
+    "INSERT INTO event (seq, time, kind, subject, text, chain) VALUES ($1, $2, $3, $4, $5, $6)";
 pub(super) const EXPORTED_ADD: &str = "INSERT INTO exported AS e (connector, object_type, kind, hour, count)
   VALUES ($1, $2, $3, $4, $5) ON CONFLICT (connector, object_type, kind, hour)
   DO UPDATE SET count = e.count + excluded.count";
@@ -248,7 +249,11 @@ pub(super) const HISTORY_TRIM: &str = "DELETE FROM history WHERE seq IN
   (SELECT old.seq FROM (SELECT seq, time FROM history ORDER BY seq LIMIT $2) AS old WHERE old.time < $1)";
 pub(super) const RUN_TRIM: &str = "DELETE FROM run
   WHERE id IN (SELECT id FROM run WHERE ended < $1 ORDER BY id LIMIT $2)";
-pub(super) const EVENT_TRIM: &str = "DELETE FROM event WHERE seq IN
-  (SELECT old.seq FROM (SELECT seq, time FROM event ORDER BY seq LIMIT $2) AS old WHERE old.time < $1)";
+pub(super) const EVENT_OLD: &str =
+    "SELECT old.seq, old.chain, (SELECT count(*) FROM event AS e WHERE e.seq <= old.seq)
+  FROM (SELECT seq, time, chain FROM event ORDER BY seq LIMIT $2) AS old
+  WHERE old.time < $1 AND NOT EXISTS (SELECT 1 FROM event AS e WHERE e.seq < old.seq AND e.time >= $1)
+  ORDER BY old.seq DESC LIMIT 1";
+pub(super) const EVENT_DELETE: &str = "DELETE FROM event WHERE seq <= $1";
 pub(super) const EXPORTED_TRIM: &str = "DELETE FROM exported WHERE (connector, object_type, kind, hour) IN
   (SELECT connector, object_type, kind, hour FROM exported WHERE hour < $1 LIMIT $2)";

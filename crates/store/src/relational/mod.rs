@@ -6,6 +6,7 @@
 
 mod durable;
 mod engine_reads;
+mod event_chain;
 mod labels;
 mod patience;
 mod percent;
@@ -25,6 +26,7 @@ use onesync_engine::ReadError;
 use crate::error::StoreError;
 
 pub(crate) use durable::changes_must_last;
+pub(crate) use event_chain::trim as trim_events;
 pub(crate) use labels::Labels;
 pub(crate) use patience::Patience;
 pub(crate) use percent::percent_decoded;

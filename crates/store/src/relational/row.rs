@@ -13,6 +13,7 @@ use onesync_model::{
 
 use super::Checked;
 use super::value::{FromValue, Value};
+use crate::chain::{ChainHash, StoredEvent};
 use crate::error::StoreError;
 use crate::rows::{
     ConfigVersionRow, ConnectorRow, EventRow, ExportedRow, HeldPlanRow, HeldState, InstallationRow, RuleRow,
@@ -303,10 +304,10 @@ pub(crate) fn secret(cells: &Cells<'_>) -> Checked<SecretRow> {
     })
 }
 
-pub(crate) fn event(cells: &Cells<'_>) -> Checked<(i64, EventRow)> {
-    let row =
+pub(crate) fn event(cells: &Cells<'_>) -> Checked<StoredEvent> {
+    let event =
         EventRow { time: cells.time(1)?, kind: cells.get(2)?, subject: cells.get(3)?, text: cells.get(4)? };
-    Ok((cells.get(0)?, row))
+    Ok(StoredEvent { seq: cells.get(0)?, event, chain: ChainHash::from_slice(&cells.get::<Vec<u8>>(5)?) })
 }
 
 pub(crate) fn exported(cells: &Cells<'_>) -> Checked<ExportedRow> {

@@ -5,12 +5,12 @@ use onesync_model::{AttrId, ConnectorId, CsId, Hash128, MvGuid, MvId, Operation,
 
 use super::row::{self, Cells};
 use super::{Query, Read, SqlReader, limit_of, values};
+use crate::chain::StoredEvent;
 use crate::dump::Dump;
 use crate::rows::{
-    AgendaCount, ConfigFiles, ConfigVersionRow, ConnectorRow, CsCount, CsHead, ErrorCount, EventRow,
-    ExportCount, ExportFilter, ExportLinkCount, ExportLinkFilter, ExportLinkKey, ExportLinkOwner,
-    ExportedRow, HeldPlanRow, HeldState, InstallationRow, MvCount, RuleRow, RunRow, SecretRow,
-    operation_code,
+    AgendaCount, ConfigFiles, ConfigVersionRow, ConnectorRow, CsCount, CsHead, ErrorCount, ExportCount,
+    ExportFilter, ExportLinkCount, ExportLinkFilter, ExportLinkKey, ExportLinkOwner, ExportedRow,
+    HeldPlanRow, HeldState, InstallationRow, MvCount, RuleRow, RunRow, SecretRow, operation_code,
 };
 use crate::store::StoreReader;
 
@@ -86,8 +86,12 @@ impl<Q: Query + Send> StoreReader for SqlReader<Q> {
         self.one(Q::RUN, "run", &values![id.0], row::run)
     }
 
-    fn events(&self, before: Option<i64>, limit: usize) -> Read<Vec<(i64, EventRow)>> {
+    fn events(&self, before: Option<i64>, limit: usize) -> Read<Vec<StoredEvent>> {
         self.all(Q::EVENTS, "event", &values![before.unwrap_or(i64::MAX), limit_of(limit)], row::event)
+    }
+
+    fn events_after(&self, after: i64, limit: usize) -> Read<Vec<StoredEvent>> {
+        self.all(Q::EVENTS_AFTER, "event", &values![after, limit_of(limit)], row::event)
     }
 
     fn exported_since(&self, connector: ConnectorId, hour: i64) -> Read<Vec<ExportedRow>> {

@@ -55,9 +55,7 @@ pub(crate) fn service_rows<W: Writer>(tx: &mut W, service: &ServiceChanges) -> C
     for row in &service.secrets {
         tx.put(W::SECRET_PUT, &values![&row.name, &row.current, row.previous.as_ref(), row.changed.ticks()])?;
     }
-    for row in &service.events {
-        tx.put(W::EVENT_PUT, &values![row.time.ticks(), &row.kind, &row.subject, &row.text])?;
-    }
+    super::event_chain::append(tx, &service.events)?;
     for row in &service.exported {
         let count = row.count as i64;
         let values = values![row.connector.0, row.object_type.0, row.kind, row.hour, count];

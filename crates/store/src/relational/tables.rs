@@ -66,7 +66,7 @@ tables! {
     "config_file" 2: "version, path, content",
     "secret" 1: "name, sealed_current, sealed_previous, changed",
     "setting" 1: "name, value",
-    "event" 1: "seq, time, kind, subject, text",
+    "event" 1: "seq, time, kind, subject, text, chain",
     "exported" 4: "connector, object_type, kind, hour, count",
     "held_plan" 1: "hash, connector, object_type, reason, items, state, created, who, decided",
 }
@@ -77,9 +77,13 @@ mod tests {
 
     /// Tables and columns that a later migration brings.
     fn added(name: &str) -> impl Iterator<Item = &'static str> {
-        let later = include_str!("../../schema/postgres/0002_views.sql");
+        let later = [
+            include_str!("../../schema/postgres/0002_views.sql"),
+            include_str!("../../schema/postgres/0004_event_chain.sql"),
+        ];
         let begin = format!("ALTER TABLE {name} ADD COLUMN ");
-        later.lines().filter_map(move |line| line.strip_prefix(&begin)?.split(' ').next())
+        let lines = later.into_iter().flat_map(str::lines);
+        lines.filter_map(move |line| line.strip_prefix(&begin)?.split(' ').next())
     }
 
     #[test]

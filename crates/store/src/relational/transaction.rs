@@ -21,7 +21,8 @@ use onesync_engine::Changes;
 
 use super::set_write::{SetWriter, apply};
 use super::{
-    Cells, Checked, Patience, SetStatements, Writer as _, changes_must_last, counts, service_rows, values,
+    Cells, Checked, Patience, SetStatements, Writer as _, changes_must_last, counts, service_rows,
+    trim_events, values,
 };
 use crate::error::StoreError;
 use crate::rows::{InstallationRow, Retention, ServiceChanges};
@@ -107,11 +108,10 @@ impl<D: Database> Server<D> {
     pub(crate) fn trim(&self, epoch: u64, retention: &Retention, limit: usize) -> Checked<u64> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.transaction("deleting what is old", false, Some(epoch), |tx| {
-            let mut deleted = 0;
+            let mut deleted = trim_events(tx, retention.events_before, limit)?;
             for (sql, before) in [
                 (<D::Tx<'_, '_> as SetStatements>::HISTORY_TRIM, retention.history_before.ticks()),
                 (<D::Tx<'_, '_> as SetStatements>::RUN_TRIM, retention.runs_before.ticks()),
-                (<D::Tx<'_, '_> as SetStatements>::EVENT_TRIM, retention.events_before.ticks()),
                 (<D::Tx<'_, '_> as SetStatements>::EXPORTED_TRIM, retention.exported_before),
             ] {
                 deleted += tx.execute(sql, &values![before, limit])?;

@@ -27,7 +27,7 @@ use crate::bulk::Bulk;
 use crate::error::StoreError;
 use crate::facts::{Answer, DatabaseFacts, TableSize, Tidied};
 use crate::moved;
-use crate::relational::{SqlReader, changes_must_last, counts, service_rows};
+use crate::relational::{SqlReader, changes_must_last, counts, service_rows, trim_events};
 use crate::rows::{InstallationRow, Retention, ServiceChanges};
 use crate::schema::SchemaState;
 use crate::store::{Store, StoreReader};
@@ -258,16 +258,14 @@ impl Store for SqliteStore {
         let doing = "deleting what is old";
         self.transaction(doing, false, |tx| {
             check_epoch(tx, epoch)?;
-            let mut deleted = 0;
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let mut deleted = trim_events(&mut query::Writing(tx), retention.events_before, limit)?;
             for (sql, before) in [
                 (sql::HISTORY_TRIM, retention.history_before.ticks()),
                 (sql::RUN_TRIM, retention.runs_before.ticks()),
-                (sql::EVENT_TRIM, retention.events_before.ticks()),
                 (sql::EXPORTED_TRIM, retention.exported_before),
             ] {
-                deleted += tx
-                    .execute(sql, (before, i64::try_from(limit).unwrap_or(i64::MAX)))
-                    .map_err(failed(doing))? as u64;
+                deleted += tx.execute(sql, (before, limit)).map_err(failed(doing))? as u64;
             }
             Ok(deleted)
         })

@@ -435,8 +435,12 @@ pub(super) const SECRET: &str = secret!("WHERE name = ?1");
 pub(super) const SECRET_PUT: &str = "INSERT OR REPLACE INTO secret VALUES (?1, ?2, ?3, ?4)";
 pub(super) const SECRET_DELETE: &str = "DELETE FROM secret WHERE name = ?1";
 pub(super) const EVENTS: &str =
-    "SELECT seq, time, kind, subject, text FROM event WHERE seq < ?1 ORDER BY seq DESC LIMIT ?2";
-pub(super) const EVENT_PUT: &str = "INSERT INTO event (time, kind, subject, text) VALUES (?1, ?2, ?3, ?4)";
+    "SELECT seq, time, kind, subject, text, chain FROM event WHERE seq < ?1 ORDER BY seq DESC LIMIT ?2";
+pub(super) const EVENTS_AFTER: &str =
+    "SELECT seq, time, kind, subject, text, chain FROM event WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+pub(super) const EVENT_LAST: &str = "SELECT coalesce(max(seq), 0) FROM event";
+pub(super) const EVENT_PUT: &str =
+    "INSERT INTO event (seq, time, kind, subject, text, chain) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 pub(super) const EXPORTED: &str = "SELECT connector, object_type, kind, hour, count FROM exported
   WHERE connector = ?1 AND hour >= ?2 ORDER BY object_type, kind, hour";
 pub(super) const EXPORTED_ADD: &str = "INSERT INTO exported VALUES (?1, ?2, ?3, ?4, ?5)
@@ -452,8 +456,12 @@ pub(super) const HISTORY_TRIM: &str = "DELETE FROM history
   WHERE seq IN (SELECT seq FROM (SELECT seq, time FROM history ORDER BY seq LIMIT ?2) WHERE time < ?1)";
 pub(super) const RUN_TRIM: &str = "DELETE FROM run
   WHERE id IN (SELECT id FROM run WHERE ended < ?1 ORDER BY id LIMIT ?2)";
-pub(super) const EVENT_TRIM: &str = "DELETE FROM event
-  WHERE seq IN (SELECT seq FROM (SELECT seq, time FROM event ORDER BY seq LIMIT ?2) WHERE time < ?1)";
+pub(super) const EVENT_OLD: &str =
+    "SELECT old.seq, old.chain, (SELECT count(*) FROM event AS e WHERE e.seq <= old.seq)
+  FROM (SELECT seq, time, chain FROM event ORDER BY seq LIMIT ?2) AS old
+  WHERE old.time < ?1 AND NOT EXISTS (SELECT 1 FROM event AS e WHERE e.seq < old.seq AND e.time >= ?1)
+  ORDER BY old.seq DESC LIMIT 1";
+pub(super) const EVENT_DELETE: &str = "DELETE FROM event WHERE seq <= ?1";
 pub(super) const EXPORTED_TRIM: &str = "DELETE FROM exported WHERE (connector, object_type, kind, hour) IN
   (SELECT connector, object_type, kind, hour FROM exported WHERE hour < ?1 LIMIT ?2)";
 

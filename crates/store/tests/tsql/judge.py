@@ -93,13 +93,41 @@ def names_in(columns):
     return out
 
 
+def add_column(where, name, item):
+    """Adds a column to the model; whether it is the key."""
+    column, kind = item.name.lower(), kind_of(item)
+    if size_of(kind)[0] is None and kind not in ("NVARCHAR(MAX)", "VARBINARY(MAX)", "VARBINARY(20)"):
+        complain(where, f"`{name}.{column}` is of type {kind.lower()}")
+    tables[name].columns[column] = kind
+    constraints = [constraint.kind for constraint in item.constraints]
+    collations = [c.this.name.lower() for c in constraints if isinstance(c, exp.CollateColumnConstraint)]
+    if kind.startswith("NVARCHAR") and collations != [COLLATION]:
+        complain(where, f"`{name}.{column}` names no binary collation")
+    if any(isinstance(c, exp.PrimaryKeyColumnConstraint) for c in constraints):
+        return True
+    if not any(isinstance(c, exp.NotNullColumnConstraint) for c in constraints):
+        complain(where, f"`{name}.{column}` says neither NULL nor NOT NULL")
+    return False
+
+
+def alter_table(where, altered):
+    name = altered.this.name.lower()
+    for item in altered.args.get("actions") or []:
+        if name not in tables:
+            complain(where, f"table `{name}` is not there")
+        elif isinstance(item, exp.ColumnDef):
+            add_column(where, name, item)
+        else:
+            complain(where, f"`{item.sql(dialect='tsql')}` is not understood")
+
+
 def create_table(where, created):
     schema = created.this
     name = schema.this.name.lower()
     if name in tables:
         complain(where, f"table `{name}` is there already")
         return
-    table = tables[name] = Table()
+    tables[name] = Table()
     keys = []
     for item in schema.expressions:
         if isinstance(item, exp.PrimaryKey):
@@ -108,18 +136,8 @@ def create_table(where, created):
         if not isinstance(item, exp.ColumnDef):
             complain(where, f"`{item.sql(dialect='tsql')}` is not understood")
             continue
-        column, kind = item.name.lower(), kind_of(item)
-        if size_of(kind)[0] is None and kind not in ("NVARCHAR(MAX)", "VARBINARY(MAX)", "VARBINARY(20)"):
-            complain(where, f"`{name}.{column}` is of type {kind.lower()}")
-        table.columns[column] = kind
-        constraints = [constraint.kind for constraint in item.constraints]
-        collations = [c.this.name.lower() for c in constraints if isinstance(c, exp.CollateColumnConstraint)]
-        if kind.startswith("NVARCHAR") and collations != [COLLATION]:
-            complain(where, f"`{name}.{column}` names no binary collation")
-        if any(isinstance(c, exp.PrimaryKeyColumnConstraint) for c in constraints):
-            keys.append([column])
-        elif not any(isinstance(c, exp.NotNullColumnConstraint) for c in constraints):
-            complain(where, f"`{name}.{column}` says neither NULL nor NOT NULL")
+        if add_column(where, name, item):
+            keys.append([item.name.lower()])
     for key in keys:
         check_key(where, name, key, CLUSTERED_MAX)
 
@@ -272,6 +290,8 @@ def judge(where, text, migration):
             elif isinstance(tree, exp.Create) and tree.kind == "VIEW":
                 tables[tree.this.this.name.lower() if isinstance(tree.this, exp.Schema) else tree.this.name.lower()] = Table()
                 check_columns(where, tree.expression)
+            elif isinstance(tree, exp.Alter) and tree.args.get("kind") == "TABLE":
+                alter_table(where, tree)
             elif isinstance(tree, (exp.Select, exp.Insert, exp.Update, exp.Delete)):
                 check_columns(where, tree)
             elif not isinstance(tree, (exp.Transaction, exp.Commit, exp.Rollback)):

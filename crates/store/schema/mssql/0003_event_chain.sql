@@ -1,0 +1,2 @@
+-- Each event carries the hash of itself and of all before it: `events verify` sees what was changed or removed.
+ALTER TABLE event ADD chain varbinary(max) NOT NULL DEFAULT 0x;
