@@ -69,6 +69,10 @@ pub enum Command {
     Scheduler(SchedulerCommand),
     /// Bring the database to this program: takes a backup first, changes the schema, and compares
     Upgrade(UpgradeArgs),
+    /// Write one state of the database into a file, while the service goes on; it is read through
+    Backup(crate::commands::BackupArgs),
+    /// Put a backup into an empty home and an empty database; it is a copy then, until it is activated
+    Restore(crate::commands::RestoreArgs),
     /// Whether exports are on
     #[command(subcommand)]
     Staging(StagingCommand),

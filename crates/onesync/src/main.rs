@@ -18,6 +18,7 @@ use onesync_service::{
 };
 
 use args::{Args, Command};
+use commands::{BackupArgs, BackupCommand};
 use output::Output;
 
 /// The system's allocator gives memory back and takes it again with each batch, and keeps an arena for each thread.
@@ -127,6 +128,10 @@ async fn run(args: Args) -> anyhow::Result<Status> {
         }
         Command::Upgrade(args) => commands::upgrade(home, args, &out).await,
         Command::Db(args::DbCommand::Move(options)) => commands::move_(home, &options, &out).await,
+        Command::Backup(BackupArgs { command: Some(BackupCommand::Verify { file, keys }), .. }) => {
+            commands::backup_verify(&home, &file, &keys, &out)
+        }
+        Command::Restore(args) => commands::restore(home, &args, &out).await,
         Command::Setup(args) => commands::setup(home, *args, &out).await,
         Command::Uninstall(args) => commands::uninstall(home, &args, &out),
         Command::Events(args) => commands::events(&home, &args, &out).await,

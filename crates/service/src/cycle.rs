@@ -50,6 +50,8 @@ pub struct CycleReport {
     pub unplaced: Vec<Unplaced>,
     /// What is running out of room.
     pub room: Vec<String>,
+    /// Connectors whose full import was owed when it began: then all of them are read as a whole.
+    pub owed: Vec<String>,
     /// How long it took.
     pub seconds: f64,
     /// The worst exit status of its steps.
@@ -255,7 +257,8 @@ impl Service {
         self.ask_again().await?;
         self.try_new_secrets().await?;
         let mut runtime = self.runtime()?;
-        let mut report = CycleReport::default();
+        let mut report = CycleReport { owed: self.imports_owed(&runtime)?, ..CycleReport::default() };
+        let kind = self.kind_owed(&report.owed, kind);
         let import = if kind == CycleKind::Initial { Step::FullImport } else { Step::DeltaImport };
         let sync = if kind == CycleKind::Initial { Step::FullSync } else { Step::DeltaSync };
         let mut failed: BTreeSet<u32> = BTreeSet::new();

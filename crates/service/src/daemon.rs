@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::Home;
+use crate::backup::BackupReport;
 use crate::clock::Clock;
 use crate::cycle::CycleReport;
 use crate::error::ServiceError;
@@ -39,7 +40,7 @@ const SOCKET: &str = "serve.sock";
 const LOOK: Duration = Duration::from_secs(2);
 /// How long is waited after the installation could not be opened or read.
 const RETRY: Duration = Duration::from_secs(10);
-/// Maintenance that failed is not tried again before.
+/// Maintenance or a backup that failed is not tried again before.
 const UPKEEP_RETRY: Duration = Duration::from_secs(600);
 /// How long a cycle has to come to a stop.
 const STOP: Duration = Duration::from_secs(9);
@@ -85,6 +86,8 @@ pub enum Told {
     Doing(String),
     /// The database was maintained.
     Maintained(Box<Result<Maintained, ServiceError>>),
+    /// A backup was taken, or could not be.
+    BackedUp(Box<Result<BackupReport, ServiceError>>),
     /// A cycle has ended.
     Cycle(Box<Result<CycleReport, ServiceError>>),
     /// The installation cannot be opened or read now; it is tried again.
@@ -105,7 +108,7 @@ pub struct Daemon {
     pub tell: Arc<dyn Fn(Told) + Send + Sync>,
 }
 
-/// Maintenance under way, or the last one, and when it began.
+/// Maintenance or a backup under way, or the last one, and when it began.
 type Upkeep = (Instant, JoinHandle<()>);
 type Beat = Arc<Mutex<Heart>>;
 
@@ -174,7 +177,7 @@ impl Daemon {
         let _socket = Socket::open(&folder, beat.clone())?;
         (self.tell)(Told::Ready);
         let mut service = None;
-        let mut upkeep = None;
+        let (mut upkeep, mut backup) = (None, None);
         loop {
             // On a thread of its own: a database or a directory may be waited for, and a wish to end is heard meanwhile.
             let (handle, home) = (tokio::runtime::Handle::current(), self.home.clone());
@@ -202,6 +205,7 @@ impl Daemon {
                 Ok(Looked { open, next: Next::Wait(what, at_most) }) => {
                     self.doing(&beat, what);
                     upkeep = self.maintain(&open, upkeep);
+                    backup = self.back_up(&open, backup);
                     service = Some(open);
                     at_most
                 }
@@ -215,15 +219,9 @@ impl Daemon {
         }
     }
 
-    /// Begins to maintain the database when that is due, beside all else: a cycle does not wait for it.
+    /// Begins to maintain the database when that is due.
     fn maintain(&self, service: &Arc<Service>, running: Option<Upkeep>) -> Option<Upkeep> {
-        let running = running.filter(|(begun, work)| !work.is_finished() || begun.elapsed() < UPKEEP_RETRY);
-        // What cannot be read is said by whoever reads next.
-        if running.is_some() || !service.maintenance_is_due().unwrap_or(false) {
-            return running;
-        }
-        let (service, tell) = (service.clone(), self.tell.clone());
-        let work = tokio::task::spawn_blocking(move || {
+        self.beside(service, running, Service::maintenance_is_due, |service, tell| {
             let ended = service.maintain(&|_| ());
             if let Err(error) = &ended
                 && !matches!(error, ServiceError::Stopped { .. })
@@ -232,8 +230,34 @@ impl Daemon {
                 service.note_event(&events::MAINTENANCE_FAILED, service.installation_id(), &text);
             }
             tell(Told::Maintained(Box::new(ended)));
-        });
-        Some((Instant::now(), work))
+        })
+    }
+
+    /// Begins to take a backup when that is due.
+    fn back_up(&self, service: &Arc<Service>, running: Option<Upkeep>) -> Option<Upkeep> {
+        self.beside(service, running, Service::backup_is_due, |service, tell| {
+            if let Some(ended) = service.scheduled_backup().transpose() {
+                tell(Told::BackedUp(Box::new(ended)));
+            }
+        })
+    }
+
+    /// Begins work that is due beside all else: a cycle does not wait for it. One at a time, and not at once again after
+    /// it has failed.
+    fn beside(
+        &self,
+        service: &Arc<Service>,
+        running: Option<Upkeep>,
+        is_due: fn(&Service) -> Result<bool, ServiceError>,
+        work: fn(&Service, &(dyn Fn(Told) + Send + Sync)),
+    ) -> Option<Upkeep> {
+        let running = running.filter(|(begun, work)| !work.is_finished() || begun.elapsed() < UPKEEP_RETRY);
+        // What cannot be read is said by whoever reads next.
+        if running.is_some() || !is_due(service).unwrap_or(false) {
+            return running;
+        }
+        let (service, tell) = (service.clone(), self.tell.clone());
+        Some((Instant::now(), tokio::task::spawn_blocking(move || work(&service, &*tell))))
     }
 
     /// What passes by itself is waited for; what does not ends the daemon.

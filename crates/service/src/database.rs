@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use onesync_store::{
-    BackedUp, PostgresOptions, PostgresStore, SchemaState, SqlServerOptions, SqlServerStore, SqliteStore,
-    Store, StoreError,
+    BackedUp, Bulk, PostgresOptions, PostgresStore, SchemaState, SqlServerOptions, SqlServerStore,
+    SqliteStore, Store, StoreError,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
@@ -108,6 +108,18 @@ impl Options {
         match self {
             Self::Postgres(options) => PostgresStore::schema(options),
             Self::SqlServer(options) => SqlServerStore::schema(options),
+        }
+    }
+
+    /// Works on whole tables of a database with the schema of a version; an empty one gets it.
+    pub(crate) fn of_version(
+        &self,
+        version: u32,
+        work: &mut dyn FnMut(&mut dyn Bulk) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        match self {
+            Self::Postgres(options) => PostgresStore::of_version(options, version, work),
+            Self::SqlServer(options) => SqlServerStore::of_version(options, version, work),
         }
     }
 

@@ -94,6 +94,14 @@ pub enum ServiceError {
         /// What to do.
         hint: Option<String>,
     },
+    /// A backup that cannot be used.
+    #[error("{message}")]
+    Backup {
+        /// What is wrong with it.
+        message: String,
+        /// What to do.
+        hint: String,
+    },
     /// The key set or a secret.
     #[error("{0}")]
     Vault(#[from] onesync_vault::VaultError),
@@ -152,6 +160,7 @@ impl ServiceError {
             | Self::Usage { hint, .. }
             | Self::Suspect { hint, .. }
             | Self::Held { hint, .. } => hint.as_deref(),
+            Self::Backup { hint, .. } => Some(hint),
             Self::Store(StoreError::ReadOnly { .. }) => {
                 Some("run as the account that owns `--home`, or give this one the right to write there")
             }
@@ -183,7 +192,12 @@ impl ServiceError {
             Self::Suspect { .. }
             | Self::Held { .. }
             | Self::NoRoom { .. }
-            | Self::Store(StoreError::Fenced { .. } | StoreError::Moving { .. } | StoreError::Moved { .. })
+            | Self::Store(
+                StoreError::Fenced { .. }
+                | StoreError::Moving { .. }
+                | StoreError::Moved { .. }
+                | StoreError::HalfRestored,
+            )
             | Self::Vault(_) => Status::Held,
             _ => Status::Failed,
         }

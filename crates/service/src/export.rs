@@ -66,7 +66,7 @@ impl Service {
         connector: &ConnectorHandle,
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<RunReport, ServiceError> {
-        self.may_export(connector).await?;
+        self.may_export(runtime, connector).await?;
         self.recover_exports(runtime, connector).await?;
         progress(Progress::Begin { connector: connector.name().to_owned(), step: Step::Export });
         let run = self.begin_run(connector, Step::Export)?;
@@ -106,8 +106,9 @@ impl Service {
         Ok(report)
     }
 
-    /// Whether anything may be written there: staging, the directory's own obstacle, the marker.
-    async fn may_export(&self, connector: &ConnectorHandle) -> Result<(), ServiceError> {
+    /// Whether anything may be written there: a copy, staging, full imports that are owed, the directory's own obstacle, the
+    /// marker.
+    async fn may_export(&self, runtime: &Runtime, connector: &ConnectorHandle) -> Result<(), ServiceError> {
         let failed = |error| ServiceError::connector(connector.name(), error);
         if !connector.capabilities.export {
             return Err(ServiceError::usage(
@@ -118,6 +119,7 @@ impl Service {
                 "export to another connector",
             ));
         }
+        self.must_not_be_a_copy()?;
         if self.is_staging(connector)? {
             return Err(ServiceError::held(
                 format!("`{}` is in staging: nothing is exported", connector.name()),
@@ -127,6 +129,7 @@ impl Service {
                 ),
             ));
         }
+        self.must_be_verified(runtime)?;
         if let Some(obstacle) = connector.connector.export_obstacle().await.map_err(failed)? {
             return Err(ServiceError::held(
                 format!("nothing is exported to `{}`: {obstacle}", connector.name()),

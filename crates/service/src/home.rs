@@ -14,7 +14,7 @@ use crate::work::WorkLock;
 /// The database while it is being made.
 const UNFINISHED: &str = "onesync.db.new";
 /// The name of a database on a server while that is being made.
-const UNFINISHED_NAME: &str = "database.toml.new";
+pub(crate) const UNFINISHED_NAME: &str = "database.toml.new";
 
 /// There while an upgrade has changed the schema and has not compared yet.
 const UPGRADE: &str = "upgrade.unfinished";
@@ -196,6 +196,12 @@ impl Home {
     }
 
     fn must_be_free(&self) -> Result<(), ServiceError> {
+        if self.is_being_restored() {
+            return Err(ServiceError::usage(
+                format!("a restore into {} was not finished", self.folder.display()),
+                "run the same `onesync restore` again: it goes on by itself; or name another folder with `--home`",
+            ));
+        }
         if self.exists() {
             return Err(ServiceError::usage(
                 format!("{} already holds an installation", self.folder.display()),
@@ -336,6 +342,13 @@ impl Home {
         let database = self.database();
         match database.try_exists() {
             Ok(true) => Ok(database),
+            Ok(false) if self.is_being_restored() => Err(ServiceError::held(
+                format!(
+                    "a restore into {} was not finished: it holds no installation yet",
+                    self.folder.display()
+                ),
+                "run the same `onesync restore` again: it goes on by itself",
+            )),
             Ok(false) => Err(ServiceError::usage(
                 format!("{} holds no installation", self.folder.display()),
                 "apply a configuration first: `onesync config apply FOLDER` makes one, or name another folder with `--home`",
@@ -355,7 +368,7 @@ impl Home {
     }
 }
 
-fn new_id() -> Result<String, ServiceError> {
+pub(crate) fn new_id() -> Result<String, ServiceError> {
     let mut id = [0u8; 16];
     aws_lc_rs::rand::fill(&mut id).map_err(|_| VaultError::Random)?;
     Ok(id.iter().map(|byte| format!("{byte:02x}")).collect())

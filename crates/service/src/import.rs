@@ -19,6 +19,7 @@ use crate::error::{ServiceError, Status};
 use crate::runs::{OpenRun, Progress, RunReport, Step, StepCounters};
 use crate::runtime::{ConnectorHandle, Runtime, Service};
 use crate::unreadable::LeftOut;
+use crate::verified::VERIFY_FIRST;
 
 /// How many times larger the pages of a first import are: measured, see `docs/performance.md`.
 const FIRST_PAGES: usize = 4;
@@ -46,6 +47,9 @@ pub struct ImportReport {
     pub remarks: Vec<String>,
 }
 
+/// Something that is kept about a connector, or is kept no more.
+type State = (ConnectorId, String, Option<Vec<u8>>);
+
 /// Objects that a full import has seen: bits by row number, in chunks.
 #[derive(Default)]
 pub(crate) struct Seen {
@@ -72,7 +76,7 @@ impl Seen {
     }
 
     /// The chunks changed since the last call, as states to keep.
-    fn take_states(&mut self, connector: ConnectorId) -> Vec<(ConnectorId, String, Option<Vec<u8>>)> {
+    fn take_states(&mut self, connector: ConnectorId) -> Vec<State> {
         let touched = std::mem::take(&mut self.touched);
         touched
             .into_iter()
@@ -92,7 +96,7 @@ impl Seen {
         Ok(())
     }
 
-    fn clear_states(&self, connector: ConnectorId) -> Vec<(ConnectorId, String, Option<Vec<u8>>)> {
+    fn clear_states(&self, connector: ConnectorId) -> Vec<State> {
         self.chunks.keys().map(|chunk| (connector, format!("{SEEN}{chunk}"), None)).collect()
     }
 }
@@ -209,7 +213,7 @@ impl Service {
                 tracing::warn!(connector = connector.name(), reason = %source, "the interrupted full import cannot go on and starts again");
                 let mut seen = Seen::default();
                 seen.load(&*self.store().reader()?, connector.id)?;
-                let states = self.full_import_states(connector, &seen);
+                let states = full_import_states(connector.id, &seen);
                 self.store().apply(self.epoch(), &Changes { states, ..Changes::default() })?;
                 let mode = ImportMode::Full { resume: None };
                 self.import_mode(runtime, connector, Step::FullImport, mode, progress).await
@@ -392,7 +396,7 @@ impl Service {
                 // The next try starts from the beginning: what was seen must not be believed.
                 self.store().apply(
                     self.epoch(),
-                    &Changes { states: self.full_import_states(connector, &seen), ..Changes::default() },
+                    &Changes { states: full_import_states(connector.id, &seen), ..Changes::default() },
                 )?;
                 return Err(ServiceError::Suspect {
                     message: format!(
@@ -408,8 +412,11 @@ impl Service {
             }
             remarks.extend(self.delete_gone(runtime, connector, run, &mut stager, &seen).await?);
         }
-        let mut states = self.full_import_states(connector, &seen);
+        let mut states = full_import_states(connector.id, &seen);
         states.push((connector.id, UNPROVEN.to_owned(), unproven.map(String::into_bytes)));
+        if full && complete {
+            states.push((connector.id, VERIFY_FIRST.to_owned(), None));
+        }
         if complete {
             states.push((connector.id, WATERMARK.to_owned(), end.watermark.map(|watermark| watermark.0)));
         } else if full {
@@ -436,14 +443,26 @@ impl Service {
         let known = if last.is_some() { last } else { reader.state(connector.id, KNOWN)? };
         Ok(known.map(Watermark))
     }
+}
 
-    fn full_import_states(
-        &self,
-        connector: &ConnectorHandle,
-        seen: &Seen,
-    ) -> Vec<(ConnectorId, String, Option<Vec<u8>>)> {
-        let mut states = seen.clear_states(connector.id);
-        states.push((connector.id, RESUME.to_owned(), None));
-        states
+/// What is left of a full import when it has ended, or is not gone on with.
+fn full_import_states(connector: ConnectorId, seen: &Seen) -> Vec<State> {
+    let mut states = seen.clear_states(connector);
+    states.push((connector, RESUME.to_owned(), None));
+    states
+}
+
+/// No import goes on from where one was. What was known stays known: a loss of rights must be seen by the next one.
+pub(crate) fn forgotten_watermarks(
+    reader: &dyn StoreReader,
+    connector: ConnectorId,
+) -> Result<Vec<State>, ServiceError> {
+    let mut seen = Seen::default();
+    seen.load(reader, connector)?;
+    let mut states = full_import_states(connector, &seen);
+    if let Some(known) = reader.state(connector, WATERMARK)? {
+        states.push((connector, KNOWN.to_owned(), Some(known)));
+        states.push((connector, WATERMARK.to_owned(), None));
     }
+    Ok(states)
 }

@@ -7,10 +7,12 @@
 mod aadconnect;
 pub mod account;
 mod anchor;
+pub mod backup;
 mod clock;
 mod compile;
 mod config;
 mod connector_view;
+mod copy;
 mod cycle;
 mod daemon;
 mod database;
@@ -58,6 +60,7 @@ mod unplaced;
 mod unreadable;
 pub mod upgrade;
 mod upkeep;
+mod verified;
 mod verify;
 mod work;
 
@@ -66,6 +69,7 @@ pub use anchor::AnchorHits;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use config::{ConfigCheck, Configuration, ConnectorFile, MainFile, TypeFile, read_folder};
 pub use connector_view::{ConnectorView, TypeView};
+pub use copy::CopyOf;
 pub use cycle::{CycleKind, CycleReport, StepFailure};
 pub use daemon::{Daemon, Heart, StepUnderWay, Told};
 pub use database::DatabaseServer;

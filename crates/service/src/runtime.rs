@@ -257,10 +257,13 @@ impl Service {
 
     pub(crate) fn vault(&self) -> Result<&Vault, ServiceError> {
         self.vault.as_ref().map_err(|message| {
-            ServiceError::held(
-                message.clone(),
-                "secrets cannot be read or set until the key set is back; `status` names them",
-            )
+            let hint = match self.copy_of() {
+                Ok(Some(_)) => {
+                    "run `onesync activate KEYFILE ACCOUNT PASSWORD`: it brings the key set from its key file"
+                }
+                _ => "secrets cannot be read or set until the key set is back; `status` names them",
+            };
+            ServiceError::held(message.clone(), hint)
         })
     }
 

@@ -109,6 +109,7 @@ impl Service {
     ) -> Result<(), ServiceError> {
         let name = connector.name();
         can_be_written(connector)?;
+        self.must_not_be_a_copy()?;
         if !self.was_imported(connector)? {
             return Err(ServiceError::held(
                 format!("`{name}` was never read: what is there already is not in the plan"),

@@ -6,6 +6,8 @@ use onesync_engine::{ChangeState, CsFlags, ExportRow};
 use onesync_store::HeldState;
 use serde::Serialize;
 
+use crate::backup::BackupView;
+use crate::copy::CopyOf;
 use crate::error::ServiceError;
 use crate::import::UNPROVEN;
 use crate::protect::WindowUse;
@@ -25,6 +27,12 @@ pub struct StatusReport {
     pub configuration: u32,
     /// What needs a person at once.
     pub alarms: Vec<String>,
+    /// Of what the database is a copy, while it is one.
+    pub copy_of: Option<CopyOf>,
+    /// Connectors whose full import is owed before anything is exported.
+    pub imports_owed: Vec<String>,
+    /// Backups.
+    pub backups: BackupView,
     /// Whether the key set is there, else why not.
     pub key_set: String,
     /// The definition of the source anchor, and what it rests on.
@@ -320,10 +328,16 @@ impl Service {
                 if count.leaving { entry.1 += count.count } else { entry.0 += count.count }
             }
         }
+        let copy_of = CopyOf::of(&*reader)?;
+        let imports_owed =
+            runtime.as_ref().map(|runtime| self.imports_owed(runtime)).transpose()?.unwrap_or_default();
         let (key_set, closed) = match self.vault() {
             // It has none, as it should be: the active server has it.
             Err(_) if self.home().is_joined()? => ("with the active server".to_owned(), Vec::new()),
             Ok(vault) => ("present".to_owned(), crate::secrets::open_all(&*reader, Some(vault))?.closed),
+            Err(error) if copy_of.is_some() => {
+                (error.to_string(), crate::secrets::open_all(&*reader, None)?.closed)
+            }
             Err(error) => {
                 alarms.push(format!(
                     "the key set is missing or cannot be used: {error}. Put `{}` back from its copy (owned by the service's account, mode 600); without a copy the secrets are lost: take the key set of a new installation (`onesync --home OTHER secret set NAME` makes one), then set every secret again",
@@ -336,7 +350,16 @@ impl Service {
         for (name, why) in self.refused_secrets()? {
             alarms.push(format!("the new secret `{name}` is refused, the one before is in use: {why}"));
         }
-        if !closed.is_empty() {
+        if let Some(copy) = &copy_of {
+            alarms.push(format!("{}: `onesync activate KEYFILE ACCOUNT PASSWORD`", copy.words()));
+        } else if !imports_owed.is_empty() {
+            alarms.push(format!(
+                "nothing is exported before full imports of `{}` have ended: the next cycle begins with them",
+                imports_owed.join("`, `")
+            ));
+        }
+        alarms.extend(self.backup_alarms()?);
+        if !closed.is_empty() && (copy_of.is_none() || self.vault().is_ok()) {
             alarms.push(format!(
                 "secrets that cannot be opened: {}; with the key set of another time they have to be set again by `onesync secret set`",
                 closed.join(", ")
@@ -347,6 +370,9 @@ impl Service {
             epoch: self.epoch(),
             configuration: self.version_applied(),
             alarms,
+            copy_of,
+            imports_owed,
+            backups: self.backups()?,
             key_set,
             source_anchor: runtime.as_ref().map(|runtime| self.anchor_words(runtime)).transpose()?,
             connectors,

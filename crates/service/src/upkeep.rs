@@ -300,7 +300,7 @@ impl Service {
             oldest_history: facts.oldest_history.map(|time| time.to_string()),
             oldest_run: facts.oldest_run.map(|time| time.to_string()),
             maintained: upkeep.last,
-            backup: crate::upgrade::last_backup(self.home()),
+            backup: self.backups()?.last.map(|last| last.when).max(crate::upgrade::last_backup(self.home())),
             moved,
             warnings: self.room_warnings()?,
         })

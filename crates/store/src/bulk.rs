@@ -42,6 +42,45 @@ impl Rows {
         self.bytes.len()
     }
 
+    /// All of them, one after the other.
+    #[must_use]
+    pub fn packed(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The same rows in pieces of at most so many bytes, but at least one row.
+    pub(crate) fn pieces(self, bytes_max: usize) -> Vec<Self> {
+        if self.bytes() <= bytes_max {
+            return if self.is_empty() { Vec::new() } else { vec![self] };
+        }
+        let mut out: Vec<Self> = vec![Self::default()];
+        for row in self.iter() {
+            if out.last().is_some_and(|piece| !piece.is_empty() && piece.bytes() + row.len() > bytes_max) {
+                out.push(Self::default());
+            }
+            if let Some(piece) = out.last_mut() {
+                piece.push_packed(row);
+            }
+        }
+        out
+    }
+
+    /// Reads so many rows of a table as [`Rows::packed`] gives them; `None` where these bytes are something else.
+    pub(crate) fn unpack(table: &Table<'_>, mut bytes: &[u8], rows: u64) -> Option<Self> {
+        let (columns, mut out) = (table.columns().count(), Self::default());
+        for _ in 0..rows {
+            let mut values = Values(bytes);
+            // What is no text ends the values, too.
+            if Iterator::take(values.by_ref(), columns).count() != columns {
+                return None;
+            }
+            let (row, rest) = bytes.split_at_checked(bytes.len() - values.0.len())?;
+            out.push_packed(row);
+            bytes = rest;
+        }
+        bytes.is_empty().then_some(out)
+    }
+
     pub(crate) fn get(&self, at: usize) -> Option<&[u8]> {
         let begin = if at == 0 { 0 } else { *self.ends.get(at - 1)? };
         self.bytes.get(begin..*self.ends.get(at)?)
@@ -52,10 +91,10 @@ impl Rows {
     }
 
     /// Adds a row as a database gives it.
-    pub(crate) fn push(&mut self, table: &Table, row: &dyn Columns) -> Checked<()> {
+    pub(crate) fn push(&mut self, table: &Table<'_>, row: &dyn Columns) -> Checked<()> {
         for column in 0..table.columns().count() {
             let value = row.value(column).map_err(|what| StoreError::Damaged {
-                table: table.name,
+                table: table.known_name(),
                 row: "?".to_owned(),
                 what,
             })?;
@@ -119,7 +158,8 @@ impl<'r> Iterator for Values<'r> {
                 let bytes = self.take(length)?;
                 match tag {
                     TEXT => std::str::from_utf8(bytes).ok().map(Value::from),
-                    _ => Some(Value::Blob(bytes)),
+                    BYTES => Some(Value::Blob(bytes)),
+                    _ => None,
                 }
             }
         }
@@ -127,7 +167,7 @@ impl<'r> Iterator for Values<'r> {
 }
 
 /// The order of two packed rows by their keys: numbers by value, texts and bytes byte by byte.
-pub(crate) fn by_key(table: &Table, a: &[u8], b: &[u8]) -> Ordering {
+pub(crate) fn by_key(table: &Table<'_>, a: &[u8], b: &[u8]) -> Ordering {
     let (a, b) = (Values(a), Values(b));
     a.zip(b)
         .take(table.keys)
@@ -148,19 +188,19 @@ pub trait Bulk: Send {
     ///
     /// # Errors
     /// When the database fails.
-    fn read(&mut self, table: &Table, after: Option<&[u8]>, limit: usize) -> Result<Rows, StoreError>;
+    fn read(&mut self, table: &Table<'_>, after: Option<&[u8]>, limit: usize) -> Result<Rows, StoreError>;
 
     /// Writes rows whose keys are not there.
     ///
     /// # Errors
     /// When the database fails, or has no room.
-    fn add(&mut self, table: &Table, rows: &Rows) -> Result<(), StoreError>;
+    fn add(&mut self, table: &Table<'_>, rows: &Rows) -> Result<(), StoreError>;
 
     /// Deletes the rows with the keys of these.
     ///
     /// # Errors
     /// When the database fails.
-    fn remove(&mut self, table: &Table, rows: &Rows) -> Result<(), StoreError>;
+    fn remove(&mut self, table: &Table<'_>, rows: &Rows) -> Result<(), StoreError>;
 
     /// Prepares an empty database for being filled: without indices that are built faster at the end, and without
     /// waiting for the disk.
@@ -229,5 +269,31 @@ mod tests {
         );
         assert_eq!(order(1, 1), Ordering::Equal);
         assert!(rows.push(&table, &Given(vec![Value::Null])).is_err());
+    }
+
+    #[test]
+    fn packed_rows_are_read_back_and_other_bytes_are_not() {
+        let table = Table { name: "t", columns: "a, b", keys: 1 };
+        let mut rows = Rows::default();
+        for number in 0..3 {
+            rows.push(&table, &Given(vec![Value::Integer(number), Value::Text("x".into())])).unwrap();
+        }
+        let read = |bytes: &[u8], count| Rows::unpack(&table, bytes, count);
+        let pieces = |bytes| rows.clone().pieces(bytes).iter().map(Rows::len).collect::<Vec<_>>();
+        assert_eq!(
+            (pieces(1), pieces(rows.bytes() - 1), pieces(rows.bytes())),
+            (vec![1; 3], vec![2, 1], vec![3])
+        );
+        assert_eq!(read(rows.packed(), 3), Some(rows.clone()));
+        assert_eq!(read(&[], 0), Some(Rows::default()));
+        assert_eq!(read(rows.packed(), 2), None, "more than was said");
+        assert_eq!(read(rows.packed(), 4), None, "fewer");
+        let short = &rows.packed()[..rows.bytes() - 1];
+        assert_eq!(read(short, 3), None, "cut");
+        for (at, wrong) in [(0, 9), (9, 7), (18, 0xff)] {
+            let mut other = rows.packed().to_vec();
+            other[at] = wrong; // a tag; a tag; no text
+            assert_eq!(read(&other, 3), None, "{at}");
+        }
     }
 }

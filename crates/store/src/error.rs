@@ -39,6 +39,12 @@ pub enum StoreError {
          `onesync db move` there begins anew"
     )]
     HalfMoved,
+    /// A restore into this database was cut off.
+    #[error(
+        "a restore into this database was not finished: it serves nobody; run the same `onesync restore` again, it begins \
+         anew by itself"
+    )]
+    HalfRestored,
     /// The database has the schema, and no installation yet.
     #[error(
         "the database holds no installation: it was never finished; remove the file and apply a configuration, or name another place"

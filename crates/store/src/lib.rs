@@ -16,6 +16,7 @@ mod look;
 mod memory;
 mod moved;
 mod mssql;
+mod portable;
 mod postgres;
 mod relational;
 mod rows;
@@ -38,6 +39,7 @@ pub use look::{DatabaseContent, DatabaseLook};
 pub use memory::MemoryStore;
 pub use moved::{MOVE_MARK, MoveMark};
 pub use mssql::{SqlServerOptions, SqlServerStore};
+pub use portable::{Content, Gist, TableForm, database_setting};
 pub use postgres::{PostgresAdmin, PostgresOptions, PostgresServer, PostgresStore};
 pub use relational::tables::Table;
 pub use rows::{
@@ -46,7 +48,7 @@ pub use rows::{
     ExportedRow, HeldPlanRow, HeldState, InstallationRow, MvCount, Retention, RuleRow, RunRow, SecretRow,
     ServiceChanges, export_hash, export_link_hash, operation_code, operation_from_code,
 };
-pub use schema::SchemaState;
+pub use schema::{SchemaState, schema_versions};
 pub use sqlite::SqliteStore;
 #[cfg(feature = "limit")]
 pub use sqlite::limit;

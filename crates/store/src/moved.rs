@@ -1,6 +1,6 @@
 //! What a database says of itself when its installation moves, or has moved: one setting, in words that are kept.
 //!
-//! A database that is being filled serves nobody; one that was left is never written again. Deliberately absent: which
+//! A database that is being filled, by a move or from a backup, serves nobody; one that was left is never written again. Deliberately absent: which
 //! database counts (the home names it).
 
 use crate::error::StoreError;
@@ -16,6 +16,11 @@ pub enum MoveMark {
     Filling {
         /// The installation that is to come.
         installation: String,
+    },
+    /// A restore into this database is under way, or was cut off.
+    Restoring {
+        /// What tells the backup.
+        backup: String,
     },
     /// A move out of this database is under way, or was cut off: with this epoch, which nobody but the mover has.
     Leaving {
@@ -53,6 +58,7 @@ impl MoveMark {
     pub fn text(&self) -> String {
         match self {
             Self::Filling { installation } => format!("filling {installation}"),
+            Self::Restoring { backup } => format!("restoring {backup}"),
             Self::Leaving { epoch, to } => format!("leaving {epoch} {to}"),
             Self::Stayed { epoch, to } => format!("stayed {epoch} {to}"),
             Self::Arrived { when, from } => format!("arrived {when} {from}"),
@@ -67,6 +73,7 @@ impl MoveMark {
         let two = || rest.split_once(' ').map(|(a, b)| (a.to_owned(), b.to_owned()));
         Some(match state {
             "filling" => Self::Filling { installation: rest.to_owned() },
+            "restoring" => Self::Restoring { backup: rest.to_owned() },
             "leaving" => Self::Leaving { epoch: two()?.0.parse().ok()?, to: two()?.1 },
             "stayed" => Self::Stayed { epoch: two()?.0.parse().ok()?, to: two()?.1 },
             "arrived" => two().map(|(when, from)| Self::Arrived { when, from })?,
@@ -94,6 +101,7 @@ pub(crate) fn check(store: &dyn Store) -> Result<(), StoreError> {
     match MoveMark::of(store)? {
         Some(MoveMark::Moved { when, to }) => Err(StoreError::Moved { when, to }),
         Some(MoveMark::Filling { .. }) => Err(StoreError::HalfMoved),
+        Some(MoveMark::Restoring { .. }) => Err(StoreError::HalfRestored),
         _ => Ok(()),
     }
 }
@@ -117,6 +125,7 @@ mod tests {
         let (when, place) = ("2026-11-26T09:00:00Z".to_owned(), "postgres://a b@c/d".to_owned());
         for mark in [
             MoveMark::Filling { installation: "abc".to_owned() },
+            MoveMark::Restoring { backup: "0a1b".to_owned() },
             MoveMark::Leaving { epoch: 7, to: place.clone() },
             MoveMark::Stayed { epoch: 8, to: place.clone() },
             MoveMark::Arrived { when: when.clone(), from: place.clone() },

@@ -46,6 +46,13 @@ impl SchemaState {
     }
 }
 
+/// The version of the schema that this program works with in each kind of database: by the name that backups give it.
+#[must_use]
+pub fn schema_versions() -> [(&'static str, u32); 3] {
+    use crate::{mssql, postgres, sqlite};
+    [("embedded", sqlite::SCHEMA), ("postgres", postgres::SCHEMA), ("sqlserver", mssql::SCHEMA)]
+}
+
 /// What tells whether a migration is the one that was applied.
 pub(crate) fn checksum(text: &str) -> Vec<u8> {
     hash128(&[text.as_bytes()]).0.to_vec()

@@ -118,6 +118,16 @@ pub trait Store: Send + Sync {
         Err(StoreError::Unsuitable { why })
     }
 
+    /// A connection that reads whole tables of one state, what is committed now, and cannot write. Cycles may go on
+    /// meanwhile, but the database keeps what they replace until this goes.
+    ///
+    /// # Errors
+    /// When the database is out of reach; always for a store that is no database.
+    fn snapshot(&self) -> Result<Box<dyn Bulk + '_>, StoreError> {
+        let why = "it is no database, and cannot be backed up".to_owned();
+        Err(StoreError::Unsuitable { why })
+    }
+
     /// The database in one look.
     ///
     /// # Errors

@@ -36,20 +36,20 @@ pub struct TableHash {
     pub changed: u64,
 }
 
-fn page(table: &Table) -> usize {
+fn page(table: &Table<'_>) -> usize {
     if table.is_wide() { ROWS.1 } else { ROWS.0 }
 }
 
 /// Whether a row goes from one database to another.
-fn travels(table: &Table, row: &[u8]) -> bool {
+pub(crate) fn travels(table: &Table<'_>, row: &[u8]) -> bool {
     let name = if table.name == "setting" { Values(row).next() } else { None };
     !matches!(name, Some(Value::Text(name)) if name.starts_with(OF_DATABASE))
 }
 
 /// Pages of one table, read ahead by another thread.
-type Pages = Receiver<Checked<Rows>>;
+pub(crate) type Pages = Receiver<Checked<Rows>>;
 
-fn read_all(from: &mut dyn Bulk, table: &Table, pages: &SyncSender<Checked<Rows>>) {
+fn read_all(from: &mut dyn Bulk, table: &Table<'_>, pages: &SyncSender<Checked<Rows>>) {
     let mut after: Option<Vec<u8>> = None;
     loop {
         let read = from.read(table, after.as_deref(), page(table));
@@ -64,7 +64,11 @@ fn read_all(from: &mut dyn Bulk, table: &Table, pages: &SyncSender<Checked<Rows>
 }
 
 /// Runs `work` on the pages of a table while the next ones are read.
-fn with_pages<T>(from: &mut dyn Bulk, table: &Table, work: impl FnOnce(&Pages) -> Checked<T>) -> Checked<T> {
+pub(crate) fn with_pages<T, E>(
+    from: &mut dyn Bulk,
+    table: &Table<'_>,
+    work: impl FnOnce(&Pages) -> Result<T, E>,
+) -> Result<T, E> {
     let (sender, pages) = sync_channel(2);
     // The receiving end goes with the work, however that ends: then the other thread ends, too.
     std::thread::scope(move |scope| {
@@ -83,7 +87,7 @@ pub fn fill(from: &mut dyn Bulk, to: &mut dyn Bulk, told: Told<'_>) -> Result<u6
     let mut all = 0;
     for table in TABLES {
         let mut count = 0;
-        with_pages(from, table, |pages| {
+        with_pages::<_, StoreError>(from, table, |pages| {
             for rows in pages {
                 let rows = rows?;
                 let mut kept = Rows::default();
@@ -104,7 +108,7 @@ pub fn fill(from: &mut dyn Bulk, to: &mut dyn Bulk, told: Told<'_>) -> Result<u6
 
 /// Adds rows but for those in whose way others are: an anchor may go from one object to a later one while pages are read,
 /// and then comes twice. [`settle`] sees to these.
-fn add_what_goes(to: &mut dyn Bulk, table: &Table, packed: Vec<&[u8]>) -> Checked<()> {
+fn add_what_goes(to: &mut dyn Bulk, table: &Table<'_>, packed: Vec<&[u8]>) -> Checked<()> {
     let mut rows = Rows::default();
     packed.iter().for_each(|row| rows.push_packed(row));
     match to.add(table, &rows) {
@@ -138,7 +142,7 @@ pub fn limit(
     };
     to.begin_fill()?;
     for table in TABLES.iter().filter(|table| tables.contains(&table.name)) {
-        with_pages(from, table, |pages| {
+        with_pages::<_, StoreError>(from, table, |pages| {
             pages.iter().try_for_each(|rows| {
                 let rows = rows?;
                 count += rows.len() as u64;
@@ -236,13 +240,13 @@ impl<F: FnMut(&Rows) -> Checked<Option<Rows>>> Cursor<F> {
 fn compare(
     from: &mut dyn Bulk,
     to: &mut dyn Bulk,
-    table: &Table,
+    table: &Table<'static>,
     mend: Mend,
     told: Told<'_>,
 ) -> Checked<Found> {
     // Both cursors borrow: what is written goes through the same connection as what is read.
     let to = std::cell::RefCell::new(to);
-    with_pages(from, table, |pages| {
+    with_pages::<_, StoreError>(from, table, |pages| {
         let mut found = Found::default();
         let (mut begun, mut ended) = (false, false);
         let mut source = Cursor::new(|_: &Rows| pages.recv().ok().transpose());
@@ -307,7 +311,7 @@ fn compare(
     })
 }
 
-fn write(to: &mut dyn Bulk, table: &Table, mend: Mend, take: &mut Rows, give: &mut Rows) -> Checked<()> {
+fn write(to: &mut dyn Bulk, table: &Table<'_>, mend: Mend, take: &mut Rows, give: &mut Rows) -> Checked<()> {
     if matches!(mend, Mend::Take | Mend::Both) && !take.is_empty() {
         to.remove(table, take)?;
     }

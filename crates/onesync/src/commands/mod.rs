@@ -1,5 +1,6 @@
 //! The commands other than `demo`: what is asked of the service, and how its answers look to people.
 
+mod backup;
 mod config;
 mod connector;
 mod database;
@@ -16,6 +17,7 @@ mod staging;
 mod status;
 mod upgrade;
 
+pub use backup::{BackupArgs, BackupCommand, RestoreArgs, restore, verify as backup_verify};
 pub use config::{
     apply as config_apply, check as config_check, import_aadconnect as config_import_aadconnect,
     init as config_init,
@@ -51,6 +53,7 @@ pub async fn run(
         | Command::Eval(_)
         | Command::Db(DbCommand::Move(_))
         | Command::Events(_)
+        | Command::Restore(_)
         | Command::Serve
         | Command::Setup(_)
         | Command::Uninstall(_)
@@ -88,6 +91,7 @@ pub async fn run(
             staging::remind(&service)?;
             Ok(report.exit_status())
         }
+        Command::Backup(args) => backup::backup(&service, &args, out),
         Command::Scheduler(command) => scheduler::scheduler(&service, command, out).await,
         Command::Staging(command) => staging::staging(&service, command, out),
         Command::Held(command) => staging::held(&service, command, out),
@@ -160,6 +164,9 @@ fn cycle_report(report: &CycleReport, out: &Output) -> anyhow::Result<()> {
         if let Some(hint) = &failure.hint {
             eprintln!("hint: {hint}");
         }
+    }
+    if !report.owed.is_empty() {
+        eprintln!("full imports: that of {} was owed before anything is exported", report.owed.join(", "));
     }
     for warning in &report.room {
         eprintln!("warning: {warning}");

@@ -64,6 +64,15 @@ fn tell(what: Told, out: &Output) {
             Ok(done) => eprintln!("{}", super::db::maintained(&done)),
             Err(error) => trouble(&error),
         },
+        Told::BackedUp(ended) => match *ended {
+            Ok(report) => {
+                eprintln!("{}", super::backup::backed_up(&report));
+                if let Some(why) = &report.not_restorable {
+                    eprintln!("warning: {why}");
+                }
+            }
+            Err(error) => trouble(&error),
+        },
         Told::Trouble(error) => trouble(&error),
     }
 }

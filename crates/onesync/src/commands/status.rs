@@ -43,6 +43,12 @@ fn print(report: &StatusReport) {
         say!("source anchor: {anchor}");
     }
     super::scheduler::print(&report.scheduler);
+    if let Some(last) = &report.backups.last {
+        say!("last backup: {} ({})", short_time(&last.when), last.file);
+    }
+    if let Some(proven) = &report.backups.rehearsed {
+        say!("last proven restore: {} ({})", short_time(&proven.when), proven.file);
+    }
     say!("agenda: {} due, {} later", report.agenda_due, report.agenda_later);
     for connector in &report.connectors {
         print_connector(connector);

@@ -4,7 +4,7 @@
 //! `ONESYNC_KILL_SEEDS=200` runs that many seeds, `ONESYNC_KILL_FIRST=17` begins with that one.
 
 mod cloud;
-mod disturb;
+pub mod disturb;
 pub mod ldif;
 mod one;
 mod samba;

@@ -13,6 +13,7 @@ use onesync_model::Time;
 use onesync_store::{BackedUp, SchemaState, SqliteStore};
 use serde::{Deserialize, Serialize};
 
+use crate::backup::{at, ended, stamp};
 use crate::database::{DatabaseServer, Named};
 use crate::error::ServiceError;
 use crate::home::{Home, restrict, restrict_file};
@@ -70,10 +71,6 @@ pub struct Table {
     pub rows: u64,
 }
 
-fn at(place: &Path) -> impl Fn(std::io::Error) -> ServiceError + '_ {
-    move |source| ServiceError::File { place: place.display().to_string(), source }
-}
-
 fn tables(rows: Vec<BackedUp>) -> Vec<Table> {
     rows.into_iter().map(|BackedUp { table, rows }| Table { name: table, rows }).collect()
 }
@@ -82,7 +79,7 @@ impl Backup {
     /// Takes one, and reads it through. Whoever calls holds the lock of the home.
     pub(super) fn take(home: &Home, state: &SchemaState, now: Time) -> Result<Self, ServiceError> {
         let backups = home.folder().join("backups");
-        let stamp: String = now.to_string().chars().filter(char::is_ascii_alphanumeric).collect();
+        let stamp = stamp(now);
         let folder = backups.join(format!("upgrade-schema{}-{stamp}", state.found));
         std::fs::create_dir_all(&backups).map_err(at(&backups))?;
         restrict(&backups).map_err(at(&backups))?;
@@ -217,8 +214,7 @@ fn put_embedded(home: &Home, backup: &Backup, now: Time) -> Result<String, Servi
     remove_database(&new)?;
     std::fs::copy(backup.folder.join(EMBEDDED), &new).and_then(|_| restrict_file(&new)).map_err(at(&new))?;
     SqliteStore::forget_state(&new, ACTIVE)?;
-    let stamp: String = now.to_string().chars().filter(char::is_ascii_alphanumeric).collect();
-    let kept = home.folder().join(format!("onesync.db.until-{stamp}"));
+    let kept = home.folder().join(format!("onesync.db.until-{}", stamp(now)));
     SqliteStore::backup(&current, &kept)?;
     restrict_file(&kept).map_err(at(&kept))?;
     SqliteStore::replace(&current, &new)?;
@@ -270,5 +266,5 @@ fn hash(place: &Path) -> Result<(u64, String), ServiceError> {
         digest.update(got);
         bytes += read as u64;
     }
-    Ok((bytes, digest.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()))
+    Ok((bytes, ended(digest)))
 }

@@ -3,6 +3,7 @@
 
 mod aadconnect;
 mod anchor;
+mod backup;
 mod chosen;
 mod coming;
 mod contact;

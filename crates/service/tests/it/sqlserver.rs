@@ -36,3 +36,8 @@ async fn a_home_names_its_database_and_keeps_the_password_to_itself() {
     let refused = other.create_on(Some(&database.server()), &*clock).unwrap_err();
     assert!(refused.to_string().contains("already holds installation"), "{refused}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_backup_goes_there_and_back_row_for_row() {
+    crate::backup::it_goes_to_a_sql_server_and_back().await;
+}

@@ -293,6 +293,11 @@ impl World {
         store.apply(epoch, &onesync_engine::Changes { states, ..Default::default() }).unwrap();
     }
 
+    /// A place beside the home, where relative paths of the configuration lead to the same files.
+    pub fn beside(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
     pub fn ldif(&self) -> PathBuf {
         self.folder.path().join("directory.ldif")
     }

@@ -54,7 +54,7 @@ impl Drop for SqlServerBulk<'_> {
 }
 
 impl Bulk for SqlServerBulk<'_> {
-    fn read(&mut self, table: &Table, after: Option<&[u8]>, limit: usize) -> Checked<Rows> {
+    fn read(&mut self, table: &Table<'_>, after: Option<&[u8]>, limit: usize) -> Checked<Rows> {
         let key: Vec<Value<'_>> = Values(after.unwrap_or_default()).take(table.keys).collect();
         let asked = Asked::Values(params(&key));
         let found = last(self.client()?.ask(&page(table, after.is_some(), limit), &asked, DOING)?);
@@ -63,11 +63,11 @@ impl Bulk for SqlServerBulk<'_> {
         Ok(rows)
     }
 
-    fn add(&mut self, table: &Table, rows: &Rows) -> Checked<()> {
+    fn add(&mut self, table: &Table<'_>, rows: &Rows) -> Checked<()> {
         self.sets(&insert(table), rows.iter().map(|row| Values(row).collect()))
     }
 
-    fn remove(&mut self, table: &Table, rows: &Rows) -> Checked<()> {
+    fn remove(&mut self, table: &Table<'_>, rows: &Rows) -> Checked<()> {
         self.sets(&delete(table), rows.iter().map(|row| Values(row).take(table.keys).collect()))
     }
 
@@ -102,7 +102,7 @@ impl Bulk for SqlServerBulk<'_> {
 }
 
 /// The type of a column, as the schema names it.
-fn type_of(table: &Table, column: &str) -> &'static str {
+fn type_of(table: &Table<'_>, column: &str) -> &'static str {
     let begin = format!("CREATE TABLE {} (", table.name);
     let lines =
         MIGRATIONS.iter().filter_map(|(_, text)| text.split_once(&begin)).flat_map(|(_, body)| body.lines());
@@ -124,7 +124,7 @@ fn cut(of: &str, at: &str) -> String {
 }
 
 /// A value of a row that is given, as its column takes it.
-fn given(table: &Table, column: &str) -> String {
+fn given(table: &Table<'_>, column: &str) -> String {
     let at = format!("v.[{column}]");
     let cut = |of: &str| cut(of, &at);
     let of_type = type_of(table, column);
@@ -137,7 +137,7 @@ fn given(table: &Table, column: &str) -> String {
     }
 }
 
-fn names(table: &Table) -> Vec<&'static str> {
+fn names<'t>(table: &Table<'t>) -> Vec<&'t str> {
     table.columns().collect()
 }
 
@@ -149,7 +149,7 @@ fn rows_given(names: &[&str]) -> String {
 }
 
 /// A page of a table, after a key or from the beginning.
-pub(super) fn page(table: &Table, after: bool, limit: usize) -> String {
+pub(super) fn page(table: &Table<'_>, after: bool, limit: usize) -> String {
     let column = |name: &&str| match (table.name, *name) {
         ("agenda", "c") => "SUBSTRING(t.c, 1, t.c_length)".to_owned(),
         (_, name) => format!("t.[{name}]"),
@@ -177,7 +177,7 @@ pub(super) fn page(table: &Table, after: bool, limit: usize) -> String {
 }
 
 /// Inserts the rows that are given.
-pub(super) fn insert(table: &Table) -> String {
+pub(super) fn insert(table: &Table<'_>) -> String {
     let names = names(table);
     let mut columns: Vec<String> = names.iter().map(|name| format!("[{name}]")).collect();
     // A text goes as it is: one that is too long for its column is refused by the server, a conversion would cut it.
@@ -205,7 +205,7 @@ pub(super) fn insert(table: &Table) -> String {
 }
 
 /// Deletes the rows whose keys are given.
-pub(super) fn delete(table: &Table) -> String {
+pub(super) fn delete(table: &Table<'_>) -> String {
     let names: Vec<&str> = table.columns().take(table.keys).collect();
     let equal = names.iter().map(|name| {
         let value = given(table, name);

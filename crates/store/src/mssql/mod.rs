@@ -43,6 +43,9 @@ pub use options::SqlServerOptions;
 
 use connection::Connections;
 
+/// The newest version of its schema.
+pub(crate) const SCHEMA: u32 = open::MIGRATIONS.len() as u32;
+
 /// The store on a SQL Server.
 pub struct SqlServerStore(Server<Connections>);
 
@@ -80,6 +83,21 @@ impl SqlServerStore {
     /// by a modified one.
     pub fn schema(options: &SqlServerOptions) -> Result<SchemaState, StoreError> {
         open::schema(&Connections::new(options)?, options)
+    }
+
+    /// Works on whole tables of a database whose schema is that of a version; an empty one gets it. For what an older
+    /// program has written out: this one brings it up to date afterwards.
+    ///
+    /// # Errors
+    /// As [`SqlServerStore::open`], and when the work fails.
+    pub fn of_version(
+        options: &SqlServerOptions,
+        version: u32,
+        work: &mut dyn FnMut(&mut dyn Bulk) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let connections = Connections::new(options)?;
+        open::open_of(&connections, options, version)?;
+        work(&mut bulk::SqlServerBulk::open(&connections)?)
     }
 
     /// Says how such a database is backed up: by its server.
@@ -147,6 +165,10 @@ impl Store for SqlServerStore {
 
     fn bulk(&self) -> Result<Box<dyn Bulk + '_>, StoreError> {
         Ok(Box::new(bulk::SqlServerBulk::open(&self.0.connections)?))
+    }
+
+    fn snapshot(&self) -> Result<Box<dyn Bulk + '_>, StoreError> {
+        Ok(Box::new(bulk::SqlServerBulk::snapshot(&self.0.connections)?))
     }
 
     fn facts(&self) -> Result<DatabaseFacts, StoreError> {

@@ -31,23 +31,28 @@ pub(super) const MIGRATIONS: [(&str, &str); 3] = [
 
 /// Checks the server and the database, and makes or updates what is in it.
 pub(super) fn open(connections: &Connections, options: &SqlServerOptions) -> Checked<()> {
+    open_of(connections, options, MIGRATIONS.len() as u32)
+}
+
+/// The same, up to a version of the schema.
+pub(super) fn open_of(connections: &Connections, options: &SqlServerOptions, version: u32) -> Checked<()> {
     let client = connections.writer(OPENING)?;
-    let opened = bring_up_to_date(&client, options);
+    let opened = bring_up_to_date(&client, options, version);
     // What a failed migration left is taken back here.
     connections.end_write(client);
     opened
 }
 
-fn bring_up_to_date(client: &Client, options: &SqlServerOptions) -> Checked<()> {
+fn bring_up_to_date(client: &Client, options: &SqlServerOptions, version: u32) -> Checked<()> {
     check_server(client, options)?;
     if exists(client)? {
-        if applied(client)?.missing.is_empty() {
+        if applied(client)?.found >= version {
             return Ok(());
         }
     } else {
         refuse_others(client, options)?;
     }
-    migrate(client)
+    migrate(client, version)
 }
 
 fn check_server(client: &Client, options: &SqlServerOptions) -> Checked<()> {
@@ -139,10 +144,10 @@ pub(super) fn schema(connections: &Connections, options: &SqlServerOptions) -> C
 }
 
 /// Applies what is missing, in one transaction; whoever comes at the same time waits at the lock, and finds it done.
-fn migrate(client: &Client) -> Checked<()> {
+fn migrate(client: &Client, version: u32) -> Checked<()> {
     locked(&last(client.run(sql::BEGIN_MIGRATION, DOING)?), DOING)?;
     client.run(sql::MIGRATION_TABLE, DOING)?;
-    apply(client, applied(client)?.found, MIGRATIONS.len() as u32)?;
+    apply(client, applied(client)?.found, version)?;
     client.run(sql::COMMIT, DOING).map(|_| ())
 }
 

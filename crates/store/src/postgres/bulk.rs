@@ -26,7 +26,7 @@ pub(super) struct PostgresBulk {
     client: Option<Object>,
     statements: HashMap<String, Statement>,
     /// The types of the columns.
-    types: HashMap<&'static str, Vec<Type>>,
+    types: HashMap<String, Vec<Type>>,
 }
 
 impl PostgresBulk {
@@ -60,13 +60,13 @@ impl PostgresBulk {
         Ok(statement)
     }
 
-    fn types(&mut self, table: &Table) -> Checked<Vec<Type>> {
+    fn types(&mut self, table: &Table<'_>) -> Checked<Vec<Type>> {
         if let Some(types) = self.types.get(table.name) {
             return Ok(types.clone());
         }
         let statement = self.prepared(format!("SELECT {} FROM {}", table.columns, table.name))?;
         let types: Vec<Type> = statement.columns().iter().map(|column| column.type_().clone()).collect();
-        self.types.insert(table.name, types.clone());
+        self.types.insert(table.name.to_owned(), types.clone());
         Ok(types)
     }
 }
@@ -81,7 +81,7 @@ impl Drop for PostgresBulk {
 }
 
 impl Bulk for PostgresBulk {
-    fn read(&mut self, table: &Table, after: Option<&[u8]>, limit: usize) -> Checked<Rows> {
+    fn read(&mut self, table: &Table<'_>, after: Option<&[u8]>, limit: usize) -> Checked<Rows> {
         let (name, columns, key) = (table.name, table.columns, table.key());
         let places = (1..=table.keys).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ");
         let after_key = match after {
@@ -98,7 +98,7 @@ impl Bulk for PostgresBulk {
         Ok(rows)
     }
 
-    fn add(&mut self, table: &Table, rows: &Rows) -> Checked<()> {
+    fn add(&mut self, table: &Table<'_>, rows: &Rows) -> Checked<()> {
         let types = self.types(table)?;
         let copy = format!("COPY {} ({}) FROM STDIN (FORMAT binary)", table.name, table.columns);
         let client = self.client()?;
@@ -116,7 +116,7 @@ impl Bulk for PostgresBulk {
         copied.map(|_| ()).map_err(failed(DOING))
     }
 
-    fn remove(&mut self, table: &Table, rows: &Rows) -> Checked<()> {
+    fn remove(&mut self, table: &Table<'_>, rows: &Rows) -> Checked<()> {
         let types = self.types(table)?;
         let columns: Vec<&str> = table.columns().take(table.keys).collect();
         let arrays: Vec<String> = types

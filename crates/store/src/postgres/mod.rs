@@ -47,6 +47,9 @@ pub use options::PostgresOptions;
 
 use connection::Connections;
 
+/// The newest version of its schema.
+pub(crate) const SCHEMA: u32 = open::MIGRATIONS.len() as u32;
+
 /// The store on a PostgreSQL server.
 pub struct PostgresStore(Server<Connections>);
 
@@ -79,6 +82,21 @@ impl PostgresStore {
     /// by a modified one.
     pub fn schema(options: &PostgresOptions) -> Result<SchemaState, StoreError> {
         open::schema(&Connections::new(options)?, options)
+    }
+
+    /// Works on whole tables of a database whose schema is that of a version; an empty one gets it. For what an older
+    /// program has written out: this one brings it up to date afterwards.
+    ///
+    /// # Errors
+    /// As [`PostgresStore::open`], and when the work fails.
+    pub fn of_version(
+        options: &PostgresOptions,
+        version: u32,
+        work: &mut dyn FnMut(&mut dyn Bulk) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let connections = Connections::new(options)?;
+        open::open_of(&connections, options, version)?;
+        work(&mut bulk::PostgresBulk::open(&connections)?)
     }
 
     /// Writes one state of a database, of whatever version, into files of a folder. Nobody need wait meanwhile.
@@ -162,6 +180,10 @@ impl Store for PostgresStore {
 
     fn bulk(&self) -> Result<Box<dyn Bulk + '_>, StoreError> {
         Ok(Box::new(bulk::PostgresBulk::open(&self.0.connections)?))
+    }
+
+    fn snapshot(&self) -> Result<Box<dyn Bulk + '_>, StoreError> {
+        Ok(Box::new(bulk::PostgresBulk::snapshot(&self.0.connections)?))
     }
 
     fn facts(&self) -> Result<DatabaseFacts, StoreError> {

@@ -29,6 +29,11 @@ pub(super) const MIGRATIONS: [(&str, &str); 4] = [
 
 /// Checks the server and the database, and makes or updates what is in it.
 pub(super) fn open(connections: &Connections, options: &PostgresOptions) -> Checked<()> {
+    open_of(connections, options, MIGRATIONS.len() as u32)
+}
+
+/// The same, up to a version of the schema.
+pub(super) fn open_of(connections: &Connections, options: &PostgresOptions, version: u32) -> Checked<()> {
     let client = connections.writer("opening the database")?;
     check_server(&client)?;
     let missing = match exists(&client)? {
@@ -36,7 +41,7 @@ pub(super) fn open(connections: &Connections, options: &PostgresOptions) -> Chec
             refuse_others(&client, options)?;
             true
         }
-        true => !applied(&client)?.missing.is_empty(),
+        true => applied(&client)?.found < version,
     };
     if !missing {
         return Ok(());
@@ -50,7 +55,7 @@ pub(super) fn open(connections: &Connections, options: &PostgresOptions) -> Chec
             Err(error) => return Err(error),
         }
     }
-    let migrated = migrate(&client);
+    let migrated = migrate(&client, version);
     if migrated.is_err() {
         run(&client, sql::ROLLBACK, DOING)?;
     }
@@ -129,11 +134,11 @@ pub(super) fn make_table(client: &Object) -> Checked<()> {
 }
 
 /// Applies what is missing, in one transaction; whoever comes at the same time waits at the row, and finds it done.
-fn migrate(client: &Object) -> Checked<()> {
+fn migrate(client: &Object, version: u32) -> Checked<()> {
     run(client, sql::BEGIN_WRITE, DOING)?;
     wait(ask(client, sql::MIGRATION_LOCK, &[])).map_err(failed(DOING))?;
     let state = applied(client)?;
-    apply(client, state.found, state.known)?;
+    apply(client, state.found, version)?;
     run(client, sql::COMMIT, DOING)
 }
 

@@ -2,18 +2,23 @@
 //! another row by row.
 
 /// A table and its columns, those of its key first.
-#[derive(Debug)]
-pub struct Table {
-    pub(crate) name: &'static str,
-    pub(crate) columns: &'static str,
+#[derive(Clone, Copy, Debug)]
+pub struct Table<'t> {
+    pub(crate) name: &'t str,
+    pub(crate) columns: &'t str,
     /// How many columns are its key.
     pub(crate) keys: usize,
 }
 
-impl Table {
+impl<'t> Table<'t> {
     /// The names of its columns.
-    pub(crate) fn columns(&self) -> impl Iterator<Item = &'static str> {
+    pub(crate) fn columns(&self) -> impl Iterator<Item = &'t str> + use<'t> {
         self.columns.split(", ")
+    }
+
+    /// The table of this program that has its name, for errors.
+    pub(crate) fn known_name(&self) -> &'static str {
+        TABLES.iter().find(|table| table.name == self.name).map_or("of another version", |table| table.name)
     }
 
     /// Those of its key, as a list.
@@ -31,7 +36,7 @@ impl Table {
 macro_rules! tables {
     ($($name:literal $keys:literal: $columns:literal,)*) => {
         /// All tables but those of migrations and of the marks of writers.
-        pub(crate) const TABLES: &[Table] =
+        pub(crate) const TABLES: &[Table<'static>] =
             &[$(Table { name: $name, columns: $columns, keys: $keys },)*];
     };
 }

@@ -17,6 +17,22 @@ impl SqliteBulk {
         Ok(Self(open::writer(path)?))
     }
 
+    /// The same on a schema of a version.
+    pub(super) fn of_version(path: &std::path::Path, version: u32) -> Checked<Self> {
+        Ok(Self(open::writer_of(path, version)?))
+    }
+
+    /// The same over one state of the database, which cannot be written.
+    pub(super) fn snapshot(path: &std::path::Path) -> Checked<Self> {
+        let connection = open::reader(path)?;
+        let begun = connection.execute_batch("BEGIN").and_then(|()| {
+            // A snapshot begins with the first row that is read.
+            connection.query_row(sql::TOUCH, [], |_| Ok(()))
+        });
+        begun.map_err(failed("beginning a snapshot"))?;
+        Ok(Self(connection))
+    }
+
     fn synchronous(&self, level: &str) -> Checked<()> {
         self.0.pragma_update(None, "synchronous", level).map_err(failed(DOING))
     }
@@ -41,7 +57,7 @@ fn places(count: usize) -> String {
 
 // The statements are made of names that are constants of this program.
 impl Bulk for SqliteBulk {
-    fn read(&mut self, table: &Table, after: Option<&[u8]>, limit: usize) -> Checked<Rows> {
+    fn read(&mut self, table: &Table<'_>, after: Option<&[u8]>, limit: usize) -> Checked<Rows> {
         let (name, columns, key) = (table.name, table.columns, table.key());
         let after_key = match after {
             Some(_) => format!("WHERE ({key}) > ({})", places(table.keys)),
@@ -58,13 +74,13 @@ impl Bulk for SqliteBulk {
         Ok(rows)
     }
 
-    fn add(&mut self, table: &Table, rows: &Rows) -> Checked<()> {
+    fn add(&mut self, table: &Table<'_>, rows: &Rows) -> Checked<()> {
         let count = table.columns().count();
         let put = format!("INSERT INTO {} ({}) VALUES ({})", table.name, table.columns, places(count));
         self.each(&put, count, rows)
     }
 
-    fn remove(&mut self, table: &Table, rows: &Rows) -> Checked<()> {
+    fn remove(&mut self, table: &Table<'_>, rows: &Rows) -> Checked<()> {
         let key = table.key();
         let delete = format!("DELETE FROM {} WHERE ({key}) = ({})", table.name, places(table.keys));
         self.each(&delete, table.keys, rows)

@@ -35,6 +35,9 @@ use crate::store::{Store, StoreReader};
 /// Idle read connections that are kept: as many as threads usually read at once.
 const READERS_KEPT: usize = 4;
 
+/// The newest version of its schema.
+pub(crate) const SCHEMA: u32 = open::MIGRATIONS.len() as u32;
+
 /// The embedded store.
 pub struct SqliteStore {
     path: PathBuf,
@@ -90,6 +93,19 @@ impl SqliteStore {
     /// When the file is not ours or cannot be read, is newer than this program, or was made by a modified one.
     pub fn schema(path: &Path) -> Result<SchemaState, StoreError> {
         open::schema(path)
+    }
+
+    /// Works on whole tables of a database whose schema is that of a version; an empty one gets it. For what an older
+    /// program has written out: this one brings it up to date afterwards.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open`], and when the work fails.
+    pub fn of_version(
+        path: &Path,
+        version: u32,
+        work: &mut dyn FnMut(&mut dyn Bulk) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        work(&mut bulk::SqliteBulk::of_version(path, version)?)
     }
 
     /// Writes one state of a database, of whatever version, into a new file, and verifies it. Nobody may write
@@ -307,6 +323,10 @@ impl Store for SqliteStore {
 
     fn bulk(&self) -> Result<Box<dyn Bulk + '_>, StoreError> {
         Ok(Box::new(bulk::SqliteBulk::open(&self.path)?))
+    }
+
+    fn snapshot(&self) -> Result<Box<dyn Bulk + '_>, StoreError> {
+        Ok(Box::new(bulk::SqliteBulk::snapshot(&self.path)?))
     }
 
     fn facts(&self) -> Result<DatabaseFacts, StoreError> {

@@ -49,6 +49,11 @@ pub(super) const MIGRATIONS: [(&str, &str); 9] = [
 
 /// Opens the writer, and makes or updates what is in the file.
 pub(super) fn writer(path: &Path) -> Result<Connection, StoreError> {
+    writer_of(path, MIGRATIONS.len() as u32)
+}
+
+/// The same, up to a version of the schema.
+pub(super) fn writer_of(path: &Path, version: u32) -> Result<Connection, StoreError> {
     let doing = "opening the database";
     let (least, needed) = SQLITE_MIN;
     if rusqlite::version_number() < least {
@@ -74,7 +79,7 @@ pub(super) fn writer(path: &Path) -> Result<Connection, StoreError> {
     configure(&connection, WRITER_CACHE_KB)?;
     set("wal_autocheckpoint", CHECKPOINT_PAGES)?;
     set("journal_size_limit", LOG_BYTES)?;
-    migrate(&mut connection)?;
+    migrate(&mut connection, version)?;
     Ok(connection)
 }
 
@@ -155,16 +160,16 @@ pub(super) fn as_it_is(path: &Path, doing: &'static str) -> Result<Connection, S
     Ok(connection)
 }
 
-fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+fn migrate(connection: &mut Connection, to: u32) -> Result<(), StoreError> {
     let doing = "bringing the schema up to date";
     // Two programs that open an empty file at once: the second waits here and finds the work done.
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed(doing))?;
     tx.execute_batch(sql::MIGRATION_TABLE).map_err(failed(doing))?;
     let state = applied(&tx, doing)?;
-    if state.missing.is_empty() {
+    if state.found >= to {
         return Ok(());
     }
-    for (version, (name, text)) in (1u32..).zip(MIGRATIONS).skip(state.found as usize) {
+    for (version, (name, text)) in (1u32..).zip(MIGRATIONS).take(to as usize).skip(state.found as usize) {
         tx.execute_batch(text).map_err(failed(doing))?;
         tx.execute(sql::MIGRATION_PUT, (version, name, checksum(text))).map_err(failed(doing))?;
     }

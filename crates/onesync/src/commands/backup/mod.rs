@@ -1,0 +1,348 @@
+//! `backup` and `restore`.
+
+mod args;
+
+use std::io::Read as _;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use onesync_service::backup::{
+    self as work, AccountName, BackupReport, Failed, KEY_FILE_MAX, KeyFile, Rehearsal, RehearsedKeys,
+    RestoreReport, Restoring, Unlock, VaultError, Verified,
+};
+use onesync_service::{Home, Service, ServiceError, Status, SystemClock, size_words as bytes};
+use secrecy::{ExposeSecret as _, SecretString};
+
+pub use args::{BackupArgs, BackupCommand, RestoreArgs};
+use args::{KeyFileArgs, RestoreCommand};
+
+use super::{Wishes, asked_to_end, database};
+use crate::output::{Output, say};
+
+/// How often is told how far it is.
+const TELL: Duration = Duration::from_secs(2);
+
+/// Tells how far work is, from time to time, and ends it when the process was asked to end.
+struct Teller {
+    asked: Arc<Mutex<Option<String>>>,
+    last: Mutex<Option<Instant>>,
+}
+
+impl Teller {
+    fn new() -> anyhow::Result<Self> {
+        let asked: Arc<Mutex<Option<String>>> = Arc::default();
+        let (mut wishes, noted) = (Wishes::new()?, asked.clone());
+        tokio::spawn(async move {
+            let why = asked_to_end(wishes.next().await);
+            *noted.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+            let name = wishes.next().await;
+            eprintln!("error: ended at once ({name})");
+            std::process::exit(Status::Failed as i32);
+        });
+        Ok(Self { asked, last: Mutex::new(Some(Instant::now())) })
+    }
+
+    fn restoring(&self, what: Restoring) -> Result<(), ServiceError> {
+        match what {
+            Restoring::Reading(table, rows) => self.tell("reading the backup", &table, rows),
+            Restoring::Filling(table, rows) => self.tell("writing", &table, rows),
+            Restoring::Comparing(table, rows) => self.tell("comparing", &table, rows),
+            Restoring::Marking | Restoring::Naming => Ok(()),
+        }
+    }
+
+    fn tell(&self, doing: &str, table: &str, rows: u64) -> Result<(), ServiceError> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_none_or(|when| when.elapsed() >= TELL) {
+            eprintln!("{doing}: {table}, {rows} rows");
+            *last = Some(Instant::now());
+        }
+        match &*self.asked.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(why) => Err(ServiceError::Stopped { why: why.clone() }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// `backup`, but `verify`.
+pub fn backup(service: &Service, args: &BackupArgs, out: &Output) -> anyhow::Result<Status> {
+    match &args.command {
+        Some(BackupCommand::Verify { .. }) => anyhow::bail!("this command needs no open installation"),
+        Some(BackupCommand::Schedule { folder, every, keep }) => {
+            schedule(service, folder.as_deref(), every, *keep, out)
+        }
+        None => {
+            let Some(place) = &args.place else {
+                let message = "where to is missing".to_owned();
+                let hint =
+                    Some("name a folder, or a file that is not there yet: `onesync backup DIR`".to_owned());
+                return Err(ServiceError::Usage { message, hint }.into());
+            };
+            let teller = Teller::new()?;
+            let report = tokio::task::block_in_place(|| {
+                service.backup(place, &|table, rows| teller.tell("backing up", table, rows))
+            })?;
+            if let Some(why) = &report.not_noted {
+                eprintln!("warning: the backup is taken, but could not be noted in the database: {why}");
+            }
+            if let Some(why) = &report.not_restorable {
+                eprintln!("warning: {why}");
+            }
+            if out.is_json() {
+                out.json(&report)?;
+            } else {
+                say!("{}", backed_up(&report));
+            }
+            Ok(restorable(report.not_restorable.as_deref()))
+        }
+    }
+}
+
+/// A backup that is of no use without its server is held back from being called one.
+fn restorable(not: Option<&str>) -> Status {
+    if not.is_some() { Status::Held } else { Status::Done }
+}
+
+/// What was backed up, as a line.
+pub fn backed_up(report: &BackupReport) -> String {
+    format!(
+        "backup of {}, read through: {} ({}, {} rows, {:.1} s)",
+        report.taken,
+        report.file.display(),
+        bytes(report.bytes),
+        report.rows,
+        report.seconds
+    )
+}
+
+/// `backup verify`.
+pub fn verify(home: &Home, file: &Path, keys: &KeyFileArgs, out: &Output) -> anyhow::Result<Status> {
+    let teller = Teller::new()?;
+    let ids: Option<Vec<String>> = match key_file(file, keys)? {
+        None => None,
+        Some((bytes, unlock)) => {
+            let opened = KeyFile::open(&bytes, &unlock).map_err(ServiceError::from)?;
+            Some(opened.keys.notes().into_iter().map(|note| note.id).collect())
+        }
+    };
+    let known: Vec<&[String]> = ids.iter().map(Vec::as_slice).collect();
+    let verified = tokio::task::block_in_place(|| {
+        work::verify(home, file, &known, &|table, rows| teller.tell("reading", table, rows))
+    })?;
+    if out.is_json() {
+        out.json(&verified)?;
+    } else {
+        print_verified(&verified);
+    }
+    if let Some(why) = &verified.not_restorable {
+        eprintln!("error: {why}");
+    }
+    Ok(restorable(verified.not_restorable.as_deref()))
+}
+
+fn print_verified(verified: &Verified) {
+    let manifest = &verified.manifest;
+    say!(
+        "{}: {}, {} rows in {} tables, all as they were written",
+        verified.file.display(),
+        bytes(verified.bytes),
+        verified.rows,
+        manifest.tables.len()
+    );
+    say!(
+        "installation {} (epoch {}), taken at {} by program {} of a database of kind `{}`",
+        manifest.installation,
+        manifest.epoch,
+        manifest.taken,
+        manifest.program,
+        manifest.database
+    );
+    let versions: Vec<String> =
+        manifest.schema.iter().map(|(kind, version)| format!("{kind} {version}")).collect();
+    say!("schema: {}", versions.join(", "));
+    match manifest.keys.sealed_by.as_slice() {
+        [] => say!("keys: none is needed"),
+        keys => say!("keys: {}", keys.join(", ")),
+    }
+    if let Some(export) = &manifest.keys.exported {
+        say!("the key set was exported before it, at {}", export.exported);
+    }
+}
+
+fn schedule(
+    service: &Service,
+    folder: Option<&Path>,
+    every: &str,
+    keep: usize,
+    out: &Output,
+) -> anyhow::Result<Status> {
+    match folder {
+        Some(off) if off.as_os_str() == "off" => service.set_backup_schedule(None)?,
+        Some(folder) => service.set_backup_schedule(Some((folder, every, keep)))?,
+        None => {}
+    }
+    let view = service.backups()?;
+    if out.is_json() {
+        out.json(&view)?;
+        return Ok(Status::Done);
+    }
+    match &view.schedule {
+        None => say!("no backups are taken by themselves"),
+        Some(schedule) => say!(
+            "a backup every {} into {}, {} are kept; the daemon takes them (`onesync serve`)",
+            schedule.every,
+            schedule.folder.display(),
+            schedule.keep
+        ),
+    }
+    match &view.last {
+        None => say!("last: none"),
+        Some(last) => say!("last: {}, {} ({})", last.when, last.file, bytes(last.bytes)),
+    }
+    if let Some(Failed { when, why }) = &view.failed {
+        say!("failed since: {when}: {why}");
+    }
+    if let Some(next) = &view.next {
+        say!("next: {next}");
+    }
+    if let Some(proven) = &view.rehearsed {
+        say!("last proven restore: {}, of the backup of {}", proven.when, proven.taken);
+    }
+    Ok(Status::Done)
+}
+
+/// The key file that is named, or the one in the backup, and what opens it; `None` where nothing is said about one.
+fn key_file(backup: &Path, args: &KeyFileArgs) -> anyhow::Result<Option<(Vec<u8>, Unlock)>> {
+    let missing = |message: &str, hint: &str| {
+        let (message, hint) = (message.to_owned(), Some(hint.to_owned()));
+        anyhow::Error::from(ServiceError::Usage { message, hint })
+    };
+    let text = |file: &Path| -> anyhow::Result<SecretString> {
+        let bytes = super::read_secret(Some(file))?;
+        Ok(SecretString::from(std::str::from_utf8(&bytes).context("it is no UTF-8 text")?))
+    };
+    let unlock = match (&args.identity, &args.share_file, &args.account) {
+        (Some(identity), ..) => Unlock::Identity(text(identity)?),
+        (_, Some(shares), _) => {
+            let lines = text(shares)?;
+            let lines = lines.expose_secret().lines().map(str::trim).filter(|line| !line.is_empty());
+            Unlock::Shares(lines.map(SecretString::from).collect())
+        }
+        (.., Some(account)) => {
+            let name = AccountName::parse(account).map_err(VaultError::from).map_err(ServiceError::from)?;
+            let bytes = super::read_secret(args.password_file.as_deref())?;
+            let typed = std::str::from_utf8(&bytes).context("the password is no UTF-8 text")?;
+            let password = SecretString::from(typed.strip_suffix('\n').unwrap_or(typed));
+            Unlock::Account { name, password }
+        }
+        _ if args.key_file.is_some() => {
+            return Err(missing(
+                "what opens the key file is missing",
+                "`--account NAME` (and `--password-file FILE`), `--identity FILE` or `--share-file FILE`",
+            ));
+        }
+        _ => return Ok(None),
+    };
+    let bytes = match &args.key_file {
+        Some(file) => {
+            let mut bytes = Vec::new();
+            let opened = std::fs::File::open(file).with_context(|| file.display().to_string())?;
+            opened.take(KEY_FILE_MAX + 1).read_to_end(&mut bytes)?;
+            bytes
+        }
+        None => work::included_keys(backup)?.ok_or_else(|| {
+            missing("the backup holds no key file", "name the one that was exported: `--key-file FILE`")
+        })?,
+    };
+    Ok(Some((bytes, unlock)))
+}
+
+async fn rehearse(home: &Home, file: &Path, keys: &KeyFileArgs, out: &Output) -> anyhow::Result<Status> {
+    let keys = key_file(file, keys)?;
+    let keys = match &keys {
+        None => RehearsedKeys::None,
+        Some((bytes, unlock)) => RehearsedKeys::File(bytes, unlock),
+    };
+    let teller = Teller::new()?;
+    let heard = |what: Restoring| teller.restoring(what);
+    let done = work::rehearse(home, Arc::new(SystemClock), crate::threads(), file, &keys, &heard).await?;
+    if let Some(why) = &done.not_noted {
+        eprintln!("warning: it could not be noted in {}: {why}", home.folder().display());
+    }
+    if out.is_json() {
+        out.json(&done)?;
+    } else {
+        print_rehearsal(&done);
+    }
+    Ok(if done.proven { Status::Done } else { Status::ObjectErrors })
+}
+
+fn print_rehearsal(done: &Rehearsal) {
+    say!(
+        "{}: installation {} as it was at {}; {} rows restored, its secrets opened, {} objects read ({:.1} s)",
+        done.file.display(),
+        done.installation,
+        done.taken,
+        done.rows,
+        done.read,
+        done.seconds
+    );
+    for away in &done.away {
+        say!("not read, taken as it is in the backup: {away}");
+    }
+    for owed in &done.owed {
+        say!(
+            "{}: {} would be created, {} updated, {} deleted, {} link values written, that were not owed then",
+            owed.connector,
+            owed.create,
+            owed.update,
+            owed.delete,
+            owed.links
+        );
+        for sample in &owed.samples {
+            say!("    {sample}");
+        }
+    }
+    match done.proven {
+        true => say!("proven: nothing would be written that was not owed then; the scratch place is removed"),
+        false => say!("not proven: look at what would be written; the scratch place is removed"),
+    }
+}
+
+/// `restore`.
+pub async fn restore(home: Home, args: &RestoreArgs, out: &Output) -> anyhow::Result<Status> {
+    if let Some(RestoreCommand::Rehearse { file, keys }) = &args.command {
+        return rehearse(&home, file, keys, out).await;
+    }
+    let Some(file) = args.file.clone() else {
+        let message = "which backup is missing".to_owned();
+        return Err(ServiceError::Usage { message, hint: Some("`onesync restore FILE`".to_owned()) }.into());
+    };
+    let to = database::named(&args.to, args.database_password_file.as_deref())?;
+    let teller = Teller::new()?;
+    let work = tokio::task::spawn_blocking(move || {
+        let heard = |what: Restoring| teller.restoring(what);
+        work::restore(&home, &SystemClock, &file, &to, &heard)
+    });
+    let report = work.await??;
+    if out.is_json() {
+        out.json(&report)?;
+        return Ok(Status::Done);
+    }
+    let RestoreReport { installation, epoch, taken, to, rows, upgraded, keys, seconds } = &report;
+    say!("restored into {to}: installation {installation} (epoch {epoch}) as it was at {taken}");
+    say!("{rows} rows, read back and equal ({seconds:.1} s)");
+    if let Some((from, to)) = upgraded {
+        say!("its schema had version {from} and has {to} now; the next sync of each connector is a full one");
+    }
+    if !keys.is_empty() {
+        say!("its secrets are sealed by key {}, which a key file brings", keys.join(", "));
+    }
+    say!(
+        "it is a copy: it reads and plans, and exports nothing until `onesync activate KEYFILE ACCOUNT PASSWORD`; then every \
+         connector is read as a whole first"
+    );
+    Ok(Status::Done)
+}

@@ -1,0 +1,152 @@
+//! `backup` and `restore` as people run them: beside the daemon, killed anywhere, and what a copy says.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use onesync_graphsim::GraphSim;
+
+use crate::kill::disturb::Dice;
+use crate::kill::ldif::small;
+use crate::program::{CLOUD_SECRET, Setup, leave_staging, onesync, run};
+
+/// Longer than anything that is waited for needs on a busy machine.
+const LONG: Duration = Duration::from_secs(120);
+
+async fn live(sim: &GraphSim) -> Setup {
+    let setup = small(sim).await;
+    setup.run(&["cycle"]).await.ends_with(0);
+    leave_staging(&setup.home()).await;
+    setup.run(&["cycle"]).await.ends_with(0);
+    setup
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_lost_is_back_from_its_backup() {
+    let sim = GraphSim::builder().seed(41).judged().await.unwrap();
+    let setup = live(&sim).await;
+    let (folder, second) = (setup.path().join("backups"), setup.path().join("second"));
+    std::fs::create_dir(&folder).unwrap();
+    setup.run(&["backup"]).await.ends_with(2);
+    // The key set is on this server only, and that is said.
+    let taken = setup.run(&["backup", folder.to_str().unwrap()]).await.ends_with(4);
+    assert!(taken.err.contains("not restorable") && taken.err.contains("onesync keys export"), "{taken:?}");
+    let file = files(&folder).remove(0);
+    let file = file.to_str().unwrap();
+    let bytes = std::fs::read(file).unwrap();
+    assert!(!bytes.windows(CLOUD_SECRET.len()).any(|window| window == CLOUD_SECRET.as_bytes()));
+    let verified = run(&second, &["backup", "verify", file]).await.ends_with(4);
+    assert!(verified.out.contains("all as they were written"), "{verified:?}");
+    assert!(!second.exists(), "looking makes nothing");
+    let cut = setup.path().join("cut.backup");
+    std::fs::write(&cut, &bytes[..bytes.len() - 9]).unwrap();
+    let damaged = setup.run(&["backup", "verify", cut.to_str().unwrap()]).await.ends_with(1);
+    assert!(damaged.err.contains("never finished, or was cut"), "{damaged:?}");
+    setup.run(&["backup", file]).await.ends_with(2);
+    setup.run(&["restore", file]).await.ends_with(2);
+
+    // What is changed after it was taken is exported by the old server.
+    let ldif = setup.path().join("directory.ldif");
+    let text = std::fs::read_to_string(&ldif).unwrap();
+    std::fs::write(&ldif, text.replace("\ndepartment: ", "\ndepartment: New ")).unwrap();
+    setup.run(&["cycle"]).await.ends_with(0);
+
+    let restored = run(&second, &["restore", file]).await.ends_with(0).out;
+    assert!(restored.contains("it is a copy") && restored.contains("onesync activate"), "{restored}");
+    let status = run(&second, &["status"]).await.ends_with(4).out;
+    assert!(status.contains("this database is a copy") && status.contains("onesync activate"), "{status}");
+    run(&second, &["restore", file]).await.ends_with(2);
+    // The database file has no secret that is not sealed either.
+    let database = std::fs::read(second.join("onesync.db")).unwrap();
+    assert!(!database.windows(CLOUD_SECRET.len()).any(|window| window == CLOUD_SECRET.as_bytes()));
+
+    // With its keys it reads and plans, and nothing is owed that the old server has exported.
+    for name in ["keyset.toml", "kek"] {
+        std::fs::copy(setup.home().join(name), second.join(name)).unwrap();
+    }
+    let mark = sim.log_mark();
+    let cycle = run(&second, &["cycle", "--format", "json"]).await;
+    assert_eq!(cycle.json()["owed"], serde_json::json!(["directory", "entra"]), "{cycle:?}");
+    assert_eq!(sim.writes(mark).len(), 0);
+    let plan = run(&second, &["staging", "plan", "entra", "--format", "json"]).await.ends_with(0).json();
+    let sent = ["create", "update", "delete", "adopt"];
+    let owed = plan["groups"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|group| sent.contains(&group["what"].as_str().unwrap()));
+    assert_eq!(owed.count(), 0, "{plan}");
+    let hash = plan["hash"].as_str().unwrap();
+    for command in [&["staging", "off", "entra", "--plan", hash][..], &["run", "entra", "export"]] {
+        let refused = run(&second, command).await.ends_with(4);
+        assert!(refused.err.contains("onesync activate"), "{refused:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_that_is_killed_goes_on() {
+    let sim = GraphSim::builder().seed(42).judged().await.unwrap();
+    let setup = live(&sim).await;
+    let file = setup.path().join("one.backup");
+    let file = file.to_str().unwrap();
+    setup.run(&["backup", file]).await.ends_with(4);
+    let began = Instant::now();
+    run(&setup.path().join("whole"), &["restore", file]).await.ends_with(0);
+    let took = began.elapsed().as_micros() as u64;
+    let mut dice = Dice(5);
+    let (mut killed, mut half) = (0, 0);
+    for round in 0..10 {
+        let home = setup.path().join(format!("home{round}"));
+        let mut child = onesync(&home, &["restore", file]).spawn().unwrap();
+        tokio::time::sleep(Duration::from_micros(took * round / 10 + dice.next() % (took / 10))).await;
+        child.start_kill().unwrap();
+        if child.wait().await.unwrap().code().is_none() {
+            killed += 1;
+            if home.join("restore.unfinished").exists() {
+                half += 1;
+                let refused = run(&home, &["status"]).await;
+                assert!([Some(4), Some(0)].contains(&refused.code), "{refused:?}");
+            }
+        }
+        let again = run(&home, &["restore", file]).await;
+        // Killed after its end, it was one already.
+        assert!(again.code == Some(0) || again.err.contains("holds an installation already"), "{again:?}");
+        assert!(!home.join("restore.unfinished").exists() && !home.join("onesync.db.restore").exists());
+        run(&home, &["status"]).await.ends_with(4);
+    }
+    println!("restoring: {killed} of 10 were killed, {half} in its middle");
+    assert!(killed > 3 && half > 0, "{killed} {half}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_daemon_takes_backups_by_itself() {
+    let sim = GraphSim::builder().seed(43).judged().await.unwrap();
+    let setup = live(&sim).await;
+    let folder = setup.path().join("backups");
+    std::fs::create_dir(&folder).unwrap();
+    let none = setup.run(&["backup", "schedule"]).await.ends_with(0).out;
+    assert!(none.contains("no backups are taken"), "{none}");
+    let place = folder.to_str().unwrap();
+    setup.run(&["backup", "schedule", place, "--every", "5m"]).await.ends_with(2);
+    let set =
+        setup.run(&["backup", "schedule", place, "--every", "12h", "--keep", "3"]).await.ends_with(0).out;
+    assert!(set.contains("every 12h") && set.contains("3 are kept"), "{set}");
+    let mut daemon = onesync(&setup.home(), &["serve"]).spawn().unwrap();
+    let began = Instant::now();
+    let taken = loop {
+        let view = setup.run(&["backup", "schedule", "--format", "json"]).await.ends_with(0).json();
+        if let Some(file) = view["last"]["file"].as_str() {
+            break file.to_owned();
+        }
+        assert!(began.elapsed() < LONG, "{view}");
+    };
+    daemon.start_kill().unwrap();
+    daemon.wait().await.unwrap();
+    setup.run(&["backup", "verify", &taken]).await.ends_with(4);
+    let status = setup.run(&["db", "status"]).await.out;
+    assert!(status.contains("last backup: 2"), "{status}");
+    setup.run(&["backup", "schedule", "off"]).await.ends_with(0);
+}

@@ -1,0 +1,246 @@
+//! Backups by themselves: where to, how often, and how many are kept. The daemon takes them beside cycles.
+
+use std::path::{Path, PathBuf};
+
+use onesync_model::Time;
+use onesync_store::ServiceChanges;
+use serde::{Deserialize, Serialize};
+
+use super::rehearse::Proven;
+use super::take::BackupReport;
+use crate::config::parse_duration;
+use crate::error::ServiceError;
+use crate::events;
+use crate::runtime::Service;
+
+/// The setting with the schedule; empty: none.
+const SCHEDULE: &str = "backup-schedule";
+/// The setting with what became of the last one.
+const LAST: &str = "backup-last";
+/// Backups are not taken more often than one that failed is tried again, nor more rarely than this.
+const EVERY: std::ops::RangeInclusive<i64> = 600..=366 * 86_400;
+/// One backup more than this is no retention any more.
+const KEEP_MAX: usize = 10_000;
+/// Intervals after which a backup that did not come is an alarm.
+const LATE: i64 = 2;
+const TICKS: i64 = 10_000_000;
+
+/// When backups are taken by themselves.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Scheduled {
+    /// The folder.
+    pub folder: PathBuf,
+    /// How often, as it was written.
+    pub every: String,
+    /// How many are kept.
+    pub keep: usize,
+    /// Since when.
+    pub since: String,
+}
+
+/// The last backup that was taken.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Taken {
+    /// The state that is in it.
+    pub when: String,
+    /// The file.
+    pub file: String,
+    /// Its bytes.
+    pub bytes: u64,
+    /// Why it would be of no use without this server.
+    pub not_restorable: Option<String>,
+}
+
+/// A backup that was to be taken, and was not.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Failed {
+    /// When.
+    pub when: String,
+    /// Why.
+    pub why: String,
+}
+
+/// What is kept about backups.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Last {
+    taken: Option<Taken>,
+    /// Since the last one that was taken.
+    failed: Option<Failed>,
+}
+
+/// Backups in one look.
+#[derive(Clone, Debug, Serialize)]
+pub struct BackupView {
+    /// The last one.
+    pub last: Option<Taken>,
+    /// What failed since.
+    pub failed: Option<Failed>,
+    /// When they are taken by themselves.
+    pub schedule: Option<Scheduled>,
+    /// When the next one is due.
+    pub next: Option<String>,
+    /// The last rehearsal that proved a restore.
+    pub rehearsed: Option<Proven>,
+}
+
+impl Scheduled {
+    fn seconds(&self) -> i64 {
+        parse_duration(&self.every).unwrap_or(*EVERY.end())
+    }
+
+    /// When the next one is due; at once when none was taken since the schedule began. A clock that was put back must not
+    /// make everybody wait for the old time.
+    fn due(&self, last: &Last, now: Time) -> Time {
+        let since = self.since.parse::<Time>().unwrap_or_default().min(now);
+        let taken = last.taken.as_ref().and_then(|taken| taken.when.parse::<Time>().ok());
+        match taken.map(|taken| taken.min(now)).filter(|taken| *taken >= since) {
+            None => since,
+            Some(taken) => taken.plus_seconds(self.seconds()),
+        }
+    }
+}
+
+impl Service {
+    fn last_backup(&self) -> Result<Last, ServiceError> {
+        let text = self.store().reader()?.setting(LAST)?;
+        // What another version wrote is no reason not to go on: it is as if none had been taken.
+        Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
+    }
+
+    /// The setting that says that one was taken.
+    pub(super) fn note_taken(&self, taken: Taken) -> Result<(String, String), ServiceError> {
+        setting(LAST, &Last { taken: Some(taken), failed: None })
+    }
+
+    /// When backups are taken by themselves.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn backup_schedule(&self) -> Result<Option<Scheduled>, ServiceError> {
+        let text = self.store().reader()?.setting(SCHEDULE)?.filter(|text| !text.is_empty());
+        let read = |text: String| {
+            serde_json::from_str(&text).map_err(|error| {
+                ServiceError::config(
+                    format!("the schedule of backups in the database cannot be read: {error}"),
+                    "set it anew with `onesync backup schedule`",
+                )
+            })
+        };
+        text.map(read).transpose()
+    }
+
+    /// Has backups taken by themselves: a folder, how often, how many are kept. `None` switches it off.
+    ///
+    /// # Errors
+    /// When the folder is none, or a number is out of its bounds.
+    pub fn set_backup_schedule(&self, wanted: Option<(&Path, &str, usize)>) -> Result<(), ServiceError> {
+        let (text, words) = match wanted {
+            None => (String::new(), "off".to_owned()),
+            Some((folder, every, keep)) => {
+                let seconds = parse_duration(every)
+                    .map_err(|why| ServiceError::usage(why, "write e.g. `--every 1d`"))?;
+                if !EVERY.contains(&seconds) || !(1..=KEEP_MAX).contains(&keep) {
+                    return Err(ServiceError::usage(
+                        format!("backups every `{every}`, of which {keep} are kept, are out of bounds"),
+                        format!("write at least `10m` and at most `366d`, and keep 1 to {KEEP_MAX}"),
+                    ));
+                }
+                // The daemon has another working directory.
+                let folder = std::fs::canonicalize(folder).map_err(super::at(folder))?;
+                if !folder.is_dir() {
+                    return Err(ServiceError::usage(
+                        format!("{} is no folder", folder.display()),
+                        "name a folder, on another disk than the database",
+                    ));
+                }
+                let words = format!("every {every} into {}, {keep} are kept", folder.display());
+                let scheduled =
+                    Scheduled { folder, every: every.to_owned(), keep, since: self.now().to_string() };
+                (setting(SCHEDULE, &scheduled)?.1, words)
+            }
+        };
+        let events = vec![self.audit(&events::BACKUPS_SCHEDULED, &words, "")];
+        let settings = vec![(SCHEDULE.to_owned(), text)];
+        self.record(&ServiceChanges { settings, events, ..ServiceChanges::default() })
+    }
+
+    /// Whether a backup is due.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn backup_is_due(&self) -> Result<bool, ServiceError> {
+        let Some(schedule) = self.backup_schedule()? else { return Ok(false) };
+        Ok(schedule.due(&self.last_backup()?, self.now()) <= self.now())
+    }
+
+    /// Takes the backup that is due, and removes what is more than is kept. What fails is noted.
+    ///
+    /// # Errors
+    /// When it cannot be taken; the older ones are kept then.
+    pub fn scheduled_backup(&self) -> Result<Option<BackupReport>, ServiceError> {
+        let Some(schedule) = self.backup_schedule()? else { return Ok(None) };
+        let taken = self.backup_in(&schedule.folder, &|_, _| self.check_stop()).and_then(|report| {
+            self.retain(&schedule)?;
+            Ok(report)
+        });
+        if let Err(error) = &taken {
+            let failed = Some(Failed { when: self.now().to_string(), why: error.to_string() });
+            let note = setting(LAST, &Last { failed, ..self.last_backup()? })?;
+            let events = vec![self.audit(
+                &events::BACKUP_FAILED,
+                &schedule.folder.display().to_string(),
+                &error.to_string(),
+            )];
+            self.record(&ServiceChanges { settings: vec![note], events, ..ServiceChanges::default() })?;
+        }
+        taken.map(Some)
+    }
+
+    fn retain(&self, schedule: &Scheduled) -> Result<(), ServiceError> {
+        let backups = self.backups_in(&schedule.folder)?;
+        let gone = backups.len().saturating_sub(schedule.keep);
+        backups.iter().take(gone).try_for_each(|file| std::fs::remove_file(file).map_err(super::at(file)))
+    }
+
+    /// Backups in one look.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn backups(&self) -> Result<BackupView, ServiceError> {
+        let (last, schedule) = (self.last_backup()?, self.backup_schedule()?);
+        let next = schedule.as_ref().map(|schedule| schedule.due(&last, self.now()).to_string());
+        let rehearsed = Proven::of(&*self.store().reader()?)?;
+        Ok(BackupView { next, schedule, last: last.taken, failed: last.failed, rehearsed })
+    }
+
+    /// What is wrong with backups.
+    pub(crate) fn backup_alarms(&self) -> Result<Vec<String>, ServiceError> {
+        let BackupView { last, failed, schedule, next, .. } = self.backups()?;
+        let Some(schedule) = schedule else { return Ok(Vec::new()) };
+        let mut alarms = Vec::new();
+        let until = last
+            .as_ref()
+            .map_or_else(|| "none was taken".to_owned(), |last| format!("the last one is of {}", last.when));
+        if let Some(Failed { when, why }) = failed {
+            alarms.push(format!(
+                "the backup of {when} into {} failed, and {until}: {why}",
+                schedule.folder.display()
+            ));
+        } else if let Some(due) = next.and_then(|due| due.parse::<Time>().ok())
+            && self.now().ticks() - due.ticks() > (LATE - 1) * schedule.seconds() * TICKS
+        {
+            alarms.push(format!(
+                "a backup is due since {due}, and {until}: the daemon takes them, does it run?"
+            ));
+        }
+        if let Some(why) = last.and_then(|last| last.not_restorable) {
+            alarms.push(format!("the last backup is {why}"));
+        }
+        Ok(alarms)
+    }
+}
+
+fn setting(name: &str, value: &impl Serialize) -> Result<(String, String), ServiceError> {
+    let text = serde_json::to_string(value).map_err(|error| ServiceError::Internal(error.to_string()))?;
+    Ok((name.to_owned(), text))
+}
