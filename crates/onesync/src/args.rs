@@ -67,6 +67,9 @@ pub enum Command {
     /// Whether cycles run by themselves
     #[command(subcommand)]
     Scheduler(SchedulerCommand),
+    /// Who is the active server, who stands by, and whether this one does
+    #[command(subcommand)]
+    Standby(StandbyCommand),
     /// Bring the database to this program: takes a backup first, changes the schema, and compares
     Upgrade(UpgradeArgs),
     /// Write one state of the database into a file, while the service goes on; it is read through
@@ -140,6 +143,25 @@ pub enum Command {
     Status,
     /// Evaluate an expression over attributes given as JSON
     Eval(EvalArgs),
+}
+
+/// `standby`.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum StandbyCommand {
+    /// The servers of the database, and how this one stands by
+    Status,
+    /// Look only, while another server is the active one
+    Off,
+    /// Be ready, and wait for a person
+    Manual,
+    /// Take over when the active server is gone
+    Automatic,
+    /// Take over now
+    Take {
+        /// Also when the active server is there
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 /// How a cycle begins.

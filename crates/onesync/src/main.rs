@@ -136,6 +136,7 @@ async fn run(args: Args) -> anyhow::Result<Status> {
         Command::Uninstall(args) => commands::uninstall(home, &args, &out),
         Command::Events(args) => commands::events(&home, &args, &out).await,
         Command::Serve => commands::serve(home, args.format).await,
+        Command::Standby(command) => commands::standby(home, command, &out).await,
         command @ (Command::Cycle { .. } | Command::Run { .. }) => {
             // Opening may wait for directories: a wish that comes meanwhile is no lost one.
             let mut wishes = commands::Wishes::new()?;

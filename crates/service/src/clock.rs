@@ -1,6 +1,8 @@
 //! Where the time comes from: an argument for everything below.
 
-use std::sync::Mutex;
+use std::pin::Pin;
+use std::sync::{LazyLock, Mutex};
+use std::time::{Duration, Instant};
 
 use onesync_model::Time;
 
@@ -8,7 +10,26 @@ use onesync_model::Time;
 pub trait Clock: Send + Sync {
     /// Now.
     fn now(&self) -> Time;
+
+    /// Time since the machine was started, its sleep included, whatever is done to its clock: how old something is that
+    /// must not be believed for long.
+    fn since_boot(&self) -> Duration {
+        let text = std::fs::read_to_string("/proc/uptime").unwrap_or_default();
+        let seconds = text.split(' ').next().and_then(|text| text.parse::<f64>().ok());
+        match seconds.map(Duration::try_from_secs_f64) {
+            Some(Ok(since)) => since,
+            // No such file here: a clock that stands while the machine sleeps is the next best.
+            _ => STARTED.elapsed(),
+        }
+    }
+
+    /// Waits.
+    fn wait(&self, time: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(tokio::time::sleep(time))
+    }
 }
+
+static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// The clock of the machine.
 #[derive(Debug, Default)]
@@ -41,5 +62,10 @@ impl ManualClock {
 impl Clock for ManualClock {
     fn now(&self) -> Time {
         *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// It is moved by hand only: nobody is waited for.
+    fn wait(&self, _time: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(std::future::ready(()))
     }
 }

@@ -13,7 +13,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use onesync_model::Time;
-use onesync_store::StoreError;
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixListener;
@@ -24,16 +23,20 @@ use crate::Home;
 use crate::backup::BackupReport;
 use crate::clock::Clock;
 use crate::cycle::CycleReport;
+use crate::database::Named;
 use crate::error::ServiceError;
 use crate::events;
+use crate::lease::{Keeper, RENEW};
 use crate::runs::Progress;
 use crate::runtime::Service;
 use crate::scheduler::{Due, LastCycle};
+use crate::standby::Watch;
+use crate::standing::{LEASE, StandbyMode, Standing};
 use crate::upkeep::Maintained;
 use crate::work::WorkLock;
 
 /// The lock of the one daemon of a home.
-const LOCK: &str = "serve.lock";
+pub(crate) const LOCK: &str = "serve.lock";
 /// The socket in the home.
 const SOCKET: &str = "serve.sock";
 /// How often is looked whether something was switched, applied, or ended meanwhile.
@@ -112,6 +115,13 @@ pub struct Daemon {
 type Upkeep = (Instant, JoinHandle<()>);
 type Beat = Arc<Mutex<Heart>>;
 
+/// The lease of the active server.
+struct Kept {
+    named: Option<Named>,
+    epoch: u64,
+    _keeper: Keeper,
+}
+
 /// The installation as it was opened, and what is next.
 struct Looked {
     open: Arc<Service>,
@@ -121,6 +131,8 @@ struct Looked {
 enum Next {
     /// A cycle.
     Now,
+    /// This server took over, with this epoch: the installation is opened anew.
+    Again(u64),
     /// Nothing: what is waited for, and how long at most before looking again.
     Wait(String, Duration),
 }
@@ -135,37 +147,48 @@ pub(crate) fn heart(folder: &Path) -> Option<Heart> {
 }
 
 impl Daemon {
-    /// Runs until it is asked to end; gives why.
+    /// Runs until it is asked to end; gives why. On a server that is not the active one it looks, and stands by where it
+    /// is told to.
     ///
     /// # Errors
-    /// When another one serves this home, there is no installation, this server was replaced by another one, or a
-    /// cycle does not come to its end in time (nothing is lost by that).
+    /// When another one serves this home, there is no installation, this server has only joined one and does not stand by,
+    /// or a cycle does not come to its end in time (nothing is lost by that).
     pub async fn run(mut self) -> Result<String, ServiceError> {
-        let mut service = None;
-        let ended = self.serve(&mut service).await;
-        if let Some(service) = service {
+        let (mut opened, mut active) = (None, None);
+        let ended = self.serve(&mut opened, &mut active).await;
+        drop(active); // renewed no more, so that what follows is the last word
+        if let Some(service) = opened {
             let text = match &ended {
                 Ok(why) => why.clone(),
                 Err(error) => error.to_string(),
             };
             // A database that does not answer now is not waited for.
-            let noted =
-                tokio::task::spawn_blocking(move || service.note_daemon(&events::SERVICE_STOPPED, &text));
-            if tokio::time::timeout(ANSWER, noted).await.is_err() {
-                tracing::warn!("that the service ends is not in the database, which does not answer");
+            let noted = tokio::task::spawn_blocking(move || {
+                service.note_daemon(&events::SERVICE_STOPPED, &text);
+                service.leave_lease()
+            });
+            match tokio::time::timeout(ANSWER, noted).await {
+                Ok(Ok(Ok(()))) => {}
+                other => tracing::warn!("that the service ends is not in the database: {other:?}"),
             }
         }
         ended
     }
 
-    /// Runs; the installation as it was opened last stands in `opened`.
-    async fn serve(&mut self, opened: &mut Option<Arc<Service>>) -> Result<String, ServiceError> {
+    /// Runs; the installation as it was opened last stands in `opened`, its lease in `active`.
+    async fn serve(
+        &mut self,
+        opened: &mut Option<Arc<Service>>,
+        active: &mut Option<Kept>,
+    ) -> Result<String, ServiceError> {
         let folder = self.home.folder().to_owned();
         if !self.home.exists() {
             // Says what is missing: waiting would not help.
             self.home.open().map(|_| ())?;
         }
-        self.home.must_be_active()?;
+        if self.home.standby()? == StandbyMode::Off {
+            self.home.must_not_be_joined()?;
+        }
         let _lock = WorkLock::take_file(&folder, LOCK, "serve", self.clock.now())?;
         let beat = Arc::new(Mutex::new(Heart {
             process: std::process::id(),
@@ -176,7 +199,7 @@ impl Daemon {
         }));
         let _socket = Socket::open(&folder, beat.clone())?;
         (self.tell)(Told::Ready);
-        let mut service = None;
+        let (mut service, mut told) = (None, "active");
         let (mut upkeep, mut backup) = (None, None);
         loop {
             // On a thread of its own: a database or a directory may be waited for, and a wish to end is heard meanwhile.
@@ -188,13 +211,29 @@ impl Daemon {
                 why = asked(&mut self.stop) => return Ok(why),
                 looked = work => looked.unwrap_or_else(|error| Err(ServiceError::Internal(error.to_string()))),
             };
-            if let Ok(Looked { open, .. }) = &looked
-                && opened.replace(open.clone()).is_none()
-            {
-                let begun = open.clone();
-                tokio::task::spawn_blocking(move || begun.note_begun());
+            if let Ok(Looked { open, .. }) = &looked {
+                if opened.replace(open.clone()).is_none() {
+                    let begun = open.clone();
+                    tokio::task::spawn_blocking(move || begun.note_begun());
+                }
+                self.keep(open, active)?;
+                let word = open.standing().word();
+                if std::mem::replace(&mut told, word) != word
+                    && let Err(error) = open.must_be_active()
+                {
+                    if matches!(open.standing(), Standing::Replaced { .. }) {
+                        // Into its database it cannot write any more.
+                        let (id, text) = (open.installation_id(), error.to_string());
+                        events::tell(&events::row(self.clock.now(), &events::SERVICE_REPLACED, id, &text));
+                    }
+                    (self.tell)(Told::Trouble(error));
+                }
             }
             let waits = match looked {
+                Ok(Looked { next: Next::Again(epoch), .. }) => {
+                    self.doing(&beat, format!("took over: epoch {epoch}"));
+                    Duration::ZERO
+                }
                 Ok(Looked { open, next: Next::Now }) => {
                     self.doing(&beat, "cycle".to_owned());
                     match self.cycle(&open, &beat).await {
@@ -204,8 +243,10 @@ impl Daemon {
                 }
                 Ok(Looked { open, next: Next::Wait(what, at_most) }) => {
                     self.doing(&beat, what);
-                    upkeep = self.maintain(&open, upkeep);
-                    backup = self.back_up(&open, backup);
+                    if open.must_be_active().is_ok() {
+                        upkeep = self.maintain(&open, upkeep);
+                        backup = self.back_up(&open, backup);
+                    }
                     service = Some(open);
                     at_most
                 }
@@ -260,9 +301,28 @@ impl Daemon {
         Some((Instant::now(), tokio::task::spawn_blocking(move || work(&service, &*tell))))
     }
 
+    /// Keeps the lease while this server is the active one of a database that others may work with.
+    fn keep(&self, open: &Arc<Service>, active: &mut Option<Kept>) -> Result<(), ServiceError> {
+        let row = open.own_row(LEASE)?.filter(|_| open.is_shared());
+        let Some(row) = row else {
+            *active = None;
+            return Ok(());
+        };
+        let same = |kept: &Kept| kept.epoch == row.epoch && kept.named.as_ref() == open.named();
+        if !active.as_ref().is_some_and(same) {
+            let (named, epoch, store) = (open.named().cloned(), row.epoch, open.store().clone());
+            match Keeper::start(store, row, RENEW) {
+                Ok(keeper) => *active = Some(Kept { named, epoch, _keeper: keeper }),
+                // Tried again with the next look.
+                Err(error) => tracing::warn!("the lease cannot be kept: {error}"),
+            }
+        }
+        Ok(())
+    }
+
     /// What passes by itself is waited for; what does not ends the daemon.
     fn trouble(&self, beat: &Beat, error: ServiceError) -> Result<Duration, ServiceError> {
-        if matches!(error, ServiceError::Store(StoreError::Fenced { .. }) | ServiceError::Stopped { .. }) {
+        if matches!(error, ServiceError::Stopped { .. }) {
             return Err(error);
         }
         let what = format!("waits: {error}");
@@ -350,6 +410,13 @@ async fn look(
         Some(open) if !open.is_outdated()? => (open, false),
         _ => (Arc::new(Service::open(home.clone(), clock.clone(), threads).await?), true),
     };
+    if open.must_be_active().is_err() {
+        let next = match open.watch()? {
+            Watch::TookOver(epoch) => Next::Again(epoch),
+            Watch::Wait(what, at_most) => Next::Wait(what, at_most),
+        };
+        return Ok(Looked { open, next });
+    }
     let wait = |what: &str| Next::Wait(what.to_owned(), LOOK);
     let next = match open.due()? {
         Due::Off => wait("idle, the scheduler is off"),

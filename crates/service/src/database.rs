@@ -138,10 +138,15 @@ impl Options {
         version: u32,
         tables: &[BackedUp],
         forget: &str,
+        epoch: u64,
     ) -> Result<(), StoreError> {
         match self {
-            Self::Postgres(options) => PostgresStore::restore(options, folder, version, tables, forget),
-            Self::SqlServer(options) => SqlServerStore::restore(options, folder, version, tables, forget),
+            Self::Postgres(options) => {
+                PostgresStore::restore(options, folder, version, tables, forget, epoch)
+            }
+            Self::SqlServer(options) => {
+                SqlServerStore::restore(options, folder, version, tables, forget, epoch)
+            }
         }
     }
 }

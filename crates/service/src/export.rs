@@ -1,6 +1,7 @@
 //! The export step: protections, fencing, and the states of what is sent.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use onesync_connectors::{
     ConnectorError, ErrorClass, ExportBatch, ExportItem, ExportOutcome, ExportResult, LinkExport, Marker,
@@ -12,6 +13,8 @@ use serde::Serialize;
 
 use crate::anchor::EXPORTED;
 use crate::error::{ServiceError, Status};
+use crate::import::IMPORTED_AT;
+use crate::permit::{ExportPermit, MARKER_FRESH, NOT_OURS_HINT, not_ours};
 use crate::runs::{Progress, RunReport, Step, StepCounters};
 use crate::runtime::{ConnectorHandle, Runtime, Service};
 use crate::stops::{Stops, keep_sendable, waiting};
@@ -53,6 +56,7 @@ struct Course {
     failed: u32,
     stops: Stops,
     stopped: Stopped,
+    permit: Arc<ExportPermit>,
 }
 
 impl Service {
@@ -83,7 +87,12 @@ impl Service {
         };
         let counters =
             StepCounters { held: held.iter().map(|group| group.deletes).sum(), ..StepCounters::default() };
-        let mut course = Course { run: run.id, counters, failed: 0, stops, stopped: Stopped::default() };
+        let permit = match self.permit(connector) {
+            Ok(permit) => permit,
+            Err(error) => return self.fail_run(run, error),
+        };
+        let mut course =
+            Course { run: run.id, counters, failed: 0, stops, stopped: Stopped::default(), permit };
         course.stopped = course.stops.stopped();
         if let Err(error) = self.send_all(runtime, connector, &mut course, progress).await {
             return self.fail_run(run, error);
@@ -130,6 +139,18 @@ impl Service {
             ));
         }
         self.must_be_verified(runtime)?;
+        // What the server before sent last may be there by now.
+        let imported = self.store().reader()?.state(connector.id, IMPORTED_AT)?;
+        if imported.is_some_and(|epoch| epoch != self.epoch().to_le_bytes()) {
+            return Err(ServiceError::held(
+                format!(
+                    "nothing is exported to `{}`: it was not read since the epoch was taken, and what the server before sent \
+                     last is not known",
+                    connector.name()
+                ),
+                "run `onesync cycle`: it reads first",
+            ));
+        }
         if let Some(obstacle) = connector.connector.export_obstacle().await.map_err(failed)? {
             return Err(ServiceError::held(
                 format!("nothing is exported to `{}`: {obstacle}", connector.name()),
@@ -139,30 +160,46 @@ impl Service {
         self.claim(connector).await
     }
 
-    /// Compares the marker at the target with this installation, and sets it where there is none.
+    /// What the marker at a target of ours says.
+    pub(crate) fn our_marker(&self) -> Marker {
+        Marker { installation: self.installation_id().to_owned(), epoch: self.epoch() }
+    }
+
+    /// Compares the marker at the target with this installation, and sets it where there is none, or where this server
+    /// was another one's successor.
     async fn claim(&self, connector: &ConnectorHandle) -> Result<(), ServiceError> {
         if !connector.capabilities.marker {
             return Ok(());
         }
         let failed = |error| ServiceError::connector(connector.name(), error);
-        let ours = Marker { installation: self.installation_id().to_owned(), epoch: self.epoch() };
+        let ours = self.our_marker();
         match connector.connector.marker().await.map_err(failed)? {
             Some(there) if there == ours => Ok(()),
             Some(there) if there.installation == ours.installation && there.epoch < ours.epoch => {
-                connector.connector.set_marker(&ours).await.map_err(failed)
+                self.take_marker(connector).await
             }
             None => connector.connector.set_marker(&ours).await.map_err(failed),
-            Some(there) => Err(ServiceError::held(
-                format!(
-                    "`{}` belongs to installation {} (epoch {}), this is {} (epoch {})",
-                    connector.name(),
-                    there.installation,
-                    there.epoch,
-                    ours.installation,
-                    ours.epoch
-                ),
-                "one installation writes to a tenant. To go on with this one, stop the other for good and delete its marker there (docs/graph.md): the next export of this one sets it anew",
-            )),
+            Some(there) => {
+                Err(ServiceError::held(not_ours(connector.name(), Some(&there), &ours), NOT_OURS_HINT))
+            }
+        }
+    }
+
+    /// Takes the marker at a target for this server, whoever has it, and waits until whoever had it must have looked.
+    /// Nothing may be written before.
+    ///
+    /// # Errors
+    /// When the target does not answer, or another one took it back meanwhile.
+    pub async fn take_marker(&self, connector: &ConnectorHandle) -> Result<(), ServiceError> {
+        let failed = |error| ServiceError::connector(connector.name(), error);
+        let ours = self.our_marker();
+        connector.connector.set_marker(&ours).await.map_err(failed)?;
+        self.clock().wait(MARKER_FRESH * 2).await;
+        match connector.connector.marker().await.map_err(failed)? {
+            Some(there) if there == ours => Ok(()),
+            there => {
+                Err(ServiceError::held(not_ours(connector.name(), there.as_ref(), &ours), NOT_OURS_HINT))
+            }
         }
     }
 
@@ -244,7 +281,6 @@ impl Service {
                 format!("look at `onesync staging plan {}`", connector.name()),
             ));
         }
-        self.claim(connector).await?;
         let ctx = self.context(runtime, course.run);
         let (changes, outgoing) = {
             let reader = self.store().reader()?;
@@ -264,10 +300,15 @@ impl Service {
         let items = split_items(&outgoing, connector.capabilities.export_links_max.max(1));
         let batch = ExportBatch {
             items: items.iter().map(|(_, item)| item.clone()).collect(),
-            epoch: self.epoch(),
+            pass: course.permit.pass(),
             seed,
         };
-        let results = match connector.connector.export(batch).await {
+        let exported = connector.connector.export(batch).await;
+        // What is not known to have been sent stays as it is, and is looked up by whoever may write.
+        if let Some(refused) = course.permit.refusal() {
+            return Err(refused);
+        }
+        let results = match exported {
             Ok(results) => {
                 course.failed = 0;
                 results

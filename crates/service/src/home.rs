@@ -167,29 +167,6 @@ impl Home {
         self.appear(&unfinished, &file)
     }
 
-    /// Whether this home has only joined an installation whose active server is another one.
-    ///
-    /// # Errors
-    /// When the file that says so cannot be read.
-    pub fn is_joined(&self) -> Result<bool, ServiceError> {
-        Ok(self.named()?.is_some_and(|named| named.joined))
-    }
-
-    /// An error when this home has only joined an installation.
-    pub(crate) fn must_be_active(&self) -> Result<(), ServiceError> {
-        match self.named()?.filter(|named| named.joined) {
-            None => Ok(()),
-            Some(named) => Err(ServiceError::held(
-                format!(
-                    "this server has joined the database of installation {} and is not active: it looks, and changes nothing",
-                    named.installation
-                ),
-                "the active server is the one that has the key set. Taking its place is the work of `activate`, which this version \
-                 does not have yet: when that server is lost, bring back the files of its home from a backup, `keyset.toml` above all",
-            )),
-        }
-    }
-
     /// The database on a server that this home began to make an installation in.
     pub(crate) fn named_unfinished(&self) -> Result<Option<Named>, ServiceError> {
         Named::read(&self.folder.join(UNFINISHED_NAME))
@@ -274,7 +251,10 @@ impl Home {
                 "run `onesync upgrade` again: it goes on from there",
             ));
         }
-        Ok((named, self.migrate()?))
+        let store = self.migrate()?;
+        // A takeover that was ended there may have given the installation another id.
+        let now = self.names()?.filter(|now| named.as_ref().is_some_and(|named| named.url == now.url));
+        Ok((now.or(named), store))
     }
 
     /// The same home for an upgrade, which may open what it has not finished.
@@ -315,7 +295,8 @@ impl Home {
         match self.named()? {
             Some(named) => {
                 let store = named.open(&self.folder, Opening::Working)?;
-                named.check(&*store)?;
+                self.end_takeover(&*store)?;
+                self.named()?.unwrap_or(named).check(&*store)?;
                 Ok(store)
             }
             None => Ok(Arc::new(SqliteStore::open(&self.embedded()?)?)),

@@ -22,6 +22,7 @@ use crate::database::{DatabaseServer, EMBEDDED, Named, Opening, open_new, place}
 use crate::error::ServiceError;
 use crate::events;
 use crate::home::restrict_file;
+use crate::standing::{RESTART, ServerFile, Standing};
 use crate::work::{WorkLock, is_locked};
 
 /// The lock of the one move.
@@ -88,12 +89,18 @@ impl Home {
         is_locked(self.folder(), LOCK)
     }
 
-    /// The epoch to write with. While a move is under way there is none: whoever opens the database then has one that is
-    /// refused, with words.
-    pub(crate) fn epoch_of(&self, store: &dyn Store, epoch: u64) -> Result<u64, ServiceError> {
+    /// The standing to work with. While a move is under way it is one whose epoch is refused, with words, whoever opens the
+    /// database then.
+    pub(crate) fn during_move(
+        &self,
+        store: &dyn Store,
+        standing: Standing,
+    ) -> Result<Standing, ServiceError> {
+        let Standing::Active { server, epoch } = standing else { return Ok(standing) };
         let leaves =
             matches!(MoveMark::of(store)?, Some(MoveMark::Leaving { epoch: theirs, .. }) if theirs == epoch);
-        Ok(if leaves && self.is_moving() { epoch.saturating_sub(1) } else { epoch })
+        let epoch = if leaves && self.is_moving() { epoch.saturating_sub(1) } else { epoch };
+        Ok(Standing::Active { server, epoch })
     }
 
     /// Marks the database that was left, when a move was killed before it could. That it cannot be now is no reason not to
@@ -188,9 +195,10 @@ pub fn move_database(
     stop: &(dyn Fn() -> Option<String> + Sync),
 ) -> Result<MoveReport, ServiceError> {
     target.check()?;
-    home.must_be_active()?;
+    home.must_not_be_joined()?;
     let folder = home.folder();
     let (_, from) = home.open_named()?;
+    home.standing(&*from)?.must_be_active()?;
     let installation = from.reader()?.installation()?.ok_or(StoreError::NotInstalled)?.id;
     let _lock = WorkLock::take_file(folder, LOCK, "db move", clock.now())?;
     let old = home.named_or_embedded(&installation)?;
@@ -225,12 +233,20 @@ pub fn move_database(
     let epoch = from.reader()?.installation()?.ok_or(StoreError::NotInstalled)?.epoch;
     let there = place(folder, &target.url);
     from.bulk()?.set(MOVE_MARK, &MoveMark::Leaving { epoch: epoch + 1, to: there.clone() }.text())?;
-    from.take_epoch(epoch)?;
+    if let Err(error) = home.take_over(&*from, epoch, None, clock.now()) {
+        // Another server was faster, or the database failed: nothing leaves.
+        from.bulk()?.set(MOVE_MARK, &MoveMark::Stayed { epoch: epoch + 1, to: there }.text())?;
+        return Err(error);
+    }
     let switched = (|| {
         let tables = {
             let (mut source, mut target) = (from.bulk()?, to.bulk()?);
             settle(&mut *source, &mut *target, &|table, rows| checked(Moving::Comparing(table, rows)))?
         };
+        // Who holds the epoch is not among what is moved.
+        if let Some(file) = ServerFile::read(home)? {
+            to.enrol(&file.row("active", RESTART))?;
+        }
         let switched = switch(home, &old, target, &installation);
         // Renamed, but not certain to be so after a power failure: it counts, and nothing is marked as if it could not be
         // otherwise. Whoever opens the home next does that.

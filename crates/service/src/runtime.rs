@@ -19,6 +19,7 @@ use crate::discover::{Reach, Unreachable, last_answer};
 use crate::error::ServiceError;
 use crate::kinds::{MakeConnector, Workshop};
 use crate::parts::{Parts, Sizes};
+use crate::standing::Standing;
 use crate::{Home, doubts, secrets};
 
 /// An open installation.
@@ -27,7 +28,7 @@ pub struct Service {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     vault: Result<Vault, String>,
-    epoch: u64,
+    standing: Standing,
     installation: String,
     /// The database as the home named it when this was opened.
     named: Option<Named>,
@@ -148,8 +149,12 @@ impl Service {
     ) -> Result<Self, ServiceError> {
         let (named, store) = home.open_named()?;
         let vault = Vault::open(&home.key_set()).map_err(|error| error.to_string());
+        let standing = match paths_from == home.folder() {
+            true => home.standing(&*store)?,
+            false => Standing::Active { server: String::new(), epoch: store.lease()?.epoch },
+        };
         let parts = Parts { store, vault, clock, paths_from, threads, sizes: Sizes::default(), kinds: None };
-        Self::assemble_named(home, named, parts).await
+        Self::assemble_named(home, named, standing, parts).await
     }
 
     /// Puts a service together and compiles its configuration, when one is applied.
@@ -157,19 +162,23 @@ impl Service {
     /// # Errors
     /// When the database holds no installation, or its configuration cannot be compiled.
     pub async fn assemble(home: Home, parts: Parts) -> Result<Self, ServiceError> {
-        let named = home.names()?;
-        Self::assemble_named(home, named, parts).await
+        let (named, standing) = (home.names()?, home.standing(&*parts.store)?);
+        Self::assemble_named(home, named, standing, parts).await
     }
 
-    async fn assemble_named(home: Home, named: Option<Named>, parts: Parts) -> Result<Self, ServiceError> {
+    async fn assemble_named(
+        home: Home,
+        named: Option<Named>,
+        standing: Standing,
+        parts: Parts,
+    ) -> Result<Self, ServiceError> {
         let Parts { store, vault, clock, paths_from, threads, sizes, kinds } = parts;
         let installation = store.reader()?.installation()?.ok_or(onesync_store::StoreError::NotInstalled)?;
-        // No database is ever at this epoch: whatever would be written is refused by the database itself.
-        let epoch = if home.is_joined()? { 0 } else { home.epoch_of(&*store, installation.epoch)? };
+        let standing = home.during_move(&*store, standing)?;
         let service = Self {
             clock,
             vault,
-            epoch,
+            standing,
             installation: installation.id,
             named,
             runtime: RwLock::new(Current::None),
@@ -223,8 +232,18 @@ impl Service {
         self.threads
     }
 
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
     pub(crate) fn epoch(&self) -> u64 {
-        self.epoch
+        self.standing.epoch()
+    }
+
+    /// Where this server stands: whether it may write, and else who may.
+    #[must_use]
+    pub fn standing(&self) -> &Standing {
+        &self.standing
     }
 
     pub(crate) fn workshop(&self) -> Workshop<'_> {
@@ -353,7 +372,7 @@ impl Service {
         if let Some(latest) = latest.as_ref().filter(|latest| ready && latest.hash == configuration.hash()) {
             let states = more(&*self.runtime()?).states;
             if !states.is_empty() {
-                self.store.apply(self.epoch, &Changes { states, ..Changes::default() })?;
+                self.store.apply(self.epoch(), &Changes { states, ..Changes::default() })?;
             }
             return Ok((latest.version, ConfigCheck::default()));
         }
@@ -421,7 +440,7 @@ impl Service {
             .map(|c| (c.id, crate::sync::FULL_SYNC_NEEDED.to_owned(), Some(vec![1])))
             .collect();
         let changes = Changes { states, ..Changes::default() };
-        Ok(self.store.apply(self.epoch, &changes)?)
+        Ok(self.store.apply(self.epoch(), &changes)?)
     }
 
     pub(crate) async fn compile(

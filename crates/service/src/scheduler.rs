@@ -4,7 +4,7 @@
 //! a matter of the configuration.
 
 use onesync_model::Time;
-use onesync_store::{MoveMark, ServiceChanges, StoreError};
+use onesync_store::{MoveMark, ServiceChanges};
 use serde::{Deserialize, Serialize};
 
 use crate::cycle::CycleReport;
@@ -138,20 +138,24 @@ impl Service {
     /// Whether another configuration is applied by now.
     ///
     /// # Errors
-    /// [`StoreError::Fenced`] when another server took this one's place.
+    /// When the database cannot be read.
     pub(crate) fn is_outdated(&self) -> Result<bool, ServiceError> {
         if self.home().names()?.as_ref() != self.named() {
             return Ok(true);
         }
         let reader = self.store().reader()?;
         let theirs = reader.installation()?.map_or(self.epoch(), |installation| installation.epoch);
-        if theirs != self.epoch() {
+        if theirs != self.epoch() && self.standing().must_be_active().is_ok() {
             return match MoveMark::of(&**self.store())? {
                 // Until the move has ended there is nothing to do but to look.
                 Some(MoveMark::Leaving { epoch, .. }) if epoch == theirs => Ok(!self.home().is_moving()),
-                Some(MoveMark::Stayed { epoch, .. }) if epoch == theirs => Ok(true),
-                _ => Err(StoreError::Fenced { ours: self.epoch(), theirs }.into()),
+                // It moved and stayed, this home took over by another command, or another server did: whoever opens it
+                // anew sees that.
+                _ => Ok(true),
             };
+        }
+        if self.standing().must_be_active().is_err() && self.stands_elsewhere()? {
+            return Ok(true);
         }
         let latest = reader.config_versions()?.last().map_or(0, |version| version.version);
         Ok(latest != self.version_applied())

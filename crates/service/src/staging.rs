@@ -248,7 +248,7 @@ impl Service {
                 groups.add(9, "only there, untouched", object_type, None, count.count);
             }
         }
-        self.standing(&*reader, connector, &mut groups)?;
+        self.in_the_way(&*reader, connector, &mut groups)?;
         drop(reader);
         Ok(StagingPlan {
             connector: connector.name().to_owned(),
@@ -260,7 +260,7 @@ impl Service {
     }
 
     /// What does not happen at first contact, because something stands in the way: conflicts and held names.
-    fn standing(
+    fn in_the_way(
         &self,
         reader: &dyn StoreReader,
         connector: &ConnectorHandle,

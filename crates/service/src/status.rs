@@ -13,6 +13,7 @@ use crate::import::UNPROVEN;
 use crate::protect::WindowUse;
 use crate::runtime::{ConnectorHandle, Runtime, Service};
 use crate::scheduler::SchedulerView;
+use crate::standing::ServerView;
 use crate::unplaced::Unplaced;
 use crate::unreadable::source_place;
 
@@ -21,8 +22,12 @@ use crate::unreadable::source_place;
 pub struct StatusReport {
     /// The installation's id.
     pub installation: String,
-    /// Its epoch.
+    /// The epoch of the database.
     pub epoch: u64,
+    /// Where this server stands: `active`, `joined`, `replaced`, `behind`.
+    pub standing: &'static str,
+    /// The servers of this database.
+    pub servers: Vec<ServerView>,
     /// The version of the configuration; 0 when none is applied.
     pub configuration: u32,
     /// What needs a person at once.
@@ -367,7 +372,9 @@ impl Service {
         }
         Ok(StatusReport {
             installation: self.installation_id().to_owned(),
-            epoch: self.epoch(),
+            epoch: reader.installation()?.map_or(0, |row| row.epoch),
+            standing: self.standing().word(),
+            servers: self.servers()?,
             configuration: self.version_applied(),
             alarms,
             copy_of,

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use crate::clock::Clock;
 use crate::error::ServiceError;
 use crate::home::no_link;
+use crate::lease::Keeper;
 use crate::runtime::Service;
 
 /// The lock's file in the home.
@@ -35,6 +36,8 @@ pub(crate) const INTERRUPTED: &str = "interrupted";
 #[derive(Debug)]
 pub(crate) struct WorkLock {
     _file: File,
+    /// Of whoever works with the database.
+    _lease: Option<Keeper>,
 }
 
 impl WorkLock {
@@ -94,7 +97,7 @@ impl WorkLock {
             .and_then(|()| file.rewind())
             .and_then(|()| file.write_all(holder.as_bytes()))
             .map_err(failed)?;
-        Ok(Self { _file: file })
+        Ok(Self { _file: file, _lease: None })
     }
 }
 
@@ -134,6 +137,7 @@ impl Service {
                 "do it again: it is done where the database is now",
             ));
         }
+        let lock = WorkLock { _lease: self.keep_lease()?, ..lock };
         let mut open = self.store().reader()?.runs(None, None, RUNS_LOOKED_AT)?;
         open.retain(|run| run.ended.is_none());
         if !open.is_empty() {
@@ -146,9 +150,9 @@ impl Service {
         Ok(lock)
     }
 
-    /// An error on a server that has only joined the database of another one.
+    /// An error on a server that is not the active one.
     pub(crate) fn must_be_active(&self) -> Result<(), ServiceError> {
-        self.home().must_be_active()
+        self.standing().must_be_active()
     }
 
     /// What asks the work under way to stop.

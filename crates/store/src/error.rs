@@ -231,7 +231,7 @@ pub enum StoreError {
 /// Epochs begin at 1: a server that has only joined a database, or leaves it, holds none.
 fn fenced(ours: u64, theirs: u64) -> String {
     match ours {
-        0 => "this server has joined the database of another one and is not active: it writes nothing"
+        0 => "this server is not active: another one works with the database, and this one writes nothing"
             .to_owned(),
         _ => format!(
             "this server is fenced: it holds epoch {ours}, the database is at epoch {theirs}; another server has taken \

@@ -21,6 +21,7 @@ mod postgres;
 mod relational;
 mod rows;
 mod schema;
+mod servers;
 mod sqlite;
 mod store;
 mod tally;
@@ -49,6 +50,7 @@ pub use rows::{
     ServiceChanges, export_hash, export_link_hash, operation_code, operation_from_code,
 };
 pub use schema::{SchemaState, schema_versions};
+pub use servers::{Holder, Lease, ServerRow};
 pub use sqlite::SqliteStore;
 #[cfg(feature = "limit")]
 pub use sqlite::limit;

@@ -21,6 +21,7 @@ use crate::rows::{
     ExportFilter, ExportLinkCount, ExportLinkFilter, ExportLinkKey, ExportLinkOwner, ExportedRow,
     HeldPlanRow, HeldState, InstallationRow, MvCount, Retention, RuleRow, RunRow, SecretRow, ServiceChanges,
 };
+use crate::servers::{Lease, ServerRow};
 
 /// A database of one installation.
 pub trait Store: Send + Sync {
@@ -63,7 +64,41 @@ pub trait Store: Send + Sync {
     /// [`StoreError::Installed`] when there is one.
     fn install(&self, installation: &InstallationRow) -> Result<(), StoreError>;
 
-    /// Takes over: raises the epoch by one and gives the new one. Whoever holds the old one is fenced from now on.
+    /// Takes over for a server: raises the epoch by one, notes that this server holds it, gives the installation another id
+    /// where one is named, and gives the new epoch; one transaction. Whoever holds the old one is fenced from now on.
+    ///
+    /// # Errors
+    /// As [`Store::take_epoch`].
+    fn take_over(&self, seen: u64, server: &ServerRow, installation: Option<&str>)
+    -> Result<u64, StoreError>;
+
+    /// Notes a server: one that holds the epoch already, or one that never took any (epoch 0).
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] when its epoch is not the database's, [`StoreError::Conflict`] when another server holds it.
+    fn enrol(&self, server: &ServerRow) -> Result<(), StoreError>;
+
+    /// Says that a noted server is there: a single statement, beside all transactions. Gives what it has from then on.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] when it says that it holds an epoch and does not.
+    fn renew(&self, server: &ServerRow) -> Result<Lease, StoreError>;
+
+    /// Who may write now: a single statement, beside all transactions.
+    ///
+    /// # Errors
+    /// When the database is out of reach.
+    fn lease(&self) -> Result<Lease, StoreError>;
+
+    /// Now, by the clock of the database.
+    ///
+    /// # Errors
+    /// As [`Store::lease`].
+    fn now(&self) -> Result<Time, StoreError> {
+        Ok(self.lease()?.now)
+    }
+
+    /// Raises the epoch by one for nobody and gives the new one. Whoever holds the old one is fenced from now on.
     ///
     /// # Errors
     /// [`StoreError::Fenced`] when the epoch is not `seen`: someone else was faster.
@@ -195,6 +230,8 @@ pub trait Store: Send + Sync {
 pub trait StoreReader: Reader + Send {
     /// The installation; `None` in a database that has none yet.
     fn installation(&self) -> Result<Option<InstallationRow>, ReadError>;
+    /// The servers that were noted, ascending by id.
+    fn servers(&self) -> Result<Vec<ServerRow>, ReadError>;
     /// All settings, ascending by name.
     fn settings(&self) -> Result<Vec<(String, String)>, ReadError>;
     /// The value of one setting; `None` where it was never set.

@@ -2,15 +2,15 @@
 
 use onesync_model::{Anchor, AttrId, Operation, TypeId, Values};
 
-use super::ConnectorError;
+use super::{ConnectorError, Pass};
 
 /// Some changes to write.
 #[derive(Clone, Debug)]
 pub struct ExportBatch {
     /// The changes; at most [`super::Capabilities::export_batch_max`].
     pub items: Vec<ExportItem>,
-    /// The epoch of the server that writes, for the request's id.
-    pub epoch: u64,
+    /// The leave to write it: asked directly before every request.
+    pub pass: Pass,
     /// Random bytes for everything of this batch that must be random (initial passwords); connectors have no other
     /// source of randomness, so that a test can repeat a run.
     pub seed: [u8; 32],

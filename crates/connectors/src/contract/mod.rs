@@ -22,6 +22,7 @@ mod error;
 mod export;
 mod facts;
 mod import;
+mod pass;
 
 use async_trait::async_trait;
 use onesync_model::{AttrId, AttributeType, Time, TypeId};
@@ -32,6 +33,7 @@ pub use export::{ExportBatch, ExportItem, ExportOutcome, ExportResult, LinkExpor
 pub use facts::DirectoryFacts;
 pub use import::{ImportEnd, ImportMode, ImportPage, ImportRequest, KnownContainers, Proof, Watermark};
 pub use onesync_model::{Anchor, Entry, EntryChange, EntryFlags, LinkChunk, LinkMode, LinkTarget, Operation};
+pub use pass::{Pass, Permit};
 
 /// How many pages may wait between a connector and its consumer: enough to keep both busy, few enough that memory
 /// does not grow with the directory.

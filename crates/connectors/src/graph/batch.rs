@@ -11,34 +11,35 @@ use serde_json::{Value as Json, json};
 use super::error::ApiError;
 use super::http::{Api, Call, CallError, failure};
 use super::retry::{Failure, parse_retry_after};
-use crate::{ConnectorError, ErrorClass};
+use crate::{ConnectorError, ErrorClass, Pass};
 
 /// Most requests in one batch: a limit of the service.
 const BATCH_MAX: usize = 20;
-/// Batches under way at the same time: enough to hide latency, few enough not to be throttled at once.
+/// Batches under way at the same time, the export workers of a connector: enough to hide latency, few enough not to be
+/// throttled at once. A server that was replaced may have so many requests on their way, and no more (docs/standby.md).
 const BATCHES_IN_FLIGHT: usize = 4;
 
 pub(super) type CallResult = Result<Json, CallError>;
 
 impl Api {
     /// Sends calls in batches. The results are in the order of the calls.
-    pub(super) async fn batch(&self, calls: &[Call], epoch: u64) -> Vec<CallResult> {
+    pub(super) async fn batch(&self, calls: &[Call], pass: &Pass) -> Vec<CallResult> {
         if let [call] = calls {
-            return vec![self.send(call, epoch).await];
+            return vec![self.send(call, pass).await];
         }
-        let chunks: Vec<_> = calls.chunks(BATCH_MAX).map(|chunk| self.chunk(chunk, epoch)).collect();
+        let chunks: Vec<_> = calls.chunks(BATCH_MAX).map(|chunk| self.chunk(chunk, pass)).collect();
         let results: Vec<Vec<CallResult>> =
             futures::stream::iter(chunks).buffered(BATCHES_IN_FLIGHT).collect().await;
         results.into_iter().flatten().collect()
     }
 
     /// One batch, until each of its calls has a result that is not to be repeated.
-    async fn chunk(&self, calls: &[Call], epoch: u64) -> Vec<CallResult> {
+    async fn chunk(&self, calls: &[Call], pass: &Pass) -> Vec<CallResult> {
         let mut results: Vec<Option<CallResult>> = vec![None; calls.len()];
         let mut open: Vec<usize> = (0..calls.len()).collect();
         let mut attempt = 1;
         loop {
-            let answers = self.send_batch(calls, &open, epoch).await;
+            let answers = self.send_batch(calls, &open, pass).await;
             let mut again = Vec::new();
             let mut longest = Duration::ZERO;
             for (&at, answer) in open.iter().zip(answers) {
@@ -67,11 +68,11 @@ impl Api {
     }
 
     /// Sends the open calls once; one answer for each, in their order.
-    async fn send_batch(&self, calls: &[Call], open: &[usize], epoch: u64) -> Vec<CallResult> {
+    async fn send_batch(&self, calls: &[Call], open: &[usize], pass: &Pass) -> Vec<CallResult> {
         let requests: Vec<Json> = open.iter().filter_map(|&at| Some(request(at, calls.get(at)?))).collect();
         // Sent once: what is repeated, and what must not be, is decided call by call.
         let outer = Call::post("$batch", json!({ "requests": requests }));
-        let answer = match self.send_once(&outer, epoch).await {
+        let answer = match self.send_once(&outer, pass).await {
             Ok(answer) => answer,
             Err(error) => return open.iter().map(|_| Err(error.clone())).collect(),
         };

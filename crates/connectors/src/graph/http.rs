@@ -15,7 +15,7 @@ use super::assertion::random_guid;
 use super::error::{ApiError, transport};
 use super::retry::{Failure, Jitter, RetryPolicy, parse_retry_after};
 use super::token::{Token, TokenClient};
-use crate::{ConnectorError, ErrorClass};
+use crate::{ConnectorError, ErrorClass, Pass};
 
 /// The longest answer that is read: a page of 999 groups with their members stays far below.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
@@ -156,15 +156,16 @@ impl Api {
         }
     }
 
-    /// A call's answer; waits and repeats as the policy says. `epoch` is shown in the request id.
-    pub(super) async fn send(&self, call: &Call, epoch: u64) -> Result<Json, CallError> {
+    /// A call's answer; waits and repeats as the policy says. `pass` is asked before each attempt, and its epoch shown in the
+    /// request id.
+    pub(super) async fn send(&self, call: &Call, pass: &Pass) -> Result<Json, CallError> {
         let url = format!("{}/{}", self.root, call.path);
-        self.send_to(&url, call, epoch).await
+        self.send_to(&url, call, pass).await
     }
 
     /// Reads one resource.
     pub(super) async fn get(&self, path: &str) -> Result<Json, CallError> {
-        self.send(&Call::get(path), 0).await
+        self.send(&Call::get(path), &Pass::reading()).await
     }
 
     /// Reads a page by the link the service gave. A link to any other place would carry the token away.
@@ -177,7 +178,7 @@ impl Api {
         }
         let mut call = Call::get("");
         call.prefer = prefer;
-        self.send_to(link, &call, 0).await
+        self.send_to(link, &call, &Pass::reading()).await
     }
 
     /// Reads all pages of a small collection.
@@ -195,10 +196,10 @@ impl Api {
         }
     }
 
-    async fn send_to(&self, url: &str, call: &Call, epoch: u64) -> Result<Json, CallError> {
+    async fn send_to(&self, url: &str, call: &Call, pass: &Pass) -> Result<Json, CallError> {
         let mut attempt = 1;
         loop {
-            let error = match self.send_signed_in(url, call, epoch).await {
+            let error = match self.send_signed_in(url, call, pass).await {
                 Ok(body) => return Ok(body),
                 Err(error) => error,
             };
@@ -211,19 +212,19 @@ impl Api {
     }
 
     /// A call's answer at the first attempt.
-    pub(super) async fn send_once(&self, call: &Call, epoch: u64) -> Result<Json, CallError> {
+    pub(super) async fn send_once(&self, call: &Call, pass: &Pass) -> Result<Json, CallError> {
         let url = format!("{}/{}", self.root, call.path);
-        self.send_signed_in(&url, call, epoch).await
+        self.send_signed_in(&url, call, pass).await
     }
 
     /// Sends once; when the token is refused, once more with a new one.
-    async fn send_signed_in(&self, url: &str, call: &Call, epoch: u64) -> Result<Json, CallError> {
+    async fn send_signed_in(&self, url: &str, call: &Call, pass: &Pass) -> Result<Json, CallError> {
         let token = self.token().await?;
-        match self.exchange(url, call, epoch, &token).await {
+        match self.exchange(url, call, pass, &token).await {
             Err(CallError::Api(error)) if error.status == 401 => {
                 self.tokens.forget(&token).await;
                 let token = self.token().await?;
-                self.exchange(url, call, epoch, &token).await
+                self.exchange(url, call, pass, &token).await
             }
             other => other,
         }
@@ -239,9 +240,9 @@ impl Api {
         self.policy.wait(failure, repeatable, attempt, jitter)
     }
 
-    async fn exchange(&self, url: &str, call: &Call, epoch: u64, token: &Token) -> Result<Json, CallError> {
+    async fn exchange(&self, url: &str, call: &Call, pass: &Pass, token: &Token) -> Result<Json, CallError> {
         let place = format!("{} {}", call.method.as_str(), without_query(url));
-        let id = random_guid(u32::try_from(epoch).unwrap_or(u32::MAX)).map_err(CallError::NotDone)?;
+        let id = random_guid(u32::try_from(pass.epoch).unwrap_or(u32::MAX)).map_err(CallError::NotDone)?;
         let mut request = self
             .http
             .request(call.method.to_http(), url)
@@ -253,6 +254,8 @@ impl Api {
         if let Some(body) = &call.body {
             request = request.json(body);
         }
+        // Asked last: the token may have taken its time, and between this and the bytes there is only the sending.
+        pass.check().await.map_err(CallError::NotDone)?;
         let mut answer = request.send().await.map_err(|e| {
             let error = transport(&e, &place);
             if e.is_connect() || e.is_builder() { CallError::NotDone(error) } else { CallError::Lost(error) }

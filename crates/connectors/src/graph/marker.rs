@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 use super::GraphConnector;
 use super::http::{Call, CallError, encode, literal};
 use super::schema::ANCHOR_EXTENSION;
-use crate::{ConnectorError, Marker};
+use crate::{ConnectorError, Marker, Pass};
 
 /// Key of the marker's group; no source anchor reads like this.
 const MARKER_KEY: &str = "onesync-marker";
@@ -94,31 +94,31 @@ impl GraphConnector {
 
     /// Writes the marker; the first time this decides where groups keep their source anchors.
     pub(super) async fn write_marker(&self, marker: &Marker) -> Result<(), ConnectorError> {
-        let text = write(Some(marker));
+        let (text, pass) = (write(Some(marker)), Pass::unchecked(marker.epoch));
         let place = "marker group";
         match self.find_marker().await.map_err(|e| e.at(place))? {
             Some(found) => {
                 let call = Call::patch(format!("groups/{}", encode(&found.id)), json!({"description": text}));
-                self.send_new(&found.id, &call, marker.epoch).await.map_err(|e| e.at(place))?;
+                self.send_new(&found.id, &call, &pass).await.map_err(|e| e.at(place))?;
             }
-            None => drop(self.create_marker(&text, marker.epoch).await.map_err(|e| e.at(place))?),
+            None => drop(self.create_marker(&text, &pass).await.map_err(|e| e.at(place))?),
         }
         Ok(())
     }
 
     /// Where groups keep their source anchors in this tenant; decided now if it was not yet.
-    pub(super) async fn anchor_place(&self, epoch: u64) -> Result<AnchorPlace, CallError> {
+    pub(super) async fn anchor_place(&self, pass: &Pass) -> Result<AnchorPlace, CallError> {
         let known = self.memory().marker.clone();
         if let Some((_, place)) = known {
             return Ok(place);
         }
         match self.find_marker().await? {
             Some(found) => Ok(found.place),
-            None => self.create_marker(&write(None), epoch).await,
+            None => self.create_marker(&write(None), pass).await,
         }
     }
 
-    async fn create_marker(&self, text: &str, epoch: u64) -> Result<AnchorPlace, CallError> {
+    async fn create_marker(&self, text: &str, pass: &Pass) -> Result<AnchorPlace, CallError> {
         let mut group = json!({
             "displayName": "OneSync marker",
             "description": text,
@@ -128,14 +128,14 @@ impl GraphConnector {
         });
         let path = format!("groups(uniqueName={})", literal(MARKER_KEY));
         let upsert = Call::patch(path, group.clone()).prefer("create-if-missing");
-        let place = match self.api.send(&upsert, epoch).await {
+        let place = match self.api.send(&upsert, pass).await {
             Ok(_) => AnchorPlace::UniqueName,
             // The tenant knows no upsert.
             Err(CallError::Api(e)) if matches!(e.status, 400 | 404 | 405 | 501) => {
-                self.define_extension(epoch).await?;
+                self.define_extension(pass).await?;
                 group[self.table.anchor_extension.as_str()] = json!(MARKER_KEY);
                 // Twice does harm, but nobody is hurt: the one found first counts.
-                let created = self.api.send(&Call::post("groups", group), epoch).await?;
+                let created = self.api.send(&Call::post("groups", group), pass).await?;
                 self.remember(&created, AnchorPlace::Extension);
                 return Ok(AnchorPlace::Extension);
             }
@@ -158,7 +158,7 @@ impl GraphConnector {
     }
 
     /// Defines the directory extension for anchors of groups; it may be there already.
-    async fn define_extension(&self, epoch: u64) -> Result<(), CallError> {
+    async fn define_extension(&self, pass: &Pass) -> Result<(), CallError> {
         let filter =
             format!("applications?$filter=appId%20eq%20{}&$select=id", literal(&self.settings.client_id));
         let found = self.api.get(&filter).await?;
@@ -169,7 +169,7 @@ impl GraphConnector {
             return Ok(());
         }
         let body = json!({"name": ANCHOR_EXTENSION, "dataType": "String", "targetObjects": ["Group"]});
-        self.api.send(&Call::post(path, body), epoch).await.map(drop)
+        self.api.send(&Call::post(path, body), pass).await.map(drop)
     }
 }
 

@@ -14,7 +14,7 @@ use super::GraphConnector;
 use super::http::{Call, CallError};
 use super::marker::AnchorPlace;
 use super::tenant::{Organization, RoleHolders};
-use crate::ConnectorError;
+use crate::{ConnectorError, Pass};
 
 /// What was read of tenant and roles is believed this long while writing.
 const BELIEVED: Duration = Duration::from_secs(300);
@@ -156,10 +156,10 @@ impl GraphConnector {
     }
 
     /// Sends a call about one object, with patience if it is new.
-    pub(super) async fn send_new(&self, id: &str, call: &Call, epoch: u64) -> Result<Json, CallError> {
+    pub(super) async fn send_new(&self, id: &str, call: &Call, pass: &Pass) -> Result<Json, CallError> {
         let mut attempt = 0;
         loop {
-            match self.api.send(call, epoch).await {
+            match self.api.send(call, pass).await {
                 Err(error) if error.is_not_found() => match self.wait_for_new([id].into_iter(), attempt) {
                     Some(wait) => tokio::time::sleep(wait).await,
                     None => return Err(error),
@@ -171,7 +171,7 @@ impl GraphConnector {
     }
 
     pub(super) async fn get_new(&self, id: &str, path: &str) -> Result<Json, CallError> {
-        self.send_new(id, &Call::get(path), 0).await
+        self.send_new(id, &Call::get(path), &Pass::reading()).await
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::Value as Json;
 
 use super::http::{Api, Call, CallError, encode};
-use crate::ConnectorError;
+use crate::{ConnectorError, Pass};
 
 /// What the organisation's object says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -123,7 +123,7 @@ async fn members(api: &Api, paths: Vec<String>) -> Result<Vec<Json>, CallError> 
     if calls.is_empty() {
         return Ok(all);
     }
-    for answer in api.batch(&calls, 0).await {
+    for answer in api.batch(&calls, &Pass::reading()).await {
         let mut page = answer?;
         loop {
             if let Some(Json::Array(items)) = page.get_mut("value").map(Json::take) {

@@ -177,6 +177,7 @@ impl Connector for JsonlConnector {
     }
 
     async fn export(&self, batch: ExportBatch) -> Result<Vec<ExportResult>, ConnectorError> {
+        batch.pass.check().await?; // a batch is one write: the new file takes the place of the old one
         self.blocking(move |this| {
             let _writing = this.writing.lock().unwrap_or_else(PoisonError::into_inner);
             export(&this.settings, &this.selection, &batch)

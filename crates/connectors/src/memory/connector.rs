@@ -69,6 +69,7 @@ impl Connector for MemoryConnector {
     }
 
     async fn export(&self, batch: ExportBatch) -> Result<Vec<ExportResult>, ConnectorError> {
+        batch.pass.check().await?;
         super::export::export(&mut self.directory.lock(), &self.selection, batch)
     }
 

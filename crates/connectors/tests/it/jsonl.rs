@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use onesync_connectors::conformance::{self, DirectoryDriver, Shape, TestObject};
 use onesync_connectors::jsonl::{JsonlConnector, JsonlSettings, LinksBy};
 use onesync_connectors::{
-    Anchor, Connector, ErrorClass, ExportBatch, ExportItem, ExportOutcome, LinkTarget, Operation, Proof,
-    Severity,
+    Anchor, Connector, ErrorClass, ExportBatch, ExportItem, ExportOutcome, LinkTarget, Operation, Pass,
+    Proof, Severity,
 };
 use onesync_model::{Time, Value, Values};
 use serde_json::json;
@@ -143,7 +143,8 @@ async fn an_export_leaves_every_other_line_as_it_is() {
         links: Vec::new(),
     };
     let items = vec![item("3", Operation::Update), item("4", Operation::Add), item("5", Operation::Delete)];
-    let results = connector.export(ExportBatch { items, epoch: 1, seed: [0; 32] }).await.unwrap();
+    let results =
+        connector.export(ExportBatch { items, pass: Pass::unchecked(1), seed: [0; 32] }).await.unwrap();
     assert!(matches!(results[2].outcome, ExportOutcome::Gone));
     let written = fs::read_to_string(&settings.path).unwrap();
     let lines: Vec<_> = written.lines().collect();

@@ -9,7 +9,7 @@ use onesync_connectors::conformance::{self, DirectoryDriver, Shape, TestObject};
 use onesync_connectors::memory::{Fault, MemoryDirectory, MemoryObject};
 use onesync_connectors::{
     Anchor, Connector, ErrorClass, ExportBatch, ExportItem, ExportOutcome, ImportMode, LinkMode, LinkTarget,
-    Operation, Proof,
+    Operation, Pass, Proof,
 };
 use onesync_model::{Value, Values};
 
@@ -110,7 +110,7 @@ async fn the_suite_notices_a_connector_that_forgets_links() {
 }
 
 fn batch(items: Vec<ExportItem>) -> ExportBatch {
-    ExportBatch { items, epoch: 1, seed: [0; 32] }
+    ExportBatch { items, pass: Pass::unchecked(1), seed: [0; 32] }
 }
 
 fn add(words: &Words, key: &str) -> ExportItem {

@@ -14,6 +14,7 @@ mod secret;
 mod serve;
 mod setup;
 mod staging;
+mod standby;
 mod status;
 mod upgrade;
 
@@ -30,6 +31,7 @@ pub use rule::test as rule_test;
 pub use secret::{read as read_secret, secret};
 pub use serve::serve;
 pub use setup::{SetupArgs, UninstallArgs, new_spelling, setup, uninstall};
+pub use standby::standby;
 pub use upgrade::upgrade;
 
 use onesync_service::{CycleReport, Service, Status, Step};
@@ -55,6 +57,7 @@ pub async fn run(
         | Command::Events(_)
         | Command::Restore(_)
         | Command::Serve
+        | Command::Standby(_)
         | Command::Setup(_)
         | Command::Uninstall(_)
         | Command::Upgrade(_)

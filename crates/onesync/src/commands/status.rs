@@ -13,6 +13,7 @@ pub fn status(service: &Service, out: &Output) -> anyhow::Result<Status> {
         print(&report);
     }
     Ok(match (report.key_set.as_str(), report.alarms.is_empty()) {
+        _ if report.standing != "active" => Status::Held,
         ("present", true) => Status::Done,
         ("present", false) => Status::ObjectErrors,
         _ => Status::Held,

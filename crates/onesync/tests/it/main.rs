@@ -11,4 +11,5 @@ mod program;
 mod rule_test;
 mod serve;
 mod setup;
+mod standby;
 mod upgrade;

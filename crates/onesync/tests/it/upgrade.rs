@@ -20,9 +20,10 @@ fn make_older(home: &Path) {
     let views: Vec<String> = views.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
     let views: String = views.iter().map(|name| format!("DROP VIEW {name};")).collect();
     database.execute_batch(&views).unwrap();
-    let later = "DROP TABLE setting; ALTER TABLE mv_object DROP COLUMN display_name;
+    let later = "DROP TABLE server; DROP TABLE setting; ALTER TABLE mv_object DROP COLUMN display_name;
         ALTER TABLE mv_object DROP COLUMN principal_name; ALTER TABLE event DROP COLUMN chain";
     database.execute_batch(later).unwrap();
+    std::fs::remove_file(home.join("server.toml")).unwrap();
     database.execute("DELETE FROM schema_migration WHERE version > ?1", [OLDER]).unwrap();
 }
 

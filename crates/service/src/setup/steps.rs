@@ -142,7 +142,7 @@ impl Setup {
 
     fn write(&self, changes: ServiceChanges, open: &mut Open) -> Result<(), ServiceError> {
         let store = self.store(open)?;
-        let epoch = store.reader()?.installation()?.map_or(0, |row| row.epoch);
+        let epoch = self.home.standing(&*store)?.epoch();
         Ok(crate::events::record(&*store, epoch, &changes)?)
     }
 
@@ -183,10 +183,9 @@ impl Setup {
 
     fn show(&self, open: &mut Open, tell: &mut Tell<'_>) -> Result<(), ServiceError> {
         let (store, vault) = (self.store(open)?, Vault::open(&self.home.key_set())?);
-        let (account, password, epoch) = {
+        let (account, password) = {
             let reader = store.reader()?;
-            let epoch = reader.installation()?.map_or(0, |row| row.epoch);
-            (ServiceAccount::read(&*reader)?, ServiceAccount::password(&*reader, &vault)?, epoch)
+            (ServiceAccount::read(&*reader)?, ServiceAccount::password(&*reader, &vault)?)
         };
         if let (Some(account), Some(password)) = (account, password)
             && tell(Doing::Credentials { name: &account.name, password: &password })? == Told::Later
@@ -194,7 +193,7 @@ impl Setup {
             return Ok(());
         }
         // Shown twice does no harm, never shown would.
-        mark_shown(&*store, epoch)
+        mark_shown(&*store, self.home.standing(&*store)?.epoch())
     }
 
     /// Notes that credentials have been shown which were told, and were to be shown later.
@@ -203,8 +202,7 @@ impl Setup {
     /// When the database cannot be written.
     pub fn credentials_are_shown(&self) -> Result<(), ServiceError> {
         let store = self.home.open()?.0;
-        let epoch = store.reader()?.installation()?.map_or(0, |row| row.epoch);
-        mark_shown(&*store, epoch)
+        mark_shown(&*store, self.home.standing(&*store)?.epoch())
     }
 
     fn set(&self, setting: &str, text: &str, open: &mut Open) -> Result<(), ServiceError> {

@@ -214,6 +214,7 @@ fn put_embedded(home: &Home, backup: &Backup, now: Time) -> Result<String, Servi
     remove_database(&new)?;
     std::fs::copy(backup.folder.join(EMBEDDED), &new).and_then(|_| restrict_file(&new)).map_err(at(&new))?;
     SqliteStore::forget_state(&new, ACTIVE)?;
+    SqliteStore::raise_epoch(&new, home.note_put_back(now)?)?;
     let kept = home.folder().join(format!("onesync.db.until-{}", stamp(now)));
     SqliteStore::backup(&current, &kept)?;
     restrict_file(&kept).map_err(at(&kept))?;
@@ -247,7 +248,8 @@ fn put_on_server(
 ) -> Result<(), ServiceError> {
     let tables: Vec<BackedUp> =
         backup.tables.iter().map(|table| BackedUp { table: table.name.clone(), rows: table.rows }).collect();
-    server.options()?.restore(&backup.folder, backup.schema, &tables, ACTIVE)?;
+    let epoch = home.note_put_back(now)?;
+    server.options()?.restore(&backup.folder, backup.schema, &tables, ACTIVE, epoch)?;
     moving::switch(home, before, server, &before.installation)?;
     home.note_upgrade(false)?;
     // Nobody goes on in the one that was left. The home counts already: that it cannot be marked now is no failure.

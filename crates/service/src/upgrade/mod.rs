@@ -129,7 +129,7 @@ pub async fn upgrade(
     clock: Arc<dyn Clock>,
     options: &UpgradeOptions<'_>,
 ) -> Result<Upgraded, ServiceError> {
-    home.must_be_active()?;
+    home.must_not_be_joined()?;
     let home = &home.during_upgrade();
     let mut told = false;
     let waiting = &mut |who: &str| {
@@ -153,6 +153,7 @@ pub async fn upgrade(
         migrate(home, options.admin)?;
     }
     let service = Service::open(home.clone(), clock, options.threads).await?;
+    service.must_be_active()?;
     (options.tell)("comparing");
     let (plan, no_plan) = compare(&service).await?;
     // What is not known is not trusted either.

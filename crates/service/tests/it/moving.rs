@@ -184,6 +184,8 @@ async fn an_older_copy_of_the_home_does_not_write_over_the_database() {
     let older = Home::new(folder.path().join("older"));
     std::fs::create_dir(older.folder()).unwrap();
     onesync_vault::KeySet::copy(&world.service.home().key_set(), &older.key_set()).unwrap();
+    let file = "server.toml";
+    std::fs::copy(world.service.home().folder().join(file), older.folder().join(file)).unwrap();
     SqliteStore::copy_as_it_is(&world.service.home().database(), &older.database()).unwrap();
     go(&world, &database.server()).unwrap();
     world.service = world.reopen().await;

@@ -7,6 +7,7 @@
 mod exports;
 mod objects;
 mod sample;
+mod servers;
 mod service;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -28,6 +29,9 @@ const BARE: &[Check] =
 
 const CHECKS: &[Check] = &[
     ("who lost the epoch is fenced", service::fenced),
+    ("who takes over holds the epoch, once", servers::taken_over),
+    ("a lease is renewed by its holder only, by the clock of the database", servers::renewed),
+    ("servers are noted", servers::noted),
     ("what the service records is read back", service::recorded),
     ("append-only rows do not change", service::append_only),
     ("runs and events are paged backwards", service::paged),

@@ -8,26 +8,30 @@ mod service_reads;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use onesync_engine::{
     AgendaRow, Changes, ContainerRow, Counters, CsRow, ErrorRow, ExportLinkRow, ExportRow, HistoryRow, MvRow,
     Work,
 };
-use onesync_model::{AttrId, ConnectorId, ContainerId, CsId, Hash128, MvId, RuleId, RunId, TypeId};
+use onesync_model::{AttrId, ConnectorId, ContainerId, CsId, Hash128, MvId, RuleId, RunId, Time, TypeId};
 
 use crate::chain::StoredEvent;
 use crate::error::StoreError;
+use crate::relational::servers;
 use crate::rows::{
     ConfigFiles, ConfigVersionRow, ConnectorRow, ExportLinkKey, HeldPlanRow, InstallationRow, Retention,
     RuleRow, RunRow, SecretRow, ServiceChanges,
 };
+use crate::servers::{Holder, Lease, ServerRow};
 use crate::store::{Store, StoreReader};
 
 /// All rows. Cloned for every batch, so that a failed one changes nothing; large rows are shared between clones.
 #[derive(Clone, Default)]
 struct State {
     installation: Option<InstallationRow>,
+    servers: BTreeMap<String, ServerRow>,
     settings: BTreeMap<String, String>,
     counters: Counters,
     cs: BTreeMap<CsId, Arc<CsRow>>,
@@ -64,6 +68,21 @@ struct State {
 #[derive(Default)]
 pub struct MemoryStore {
     state: Mutex<Arc<State>>,
+    /// Its clock, in ticks.
+    clock: AtomicI64,
+}
+
+impl State {
+    fn lease(&self, now: Time) -> Option<Lease> {
+        let epoch = self.installation.as_ref()?.epoch;
+        let holder = self.servers.values().find(|row| row.epoch == epoch);
+        let holder = holder.map(|row| Holder { id: row.id.clone(), seen: row.seen, lease: row.lease });
+        Some(Lease { epoch, now, holder })
+    }
+
+    fn note_server(&mut self, server: &ServerRow, epoch: u64, seen: Time) {
+        self.servers.insert(server.id.clone(), ServerRow { epoch, seen, ..server.clone() });
+    }
 }
 
 /// A snapshot: the state as it was.
@@ -74,6 +93,21 @@ impl MemoryStore {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Another one with the same rows, as a copy of the database is.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        Self { state: Mutex::new(self.lock().clone()), clock: AtomicI64::new(self.clock().ticks()) }
+    }
+
+    /// Sets its clock, which stands until then.
+    pub fn set_clock(&self, now: Time) {
+        self.clock.store(now.ticks(), Ordering::Relaxed);
+    }
+
+    fn clock(&self) -> Time {
+        Time::from_ticks(self.clock.load(Ordering::Relaxed))
     }
 
     fn lock(&self) -> MutexGuard<'_, Arc<State>> {
@@ -120,6 +154,49 @@ impl Store for MemoryStore {
         }
         Arc::make_mut(&mut current).installation = Some(installation.clone());
         Ok(())
+    }
+
+    fn take_over(
+        &self,
+        seen: u64,
+        server: &ServerRow,
+        installation: Option<&str>,
+    ) -> Result<u64, StoreError> {
+        self.change(seen, |state| {
+            if let Some(row) = &mut state.installation {
+                row.epoch += 1;
+                if let Some(id) = installation {
+                    id.clone_into(&mut row.id);
+                }
+            }
+            state.note_server(server, seen + 1, self.clock());
+            Ok(seen + 1)
+        })
+    }
+
+    fn enrol(&self, server: &ServerRow) -> Result<(), StoreError> {
+        let mut current = self.lock();
+        servers::may_enrol(server, current.lease(self.clock()))?;
+        Arc::make_mut(&mut current).note_server(server, server.epoch, self.clock());
+        Ok(())
+    }
+
+    fn renew(&self, server: &ServerRow) -> Result<Lease, StoreError> {
+        let mut current = self.lock();
+        let there = current.lease(self.clock());
+        let holds = server.epoch == 0 || there.as_ref().is_some_and(|there| there.epoch == server.epoch);
+        let noted = current.servers.get(&server.id).is_some_and(|row| row.epoch == server.epoch);
+        if !(holds && noted) {
+            return servers::renewed(server, None, there);
+        }
+        let state = Arc::make_mut(&mut current);
+        state.note_server(server, server.epoch, self.clock());
+        let holder = Holder { id: server.id.clone(), seen: self.clock(), lease: server.lease };
+        Ok(Lease { epoch: server.epoch, now: self.clock(), holder: Some(holder) })
+    }
+
+    fn lease(&self) -> Result<Lease, StoreError> {
+        self.lock().lease(self.clock()).ok_or(StoreError::NotInstalled)
     }
 
     fn take_epoch(&self, seen: u64) -> Result<u64, StoreError> {

@@ -17,6 +17,7 @@ use crate::rows::{
     HeldPlanRow, HeldState, InstallationRow, MvCount, RuleRow, RunRow, SecretRow, export_hash,
     export_link_hash,
 };
+use crate::servers::ServerRow;
 use crate::store::StoreReader;
 
 type Read<T> = Result<T, ReadError>;
@@ -46,6 +47,10 @@ impl MemoryReader {
 impl StoreReader for MemoryReader {
     fn installation(&self) -> Read<Option<InstallationRow>> {
         Ok(self.0.installation.clone())
+    }
+
+    fn servers(&self) -> Read<Vec<ServerRow>> {
+        Ok(self.0.servers.values().cloned().collect())
     }
 
     fn settings(&self) -> Read<Vec<(String, String)>> {

@@ -22,6 +22,8 @@ use crate::relational::wait::wait;
 
 /// Connections that read at once: a batch that is computed holds two, a command of a person one.
 const READERS_MAX: usize = 16;
+/// Connections for single statements about servers and leases.
+const ASIDE_MAX: usize = 2;
 /// Whoever finds all of them taken waits this long.
 const POOL_WAIT: Duration = Duration::from_secs(60);
 /// A server that does not answer in this time is not there.
@@ -142,6 +144,8 @@ pub(super) struct Connections {
     opened: AtomicBool,
     writers: Pool,
     readers: Pool,
+    /// For single statements that must not wait for any of those.
+    aside: Pool,
 }
 
 impl Connections {
@@ -168,6 +172,7 @@ impl Connections {
             opened: AtomicBool::new(false),
             writers: Pool::new(1, sql::READ_COMMITTED),
             readers: Pool::new(READERS_MAX, sql::SNAPSHOT),
+            aside: Pool::new(ASIDE_MAX, sql::READ_COMMITTED),
         })
     }
 
@@ -179,6 +184,14 @@ impl Connections {
     /// One for reading.
     pub(super) fn reader(&self, doing: &'static str) -> Checked<Client> {
         self.get(&self.readers, doing)
+    }
+
+    /// Asks a single statement beside all others; the rows of its last result.
+    pub(super) fn ask_aside(&self, sql: &str, asked: &Asked<'_>, doing: &'static str) -> Checked<Vec<Row>> {
+        let client = self.get(&self.aside, doing)?;
+        let found = client.ask(sql, asked, doing).map(last);
+        self.aside.give_back(Some(client));
+        found
     }
 
     /// Keeps the writer's connection, on which no transaction is under way, for the next one.
@@ -263,6 +276,7 @@ impl Drop for Connections {
     fn drop(&mut self) {
         self.writers.state().idle.clear();
         self.readers.state().idle.clear();
+        self.aside.state().idle.clear();
         if let Some(runtime) = self.runtime.take() {
             // Dropping it here would wait for its threads, which a worker of another runtime must not.
             runtime.shutdown_background();

@@ -35,6 +35,7 @@ use crate::moved;
 use crate::relational::{Checked, Server, Snapshot, SqlReader};
 use crate::rows::{InstallationRow, Retention, ServiceChanges};
 use crate::schema::SchemaState;
+use crate::servers::{Lease, ServerRow};
 use crate::sqlite::SqliteStore;
 use crate::store::{Store, StoreReader};
 use crate::transfer::fill;
@@ -123,6 +124,7 @@ impl SqlServerStore {
         _version: u32,
         _tables: &[BackedUp],
         _forget: &str,
+        _epoch: u64,
     ) -> Result<(), StoreError> {
         let name = options.database();
         let why = format!(
@@ -143,6 +145,27 @@ impl Store for SqlServerStore {
 
     fn install(&self, installation: &InstallationRow) -> Result<(), StoreError> {
         self.told(self.0.install(installation))
+    }
+
+    fn take_over(
+        &self,
+        seen: u64,
+        server: &ServerRow,
+        installation: Option<&str>,
+    ) -> Result<u64, StoreError> {
+        self.told(self.0.take_over(seen, server, installation))
+    }
+
+    fn enrol(&self, server: &ServerRow) -> Result<(), StoreError> {
+        self.0.enrol(server)
+    }
+
+    fn renew(&self, server: &ServerRow) -> Result<Lease, StoreError> {
+        self.0.renew(server)
+    }
+
+    fn lease(&self) -> Result<Lease, StoreError> {
+        self.0.lease()
     }
 
     fn take_epoch(&self, seen: u64) -> Result<u64, StoreError> {

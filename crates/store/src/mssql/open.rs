@@ -23,10 +23,11 @@ const OPENING: &str = "opening the database";
 const DOING: &str = "bringing the schema up to date";
 
 /// Migrations in order: name and statements.
-pub(super) const MIGRATIONS: [(&str, &str); 3] = [
+pub(super) const MIGRATIONS: [(&str, &str); 4] = [
     ("initial", include_str!("../../schema/mssql/0001_initial.sql")),
     ("views", include_str!("../../schema/mssql/0002_views.sql")),
     ("event chain", include_str!("../../schema/mssql/0003_event_chain.sql")),
+    ("servers", include_str!("../../schema/mssql/0004_servers.sql")),
 ];
 
 /// Checks the server and the database, and makes or updates what is in it.

@@ -236,6 +236,19 @@ pub(super) const ROLL_BACK: &str = "IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION";
 // --- the installation ---
 
 pub(super) const INSTALLATION: &str = "SELECT id, epoch, staging, created FROM installation";
+/// Now, by the clock of the database, in whole seconds.
+macro_rules! now {
+    () => {
+        "(CAST(DATEDIFF(second, CAST('2020-01-01' AS datetime2(0)), SYSUTCDATETIME()) AS bigint) + 1577836800) * 10000000"
+    };
+}
+pub(super) use now;
+pub(super) const LEASE: &str = concat!(
+    "SELECT i.epoch, ",
+    now!(),
+    ", s.id, s.seen, s.lease FROM installation AS i LEFT JOIN server AS s ON s.epoch = i.epoch"
+);
+pub(super) const SERVERS: &str = "SELECT id, epoch, seen, lease, facts FROM server ORDER BY id";
 pub(super) const COUNTERS: &str = "SELECT next_cs, next_mv, next_container FROM counter";
 
 // --- connector-space objects ---

@@ -1,7 +1,7 @@
 //! The statements of this dialect that write. `sql` says how sets of rows come. Where a row may be there already it is
 //! updated, and what was not there is then inserted: under the lock of the writer nobody comes in between.
 
-use super::sql::{by_key, bytes, export_link, found_by, given, hash, key, text};
+use super::sql::{by_key, bytes, export_link, found_by, given, hash, key, now, text};
 
 /// Updates what is there of the rows that are given, and inserts the others.
 macro_rules! put {
@@ -148,6 +148,21 @@ pub(super) const MARK_PUT: &str = "UPDATE write_mark SET number = @P1, writer = 
 pub(super) const INSTALL: &str =
     "INSERT INTO installation (one, id, epoch, staging, created) VALUES (1, @P1, @P2, CAST(@P3 AS bit), @P4)";
 pub(super) const EPOCH_RAISE: &str = "UPDATE installation SET epoch = epoch + 1";
+pub(super) const INSTALLATION_NAME: &str = "UPDATE installation SET id = @P1";
+pub(super) const SERVER_PUT: &str = concat!(
+    "DELETE FROM server WHERE id = @P1;
+INSERT INTO server (id, epoch, seen, lease, facts) VALUES (@P1, @P2, ",
+    now!(),
+    ", @P3, @P4)"
+);
+/// A statement alone: whoever took over in between has raised the epoch, and it finds no row.
+pub(super) const SERVER_RENEW: &str = concat!(
+    "UPDATE server SET seen = ",
+    now!(),
+    ", lease = @P3, facts = @P4
+  OUTPUT inserted.epoch, inserted.seen, inserted.id, inserted.seen, inserted.lease
+  WHERE id = @P1 AND epoch = @P2 AND (@P2 = 0 OR EXISTS (SELECT 1 FROM installation AS i WHERE i.epoch = @P2))"
+);
 pub(super) const STAGING: &str = "UPDATE installation SET staging = CAST(@P1 AS bit)";
 pub(super) const COUNTERS_PUT: &str = "UPDATE counter SET next_cs = @P1, next_mv = @P2, next_container = @P3";
 

@@ -188,6 +188,17 @@ impl Database for Connections {
         Self::writer(self, doing)
     }
 
+    fn alone<T>(
+        &self,
+        sql: &'static str,
+        table: &'static str,
+        values: &[Value<'_>],
+        one: impl Fn(&Cells<'_>) -> Checked<T>,
+    ) -> Checked<Option<T>> {
+        let rows = self.ask_aside(sql, &Asked::Values(params(values)), "asking who may write")?;
+        rows.first().map(|row| one(&Cells { table, row })).transpose()
+    }
+
     fn begin(&self, client: &Client, wanted: &Wanted<'_>) -> Checked<(Mark, Checked<()>)> {
         let mut results = client.run(sql::BEGIN_WRITE, "checking the epoch")?.into_iter();
         locked(&results.next().unwrap_or_default(), wanted.doing)?;

@@ -80,8 +80,8 @@ fn count(client: &Object, table: &str) -> Checked<u64> {
     Ok(count.unsigned_abs())
 }
 
-/// Makes the schema of a version in an empty database, fills its tables, and forgets what the service has noted under a
-/// name; all of it or nothing.
+/// Makes the schema of a version in an empty database, fills its tables, forgets what the service has noted under a
+/// name, and raises the epoch to a number; all of it or nothing.
 pub(super) fn restore(
     connections: &Connections,
     options: &PostgresOptions,
@@ -89,6 +89,7 @@ pub(super) fn restore(
     version: u32,
     tables: &[BackedUp],
     forget: &str,
+    epoch: u64,
 ) -> Checked<()> {
     let client = connections.writer(RESTORING)?;
     open::check_server(&client)?;
@@ -101,6 +102,8 @@ pub(super) fn restore(
     let restored = fill(&client, folder, version, tables).and_then(|()| {
         let params = [Param::One(Value::Text(forget.into()))];
         wait(ask(&client, sql::FORGET, &params)).map_err(failed(RESTORING))?;
+        let params = [Param::One(Value::Integer(epoch as i64))];
+        wait(ask(&client, sql::EPOCH_AT_LEAST, &params)).map_err(failed(RESTORING))?;
         run(&client, sql::COMMIT, RESTORING)
     });
     if restored.is_err() && !client.is_closed() {

@@ -16,6 +16,8 @@ use crate::relational::wait::wait;
 
 /// Connections that read at once: a batch that is computed holds two, a command of a person one.
 const READERS_MAX: usize = 16;
+/// Connections for single statements about servers and leases.
+const ASIDE_MAX: usize = 2;
 /// Whoever finds all of them taken waits this long.
 const POOL_WAIT: Duration = Duration::from_secs(60);
 /// Settings of every connection, as far as the server has them. All reads are by key and all writes by sets of keys:
@@ -43,6 +45,8 @@ pub(super) struct Connections {
     runtime: Option<Runtime>,
     writer: Pool,
     readers: Pool,
+    /// For single statements that must not wait for any of those.
+    aside: Pool,
 }
 
 impl Connections {
@@ -80,8 +84,9 @@ impl Connections {
                 .build()
                 .map_err(|error| other(&error))
         };
-        let (writer, readers) = (pool(1, "force_custom_plan")?, pool(READERS_MAX, "force_generic_plan")?);
-        Ok(Self { runtime: Some(runtime), writer, readers })
+        let (generic, custom) = ("force_generic_plan", "force_custom_plan");
+        let (writer, readers) = (pool(1, custom)?, pool(READERS_MAX, generic)?);
+        Ok(Self { runtime: Some(runtime), writer, readers, aside: pool(ASIDE_MAX, generic)? })
     }
 
     /// The connection of the writer.
@@ -92,6 +97,11 @@ impl Connections {
     /// One for reading.
     pub(super) fn reader(&self, doing: &'static str) -> Result<Object, StoreError> {
         self.get(&self.readers, doing)
+    }
+
+    /// One for a single statement.
+    pub(super) fn aside(&self, doing: &'static str) -> Result<Object, StoreError> {
+        self.get(&self.aside, doing)
     }
 
     fn get(&self, pool: &Pool, doing: &'static str) -> Result<Object, StoreError> {
@@ -105,6 +115,7 @@ impl Drop for Connections {
     fn drop(&mut self) {
         self.writer.close();
         self.readers.close();
+        self.aside.close();
         if let Some(runtime) = self.runtime.take() {
             // Dropping it here would wait for its threads, which a worker of another runtime must not.
             runtime.shutdown_background();

@@ -38,6 +38,7 @@ use crate::moved;
 use crate::relational::{Checked, Server, Snapshot, SqlReader};
 use crate::rows::{InstallationRow, Retention, ServiceChanges};
 use crate::schema::SchemaState;
+use crate::servers::{Lease, ServerRow};
 use crate::sqlite::SqliteStore;
 use crate::store::{Store, StoreReader};
 use crate::transfer::fill;
@@ -108,7 +109,7 @@ impl PostgresStore {
     }
 
     /// Puts such files back into an empty database, with the schema of the version that they had, and
-    /// forgets what the service has noted of all connectors under a name.
+    /// forgets what the service has noted of all connectors under a name. The epoch is raised to a number.
     ///
     /// # Errors
     /// When the database is not empty or fails, or a file is missing or damaged; then nothing is in it.
@@ -118,8 +119,9 @@ impl PostgresStore {
         version: u32,
         tables: &[BackedUp],
         forget: &str,
+        epoch: u64,
     ) -> Result<(), StoreError> {
-        backup::restore(&Connections::new(options)?, options, folder, version, tables, forget)
+        backup::restore(&Connections::new(options)?, options, folder, version, tables, forget, epoch)
     }
 
     /// Whoever is fenced because the installation moves is told so.
@@ -139,6 +141,27 @@ impl Store for PostgresStore {
 
     fn install(&self, installation: &InstallationRow) -> Result<(), StoreError> {
         self.told(self.0.install(installation))
+    }
+
+    fn take_over(
+        &self,
+        seen: u64,
+        server: &ServerRow,
+        installation: Option<&str>,
+    ) -> Result<u64, StoreError> {
+        self.told(self.0.take_over(seen, server, installation))
+    }
+
+    fn enrol(&self, server: &ServerRow) -> Result<(), StoreError> {
+        self.0.enrol(server)
+    }
+
+    fn renew(&self, server: &ServerRow) -> Result<Lease, StoreError> {
+        self.0.renew(server)
+    }
+
+    fn lease(&self) -> Result<Lease, StoreError> {
+        self.0.lease()
     }
 
     fn take_epoch(&self, seen: u64) -> Result<u64, StoreError> {

@@ -20,11 +20,12 @@ const ATTEMPTS: usize = 10;
 const DOING: &str = "bringing the schema up to date";
 
 /// Migrations in order: name and statements.
-pub(super) const MIGRATIONS: [(&str, &str); 4] = [
+pub(super) const MIGRATIONS: [(&str, &str); 5] = [
     ("initial", include_str!("../../schema/postgres/0001_initial.sql")),
     ("views", include_str!("../../schema/postgres/0002_views.sql")),
     ("agenda by number", include_str!("../../schema/postgres/0003_agenda_by_number.sql")),
     ("event chain", include_str!("../../schema/postgres/0004_event_chain.sql")),
+    ("servers", include_str!("../../schema/postgres/0005_servers.sql")),
 ];
 
 /// Checks the server and the database, and makes or updates what is in it.

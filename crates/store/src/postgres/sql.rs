@@ -145,6 +145,8 @@ pub(super) const OTHERS: &str = "SELECT min(c.relname::text) FROM pg_class AS c
 pub(super) const OWN_TABLES: &str = "SELECT quote_ident(c.relname) FROM pg_class AS c
   JOIN pg_namespace AS n ON n.oid = c.relnamespace
   WHERE n.nspname = current_schema() AND c.relkind = 'r' AND c.relname <> 'onesync_migration' ORDER BY 1";
+/// In a database of whatever version.
+pub(super) const EPOCH_AT_LEAST: &str = "UPDATE installation SET epoch = $1 WHERE epoch < $1";
 pub(super) const FORGET: &str = "DELETE FROM service_state WHERE name = $1";
 pub(super) const MIGRATION_TABLE: &str = "CREATE TABLE IF NOT EXISTS onesync_migration (
   version integer PRIMARY KEY, name text NOT NULL, checksum bytea NOT NULL,
@@ -163,10 +165,17 @@ pub(super) const MIGRATION_PUT: &str =
 pub(super) const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 /// Writers wait for each other at the mark, and then see what the one before committed.
 pub(super) const BEGIN_WRITE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+/// A program that is stopped in the middle of a transaction holds the lock of all writers: it is taken away from it before
+/// whoever stands by would have to wait for it.
+macro_rules! not_for_ever {
+    () => {
+        "; SET LOCAL idle_in_transaction_session_timeout = '15s'"
+    };
+}
 /// On the disk when the commit is answered.
-pub(super) const DURABLE: &str = "SET LOCAL synchronous_commit = on";
+pub(super) const DURABLE: &str = concat!("SET LOCAL synchronous_commit = on", not_for_ever!());
 /// On this server's disk; a standby may still lack it.
-pub(super) const LOCAL: &str = "SET LOCAL synchronous_commit = local";
+pub(super) const LOCAL: &str = concat!("SET LOCAL synchronous_commit = local", not_for_ever!());
 /// Not waiting for the disk, and waiting again.
 pub(super) const UNFLUSHED: &str = "SET synchronous_commit = off";
 pub(super) const FLUSHED: &str = "SET synchronous_commit = on";
@@ -211,6 +220,19 @@ pub(super) const EPOCH: &str = "SELECT epoch FROM installation FOR SHARE";
 // --- the installation ---
 
 pub(super) const INSTALLATION: &str = "SELECT id, epoch, staging, created FROM installation";
+/// Now, by the clock of the database.
+macro_rules! now {
+    () => {
+        "(extract(epoch FROM clock_timestamp()) * 10000000)::bigint"
+    };
+}
+pub(super) use now;
+pub(super) const LEASE: &str = concat!(
+    "SELECT i.epoch, ",
+    now!(),
+    ", s.id, s.seen, s.lease FROM installation AS i LEFT JOIN server AS s ON s.epoch = i.epoch"
+);
+pub(super) const SERVERS: &str = "SELECT id, epoch, seen, lease, facts FROM server ORDER BY id";
 pub(super) const COUNTERS: &str = "SELECT next_cs, next_mv, next_container FROM counter";
 
 // --- connector-space objects ---

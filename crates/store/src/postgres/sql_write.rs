@@ -1,6 +1,6 @@
 //! The statements of this dialect that write. Sets of rows come as one array a column.
 
-use super::sql::export_link;
+use super::sql::{export_link, now};
 
 // --- rows of new keys: the table and its columns, and what has their types ---
 
@@ -35,6 +35,20 @@ copied! {
 pub(super) const INSTALL: &str =
     "INSERT INTO installation (one, id, epoch, staging, created) VALUES (1, $1, $2, $3, $4)";
 pub(super) const EPOCH_RAISE: &str = "UPDATE installation SET epoch = epoch + 1";
+pub(super) const INSTALLATION_NAME: &str = "UPDATE installation SET id = $1";
+pub(super) const SERVER_PUT: &str = concat!(
+    "INSERT INTO server (id, epoch, seen, lease, facts) VALUES ($1, $2, ",
+    now!(),
+    ", $3, $4) ON CONFLICT (id) DO UPDATE
+  SET epoch = excluded.epoch, seen = excluded.seen, lease = excluded.lease, facts = excluded.facts"
+);
+/// A statement alone: whoever took over in between has raised the epoch, and it finds no row.
+pub(super) const SERVER_RENEW: &str = concat!(
+    "UPDATE server SET seen = ",
+    now!(),
+    ", lease = $3, facts = $4 WHERE id = $1 AND epoch = $2
+  AND ($2 = 0 OR EXISTS (SELECT 1 FROM installation AS i WHERE i.epoch = $2)) RETURNING epoch, seen, id, seen, lease"
+);
 pub(super) const STAGING: &str = "UPDATE installation SET staging = $1";
 pub(super) const COUNTERS_PUT: &str = "UPDATE counter SET next_cs = $1, next_mv = $2, next_container = $3";
 

@@ -175,6 +175,20 @@ impl Database for Connections {
         Self::writer(self, doing)
     }
 
+    fn alone<T>(
+        &self,
+        sql: &'static str,
+        table: &'static str,
+        values: &[Value<'_>],
+        one: impl Fn(&Cells<'_>) -> Checked<T>,
+    ) -> Checked<Option<T>> {
+        let doing = "asking who may write";
+        let client = self.aside(doing)?;
+        let params: Vec<Param<'_>> = values.iter().map(|value| Param::One(value.clone())).collect();
+        let rows = wait(ask(&client, sql, &params)).map_err(failed(doing))?;
+        rows.first().map(|row| one(&Cells { table, row })).transpose()
+    }
+
     fn begin(&self, client: &Object, wanted: &Wanted<'_>) -> Checked<(Mark, Checked<()>)> {
         begin(client, wanted)
     }

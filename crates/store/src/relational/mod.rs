@@ -11,6 +11,7 @@ mod labels;
 mod patience;
 mod percent;
 pub(crate) mod row;
+pub(crate) mod servers;
 mod service_reads;
 mod service_write;
 mod set_write;

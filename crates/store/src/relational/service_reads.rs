@@ -4,7 +4,7 @@ use onesync_engine::{ChangeState, ErrorRow, ExportLinkRow, ExportRow, HistoryRow
 use onesync_model::{AttrId, ConnectorId, CsId, Hash128, MvGuid, MvId, Operation, RunId, Time, TypeId};
 
 use super::row::{self, Cells};
-use super::{Query, Read, SqlReader, limit_of, values};
+use super::{Query, Read, SqlReader, limit_of, servers, values};
 use crate::chain::StoredEvent;
 use crate::dump::Dump;
 use crate::rows::{
@@ -12,6 +12,7 @@ use crate::rows::{
     ExportFilter, ExportLinkCount, ExportLinkFilter, ExportLinkKey, ExportLinkOwner, ExportedRow,
     HeldPlanRow, HeldState, InstallationRow, MvCount, RuleRow, RunRow, SecretRow, operation_code,
 };
+use crate::servers::ServerRow;
 use crate::store::StoreReader;
 
 /// The place before every link export.
@@ -24,6 +25,10 @@ fn place(after: Option<ExportLinkKey>) -> (i64, u32, i64) {
 impl<Q: Query + Send> StoreReader for SqlReader<Q> {
     fn installation(&self) -> Read<Option<InstallationRow>> {
         self.one(Q::INSTALLATION, "installation", &[], row::installation)
+    }
+
+    fn servers(&self) -> Read<Vec<ServerRow>> {
+        self.all(Q::SERVERS, "server", &[], servers::server)
     }
 
     fn settings(&self) -> Read<Vec<(String, String)>> {

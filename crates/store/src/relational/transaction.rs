@@ -21,11 +21,12 @@ use onesync_engine::Changes;
 
 use super::set_write::{SetWriter, apply};
 use super::{
-    Cells, Checked, Patience, SetStatements, Writer as _, changes_must_last, counts, service_rows,
-    trim_events, values,
+    Cells, Checked, Patience, SetStatements, Value, Writer as _, changes_must_last, counts, servers,
+    service_rows, trim_events, values,
 };
 use crate::error::StoreError;
 use crate::rows::{InstallationRow, Retention, ServiceChanges};
+use crate::servers::{Lease, ServerRow};
 
 /// The number of a batch, and the name of its writer.
 pub(crate) type Mark = (i64, Vec<u8>);
@@ -39,6 +40,14 @@ pub(crate) trait Database {
 
     /// The connection of the writer.
     fn writer(&self, doing: &'static str) -> Checked<Self::Client>;
+    /// Asks one statement by itself, beside the transactions: none of them is waited for.
+    fn alone<T>(
+        &self,
+        sql: &'static str,
+        table: &'static str,
+        values: &[Value<'_>],
+        one: impl Fn(&Cells<'_>) -> Checked<T>,
+    ) -> Checked<Option<T>>;
     /// Begins: takes the lock and looks at the epoch. Gives the mark, and whether the epoch is the one that is wanted.
     fn begin(&self, client: &Self::Client, wanted: &Wanted<'_>) -> Checked<(Mark, Checked<()>)>;
     /// What is begun.
@@ -96,6 +105,59 @@ impl<D: Database> Server<D> {
                 &values![&installation.id, epoch, installation.staging, created],
             )
         })
+    }
+
+    pub(crate) fn take_over(
+        &self,
+        seen: u64,
+        server: &ServerRow,
+        installation: Option<&str>,
+    ) -> Checked<u64> {
+        self.transaction("taking over", true, Some(seen), |tx| {
+            tx.put(<D::Tx<'_, '_> as SetStatements>::EPOCH_RAISE, &[])?;
+            if let Some(id) = installation {
+                tx.put(<D::Tx<'_, '_> as SetStatements>::INSTALLATION_NAME, &values![id])?;
+            }
+            tx.put(<D::Tx<'_, '_> as SetStatements>::SERVER_PUT, &servers::row(server, seen + 1))?;
+            Ok(seen + 1)
+        })
+    }
+
+    pub(crate) fn enrol(&self, server: &ServerRow) -> Checked<()> {
+        self.transaction("noting a server", true, None, |tx| {
+            let there = tx.there(<D::Tx<'_, '_> as SetStatements>::LEASE, "server", &[], servers::lease)?;
+            servers::may_enrol(server, there)?;
+            tx.put(<D::Tx<'_, '_> as SetStatements>::SERVER_PUT, &servers::row(server, server.epoch))
+        })
+    }
+
+    pub(crate) fn renew(&self, server: &ServerRow) -> Checked<Lease> {
+        let row = servers::row(server, server.epoch);
+        let sql = <D::Tx<'_, '_> as SetStatements>::SERVER_RENEW;
+        let found = self.alone(sql, &row, servers::lease)?;
+        let there = if found.is_some() { None } else { Some(self.lease()?) };
+        servers::renewed(server, found, there)
+    }
+
+    pub(crate) fn lease(&self) -> Checked<Lease> {
+        let found = self.alone(<D::Tx<'_, '_> as SetStatements>::LEASE, &[], servers::lease)?;
+        found.ok_or(StoreError::NotInstalled)
+    }
+
+    /// One statement by itself; patient with a server that is being restarted.
+    fn alone<T>(
+        &self,
+        sql: &'static str,
+        values: &[Value<'_>],
+        one: impl Fn(&Cells<'_>) -> Checked<T>,
+    ) -> Checked<Option<T>> {
+        let mut patience = Patience::new();
+        loop {
+            match self.connections.alone(sql, "server", values, &one) {
+                Err(error) => patience.pause(error)?,
+                found => return found,
+            }
+        }
     }
 
     pub(crate) fn take_epoch(&self, seen: u64) -> Checked<u64> {

@@ -62,6 +62,12 @@ pub(super) fn forget(file: &Path, state: &str) -> Result<(), StoreError> {
     connection.execute(sql::FORGET, [state]).map(|_| ()).map_err(failed(DOING))
 }
 
+/// Raises the epoch to a number, in a file that was put back.
+pub(super) fn raise_epoch(file: &Path, epoch: u64) -> Result<(), StoreError> {
+    let connection = open::as_it_is(file, DOING)?;
+    connection.execute(sql::EPOCH_AT_LEAST, [epoch as i64]).map(|_| ()).map_err(failed(DOING))
+}
+
 fn counts(connection: &Connection) -> Result<Vec<BackedUp>, StoreError> {
     let names: Vec<String> = {
         let mut tables = connection.prepare(sql::OWN_TABLES).map_err(failed(DOING))?;

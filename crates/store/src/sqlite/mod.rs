@@ -20,16 +20,19 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use onesync_engine::Changes;
 use onesync_model::Time;
-use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Transaction, TransactionBehavior};
+use rusqlite::{
+    Connection, ErrorCode, OptionalExtension as _, Transaction, TransactionBehavior, params_from_iter,
+};
 
 use crate::backup::BackedUp;
 use crate::bulk::Bulk;
 use crate::error::StoreError;
 use crate::facts::{Answer, DatabaseFacts, TableSize, Tidied};
 use crate::moved;
-use crate::relational::{SqlReader, changes_must_last, counts, service_rows, trim_events};
+use crate::relational::{SqlReader, changes_must_last, counts, servers, service_rows, trim_events};
 use crate::rows::{InstallationRow, Retention, ServiceChanges};
 use crate::schema::SchemaState;
+use crate::servers::{Lease, ServerRow};
 use crate::store::{Store, StoreReader};
 
 /// Idle read connections that are kept: as many as threads usually read at once.
@@ -132,6 +135,15 @@ impl SqliteStore {
     /// When it cannot be written.
     pub fn forget_state(file: &Path, name: &str) -> Result<(), StoreError> {
         backup::forget(file, name)
+    }
+
+    /// Raises the epoch to a number, in a file of whatever version: for one that was put back from a backup, so that
+    /// whoever held an epoch before holds none of its.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn raise_epoch(file: &Path, epoch: u64) -> Result<(), StoreError> {
+        backup::raise_epoch(file, epoch)
     }
 
     /// Writes one state of a database, of whatever version, into a new file; batches may go on meanwhile.
@@ -259,6 +271,48 @@ impl Store for SqliteStore {
                 .map(|_| ())
                 .map_err(failed(doing))
         })
+    }
+
+    fn take_over(
+        &self,
+        seen: u64,
+        server: &ServerRow,
+        installation: Option<&str>,
+    ) -> Result<u64, StoreError> {
+        let doing = "taking over";
+        self.transaction(doing, true, |tx| {
+            check_epoch(tx, seen)?;
+            tx.execute(sql::EPOCH_RAISE, []).map_err(failed(doing))?;
+            if let Some(id) = installation {
+                tx.execute(sql::INSTALLATION_NAME, [id]).map_err(failed(doing))?;
+            }
+            let row = servers::row(server, seen + 1);
+            tx.execute(sql::SERVER_PUT, params_from_iter(&row)).map_err(failed(doing))?;
+            Ok(seen + 1)
+        })
+    }
+
+    fn enrol(&self, server: &ServerRow) -> Result<(), StoreError> {
+        let doing = "noting a server";
+        self.transaction(doing, true, |tx| {
+            servers::may_enrol(server, query::one(tx, sql::LEASE, &[], doing)?)?;
+            let row = servers::row(server, server.epoch);
+            tx.execute(sql::SERVER_PUT, params_from_iter(&row)).map(|_| ()).map_err(failed(doing))
+        })
+    }
+
+    fn renew(&self, server: &ServerRow) -> Result<Lease, StoreError> {
+        let doing = "renewing the lease";
+        self.transaction(doing, false, |tx| {
+            let found = query::one(tx, sql::SERVER_RENEW, &servers::row(server, server.epoch), doing)?;
+            servers::renewed(server, found, query::one(tx, sql::LEASE, &[], doing)?)
+        })
+    }
+
+    fn lease(&self) -> Result<Lease, StoreError> {
+        let doing = "asking who may write";
+        let found = query::one(&*lock(&self.writer), sql::LEASE, &[], doing)?;
+        found.ok_or(StoreError::NotInstalled)
     }
 
     fn take_epoch(&self, seen: u64) -> Result<u64, StoreError> {

@@ -35,7 +35,7 @@ const STATEMENTS: usize = 200;
 const PAGE_BYTES: i64 = 8192;
 
 /// Migrations in order: name and statements.
-pub(super) const MIGRATIONS: [(&str, &str); 9] = [
+pub(super) const MIGRATIONS: [(&str, &str); 10] = [
     ("initial", include_str!("../../schema/sqlite/0001_initial.sql")),
     ("errors by cause", include_str!("../../schema/sqlite/0002_errors_by_cause.sql")),
     ("containers by anchor", include_str!("../../schema/sqlite/0003_containers.sql")),
@@ -45,6 +45,7 @@ pub(super) const MIGRATIONS: [(&str, &str); 9] = [
     ("settings", include_str!("../../schema/sqlite/0007_settings.sql")),
     ("views", include_str!("../../schema/sqlite/0008_views.sql")),
     ("event chain", include_str!("../../schema/sqlite/0009_event_chain.sql")),
+    ("servers", include_str!("../../schema/sqlite/0010_servers.sql")),
 ];
 
 /// Opens the writer, and makes or updates what is in the file.

@@ -1,11 +1,14 @@
 //! Running statements: a prepared statement is stepped per key, which is a function call, not a round trip.
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Row, ToSql, Transaction, params_from_iter};
+use rusqlite::{Connection, Row, ToSql, Transaction, params_from_iter};
 
 use super::{SqliteReader, failed, sql};
 use crate::relational::row::Columns;
-use crate::relational::{Cells, Checked, Query, Statements, Value, WriteStatements, Writer, reads, writes};
+use crate::relational::{
+    Cells, Checked, Query, Statements, Value, WriteStatements, Writer, reads, servers, writes,
+};
+use crate::servers::Lease;
 
 macro_rules! read_statements {
     ($($name:ident)*) => {
@@ -97,6 +100,19 @@ impl Query for SqliteReader<'_> {
         let mut statement = self.connection()?.prepare_cached(sql).map_err(&doing)?;
         keys.map(|key| statement.exists(params_from_iter(&key)).map_err(&doing)).collect()
     }
+}
+
+/// Who may write, as a statement by itself says.
+pub(super) fn one(
+    connection: &Connection,
+    sql: &'static str,
+    values: &[Value<'_>],
+    doing: &'static str,
+) -> Checked<Option<Lease>> {
+    let mut statement = connection.prepare_cached(sql).map_err(failed(doing))?;
+    let mut rows = statement.query(params_from_iter(values)).map_err(failed(doing))?;
+    let row = rows.next().map_err(failed(doing))?;
+    row.map(|row| servers::lease(&Cells { table: "server", row })).transpose()
 }
 
 /// A write transaction, statement by statement.

@@ -118,6 +118,32 @@ pub(super) const INSTALLATION: &str = "SELECT id, epoch, staging, created FROM i
 pub(super) const INSTALL: &str = "INSERT INTO installation VALUES (1, ?1, ?2, ?3, ?4)";
 pub(super) const EPOCH: &str = "SELECT epoch FROM installation";
 pub(super) const EPOCH_RAISE: &str = "UPDATE installation SET epoch = epoch + 1";
+/// In a database of whatever version.
+pub(super) const EPOCH_AT_LEAST: &str = "UPDATE installation SET epoch = ?1 WHERE epoch < ?1";
+pub(super) const INSTALLATION_NAME: &str = "UPDATE installation SET id = ?1";
+/// Now, by the clock of the database.
+macro_rules! now {
+    () => {
+        "CAST(unixepoch('now', 'subsec') * 10000000 AS INTEGER)"
+    };
+}
+pub(super) const LEASE: &str = concat!(
+    "SELECT i.epoch, ",
+    now!(),
+    ", s.id, s.seen, s.lease FROM installation AS i LEFT JOIN server AS s ON s.epoch = i.epoch"
+);
+pub(super) const SERVERS: &str = "SELECT id, epoch, seen, lease, facts FROM server ORDER BY id";
+pub(super) const SERVER_PUT: &str = concat!(
+    "INSERT OR REPLACE INTO server (id, epoch, seen, lease, facts) VALUES (?1, ?2, ",
+    now!(),
+    ", ?3, ?4)"
+);
+pub(super) const SERVER_RENEW: &str = concat!(
+    "UPDATE server SET seen = ",
+    now!(),
+    ", lease = ?3, facts = ?4 WHERE id = ?1 AND epoch = ?2
+  AND (?2 = 0 OR EXISTS (SELECT 1 FROM installation AS i WHERE i.epoch = ?2)) RETURNING epoch, seen, id, seen, lease"
+);
 pub(super) const STAGING: &str = "UPDATE installation SET staging = ?1";
 pub(super) const SETTINGS: &str = "SELECT name, value FROM setting ORDER BY name";
 pub(super) const SETTING: &str = "SELECT value FROM setting WHERE name = ?1";

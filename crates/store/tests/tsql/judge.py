@@ -197,6 +197,9 @@ def check_columns(where, tree):
     for name in sources.pop("", set()):
         if name not in sources:
             complain(where, f"table `{name}` is not there")
+    changed = tree.this.this if isinstance(tree, exp.Update) else None
+    if isinstance(changed, exp.Identifier) and changed.name.lower() in sources:
+        sources["inserted"] = sources[changed.name.lower()]  # what OUTPUT gives
     known = set().union(*(columns for columns in sources.values() if columns is not None), set())
     open_ended = any(columns is None for columns in sources.values())
     given = {alias.alias.lower() for alias in tree.find_all(exp.Alias) if alias.alias}

@@ -6,7 +6,7 @@ use super::observed::observe;
 use super::{DirectoryDriver, Report, Shape, TestObject};
 use crate::{
     Anchor, Connector, CreateKey, ErrorClass, ExportBatch, ExportItem, ExportOutcome, ExportResult,
-    ImportMode, LinkExport, Marker, Operation,
+    ImportMode, LinkExport, Marker, Operation, Pass,
 };
 
 const FULL: ImportMode = ImportMode::Full { resume: None };
@@ -27,7 +27,7 @@ pub async fn check(connector: &dyn Connector, driver: &dyn DirectoryDriver, repo
 
 /// A connector that only reads says so, and that it is the configuration that is wrong.
 pub async fn refused(connector: &dyn Connector) -> Result<(), String> {
-    match connector.export(ExportBatch { items: Vec::new(), epoch: 1, seed: [0; 32] }).await {
+    match connector.export(ExportBatch { items: Vec::new(), pass: Pass::unchecked(1), seed: [0; 32] }).await {
         Err(error) if error.class == ErrorClass::Configuration => Ok(()),
         other => Err(format!("an export gives {other:?}")),
     }
@@ -121,7 +121,8 @@ impl Suite<'_> {
 
     async fn export(&self, items: Vec<ExportItem>) -> Result<Vec<ExportResult>, String> {
         let count = items.len();
-        let results = self.connector.export(ExportBatch { items, epoch: 1, seed: [7; 32] }).await;
+        let results =
+            self.connector.export(ExportBatch { items, pass: Pass::unchecked(1), seed: [7; 32] }).await;
         let results = results.map_err(|error| format!("an export failed: {error}"))?;
         if results.len() == count {
             Ok(results)

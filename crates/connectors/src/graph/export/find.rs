@@ -8,7 +8,7 @@ use super::super::convert::to_unique_name;
 use super::super::http::{Call, CallError, literal};
 use super::super::marker::AnchorPlace;
 use super::super::schema::{IMMUTABLE_ID, Kind};
-use crate::{Anchor, ConnectorError, CreateKey};
+use crate::{Anchor, ConnectorError, CreateKey, Pass};
 
 impl GraphConnector {
     pub(in super::super) async fn find_by_keys(
@@ -33,7 +33,8 @@ impl GraphConnector {
                 })
             })
             .collect();
-        let answers = if calls.is_empty() { Vec::new() } else { self.api.batch(&calls, 0).await };
+        let answers =
+            if calls.is_empty() { Vec::new() } else { self.api.batch(&calls, &Pass::reading()).await };
         let mut found = Vec::with_capacity(keys.len());
         for (answer, key) in answers.into_iter().zip(keys) {
             found.push(match answer {

@@ -14,7 +14,7 @@ use super::super::import::{OTHER_MASTER, is_mastered, kind, protection};
 use super::super::schema::Kind;
 use super::super::tenant::{Organization, RoleHolders};
 use super::work::Work;
-use crate::{ErrorClass, ExportItem, ExportOutcome, Operation};
+use crate::{ErrorClass, ExportItem, ExportOutcome, Operation, Pass};
 
 /// How long to wait before an object that is not found is looked for a second time.
 const LOOK_AGAIN: Duration = Duration::from_millis(300);
@@ -46,7 +46,7 @@ impl GraphConnector {
         if calls.is_empty() {
             return;
         }
-        let mut answers = self.api.batch(&calls, 0).await;
+        let mut answers = self.api.batch(&calls, &Pass::reading()).await;
         self.look_again(&calls, &mut answers).await;
         for ((at, call), answer) in open.into_iter().zip(&calls).zip(answers) {
             let Some(work) = works.get_mut(at) else { continue };
@@ -85,7 +85,7 @@ impl GraphConnector {
         }
         tokio::time::sleep(LOOK_AGAIN).await;
         let again: Vec<Call> = missing.iter().filter_map(|&at| calls.get(at).cloned()).collect();
-        for (at, answer) in missing.into_iter().zip(self.api.batch(&again, 0).await) {
+        for (at, answer) in missing.into_iter().zip(self.api.batch(&again, &Pass::reading()).await) {
             if let Some(slot) = answers.get_mut(at) {
                 *slot = answer;
             }

@@ -13,7 +13,7 @@ use super::super::error::ApiError;
 use super::super::http::{Call, CallError, encode};
 use super::super::schema::Kind;
 use super::work::Work;
-use crate::{Anchor, ErrorClass, ExportOutcome};
+use crate::{Anchor, ErrorClass, ExportOutcome, Pass};
 
 /// Most members in one request: a limit of the service.
 const BIND_MAX: usize = 20;
@@ -50,7 +50,7 @@ impl What {
 
 impl GraphConnector {
     /// Writes the links of all items whose object is there.
-    pub(super) async fn write_links(&self, works: &mut [Work<'_>], epoch: u64) {
+    pub(super) async fn write_links(&self, works: &mut [Work<'_>], pass: &Pass) {
         let mut open: Vec<Request> = Vec::new();
         for (at, work) in works.iter_mut().enumerate() {
             if work.is_open() && work.id.is_some() {
@@ -67,7 +67,7 @@ impl GraphConnector {
                     )
                 })
                 .collect();
-            let answers = self.api.batch(&calls, epoch).await;
+            let answers = self.api.batch(&calls, pass).await;
             let mut next = Vec::new();
             let mut wait = None;
             for (request, answer) in open.into_iter().zip(answers) {

@@ -22,7 +22,9 @@ use super::error::ApiError;
 use super::http::{Call, CallError, encode, literal};
 use super::marker::AnchorPlace;
 use super::schema::Kind;
-use crate::{ConnectorError, ErrorClass, ExportBatch, ExportItem, ExportOutcome, ExportResult, Operation};
+use crate::{
+    ConnectorError, ErrorClass, ExportBatch, ExportItem, ExportOutcome, ExportResult, Operation, Pass,
+};
 
 /// Rounds in which the service may refuse values of the same objects one after the other: more than an object has.
 const ROUNDS_MAX: usize = 100;
@@ -38,7 +40,7 @@ impl GraphConnector {
             item.operation == operation && self.table.kind(item.object_type) == Some(kind)
         };
         let anchors = if batch.items.iter().any(|i| is(i, Operation::Add, Kind::Group)) {
-            self.anchor_place(batch.epoch).await.map_err(|e| e.at("marker group"))?
+            self.anchor_place(&batch.pass).await.map_err(|e| e.at("marker group"))?
         } else {
             AnchorPlace::UniqueName
         };
@@ -48,8 +50,8 @@ impl GraphConnector {
         for work in works.iter_mut().filter(|w| w.is_open()) {
             self.prepare(work, &batch, &organization, anchors);
         }
-        self.write_objects(&mut works, batch.epoch, anchors).await;
-        self.write_links(&mut works, batch.epoch).await;
+        self.write_objects(&mut works, &batch.pass, anchors).await;
+        self.write_links(&mut works, &batch.pass).await;
         Ok(works.into_iter().map(Work::into_result).collect())
     }
 
@@ -88,7 +90,7 @@ impl GraphConnector {
     }
 
     /// Sends the requests for the objects themselves until each is done, refused or unknown.
-    async fn write_objects(&self, works: &mut [Work<'_>], epoch: u64, anchors: AnchorPlace) {
+    async fn write_objects(&self, works: &mut [Work<'_>], pass: &Pass, anchors: AnchorPlace) {
         for _ in 0..ROUNDS_MAX {
             let sending: Vec<(usize, Call)> = works
                 .iter()
@@ -100,7 +102,7 @@ impl GraphConnector {
                 return;
             }
             let calls: Vec<Call> = sending.iter().map(|(_, call)| call.clone()).collect();
-            let answers = self.api.batch(&calls, epoch).await;
+            let answers = self.api.batch(&calls, pass).await;
             let mut wait = None;
             for ((at, call), answer) in sending.iter().zip(answers) {
                 if let Some(work) = works.get_mut(*at) {

@@ -19,7 +19,9 @@ use super::marker::AnchorPlace;
 use super::tenant::RoleHolders;
 use super::watermark::{At, State, useless};
 use crate::pages::Pager;
-use crate::{ConnectorError, Entry, ImportEnd, ImportMode, ImportPage, ImportRequest, Proof, Watermark};
+use crate::{
+    ConnectorError, Entry, ImportEnd, ImportMode, ImportPage, ImportRequest, Pass, Proof, Watermark,
+};
 
 /// Most objects a page may be asked to hold: a limit of the service.
 const PAGE_MAX: usize = 999;
@@ -137,7 +139,7 @@ impl Run<'_> {
                 }
                 (None, _) => {
                     let path = format!("{}/delta?$select={}", set.set, set.select);
-                    api.send(&Call::get(path).prefer(prefer.clone()), 0).await
+                    api.send(&Call::get(path).prefer(prefer.clone()), &Pass::reading()).await
                 }
             };
             let mut page = page.map_err(|e| e.at(format!("changes of {}", set.set)))?;
@@ -246,7 +248,7 @@ impl Run<'_> {
         let path = |id: &&str| format!("{}/{}?$select={}", set.set, encode(id), set.select_single);
         let calls: Vec<Call> = ids.iter().map(|id| Call::get(path(id))).collect();
         let mut found = Vec::with_capacity(ids.len());
-        for (answer, id) in self.connector.api.batch(&calls, 0).await.into_iter().zip(ids) {
+        for (answer, id) in self.connector.api.batch(&calls, &Pass::reading()).await.into_iter().zip(ids) {
             found.push(match answer {
                 Ok(object) => Some(object),
                 Err(error) if error.is_not_found() => None,

@@ -1,6 +1,13 @@
 //! Writing objects.
 
-use onesync_connectors::{Connector, CreateKey, ErrorClass, ExportOutcome, Marker};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+use async_trait::async_trait;
+use onesync_connectors::{
+    Connector, ConnectorError, CreateKey, ErrorClass, ExportBatch, ExportOutcome, Marker, Pass, Permit,
+};
+use onesync_graphsim::{FaultAction, FaultRule};
 use serde_json::json;
 
 use super::lab::{EPOCH, Lab, created, done, failed};
@@ -55,6 +62,50 @@ async fn requests_show_the_epoch_and_go_twenty_at_a_time() {
     }
     assert_eq!(lab.writes(mark).len(), 45);
     lab.finish().await;
+}
+
+/// Gives leave so many times.
+#[derive(Debug)]
+struct Leaves(AtomicUsize);
+
+#[async_trait]
+impl Permit for Leaves {
+    async fn check(&self) -> Result<(), ConnectorError> {
+        let error =
+            || ConnectorError::new(ErrorClass::Fatal, "FENCED", "tenant", "another one has taken over");
+        self.0.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).map(drop).map_err(|_| error())
+    }
+}
+
+/// Three requests, two of which are turned away at first: five in all.
+#[tokio::test]
+async fn leave_is_asked_before_every_request_and_every_attempt() {
+    for leaves in [0, 1, 2, 3, 4] {
+        let lab = Lab::new().await;
+        let busy = FaultAction::Status {
+            status: 429,
+            code: None,
+            message: None,
+            retry_after: Some("0".to_owned()),
+            sticky: false,
+        };
+        lab.sim.fault(FaultRule {
+            path: Some("$batch".to_owned()),
+            times: 2,
+            action: busy,
+            ..FaultRule::default()
+        });
+        let mark = lab.sim.log_mark();
+        let items: Vec<_> = (0..45).map(|n| lab.user(&format!("u{n}"))).collect();
+        let pass = Pass::new(EPOCH, Arc::new(Leaves(AtomicUsize::new(leaves))));
+        let results = lab.graph.export(ExportBatch { items, pass, seed: [3; 32] }).await.unwrap();
+        let sent = lab.sim.log(mark).iter().filter(|entry| entry.path == "/v1.0/$batch").count();
+        assert_eq!(sent, leaves);
+        let fenced = |outcome: &ExportOutcome| matches!(outcome, ExportOutcome::Failed(error) if error.code == "FENCED" && error.class == ErrorClass::Fatal);
+        let fenced = results.iter().filter(|result| fenced(&result.outcome)).count();
+        assert_eq!(lab.writes(mark).len() + fenced, 45, "what was not sent is known to be so");
+        lab.finish().await;
+    }
 }
 
 #[tokio::test]

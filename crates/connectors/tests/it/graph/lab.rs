@@ -7,7 +7,7 @@ use onesync_connectors::graph::{GraphConnector, GraphSettings, RetryPolicy};
 use onesync_connectors::{
     Anchor, Connector, ConnectorError, EntryChange, EntryFlags, ExportBatch, ExportItem, ExportOutcome,
     ExportResult, ImportEnd, ImportMode, ImportPage, ImportRequest, LinkExport, LinkMode, LinkTarget,
-    Operation, SelectedAttribute, SelectedType, Selection, Watermark,
+    Operation, Pass, SelectedAttribute, SelectedType, Selection, Watermark,
 };
 use onesync_graphsim::judged::Judged;
 use onesync_graphsim::{
@@ -221,7 +221,8 @@ impl Lab {
 
     pub async fn try_export(&self, items: Vec<ExportItem>) -> Result<Vec<ExportResult>, ConnectorError> {
         let count = items.len();
-        let results = self.graph.export(ExportBatch { items, epoch: EPOCH, seed: [3; 32] }).await?;
+        let results =
+            self.graph.export(ExportBatch { items, pass: Pass::unchecked(EPOCH), seed: [3; 32] }).await?;
         assert_eq!(results.len(), count);
         Ok(results)
     }

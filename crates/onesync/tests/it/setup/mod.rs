@@ -4,7 +4,7 @@
 mod embedded;
 mod kill;
 mod machine;
-mod postgres;
+pub mod postgres;
 mod wizard;
 
 use std::path::{Path, PathBuf};

@@ -241,7 +241,7 @@ async fn assemble(
     Service::assemble(Home::new(home), parts).await.unwrap()
 }
 
-fn configuration() -> Configuration {
+pub(super) fn configuration() -> Configuration {
     let mut files: Vec<(String, String)> = vec![
         ("onesync.toml".to_owned(), "name = \"random\"\n".to_owned()),
         ("metaverse.toml".to_owned(), include_str!("rules/metaverse.toml").to_owned()),

@@ -4,6 +4,7 @@
 
 mod acts;
 mod containers;
+mod fencing;
 mod house;
 mod named;
 mod picture;

@@ -14,7 +14,9 @@ use onesync_connectors::{
 };
 use onesync_engine::{AgendaRow, Changes};
 use onesync_model::hash64;
-use onesync_store::{InstallationRow, Retention, ServiceChanges, Store, StoreError, StoreReader};
+use onesync_store::{
+    InstallationRow, Lease, Retention, ServerRow, ServiceChanges, Store, StoreError, StoreReader,
+};
 use tokio::sync::mpsc;
 
 type Loses = Box<dyn Fn(&Changes, &AgendaRow) -> bool + Send>;
@@ -85,6 +87,27 @@ impl Store for Stage {
 
     fn take_epoch(&self, seen: u64) -> Result<u64, StoreError> {
         self.store.take_epoch(seen)
+    }
+
+    fn take_over(
+        &self,
+        seen: u64,
+        server: &ServerRow,
+        installation: Option<&str>,
+    ) -> Result<u64, StoreError> {
+        self.store.take_over(seen, server, installation)
+    }
+
+    fn enrol(&self, server: &ServerRow) -> Result<(), StoreError> {
+        self.store.enrol(server)
+    }
+
+    fn renew(&self, server: &ServerRow) -> Result<Lease, StoreError> {
+        self.store.renew(server)
+    }
+
+    fn lease(&self) -> Result<Lease, StoreError> {
+        self.store.lease()
     }
 
     fn trim(&self, epoch: u64, retention: &Retention, limit: usize) -> Result<u64, StoreError> {

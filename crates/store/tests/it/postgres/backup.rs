@@ -33,7 +33,8 @@ fn a_backup_that_is_put_back_holds_the_same_rows_but_what_is_forgotten() {
 
     // Into a place that holds something: refused, and nothing changed.
     let before = dump(&store);
-    let refused = PostgresStore::restore(&options(&lab, "one"), folder.path(), state.found, &tables, "none");
+    let refused =
+        PostgresStore::restore(&options(&lab, "one"), folder.path(), state.found, &tables, "none", 0);
     assert!(refused.unwrap_err().to_string().contains("goes into an empty database"));
     assert_eq!(dump(&store), before);
 
@@ -42,10 +43,15 @@ fn a_backup_that_is_put_back_holds_the_same_rows_but_what_is_forgotten() {
     let mut wrong = tables.clone();
     wrong.iter_mut().for_each(|table| table.rows += u64::from(table.table == "cs_object"));
     let two = options(&lab, "two");
-    let refused = PostgresStore::restore(&two, folder.path(), state.found, &wrong, "none").unwrap_err();
+    let refused = PostgresStore::restore(&two, folder.path(), state.found, &wrong, "none", 0).unwrap_err();
     assert!(refused.to_string().contains("table `cs_object` has 1 rows, 2 were written"), "{refused}");
-    PostgresStore::restore(&two, folder.path(), state.found, &tables, "none").unwrap();
+    PostgresStore::restore(&two, folder.path(), state.found, &tables, "none", 0).unwrap();
     assert_eq!(dump(&lab.open("two").unwrap()), before);
     // It goes on from there.
     write(&lab.open("two").unwrap(), [2]).unwrap();
+    // Put back under a higher epoch, whoever knows the database from before has none in it.
+    lab.run("CREATE SCHEMA three").unwrap();
+    let three = options(&lab, "three");
+    PostgresStore::restore(&three, folder.path(), state.found, &tables, "none", EPOCH + 5).unwrap();
+    assert_eq!(lab.open("three").unwrap().lease().unwrap().epoch, EPOCH + 5);
 }

@@ -83,7 +83,7 @@ fn a_newer_or_changed_schema_is_refused() {
     drop(lab.open().unwrap());
     lab.run("INSERT INTO onesync_migration (version, name, checksum) VALUES (99, 'later', 0x00)").unwrap();
     let error = refused(lab.open());
-    assert!(matches!(error, StoreError::Newer { found: 99, known: 3 }), "{error}");
+    assert!(matches!(error, StoreError::Newer { found: 99, known: 4 }), "{error}");
     lab.run("DELETE FROM onesync_migration WHERE version = 99; UPDATE onesync_migration SET checksum = 0x00")
         .unwrap();
     let error = refused(lab.open());

@@ -1,0 +1,77 @@
+//! `standby`: the servers of a database, and what this one does while it is not the active one.
+
+use std::sync::Arc;
+
+use onesync_service::{Home, Service, ServiceError, StandbyMode, Status, SystemClock};
+use serde_json::json;
+
+use crate::args::StandbyCommand;
+use crate::output::{Output, say, short_time};
+
+/// `standby`.
+pub async fn standby(home: Home, command: StandbyCommand, out: &Output) -> anyhow::Result<Status> {
+    let mode = match command {
+        StandbyCommand::Off => StandbyMode::Off,
+        StandbyCommand::Manual => StandbyMode::Manual,
+        StandbyCommand::Automatic => StandbyMode::Automatic,
+        StandbyCommand::Status => return show(&open(home).await?, out),
+        StandbyCommand::Take { yes } => return take(&open(home).await?, yes),
+    };
+    home.set_standby(mode)?;
+    eprintln!("while another server is the active one, this one {}", words(mode));
+    Ok(Status::Done)
+}
+
+fn words(mode: StandbyMode) -> &'static str {
+    match mode {
+        StandbyMode::Off => "looks only",
+        StandbyMode::Manual => "stands by, and waits for `onesync standby take`",
+        StandbyMode::Automatic => "stands by, and takes over when that one is gone (`onesync serve` does it)",
+    }
+}
+
+async fn open(home: Home) -> anyhow::Result<Service> {
+    Ok(Service::open(home, Arc::new(SystemClock), 1).await?)
+}
+
+fn show(service: &Service, out: &Output) -> anyhow::Result<Status> {
+    let (mode, servers) = (service.home().standby()?, service.servers()?);
+    if out.is_json() {
+        let standing = service.standing().word();
+        out.json(&json!({"standing": standing, "standby": mode.as_str(), "servers": servers}))?;
+        return Ok(Status::Done);
+    }
+    say!("this server: {}, standby {}", service.standing().word(), mode.as_str());
+    for server in servers {
+        let what = match (server.active, server.epoch) {
+            (true, epoch) => format!("active, epoch {epoch}"),
+            (false, 0) => server.facts.mode.clone(),
+            (false, epoch) => format!("not active any more, had epoch {epoch}"),
+        };
+        let here = if server.here { ", this one" } else { "" };
+        say!("{}: {what}{here}; at {}", server.words(), short_time(&server.seen));
+    }
+    Ok(Status::Done)
+}
+
+fn take(service: &Service, yes: bool) -> anyhow::Result<Status> {
+    let active = service.may_take_over()?;
+    if let Some(active) = active.filter(|_| !yes) {
+        return Err(ServiceError::Held {
+            message: format!(
+                "{} is the active server, and is there: this one would take its place",
+                active.words()
+            ),
+            hint: Some(
+                "stop it, or run `onesync standby take --yes`: from then on that server writes nothing"
+                    .to_owned(),
+            ),
+        }
+        .into());
+    }
+    let epoch = service.take_over(None)?;
+    eprintln!(
+        "this server is the active one (epoch {epoch}); `onesync cycle` reads before anything is exported"
+    );
+    Ok(Status::Done)
+}

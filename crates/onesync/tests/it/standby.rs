@@ -1,0 +1,217 @@
+//! Two processes of the program on one database: the active one is stopped in the middle of its export, the one that stands
+//! by takes over, and the old one goes on. And an old machine with a copy of its home from before.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use onesync_graphsim::{FaultAction, FaultRule, GraphSim};
+use onesync_testkit::generate::{Company, CompanyOptions};
+use serde_json::Value;
+use tokio::process::{Child, Command};
+
+use crate::kill::ldif::SOURCE;
+use crate::program::{CLOUD_SECRET, Ended, Setup, cloud, leave_staging, onesync, run};
+use crate::setup::postgres::Server;
+use crate::setup::{Place, arguments};
+
+/// Longer than anything that is waited for needs on a busy machine.
+const LONG: Duration = Duration::from_secs(180);
+/// Export workers of the connector (docs/standby.md).
+const WORKERS: usize = 4;
+
+async fn signal(child: &Child, name: &str) {
+    let id = child.id().unwrap().to_string();
+    assert!(Command::new("kill").args([name, &id]).status().await.unwrap().success());
+}
+
+async fn until(what: &str, mut is: impl AsyncFnMut() -> bool) -> Duration {
+    let began = Instant::now();
+    while !is().await {
+        assert!(began.elapsed() < LONG, "{what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    began.elapsed()
+}
+
+async fn view(home: &Path) -> Value {
+    let shown = run(home, &["standby", "status", "--format", "json"]).await;
+    shown.ends_with(0).json()
+}
+
+async fn doing(home: &Path) -> String {
+    let view = run(home, &["scheduler", "status", "--format", "json"]).await.ends_with(0).json();
+    view["daemon"]["doing"].as_str().unwrap_or_default().to_owned()
+}
+
+fn begin(view: &Value) -> String {
+    view["last"]["began"].as_str().unwrap_or_default().to_owned()
+}
+
+async fn begin_of_last(home: &Path) -> String {
+    begin(&run(home, &["scheduler", "status", "--format", "json"]).await.ends_with(0).json())
+}
+
+/// The requests of an epoch that write, by their ids: numbers in the log.
+fn requests(sim: &GraphSim, epoch: u64) -> Vec<u64> {
+    let mark = format!("{epoch:08x}-");
+    let log = sim.log(0).into_iter();
+    let of_epoch = log.filter(|entry| {
+        entry.batch_item.is_none()
+            && entry.method != "GET"
+            && entry.client_request_id.as_ref().is_some_and(|id| id.starts_with(&mark))
+    });
+    of_epoch.map(|entry| entry.number).collect()
+}
+
+fn directory(objects: usize) -> String {
+    let company = Company::new(CompanyOptions { seed: 4, objects, ..CompanyOptions::default() });
+    let mut bytes = Vec::new();
+    company.write_ldif(&mut bytes).unwrap();
+    String::from_utf8(bytes).unwrap()
+}
+
+/// A second server that joins the database, with the key set of the first.
+async fn second(setup: &Setup, name: &str, database: &[&str]) -> PathBuf {
+    let home = setup.path().join(name);
+    let joined: Ended = run(&home, &arguments(database)).await.ends_with(0);
+    assert!(joined.out.contains("join installation"), "{}", joined.out);
+    for file in ["keyset.toml", "kek"] {
+        std::fs::copy(setup.home().join(file), home.join(file)).unwrap();
+    }
+    home
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_one_that_stands_by_takes_over_and_the_old_one_writes_nothing_more() {
+    let server = Server::new("standby").await;
+    let sim = GraphSim::builder().seed(41).judged().await.unwrap();
+    let setup = Setup::new("ldif", SOURCE, &cloud(&sim)).await;
+    let ldif = setup.path().join("directory.ldif");
+    std::fs::write(&ldif, directory(160)).unwrap();
+    let files = Place::new();
+    let (password, admin) = (files.file("db", "open sesame"), files.file("admin", &server.password));
+    let (url, admin_url) = (server.url(), server.admin_url());
+    let database = ["--database", &url, "--database-password-file", &password, "--yes"];
+    let administrator = ["--database-admin", &admin_url, "--database-admin-password-file", &admin];
+    setup.run(&arguments(&[&database[..], &administrator].concat())).await.ends_with(0);
+    setup.secret("graph", CLOUD_SECRET).await;
+    setup.write("onesync.toml", "name = \"test\"\n[schedule]\nevery = \"2s\"\n");
+    setup.apply().await.ends_with(0);
+    setup.run(&["cycle", "initial"]).await.ends_with(0);
+    leave_staging(&setup.home()).await;
+    let (one, two, three) =
+        (setup.home(), second(&setup, "two", &database).await, second(&setup, "three", &database).await);
+    // Without a word it only looks.
+    let refused = run(&two, &["serve"]).await.ends_with(4);
+    assert!(refused.err.contains("not active"), "{}", refused.err);
+    for home in [&one, &two, &three] {
+        run(home, &["standby", "automatic"]).await.ends_with(0);
+    }
+
+    // The answers take their time: the export takes long, with all workers under way.
+    let slow = FaultRule {
+        method: Some("POST".to_owned()),
+        path: Some("$batch".to_owned()),
+        times: 0,
+        action: FaultAction::Delay { ms: 400 },
+        ..FaultRule::default()
+    };
+    sim.fault(slow);
+    let old = onesync(&one, &["serve"]).spawn().unwrap();
+    until("the old one serves", async || doing(&one).await != "").await;
+    let standbys = [onesync(&two, &["serve"]).spawn().unwrap(), onesync(&three, &["serve"]).spawn().unwrap()];
+    for home in [&two, &three] {
+        until("it stands by", async || doing(home).await.contains("stands by (automatic)")).await;
+    }
+    let begun = requests(&sim, 1).len();
+    until("the old one exports", async || requests(&sim, 1).len() >= begun + 2).await;
+    signal(&old, "-STOP").await;
+    let gone = Instant::now();
+    let mut active = Value::Null;
+    until("one takes over", async || {
+        let servers = view(&two).await["servers"].clone();
+        active =
+            servers.as_array().unwrap().iter().find(|s| s["active"] == true).cloned().unwrap_or_default();
+        active["epoch"] == 2
+    })
+    .await;
+    let took = gone.elapsed();
+    eprintln!("measured: taken over {:.1} s after the active server was stopped", took.as_secs_f64());
+    assert!(took < Duration::from_secs(30), "{took:?}");
+    // The old one goes on as soon as the new one has written, and again when all is done.
+    until("the new one writes", async || requests(&sim, 2).len() >= 2).await;
+    signal(&old, "-CONT").await;
+    until("the old one sees it", async || {
+        let told = run(&one, &["status"]).await;
+        told.code == Some(4) && told.out.contains("was replaced")
+    })
+    .await;
+    until("the old one stands by", async || doing(&one).await.contains("stands by (automatic)")).await;
+    let since = begin_of_last(&two).await;
+    until("the new one has ended a later cycle", async || {
+        let view = run(&two, &["scheduler", "status", "--format", "json"]).await.ends_with(0).json();
+        let ended = view["last"]["result"].as_str().unwrap_or_default();
+        begin(&view) > since && (ended == "done" || ended == "object errors")
+    })
+    .await;
+    let first = requests(&sim, 2)[0];
+    let late: Vec<u64> = requests(&sim, 1).into_iter().filter(|number| *number > first).collect();
+    eprintln!("measured: {} requests of the old epoch after the first of the new one", late.len());
+    assert!(late.len() <= WORKERS, "{late:?}");
+    let servers = view(&one).await["servers"].as_array().unwrap().len();
+    assert_eq!(servers, 3);
+    // By hand it does nothing either.
+    let refused = run(&one, &["cycle"]).await.ends_with(4);
+    assert!(refused.err.contains("was replaced"), "{}", refused.err);
+    // A clean stop is no failover.
+    let [two_, three_] = standbys;
+    for (home, child) in [(two.clone(), two_), (three.clone(), three_), (one.clone(), old)] {
+        signal(&child, "-TERM").await;
+        let ended = tokio::time::timeout(LONG, child.wait_with_output()).await.unwrap().unwrap();
+        assert_eq!(
+            ended.status.code(),
+            Some(0),
+            "{}: {}",
+            home.display(),
+            String::from_utf8_lossy(&ended.stderr)
+        );
+    }
+    let holder =
+        view(&two).await["servers"].as_array().unwrap().iter().find(|s| s["active"] == true).cloned();
+    assert_eq!(holder.unwrap()["epoch"], 2);
+    server.remove().await;
+}
+
+/// A machine that was off, with its own database: nothing in that says that it was replaced, the marker does.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_machine_with_a_database_of_its_own_is_refused_at_its_first_export() {
+    let sim = GraphSim::builder().seed(42).judged().await.unwrap();
+    let setup = Setup::new("ldif", SOURCE, &cloud(&sim)).await;
+    let ldif = setup.path().join("directory.ldif");
+    std::fs::write(&ldif, directory(60)).unwrap();
+    setup.secret("graph", CLOUD_SECRET).await;
+    setup.apply().await.ends_with(0);
+    setup.run(&["cycle", "initial"]).await.ends_with(0);
+    leave_staging(&setup.home()).await;
+    let old = setup.path().join("old");
+    let copied = Command::new("cp").arg("-a").arg(setup.home()).arg(&old).status().await.unwrap();
+    assert!(copied.success());
+    // The new machine has taken the next epoch by other means, and works.
+    let home = onesync_service::Home::new(setup.home());
+    let clock = std::sync::Arc::new(onesync_service::SystemClock);
+    let service = onesync_service::Service::open(home, clock, 1).await.unwrap();
+    assert_eq!(service.take_over(None).unwrap(), 2);
+    drop(service);
+    setup.run(&["cycle"]).await.ends_with(0);
+    // The old one, too, sees that something is to be written.
+    let text = std::fs::read_to_string(&ldif).unwrap();
+    assert!(text.contains("\ndepartment: "));
+    std::fs::write(&ldif, text.replace("\ndepartment: ", "\ndepartment: New ")).unwrap();
+    let mark = sim.log_mark();
+    let refused = run(&old, &["cycle"]).await.ends_with(4);
+    assert!(
+        (refused.out + &refused.err).contains("belongs to installation"),
+        "its first export is refused by the marker"
+    );
+    assert_eq!(sim.writes(mark).len(), 0);
+}

@@ -1,0 +1,190 @@
+//! The leave to write to a directory: asked before every request, answered by the database and by the marker there.
+//!
+//! The database says that this server holds its epoch: read anew each time. Where a database cannot say it, because the
+//! other server has one of its own (a restored copy), the marker at the target does. It is read again when what is known
+//! of it is older than [`MARKER_FRESH`], by a clock that also counts while the machine sleeps or the process is stopped.
+//! Whoever takes the marker away from another waits twice as long before it writes: by then the other one has looked.
+//! No clocks of two machines are compared. What remains: a server may be stopped between the answer and the request, in
+//! each of its export workers once.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use onesync_connectors::{Connector, ConnectorError, ErrorClass, Marker, Pass, Permit};
+use onesync_store::{Lease, ServerRow, Store, StoreError};
+
+use crate::clock::Clock;
+use crate::error::ServiceError;
+use crate::runtime::{ConnectorHandle, Service};
+use crate::standing::LEASE;
+
+/// How long a marker that was read is believed.
+pub(crate) const MARKER_FRESH: Duration = Duration::from_secs(1);
+/// Looks at a marker before it is given up: each took longer than it may be believed.
+const LOOKS_MAX: usize = 5;
+
+/// The leave of this server to write to one directory during one step.
+pub(crate) struct ExportPermit {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    connector: Arc<dyn Connector>,
+    name: String,
+    ours: Marker,
+    /// The server that must hold the epoch; `None` for a copy for what-if.
+    row: Option<ServerRow>,
+    has_marker: bool,
+    /// When the marker was asked for that was found to be ours.
+    marker_seen: tokio::sync::Mutex<Option<Duration>>,
+    refused: Mutex<Option<(String, String)>>,
+}
+
+impl fmt::Debug for ExportPermit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExportPermit").field("connector", &self.name).field("ours", &self.ours).finish()
+    }
+}
+
+impl Service {
+    /// The leave to write to a directory.
+    pub(crate) fn permit(&self, connector: &ConnectorHandle) -> Result<Arc<ExportPermit>, ServiceError> {
+        Ok(Arc::new(ExportPermit {
+            store: self.store().clone(),
+            clock: self.clock().clone(),
+            connector: connector.connector.clone(),
+            name: connector.name().to_owned(),
+            ours: self.our_marker(),
+            row: self.own_row(LEASE)?,
+            has_marker: connector.capabilities.marker,
+            marker_seen: tokio::sync::Mutex::new(None),
+            refused: Mutex::new(None),
+        }))
+    }
+}
+
+impl ExportPermit {
+    /// Whether what was known then may still be believed.
+    fn is_fresh(&self, then: Duration) -> bool {
+        self.clock.since_boot().saturating_sub(then) < MARKER_FRESH
+    }
+
+    pub(crate) fn pass(self: &Arc<Self>) -> Pass {
+        Pass::new(self.ours.epoch, self.clone())
+    }
+
+    /// An error when it was refused: nothing was sent since, and nothing may be.
+    pub(crate) fn refusal(&self) -> Option<ServiceError> {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        refused.map(|(message, hint)| ServiceError::held(message, hint))
+    }
+
+    fn refuse(&self, message: String, hint: &str) -> ConnectorError {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.get_or_insert_with(|| (message.clone(), hint.to_owned()));
+        ConnectorError::new(ErrorClass::Fatal, "FENCED", self.name.clone(), message).hint(hint)
+    }
+
+    /// Whether the marker is ours, and when it was asked for; now where there is none.
+    async fn marker_is_ours(&self) -> Result<Duration, ConnectorError> {
+        if !self.has_marker {
+            return Ok(self.clock.since_boot());
+        }
+        // Workers that ask at once wait for one answer.
+        let mut seen = self.marker_seen.lock().await;
+        for _ in 0..LOOKS_MAX {
+            if let Some(seen) = seen.filter(|seen| self.is_fresh(*seen)) {
+                return Ok(seen);
+            }
+            let asked = self.clock.since_boot();
+            match self.connector.marker().await? {
+                Some(there) if there == self.ours => *seen = Some(asked),
+                there => {
+                    return Err(self.refuse(not_ours(&self.name, there.as_ref(), &self.ours), NOT_OURS_HINT));
+                }
+            }
+        }
+        let text =
+            format!("the marker at `{}` cannot be read in less than {} s", self.name, MARKER_FRESH.as_secs());
+        Err(ConnectorError::new(ErrorClass::Transient, "MARKER-SLOW", self.name.clone(), text))
+    }
+
+    /// Whether the database is still at our epoch, and we hold it.
+    async fn epoch_is_ours(&self) -> Result<(), ConnectorError> {
+        let (store, row) = (self.store.clone(), self.row.clone());
+        let looked = tokio::task::spawn_blocking(move || look(&*store, row.as_ref())).await;
+        let lease = match looked {
+            Ok(Ok(lease)) => lease,
+            Ok(Err(StoreError::Fenced { theirs, .. })) => return Err(self.replaced(theirs)),
+            Ok(Err(error)) => return Err(self.unknown(&error)),
+            Err(error) => return Err(self.unknown(&error)),
+        };
+        let other = self.row.as_ref().is_some_and(|row| !lease.is_of(&row.id));
+        if lease.epoch != self.ours.epoch || other {
+            return Err(self.replaced(lease.epoch));
+        }
+        Ok(())
+    }
+
+    fn replaced(&self, theirs: u64) -> ConnectorError {
+        let message = format!(
+            "nothing more is written to `{}`: this server holds epoch {}, the database is at epoch {theirs}; another server has \
+             taken over",
+            self.name, self.ours.epoch
+        );
+        self.refuse(message, "work goes on there; `onesync status` says which server it is")
+    }
+
+    fn unknown(&self, error: &dyn fmt::Display) -> ConnectorError {
+        let message = format!(
+            "nothing more is written to `{}`: whether this server is still the active one cannot be told: {error}",
+            self.name
+        );
+        self.refuse(message, "nothing is lost: the next cycle goes on when the database answers")
+    }
+}
+
+/// Who may write, by the database. A lease that has ended, because it could not be renewed, is renewed first: whoever
+/// stands by may be about to take over.
+fn look(store: &dyn Store, row: Option<&ServerRow>) -> Result<Lease, StoreError> {
+    let lease = store.lease()?;
+    match row {
+        Some(row) if lease.epoch == row.epoch && lease.is_of(&row.id) && lease.left().is_zero() => {
+            store.renew(row)
+        }
+        _ => Ok(lease),
+    }
+}
+
+/// What to do about a marker of somebody else.
+pub(crate) const NOT_OURS_HINT: &str = "one server of one installation writes to a tenant. To go on with this one, stop the \
+     other for good and run `onesync activate`, or delete its marker there (docs/graph.md): the next export of this one sets it anew";
+
+/// A marker that is not ours, in words.
+pub(crate) fn not_ours(name: &str, there: Option<&Marker>, ours: &Marker) -> String {
+    match there {
+        None => format!(
+            "the marker of this installation was removed from `{name}` while it was written: the rest is not sent"
+        ),
+        Some(there) => format!(
+            "`{name}` belongs to installation {} (epoch {}), this is {} (epoch {})",
+            there.installation, there.epoch, ours.installation, ours.epoch
+        ),
+    }
+}
+
+#[async_trait]
+impl Permit for ExportPermit {
+    async fn check(&self) -> Result<(), ConnectorError> {
+        for _ in 0..LOOKS_MAX {
+            let asked = self.marker_is_ours().await?;
+            self.epoch_is_ours().await?;
+            // A process that was stopped in between, or a database that took its time: what was known is old.
+            if self.is_fresh(asked) {
+                return Ok(());
+            }
+        }
+        let text = format!("the database does not answer in less than {} s", MARKER_FRESH.as_secs());
+        Err(ConnectorError::new(ErrorClass::Transient, "DATABASE-SLOW", self.name.clone(), text))
+    }
+}

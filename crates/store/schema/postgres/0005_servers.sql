@@ -1,0 +1,9 @@
+-- The servers that work, or worked, with this database: which epoch each took, and until when it is not to be taken for
+-- gone (seen + lease, ticks of the database's own clock). It says nothing of the directories: a move leaves it behind.
+CREATE TABLE server (
+  id text COLLATE "C" PRIMARY KEY,
+  epoch bigint NOT NULL, -- 0: it never took any
+  seen bigint NOT NULL,
+  lease bigint NOT NULL,
+  facts text NOT NULL    -- what it says of itself, as JSON
+);
