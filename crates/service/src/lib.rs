@@ -31,6 +31,7 @@ mod home;
 mod import;
 mod insight;
 mod keep;
+pub mod keys;
 mod kinds;
 mod lease;
 pub mod look;
@@ -41,6 +42,7 @@ mod not_writable;
 mod parts;
 mod permit;
 mod plan;
+pub mod process;
 mod profile;
 mod protect;
 mod recover;
@@ -96,7 +98,7 @@ pub use look::{ObjectView, PendingView, ValueView};
 pub use moving::{MoveReport, MovedTable, Moving, move_database};
 pub use onesync_model::Time;
 pub use onesync_store::{Answer, Cell};
-pub use parts::{Parts, Sizes};
+pub use parts::{Keys, Parts, Sizes};
 pub use plan::{
     Applied, AttributeCount, ConfigPlan, CountChange, Difference, Effect, EffectCount, ErrorChange,
     FileChange, Moved, PlanItem,

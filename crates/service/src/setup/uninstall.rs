@@ -164,6 +164,7 @@ fn is_ours(path: &Path, in_home: bool) -> bool {
         "server.toml",
         "keyset.toml",
         onesync_vault::KEK_FILE,
+        crate::keys::LOCK,
         crate::plan::PLANS,
     ];
     // While they are written.
@@ -176,6 +177,7 @@ fn is_ours(path: &Path, in_home: bool) -> bool {
         || (whole != name && exact.contains(&whole))
         || name.strip_prefix("onesync.db").is_some_and(database)
         || name.starts_with(crate::plan::SCRATCH)
+        || ["keyset.toml.lost-", "kek.lost-"].iter().any(|begin| name.starts_with(begin))
         || (in_home && name == "backups")
 }
 
@@ -209,6 +211,8 @@ mod tests {
             "keyset.toml.new",
             "kek",
             "kek.new",
+            "keys.lock",
+            "keyset.toml.lost-1700000000",
             "scratch-1",
         ] {
             assert!(is_ours(Path::new(ours), false), "{ours}");
