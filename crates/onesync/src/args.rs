@@ -35,6 +35,8 @@ pub enum Command {
     Demo(DemoArgs),
     /// Set up an installation: database, key set, service account, roles; shows a plan first
     Setup(Box<crate::commands::SetupArgs>),
+    /// Take the place of the server before, with an exported key file and the service account
+    Activate(Box<crate::commands::ActivateArgs>),
     /// Remove what `setup` made: the unit, and on request the home
     Uninstall(crate::commands::UninstallArgs),
     /// Configuration as code

@@ -29,7 +29,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const FILTER: &str = "warn,tiberius=off";
 
 fn main() -> ExitCode {
-    let (given, password) = match commands::new_spelling(std::env::args_os().collect()) {
+    let (given, password) = match commands::new_spelling(commands::by_old_name(std::env::args_os().collect()))
+    {
         Ok(read) => read,
         Err(why) => {
             eprintln!(
@@ -43,7 +44,7 @@ fn main() -> ExitCode {
         setup.options.account_password = password;
     }
     // What hides a password that stood on the command line has to write this process's memory first.
-    if !matches!(args.command, Command::Setup(_)) {
+    if !matches!(args.command, Command::Setup(_) | Command::Activate(_)) {
         commands::keep_private();
     }
     let filter = tracing_subscriber::EnvFilter::try_from_env("ONESYNC_LOG")
@@ -142,6 +143,7 @@ async fn run(args: Args) -> anyhow::Result<Status> {
         Command::Restore(args) => commands::restore(home, &args, &out).await,
         Command::Setup(args) => commands::setup(home, *args, &out).await,
         Command::Uninstall(args) => commands::uninstall(home, &args, &out),
+        Command::Activate(args) => commands::activate(home, *args, &out).await,
         Command::Events(args) => commands::events(&home, &args, &out).await,
         Command::Serve => commands::serve(home, args.format).await,
         Command::Standby(command) => commands::standby(home, command, &out).await,

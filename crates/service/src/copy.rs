@@ -12,6 +12,15 @@ use crate::runtime::Service;
 /// The setting; empty, or not there: no copy.
 pub(crate) const COPY_OF: &str = "copy-of";
 
+/// The setting with the ids that the installation had before it was activated as a copy, as JSON.
+pub(crate) const FORMER: &str = "former-installations";
+
+/// The ids that an installation had before.
+pub(crate) fn former_ids(reader: &dyn StoreReader) -> Result<Vec<String>, ServiceError> {
+    // What another version wrote otherwise says nothing: then an older key file is of another installation.
+    Ok(reader.setting(FORMER)?.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
+}
+
 /// Of what a database is a copy.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct CopyOf {

@@ -31,7 +31,7 @@ use crate::runs::Progress;
 use crate::runtime::Service;
 use crate::scheduler::{Due, LastCycle};
 use crate::standby::Watch;
-use crate::standing::{LEASE, StandbyMode, Standing};
+use crate::standing::{LEASE, Standing};
 use crate::upkeep::Maintained;
 use crate::work::WorkLock;
 
@@ -151,8 +151,8 @@ impl Daemon {
     /// is told to.
     ///
     /// # Errors
-    /// When another one serves this home, there is no installation, this server has only joined one and does not stand by,
-    /// or a cycle does not come to its end in time (nothing is lost by that).
+    /// When another one serves this home, there is no installation, or a cycle does not come to its end in time (nothing is
+    /// lost by that).
     pub async fn run(mut self) -> Result<String, ServiceError> {
         let (mut opened, mut active) = (None, None);
         let ended = self.serve(&mut opened, &mut active).await;
@@ -185,9 +185,6 @@ impl Daemon {
         if !self.home.exists() {
             // Says what is missing: waiting would not help.
             self.home.open().map(|_| ())?;
-        }
-        if self.home.standby()? == StandbyMode::Off {
-            self.home.must_not_be_joined()?;
         }
         let _lock = WorkLock::take_file(&folder, LOCK, "serve", self.clock.now())?;
         let beat = Arc::new(Mutex::new(Heart {

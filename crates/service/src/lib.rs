@@ -6,6 +6,7 @@
 
 mod aadconnect;
 pub mod account;
+pub mod activate;
 mod anchor;
 pub mod backup;
 mod clock;

@@ -9,7 +9,7 @@ use onesync_engine::{Changes, Context, Limits, Policies};
 use onesync_model::{AttrId, ConnectorId, Names, RunId, Schema, Time, TypeId};
 use onesync_rules::RuleSet;
 use onesync_store::{ConfigFiles, ConfigVersionRow, ServiceChanges, Store};
-use onesync_vault::Vault;
+use onesync_vault::{Vault, VaultError};
 
 use crate::clock::Clock;
 use crate::compile::{Compiled, Known, compile};
@@ -276,19 +276,25 @@ impl Service {
 
     /// Opens the key set. It is wiped from memory when it is dropped: nobody keeps it for longer than it is used.
     pub(crate) fn vault(&self) -> Result<Vault, ServiceError> {
-        let opened = match &self.keys {
-            Keys::OfHome => Vault::open(&self.home.key_set()).map_err(|error| error.to_string()),
-            Keys::None(why) => Err(why.clone()),
+        let error = match &self.keys {
+            Keys::OfHome => match Vault::open(&self.home.key_set()) {
+                Ok(vault) => return Ok(vault),
+                Err(error @ VaultError::Missing { .. }) => self.keys_missing(&error),
+                Err(error) => error.to_string(),
+            },
+            Keys::None(why) => why.clone(),
         };
-        opened.map_err(|message| {
-            let hint = match self.copy_of() {
-                Ok(Some(_)) => {
-                    "run `onesync activate KEYFILE ACCOUNT PASSWORD`: it brings the key set from its key file"
-                }
-                _ => "secrets cannot be read or set until the key set is back; `status` names them",
-            };
-            ServiceError::held(message, hint)
-        })
+        Err(ServiceError::held(
+            error,
+            "secrets cannot be read or set until the key set is back; `status` names them",
+        ))
+    }
+
+    /// What is said without a key set: which one it needs, as far as the database can be asked.
+    fn keys_missing(&self, error: &VaultError) -> String {
+        let told = self.store.reader().map_err(ServiceError::from);
+        let told = told.and_then(|reader| crate::activate::keys_missing(&*reader, error));
+        told.unwrap_or_else(|_| error.to_string())
     }
 
     /// The compiled configuration.

@@ -16,7 +16,7 @@ use crate::schedule::Schedule;
 
 /// The setting that says whether the scheduler is on. It is where nothing is said: what may be exported is another
 /// question, and begins in staging.
-const SWITCH: &str = "scheduler";
+pub(crate) const SWITCH: &str = "scheduler";
 /// The setting that keeps what is known of the last cycle.
 const LAST: &str = "last-cycle";
 /// The result of a cycle that was asked to stop.

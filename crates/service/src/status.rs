@@ -340,9 +340,13 @@ impl Service {
             runtime.as_ref().map(|runtime| self.imports_owed(runtime)).transpose()?.unwrap_or_default();
         let (key_set, closed) = match self.vault() {
             // It has none, as it should be: the active server has it.
-            Err(_) if self.home().is_joined()? => ("with the active server".to_owned(), Vec::new()),
+            Err(error) if self.home().is_joined()? => {
+                alarms.push(error.to_string());
+                ("with the active server".to_owned(), Vec::new())
+            }
             Ok(vault) => ("present".to_owned(), crate::secrets::open_all(&*reader, Some(&vault))?.closed),
             Err(error) if copy_of.is_some() => {
+                alarms.push(error.to_string());
                 (error.to_string(), crate::secrets::open_all(&*reader, None)?.closed)
             }
             Err(error) => {

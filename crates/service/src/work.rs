@@ -130,6 +130,7 @@ impl Service {
     /// was killed: they are marked.
     pub(crate) fn begin_work(&self, what: &str) -> Result<WorkLock, ServiceError> {
         self.must_be_active()?;
+        crate::activate::must_be_finished(self.home())?;
         let lock = WorkLock::take(self.home().folder(), what, self.now())?;
         if self.home().names()?.as_ref() != self.named() {
             return Err(ServiceError::held(

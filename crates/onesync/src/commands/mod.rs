@@ -1,5 +1,6 @@
 //! The commands other than `demo`: what is asked of the service, and how its answers look to people.
 
+mod activate;
 mod backup;
 mod config;
 mod connector;
@@ -19,6 +20,7 @@ mod standby;
 mod status;
 mod upgrade;
 
+pub use activate::{ActivateArgs, activate, by_old_name};
 pub use backup::{BackupArgs, BackupCommand, RestoreArgs, restore, verify as backup_verify};
 pub use config::{
     apply as config_apply, check as config_check, import_aadconnect as config_import_aadconnect,
@@ -32,7 +34,7 @@ pub use look::eval;
 pub use rule::test as rule_test;
 pub use secret::{read as read_secret, secret};
 pub use serve::serve;
-pub use setup::{SetupArgs, UninstallArgs, new_spelling, setup, uninstall};
+pub use setup::{SetupArgs, UninstallArgs, hide_argument, new_spelling, setup, uninstall};
 pub use standby::standby;
 pub use upgrade::upgrade;
 
@@ -44,6 +46,7 @@ use crate::output::{Output, say};
 
 /// Leaves no core dump, and nothing in memory to other users.
 pub fn keep_private() {
+    onesync_service::events::look_around();
     if let Err(error) = onesync_service::process::keep_private() {
         eprintln!(
             "warning: this process cannot be closed to others ({error}): a core dump of it would hold secrets"
@@ -62,7 +65,8 @@ pub async fn run(
         wishes.carry_out(&service);
     }
     match command {
-        Command::Demo(_)
+        Command::Activate(_)
+        | Command::Demo(_)
         | Command::Eval(_)
         | Command::Db(DbCommand::Move(_))
         | Command::Events(_)

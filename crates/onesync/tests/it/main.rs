@@ -1,6 +1,7 @@
 //! The command line from outside: the program as a process, a simulated cloud in this one.
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+mod activate;
 mod backup;
 mod errors;
 mod eval;

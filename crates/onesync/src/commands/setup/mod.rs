@@ -6,7 +6,7 @@ mod old;
 mod options;
 mod wizard;
 
-pub use old::new_spelling;
+pub use old::{hide as hide_argument, new_spelling};
 pub use options::Options;
 
 use std::fs::File;

@@ -256,7 +256,6 @@ async fn a_database_with_an_installation_is_joined_and_stays_as_it_is() {
     for command in [
         &["cycle"][..],
         &["config", "apply", folder],
-        &["serve"],
         &["upgrade"],
         &["db", "move", "--to", "embedded"],
         &["scheduler", "on"],

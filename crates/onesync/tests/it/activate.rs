@@ -1,0 +1,273 @@
+//! `activate`: a server is lost, and another one takes its place; each wrong input is named, and nothing is changed by it.
+
+use std::path::{Path, PathBuf};
+
+use onesync_graphsim::GraphSim;
+use serde_json::Value;
+
+use crate::kill::ldif::small;
+use crate::program::{Ended, Setup, leave_staging, onesync, run};
+use crate::setup::postgres::Server;
+use crate::setup::{arguments, rows};
+
+const PASSWORD: &str = "a long password of the service account";
+const ACCOUNT: &str = "CONTOSO\\svc-onesync";
+
+fn file(setup: &Setup, name: &str, text: &str) -> String {
+    let file = setup.path().join(name);
+    std::fs::write(&file, text).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+/// An installation with this service account.
+async fn with_account(setup: &Setup) {
+    let password = file(setup, "account.pass", PASSWORD);
+    let account = ["--yes", "--service-account-name", ACCOUNT, "--service-account-password-file", &password];
+    setup.run(&arguments(&account)).await.ends_with(0);
+}
+
+/// One that has exported to the cloud, with its scheduler off: embedded.
+async fn live(sim: &GraphSim) -> Setup {
+    let setup = small(sim).await;
+    with_account(&setup).await;
+    setup.run(&["cycle"]).await;
+    leave_staging(&setup.home()).await;
+    setup.run(&["cycle"]).await.ends_with(0);
+    setup.run(&["scheduler", "off", "--wait"]).await.ends_with(0);
+    setup
+}
+
+async fn export(setup: &Setup, name: &str, more: &[&str]) -> PathBuf {
+    let password = file(setup, "account.pass", PASSWORD);
+    let to = setup.path().join(name);
+    let begin = ["keys", "export", to.to_str().unwrap(), "--password-file", &password];
+    setup.run(&[&begin[..], more].concat()).await.ends_with(0);
+    to
+}
+
+async fn back_up(setup: &Setup, name: &str) -> String {
+    let to = setup.path().join(name).to_str().unwrap().to_owned();
+    setup.run(&["backup", &to]).await.ends_with(0);
+    to
+}
+
+async fn activate(setup: &Setup, home: &Path, keys: &Path, account: &str, more: &[&str]) -> Ended {
+    let password = file(setup, "account.pass", PASSWORD);
+    let begin = ["activate", keys.to_str().unwrap(), account, "--password-file", &password];
+    run(home, &[&begin[..], more].concat()).await
+}
+
+async fn numbers(home: &Path) -> Vec<u64> {
+    let events: Value = run(home, &["events", "--format", "json"]).await.ends_with(0).json();
+    events.as_array().unwrap().iter().filter_map(|event| event["number"].as_u64()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_wrong_input_has_its_own_words_and_changes_nothing() {
+    let sim = GraphSim::builder().seed(51).judged().await.unwrap();
+    let setup = live(&sim).await;
+    let old = export(&setup, "old.age", &[]).await;
+    setup.run(&["keys", "rotate"]).await.ends_with(0);
+    let keys = export(&setup, "keys.age", &[]).await;
+    let shares_file = setup.path().join("shares");
+    let in_shares =
+        export(&setup, "shares.age", &["--shares", "2-of-3", "--shares-file", shares_file.to_str().unwrap()])
+            .await;
+    let backup = back_up(&setup, "onesync.backup").await;
+    let second = setup.path().join("second");
+    run(&second, &["restore", &backup]).await.ends_with(0);
+    let status = run(&second, &["status"]).await.ends_with(4);
+    assert!(
+        status.out.contains("configuration settings cannot be read: this database is protected by key set"),
+        "{status:?}"
+    );
+    assert!(status.out.contains("exported at") && status.out.contains("onesync activate"), "{status:?}");
+    run(&second, &["search", "mv"]).await.ends_with(0);
+    run(&second, &["run", "entra", "full-import"]).await.ends_with(4);
+
+    let other = small(&sim).await;
+    with_account(&other).await;
+    let foreign = export(&other, "keys.age", &[]).await;
+    let bytes = std::fs::read(&keys).unwrap();
+    let cut = setup.path().join("cut.age");
+    std::fs::write(&cut, &bytes[..bytes.len() - 40]).unwrap();
+    let none = setup.path().join("none.age");
+    std::fs::write(&none, "no key file").unwrap();
+    let one_share = setup.path().join("share");
+    let lines = std::fs::read_to_string(&shares_file).unwrap();
+    let share = lines.lines().find(|line| line.starts_with("onesync-share-")).unwrap();
+    std::fs::write(&one_share, share).unwrap();
+    let wrong = file(&setup, "wrong.pass", "another password than that");
+
+    let before = rows(&second).await;
+    for (keys, account, words) in [
+        (&none, ACCOUNT, "the key file is wrong: this is no key file"),
+        (&cut, ACCOUNT, "cut short"),
+        (&keys, "CONTOSO\\somebody", "the account is wrong"),
+        (&foreign, ACCOUNT, "the key file is of another database"),
+        (&old, ACCOUNT, "the key file is too old"),
+    ] {
+        let refused = activate(&setup, &second, keys, account, &["--yes"]).await.ends_with(4);
+        assert!(refused.err.contains(words), "{words}: {refused:?}");
+    }
+    let keys_path = keys.to_str().unwrap();
+    let refused = run(&second, &["activate", keys_path, ACCOUNT, "--password-file", &wrong, "--yes"])
+        .await
+        .ends_with(4);
+    assert!(refused.err.contains("the password is wrong"), "{refused:?}");
+    let share = ["activate", in_shares.to_str().unwrap(), "--share", one_share.to_str().unwrap(), "--yes"];
+    let refused = run(&second, &share).await.ends_with(4);
+    assert!(
+        refused.err.contains("the shares are wrong: there are 1 different shares, and 2 are needed"),
+        "{refused:?}"
+    );
+    // Without consent, too.
+    let refused = activate(&setup, &second, &keys, ACCOUNT, &[]).await.ends_with(2);
+    assert!(refused.err.contains("warning: ") && refused.err.contains("nothing was changed"), "{refused:?}");
+    assert_eq!(rows(&second).await, before);
+    assert!(!second.join("keyset.toml").exists() && !second.join("activation.unfinished").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_server_with_its_own_database_is_back_and_the_old_one_is_refused() {
+    let sim = GraphSim::builder().seed(52).judged().await.unwrap();
+    let setup = live(&sim).await;
+    let keys = export(&setup, "keys.age", &[]).await;
+    let backup = back_up(&setup, "onesync.backup").await;
+    let installation = setup.run(&["status", "--format", "json"]).await.json()["installation"].clone();
+    let second = setup.path().join("second");
+    run(&second, &["restore", &backup]).await.ends_with(0);
+    let done = activate(&setup, &second, &keys, ACCOUNT, &["--yes"]).await.ends_with(0);
+    for words in [
+        "This database alone cannot stop the server it was taken of",
+        "the marker of `entra` names this server",
+        "az ad app credential delete --id",
+        "onesync scheduler on",
+    ] {
+        assert!(done.err.contains(words), "{words}: {done:?}");
+    }
+    assert!(done.out.contains("service activated and running: installation"), "{done:?}");
+    assert!(numbers(&second).await.contains(&7070));
+    let status = run(&second, &["status", "--format", "json"]).await.json();
+    assert_ne!(status["installation"], installation, "{status}");
+    assert_eq!(status["scheduler"]["on"], false);
+    // Again: nothing to do.
+    let again = activate(&setup, &second, &keys, ACCOUNT, &["--yes"]).await;
+    assert!(again.ends_with(0).err.contains("nothing to do"));
+
+    // The old machine comes back with its own database, and something to send.
+    let ldif = setup.path().join("directory.ldif");
+    let text = std::fs::read_to_string(&ldif).unwrap();
+    std::fs::write(&ldif, text.replace("\ndepartment: ", "\ndepartment: New ")).unwrap();
+    let mark = sim.log_mark();
+    let old = setup.run(&["cycle"]).await.ends_with(4);
+    assert!(old.err.contains("belongs to installation"), "{old:?}");
+    assert_eq!(sim.writes(mark).len(), 0, "the old server writes nothing");
+    // The new one reads everything first, and sends what is owed.
+    run(&second, &["scheduler", "on"]).await.ends_with(0);
+    let cycle = run(&second, &["cycle", "--format", "json"]).await.ends_with(0).json();
+    assert_eq!(cycle["owed"], serde_json::json!(["directory", "entra"]), "{cycle}");
+    assert!(!sim.writes(mark).is_empty());
+    run(&second, &["events", "verify"]).await.ends_with(0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_any_step_it_goes_on_where_it_was() {
+    let sim = GraphSim::builder().seed(53).judged().await.unwrap();
+    let setup = live(&sim).await;
+    let keys = export(&setup, "keys.age", &[]).await;
+    let backup = back_up(&setup, "onesync.backup").await;
+    let password = file(&setup, "account.pass", PASSWORD);
+    for (place, milliseconds) in [0u64, 2, 10, 30, 100, 400, 1_500, 2_500].into_iter().enumerate() {
+        let home = setup.path().join(format!("home{place}"));
+        run(&home, &["restore", &backup]).await.ends_with(0);
+        let command = ["activate", keys.to_str().unwrap(), ACCOUNT, "--password-file", &password, "--yes"];
+        let mut child = onesync(&home, &command).spawn().unwrap();
+        // It opens the key file for a while; then each step is a matter of milliseconds.
+        let note = home.join("activation.unfinished");
+        let began = std::time::Instant::now();
+        while !note.exists() && !home.join("keyset.toml").exists() {
+            assert!(began.elapsed().as_secs() < 120, "it begins");
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(milliseconds)).await;
+        child.kill().await.unwrap();
+        if note.exists() {
+            let waits = run(&home, &["cycle"]).await.ends_with(4);
+            assert!(waits.err.contains("activation of this server was begun"), "{waits:?}");
+        }
+        let done = run(&home, &command).await.ends_with(0);
+        assert!(!note.exists(), "{done:?}");
+        let mark = sim.log_mark();
+        let cycle = run(&home, &["cycle", "--format", "json"]).await.ends_with(0).json();
+        assert_eq!(cycle["owed"].as_array().map(Vec::len), Some(2), "{cycle}");
+        assert_eq!(sim.writes(mark).len(), 0, "what was exported is not exported again");
+        let activated = numbers(&home).await.into_iter().filter(|number| *number == 7070).count();
+        assert_eq!(activated, 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_server_on_the_same_database_takes_the_place_of_the_first() {
+    let server = Server::new("activate").await;
+    let sim = GraphSim::builder().seed(54).judged().await.unwrap();
+    let setup = Setup::new("ldif", crate::kill::ldif::SOURCE, &crate::program::cloud(&sim)).await;
+    let company = small(&sim).await;
+    std::fs::copy(company.path().join("directory.ldif"), setup.path().join("directory.ldif")).unwrap();
+    let (password, admin) =
+        (file(&setup, "db.pass", "of the service"), file(&setup, "admin.pass", &server.password));
+    let (url, admin_url) = (server.url(), server.admin_url());
+    let database = ["--database", &url, "--database-password-file", &password, "--yes"];
+    let account_password = file(&setup, "account.pass", PASSWORD);
+    let more = [
+        "--database-admin",
+        &admin_url,
+        "--database-admin-password-file",
+        &admin,
+        "--service-account-name",
+        ACCOUNT,
+        "--service-account-password-file",
+        &account_password,
+    ];
+    setup.run(&arguments(&[&database[..], &more].concat())).await.ends_with(0);
+    setup.secret("graph", crate::program::CLOUD_SECRET).await;
+    setup.apply().await.ends_with(0);
+    setup.run(&["cycle"]).await;
+    leave_staging(&setup.home()).await;
+    setup.run(&["cycle"]).await.ends_with(0);
+    let keys = export(&setup, "keys.age", &[]).await;
+
+    let second = setup.path().join("second");
+    run(&second, &arguments(&database)).await.ends_with(0);
+    let status = run(&second, &["status"]).await;
+    assert!(status.out.contains("configuration settings cannot be read"), "{status:?}");
+    run(&second, &["cycle"]).await.ends_with(4);
+    run(&second, &["events"]).await.ends_with(0);
+    let before = setup.run(&["status", "--format", "json"]).await.json()["installation"].clone();
+    // By its old name, as a link.
+    let link = setup.path().join("miisactivate");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_onesync"), &link).unwrap();
+    let output = tokio::process::Command::new(&link)
+        .args([keys.to_str().unwrap(), ACCOUNT, PASSWORD, "--yes"])
+        .env("ONESYNC_HOME", &second)
+        .output()
+        .await
+        .unwrap();
+    let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert!(output.status.success() && out.contains("service activated and running"), "{out}{err}");
+    assert!(err.contains("can be seen by everybody") && err.contains("takes the place of"), "{err}");
+    assert!(err.contains("seconds ago"), "{err}");
+
+    // The first one says who took its place, and writes nothing.
+    let mark = sim.log_mark();
+    let replaced = setup.run(&["cycle"]).await.ends_with(4);
+    assert!(replaced.err.contains("this server was replaced"), "{replaced:?}");
+    assert_eq!(sim.writes(mark).len(), 0);
+    let cycle = run(&second, &["cycle", "--format", "json"]).await.ends_with(0).json();
+    assert_eq!(cycle["owed"].as_array().map(Vec::len), Some(2), "{cycle}");
+    assert_eq!(sim.writes(mark).len(), 0, "what was exported is not exported again");
+    let status = run(&second, &["status", "--format", "json"]).await.json();
+    assert_eq!(status["installation"], before, "the same installation, at another server");
+    run(&second, &["events", "verify"]).await.ends_with(0);
+    server.remove().await;
+}

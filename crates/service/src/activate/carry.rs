@@ -1,0 +1,180 @@
+//! The steps of an activation, each of which may be repeated.
+
+use onesync_engine::Changes;
+use onesync_store::ServiceChanges;
+use onesync_vault::{Kek, KeyFile, Vault, VaultError};
+
+use super::credentials::old_credentials;
+use super::note::Note;
+use super::{Activated, Activation};
+use crate::copy::{COPY_OF, CopyOf, FORMER, former_ids};
+use crate::error::ServiceError;
+use crate::events::{ACTIVATED, MARKER_TAKEN};
+use crate::home::new_id;
+use crate::runtime::Service;
+use crate::scheduler::SWITCH;
+use crate::standing::Standing;
+use crate::verified::distrusted;
+
+impl Activation {
+    /// Carries it out; `tell` hears what is done.
+    ///
+    /// # Errors
+    /// When a step fails: run it again, it goes on from there.
+    pub async fn carry_out(self, tell: &dyn Fn(&str)) -> Result<Activated, ServiceError> {
+        let Self { service, clock, threads, key_file, copy, note, .. } = self;
+        let home = service.home().clone();
+        let found = service.store().lease()?.epoch;
+        let was_active = matches!(service.standing(), Standing::Active { .. });
+        let renamed = |note: &Note| note.installation.as_deref() == Some(service.installation_id());
+        // A copy goes on under another id, which it has for good once it was given.
+        let wants = match &copy {
+            Some(copy) => service.installation_id() == copy.installation,
+            None => !was_active,
+        };
+        let note = match note {
+            Some(note) => note,
+            None => Note {
+                installation: if copy.is_some() && wants { Some(new_id()?) } else { None },
+                epoch_before: found,
+            },
+        };
+        let takes = match &note.installation {
+            Some(_) => !renamed(&note),
+            None => wants,
+        };
+        let begun = takes || found > note.epoch_before;
+        if begun {
+            note.write(&home)?;
+        }
+        if install(&service, &key_file)? {
+            tell("the key set is in the home, sealed under the home's own key");
+        }
+        if takes {
+            let epoch = service.take_over(note.installation.as_deref())?;
+            tell(&format!(
+                "epoch {epoch} is taken: what another server writes into this database is refused from now on"
+            ));
+        }
+        drop(service);
+        let service = Service::open(home.clone(), clock, threads).await?;
+        service.standing().must_be_active()?;
+        if begun {
+            service.forget_what_was_known(copy.is_some())?;
+            Note::remove(&home)?;
+            tell(
+                "watermarks and what was being sent are forgotten: every connector owes a full import; the scheduler is off",
+            );
+        }
+        let mut done = Activated {
+            installation: service.installation_id().to_owned(),
+            epoch: service.epoch(),
+            was_active: was_active && !begun && copy.is_none(),
+            markers: Vec::new(),
+            without_marker: Vec::new(),
+            later: Vec::new(),
+            credentials: Vec::new(),
+        };
+        if done.was_active {
+            return Ok(done);
+        }
+        service.take_markers(copy.is_some(), &mut done, tell).await?;
+        if let Some(copy) = &copy {
+            service.end_copy(copy)?;
+            done.credentials = old_credentials(&*service.runtime()?);
+        }
+        Ok(done)
+    }
+}
+
+/// Puts the key set into the home, unless the one that is there holds these keys; whether it did.
+fn install(service: &Service, key_file: &KeyFile) -> Result<bool, ServiceError> {
+    let (home, file) = (service.home(), service.home().key_set());
+    let there = file.exists();
+    home.make_folder()?;
+    match Vault::install(&file, key_file, &Kek::default()) {
+        Ok(_) => Ok(!there),
+        Err(VaultError::Exists { .. }) => Err(ServiceError::held(
+            format!(
+                "{} is there, and does not hold the keys of this file, or cannot be used",
+                file.display()
+            ),
+            "move it away (it may be the only one that opens something else), and run it again",
+        )),
+        Err(error) => Err(error.into()),
+    }
+}
+
+impl Service {
+    /// What a server does first that took the epoch: it trusts nothing that was read or planned, and lets nothing begin by
+    /// itself. Of a database that is no copy, that is all there is to be done before it works.
+    fn forget_what_was_known(&self, copy: bool) -> Result<(), ServiceError> {
+        let changes = distrusted(&*self.store().reader()?)?;
+        let settings = vec![(SWITCH.to_owned(), "off".to_owned())];
+        let events = if copy { Vec::new() } else { vec![self.activated()] };
+        self.write(&changes, &ServiceChanges { settings, events, ..ServiceChanges::default() })
+    }
+
+    fn activated(&self) -> onesync_store::EventRow {
+        self.audit(&ACTIVATED, self.installation_id(), &format!("epoch {}", self.epoch()))
+    }
+
+    /// Takes the markers of all targets. Of a copy all must be taken before anything is exported; the server before is
+    /// refused by nothing else.
+    async fn take_markers(
+        &self,
+        copy: bool,
+        done: &mut Activated,
+        tell: &dyn Fn(&str),
+    ) -> Result<(), ServiceError> {
+        let runtime = match self.runtime() {
+            Err(error) if !copy => {
+                done.later.push(error.to_string());
+                return Ok(());
+            }
+            runtime => runtime?,
+        };
+        for connector in runtime.connectors.iter().filter(|connector| connector.capabilities.export) {
+            let name = connector.name();
+            if !connector.capabilities.marker {
+                done.without_marker.push(name.to_owned());
+                continue;
+            }
+            let taken = match &connector.unreachable {
+                Some(away) => Err(ServiceError::connector(name, away.error.clone())),
+                None => self.take_marker(connector).await,
+            };
+            match taken {
+                Ok(()) => {
+                    self.note_event(&MARKER_TAKEN, name, "");
+                    tell(&format!("the marker of `{name}` names this server"));
+                    done.markers.push(name.to_owned());
+                }
+                Err(error) if copy => {
+                    return Err(ServiceError::held(
+                        format!(
+                            "the marker of `{name}` could not be taken: {error}. Until then nothing is exported from here"
+                        ),
+                        "see that the directory answers, and run the same `onesync activate` again",
+                    ));
+                }
+                Err(error) => done.later.push(format!("the marker of `{name}`: {error}")),
+            }
+        }
+        Ok(())
+    }
+
+    /// From here on this is no copy any more. The ids before are kept: key files that were exported under them still fit.
+    fn end_copy(&self, copy: &CopyOf) -> Result<(), ServiceError> {
+        let mut former = former_ids(&*self.store().reader()?)?;
+        if !former.contains(&copy.installation) {
+            former.push(copy.installation.clone());
+        }
+        let former =
+            serde_json::to_string(&former).map_err(|error| ServiceError::Internal(error.to_string()))?;
+        let settings = vec![(COPY_OF.to_owned(), String::new()), (FORMER.to_owned(), former)];
+        let events = vec![self.activated()];
+        let changes = ServiceChanges { staging: Some(false), settings, events, ..ServiceChanges::default() };
+        self.write(&Changes::default(), &changes)
+    }
+}

@@ -1,0 +1,88 @@
+//! What an activation says, and what a server without keys says.
+
+use onesync_store::StoreReader;
+use onesync_vault::VaultError;
+
+use super::{Activation, COMMAND};
+use crate::error::ServiceError;
+use crate::keys;
+use crate::standing::Standing;
+
+/// What a server says that has no key set: which one it needs, and where that may be.
+pub(crate) fn keys_missing(reader: &dyn StoreReader, error: &VaultError) -> Result<String, ServiceError> {
+    let (needed, exports) = (keys::needed(reader)?, keys::exports(reader)?);
+    if needed.is_empty() && exports.is_empty() {
+        return Ok(error.to_string());
+    }
+    let ids: Vec<&str> = needed.iter().map(String::as_str).collect();
+    let exported = match keys::exports_with(reader, &needed)?.first() {
+        Some(note) => format!("exported at {}", note.exported),
+        None if exports.is_empty() => "never exported".to_owned(),
+        None => "not in any export that the database knows".to_owned(),
+    };
+    Ok(format!(
+        "configuration settings cannot be read: this database is protected by key set {}, {exported}. Run `{COMMAND}` \
+         with that file and the service account ({error})",
+        ids.join(", ")
+    ))
+}
+
+impl Activation {
+    /// What an operator must know before it happens.
+    #[must_use]
+    pub fn warning(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if let Some(copy) = &self.copy {
+            lines.push(format!(
+                "this database is a copy: a backup of installation {} (epoch {}) taken at {}, restored at {}. This database alone \
+                 cannot stop the server it was taken of, if that still runs with its own",
+                copy.installation, copy.epoch, copy.taken, copy.restored
+            ));
+            let (kept, not): (Vec<String>, Vec<String>) = self.targets();
+            if !kept.is_empty() {
+                lines.push(format!(
+                    "activating gives this one a new installation id, and takes the marker of `{}` for it: that server's next \
+                     batch is refused there",
+                    kept.join("`, `")
+                ));
+            }
+            if !not.is_empty() {
+                lines.push(format!(
+                    "`{}` keeps no marker, and refuses nobody: make sure that the old server never writes there again",
+                    not.join("`, `")
+                ));
+            }
+        } else if let Some(active) = &self.active {
+            lines.push(format!(
+                "activating this server takes the place of {}, the active server of this database. From then on that server \
+                 writes nothing into it, stops exporting, and says that it was replaced",
+                active.words()
+            ));
+        } else if matches!(self.service.standing(), Standing::Behind { .. }) {
+            lines.push(
+                "the database knows less than this server: activating goes on with it as it is".to_owned(),
+            );
+        }
+        if lines.is_empty() && !self.is_active() {
+            lines.push("activating makes this server the active one of this database".to_owned());
+        }
+        if !lines.is_empty() {
+            lines.push(
+                "what was read and planned so far counts no more: every connector is read as a whole before anything is exported, \
+                 and the scheduler is off"
+                    .to_owned(),
+            );
+        }
+        lines
+    }
+
+    /// Connectors that are written: those whose directory keeps a marker, and the others.
+    pub(super) fn targets(&self) -> (Vec<String>, Vec<String>) {
+        let Ok(runtime) = self.service.runtime() else { return (Vec::new(), Vec::new()) };
+        let written = runtime.connectors.iter().filter(|connector| connector.capabilities.export);
+        let (kept, not): (Vec<_>, Vec<_>) = written.partition(|connector| connector.capabilities.marker);
+        let names =
+            |of: Vec<&crate::runtime::ConnectorHandle>| of.iter().map(|c| c.name().to_owned()).collect();
+        (names(kept), names(not))
+    }
+}
