@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use onesync_store::{
-    BackedUp, Bulk, PostgresOptions, PostgresStore, SchemaState, SqlServerOptions, SqlServerStore,
-    SqliteStore, Store, StoreError,
+    BackedUp, Bulk, DatabaseAdmin, DatabaseLook, PostgresAdmin, PostgresOptions, PostgresStore, SchemaState,
+    SqlServerAdmin, SqlServerOptions, SqlServerStore, SqliteStore, Store, StoreError,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
@@ -108,6 +108,54 @@ impl Options {
         match self {
             Self::Postgres(options) => PostgresStore::schema(options),
             Self::SqlServer(options) => SqlServerStore::schema(options),
+        }
+    }
+
+    /// Looks at the database without writing anything.
+    pub(crate) fn look(&self) -> Result<DatabaseLook, StoreError> {
+        match self {
+            Self::Postgres(options) => options.look(),
+            Self::SqlServer(options) => options.look(),
+        }
+    }
+
+    /// The account.
+    pub(crate) fn user(&self) -> &str {
+        match self {
+            Self::Postgres(options) => options.user(),
+            Self::SqlServer(options) => options.user(),
+        }
+    }
+
+    /// The name of the database.
+    pub(crate) fn database(&self) -> &str {
+        match self {
+            Self::Postgres(options) => options.database(),
+            Self::SqlServer(options) => options.database(),
+        }
+    }
+
+    /// The statements by which an administrator makes accounts and database: for the server, and inside of the database.
+    pub(crate) fn statements(&self) -> (Vec<String>, Vec<String>) {
+        match self {
+            Self::Postgres(options) => options.statements(),
+            Self::SqlServer(options) => options.statements(),
+        }
+    }
+
+    /// An administrator's account at work for this database.
+    pub(crate) fn administered_by(&self, admin: &Self) -> Result<Box<dyn DatabaseAdmin>, ServiceError> {
+        match (admin, self) {
+            (Self::Postgres(admin), Self::Postgres(service)) => {
+                Ok(Box::new(PostgresAdmin::new(admin, service)?))
+            }
+            (Self::SqlServer(admin), Self::SqlServer(service)) => {
+                Ok(Box::new(SqlServerAdmin::new(admin, service)?))
+            }
+            _ => Err(ServiceError::usage(
+                "the administrator's URL is of another kind of database than the service's",
+                "name the same server in both, or leave `--database-admin` out",
+            )),
         }
     }
 

@@ -36,12 +36,12 @@ pub use chain::{
 };
 pub use error::StoreError;
 pub use facts::{Answer, Cell, DatabaseFacts, TableSize, Tidied};
-pub use look::{DatabaseContent, DatabaseLook};
+pub use look::{DatabaseAdmin, DatabaseContent, DatabaseLook, ServerLook};
 pub use memory::MemoryStore;
 pub use moved::{MOVE_MARK, MoveMark};
-pub use mssql::{SqlServerOptions, SqlServerStore};
+pub use mssql::{SqlServerAdmin, SqlServerOptions, SqlServerStore};
 pub use portable::{Content, Gist, TableForm, database_setting};
-pub use postgres::{PostgresAdmin, PostgresOptions, PostgresServer, PostgresStore};
+pub use postgres::{PostgresAdmin, PostgresOptions, PostgresStore};
 pub use relational::tables::Table;
 pub use rows::{
     AgendaCount, ConfigFiles, ConfigVersionRow, ConnectorRow, CsCount, CsHead, ErrorCount, EventRow,

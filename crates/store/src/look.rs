@@ -1,6 +1,49 @@
 //! What a database on a server is, found without writing anything: for whoever sets up an installation.
 
 use onesync_model::Time;
+use secrecy::SecretString;
+
+use crate::error::StoreError;
+
+/// An administrator of a server, at work for one installation.
+pub trait DatabaseAdmin {
+    /// What there is for the installation, and what the administrator may do about it.
+    ///
+    /// # Errors
+    /// When the server does not let the administrator in.
+    fn look(&self) -> Result<ServerLook, StoreError>;
+
+    /// What is in the database, which is there.
+    ///
+    /// # Errors
+    /// When the server will not do, or the database is of a newer program.
+    fn content(&self) -> Result<DatabaseContent, StoreError>;
+
+    /// Makes what is missing of accounts and database.
+    ///
+    /// # Errors
+    /// When the administrator lacks a right; the message names it.
+    fn make_database(&self, password: Option<&SecretString>) -> Result<(), StoreError>;
+
+    /// Makes or updates the tables as the database's owner, and gives the service what it needs and nothing else.
+    ///
+    /// # Errors
+    /// When the database holds something else, is newer, or the administrator lacks a right.
+    fn make_tables(&self) -> Result<(), StoreError>;
+}
+
+/// What there is for an installation on a server, as its administrator sees it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ServerLook {
+    /// Whether the account of the service is there.
+    pub role: bool,
+    /// Whether the database is there.
+    pub database: bool,
+    /// Whether the administrator may make what is missing, and the tables.
+    pub may: bool,
+    /// What [`DatabaseAdmin::make_database`] would do, in words; `None` when there is nothing to do.
+    pub makes: Option<String>,
+}
 
 /// What was found on a server.
 #[derive(Clone, PartialEq, Eq, Debug)]

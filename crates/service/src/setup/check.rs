@@ -8,7 +8,6 @@ use serde::Serialize;
 
 use super::system::User;
 use super::{Plan, Setup};
-use crate::database::Options;
 use crate::error::ServiceError;
 
 /// Bytes of an identity in the embedded database, and on a server: what was measured (docs/scale.md), history left out.
@@ -141,13 +140,7 @@ impl Setup {
             let version = store.reader()?.installation()?.map(|row| row.id).unwrap_or_default();
             return Ok(vec![Check::ok("database", format!("embedded, installation {version}"))]);
         };
-        let look = match named.options(self.home.folder())? {
-            Options::Postgres(options) => options.look(),
-            options @ Options::SqlServer(_) => {
-                let answers = |_| vec![Check::ok("database", "SQL Server answers")];
-                return Ok(options.schema().map_or_else(of_store, answers));
-            }
-        };
+        let look = named.options(self.home.folder())?.look();
         Ok(look.map_or_else(of_store, |look| of_database(&look, self.clock.now(), false)))
     }
 }
@@ -158,12 +151,16 @@ fn of_store(error: onesync_store::StoreError) -> Vec<Check> {
 
 /// What a database on a server is like. Rights that are about to be given are no concern.
 pub(super) fn of_database(look: &DatabaseLook, now: Time, rights_come: bool) -> Vec<Check> {
-    let mut checks = vec![Check::ok(
-        "database",
-        format!("{} {}, encoding UTF8, collation {}", look.product, look.version, look.collation),
-    )];
+    let text = match look.product {
+        "PostgreSQL" => format!("encoding UTF8, collation {}", look.collation),
+        _ => format!(
+            "collation {} (of no matter: every column has its own); SQL logins only, no Kerberos",
+            look.collation
+        ),
+    };
+    let mut checks = vec![Check::ok("database", format!("{} {}, {text}", look.product, look.version))];
     checks.push(clock("database server", look.now, now));
-    let two_roles = "let `onesync setup --database-admin URL` make two roles: the owner of the tables, and the one that runs";
+    let two_roles = "let `onesync setup --database-admin URL` make two accounts: the owner of the tables, and the one that runs";
     if look.is_administrator {
         let text = "the account of the service may do everything on the server";
         checks.push(Check::warning("database rights", text, two_roles));

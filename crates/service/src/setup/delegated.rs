@@ -1,13 +1,13 @@
 //! The database on a server: what is there, what an administrator's account does about it, and what somebody else has to do
 //! where none was given.
 
-use onesync_store::{DatabaseContent, DatabaseLook, PostgresAdmin, PostgresOptions, StoreError};
+use onesync_store::{DatabaseContent, DatabaseLook, StoreError};
 use serde::Serialize;
 
 use super::check::of_database;
 use super::steps::Step;
 use super::{Check, Plan, Setup};
-use crate::database::{DatabaseServer, Opening, Options};
+use crate::database::{DatabaseServer, Options};
 use crate::error::ServiceError;
 
 /// What the administrator of the database server has to do first.
@@ -45,18 +45,9 @@ impl Setup {
         let options = server.options()?;
         plan.database.clone_from(&server.url);
         let admin = self.wanted.admin.as_ref().map(DatabaseServer::options).transpose()?;
-        let content = match (&options, &admin) {
-            (Options::Postgres(service), None) => self.look_as_service(service, plan)?,
-            (Options::Postgres(service), Some(Options::Postgres(admin))) => {
-                self.look_as_admin(admin, service, plan)?
-            }
-            (Options::SqlServer(_), None) => Some(sql_server(&options, plan)?),
-            _ => {
-                return Err(ServiceError::usage(
-                    "an administrator's account makes databases on PostgreSQL only",
-                    "on a SQL Server have its administrator make login and database, and leave `--database-admin` out",
-                ));
-            }
+        let content = match &admin {
+            None => self.look_as_service(&options, server, plan)?,
+            Some(admin) => self.look_as_admin(admin, &options, server, plan)?,
         };
         let Some(content) = content else { return Ok(Begin::Wait) };
         match content {
@@ -89,13 +80,14 @@ impl Setup {
 
     fn look_as_service(
         &self,
-        service: &PostgresOptions,
+        service: &Options,
+        server: &DatabaseServer,
         plan: &mut Plan,
     ) -> Result<Option<DatabaseContent>, ServiceError> {
         let look = match service.look() {
             Ok(look) => look,
             Err(error @ (StoreError::NoDatabase { .. } | StoreError::SignIn { .. })) => {
-                plan.waits_for = Some(delegated(service, error.to_string()));
+                plan.waits_for = Some(delegated(service, server, error.to_string()));
                 return Ok(None);
             }
             Err(error) => return Err(error.into()),
@@ -113,6 +105,7 @@ impl Setup {
                 inside: Vec::new(),
                 ..delegated(
                     service,
+                    server,
                     "the account of the service may not make the tables, as it should be".to_owned(),
                 )
             });
@@ -123,43 +116,35 @@ impl Setup {
 
     fn look_as_admin(
         &self,
-        admin: &PostgresOptions,
-        service: &PostgresOptions,
+        admin: &Options,
+        service: &Options,
+        server: &DatabaseServer,
         plan: &mut Plan,
     ) -> Result<Option<DatabaseContent>, ServiceError> {
-        let there = PostgresAdmin::new(admin, service)?.look()?;
-        let no_database = there.owner.is_none();
-        let may_not = (!there.role && !there.may_make_roles)
-            || (no_database && !(there.may_make_roles && there.may_make_databases))
-            || (!no_database && !there.may_be_owner);
-        if may_not {
+        let administered = service.administered_by(admin)?;
+        let there = administered.look()?;
+        if !there.may {
             let why = format!(
-                "`{}` may make neither roles nor databases, and does not own the database: it cannot do it",
+                "`{}` may make neither accounts nor databases, and does not own the database: it cannot do it",
                 admin.user()
             );
-            plan.waits_for = Some(delegated(service, why));
+            plan.waits_for = Some(delegated(service, server, why));
             return Ok(None);
         }
-        if !there.role || no_database {
-            let (owner, role, database) = (service.owner(), service.user(), service.database());
-            let text = match (there.role, no_database) {
-                (false, true) => {
-                    format!("make the roles `{owner}` and `{role}` and the database `{database}`")
-                }
-                (false, false) => format!("make the role `{role}`"),
-                _ => format!("make the role `{owner}` and the database `{database}`"),
-            };
+        if let Some(text) = there.makes {
             plan.add(Step::MakeDatabase, "database", text);
         }
-        let content = match no_database {
-            true => DatabaseContent::Empty,
-            false => admin.clone().in_database(service.database()).look()?.content,
+        let content = match there.database {
+            false => DatabaseContent::Empty,
+            true => administered.content()?,
         };
         // Before rights are given it may not even be let in, or see no schema.
-        let seen = match there.role && !no_database {
+        let seen = match there.role && there.database {
             true => match service.look() {
                 Ok(look) => Some(look),
-                Err(StoreError::Rights { .. } | StoreError::Unsuitable { .. }) => None,
+                Err(
+                    StoreError::Rights { .. } | StoreError::Unsuitable { .. } | StoreError::NoDatabase { .. },
+                ) => None,
                 Err(error) => return Err(error.into()),
             },
             false => None,
@@ -184,40 +169,41 @@ impl Setup {
     }
 }
 
-/// What a SQL Server has. Its tables are made by the account of the service, which must be allowed to.
-fn sql_server(options: &Options, plan: &mut Plan) -> Result<DatabaseContent, ServiceError> {
-    let state = options.schema()?;
-    plan.checks.push(Check::ok("database", "SQL Server answers; SQL logins only, no Kerberos"));
-    let current = state.missing.is_empty();
-    if state.found == 0 {
-        return Ok(DatabaseContent::Empty);
-    }
-    if !current {
-        return Ok(DatabaseContent::Installation { id: "of an earlier version".to_owned(), current });
-    }
-    let store = options.open(Opening::Working)?;
-    let there = store.reader()?.installation()?;
-    Ok(match there {
-        Some(row) => DatabaseContent::Installation { id: row.id, current },
-        None => DatabaseContent::Schema { current },
-    })
-}
-
 fn lacks_rights(look: &DatabaseLook) -> bool {
     !look.missing.is_empty() || matches!(look.content, DatabaseContent::Unreadable | DatabaseContent::Empty)
 }
 
-fn delegated(service: &PostgresOptions, why: String) -> Delegated {
+fn delegated(service: &Options, server: &DatabaseServer, why: String) -> Delegated {
     let (statements, inside) = service.statements();
-    let owner = format!("postgres://{}@HOST/{}", service.owner(), service.database());
     Delegated {
         why,
         statements,
         database: service.database().to_owned(),
         inside,
         then: format!(
-            "run the same command again with `--database-admin '{owner}' --database-admin-password-file FILE`, by which the tables are made; the service itself runs as `{}`",
+            "run the same command again with `--database-admin '{}' --database-admin-password-file FILE`, by which the tables are made; the service itself runs as `{}`",
+            of_owner(&server.url),
             service.user()
         ),
+    }
+}
+
+/// The same URL with the account that owns the database in these statements.
+fn of_owner(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let end = rest.find('/').unwrap_or(rest.len());
+    let (place, path) = rest.split_at(end);
+    let (user, host) = place.rsplit_once('@').unwrap_or(("onesync", place));
+    format!("{scheme}://{user}_owner@{host}{path}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::of_owner;
+
+    #[test]
+    fn the_owner_has_the_name_of_the_service_with_a_word_after_it() {
+        assert_eq!(of_owner("postgres://a%40b@h:1/c?x=y@z"), "postgres://a%40b_owner@h:1/c?x=y@z");
+        assert_eq!(of_owner("sqlserver://one@h/c?instance=I"), "sqlserver://one_owner@h/c?instance=I");
     }
 }

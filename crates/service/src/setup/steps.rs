@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use onesync_model::Time;
-use onesync_store::{EventRow, PostgresAdmin, ServiceChanges, Store};
+use onesync_store::{DatabaseAdmin, EventRow, ServiceChanges, Store};
 use onesync_vault::{KEK_FILE, Kek, KeySet, Vault, VaultError};
 
 use super::credential::{ServiceAccount, mark_shown};
 use super::record::Record;
 use super::{Doing, Plan, PlannedStep, ROLES, Setup, Tell, Told, system, unit};
-use crate::database::{DatabaseServer, Options};
+use crate::database::DatabaseServer;
 use crate::error::ServiceError;
 use crate::home::Home;
 use crate::work::WorkLock;
@@ -235,15 +235,10 @@ impl Setup {
         self.wanted.server.as_ref().ok_or_else(missing)
     }
 
-    fn admin(&self) -> Result<(PostgresAdmin, &DatabaseServer), ServiceError> {
+    fn admin(&self) -> Result<(Box<dyn DatabaseAdmin>, &DatabaseServer), ServiceError> {
         let missing = || ServiceError::Internal("a step for an administrator without one".to_owned());
         let server = self.server()?;
         let admin = self.wanted.admin.as_ref().ok_or_else(missing)?;
-        match (admin.options()?, server.options()?) {
-            (Options::Postgres(admin), Options::Postgres(service)) => {
-                Ok((PostgresAdmin::new(&admin, &service)?, server))
-            }
-            _ => Err(missing()),
-        }
+        Ok((server.options()?.administered_by(&admin.options()?)?, server))
     }
 }

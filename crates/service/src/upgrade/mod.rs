@@ -10,11 +10,11 @@ mod rules;
 use std::sync::Arc;
 
 use onesync_engine::Changes;
-use onesync_store::{PostgresAdmin, SchemaState, ServiceChanges};
+use onesync_store::{SchemaState, ServiceChanges};
 use serde::Serialize;
 
 use crate::clock::Clock;
-use crate::database::{DatabaseServer, Opening, Options};
+use crate::database::DatabaseServer;
 use crate::error::ServiceError;
 use crate::events;
 use crate::home::{Home, restrict};
@@ -171,18 +171,13 @@ pub async fn upgrade(
 fn migrate(home: &Home, admin: Option<&DatabaseServer>) -> Result<(), ServiceError> {
     let Some(admin) = admin else { return home.migrate().map(drop) };
     let service = home.named()?.map(|named| named.options(home.folder())).transpose()?;
-    match (service, admin.options()?) {
-        (Some(Options::Postgres(service)), Options::Postgres(admin)) => {
-            Ok(PostgresAdmin::new(&admin, &service)?.make_tables()?)
-        }
-        (Some(Options::SqlServer(_)), admin @ Options::SqlServer(_)) => {
-            Ok(admin.open(Opening::Any).map(drop)?)
-        }
-        _ => Err(ServiceError::usage(
-            "the administrator's URL is of another kind of database than this home has",
-            "name the same server as `database.toml` in the home, or leave `--database-admin` out",
-        )),
-    }
+    let Some(service) = service else {
+        return Err(ServiceError::usage(
+            "the database of this home is embedded, and has no administrator",
+            "leave `--database-admin` out",
+        ));
+    };
+    Ok(service.administered_by(&admin.options()?)?.make_tables()?)
 }
 
 /// What a full sync with this program would change under the configuration in force.

@@ -1,16 +1,19 @@
 //! What a database on SQL Server says of itself, and the answers to questions of people.
 
+use std::time::Instant;
+
 use futures::TryStreamExt as _;
 use onesync_model::Time;
 use tiberius::{ColumnData, QueryItem, Row};
 
 use super::connection::Connections;
 use super::query::last;
-use super::sql;
+use super::sql_open as sql;
 use super::text::unescaped;
+use super::value::{Asked, params};
 use crate::error::StoreError;
-use crate::facts::{Answer, Cell, DatabaseFacts};
-use crate::relational::{Cells, Checked, Reads as _};
+use crate::facts::{Answer, Cell, DatabaseFacts, TableSize, Tidied};
+use crate::relational::{Cells, Checked, Reads as _, values};
 
 const DOING: &str = "looking at the database";
 /// From 0001-01-01 to 1970-01-01.
@@ -54,21 +57,82 @@ const REFUSED: [&str; 33] = [
 ];
 
 pub(super) fn facts(connections: &Connections) -> Checked<DatabaseFacts> {
-    let (client, _) = connections.begin_read(DOING)?;
-    let found = client.run(sql::FACTS, DOING);
-    connections.end_read(client);
-    let rows = last(found?);
+    let rows = asked(connections, sql::FACTS, None)?;
     let Some(row) = rows.first() else { return Ok(DatabaseFacts::default()) };
     let cells = Cells { table: "sys.database_files", row };
+    let is_babelfish = cells.get::<Option<i64>>(4)? == Some(1);
+    // Babelfish tells of no files.
+    let bytes = match cells.count(1)? {
+        0 => table_sizes(connections)?.iter().map(|size| size.bytes + size.indices).sum(),
+        bytes => bytes,
+    };
+    let unused = if is_babelfish { None } else { reserve(connections)? };
     Ok(DatabaseFacts {
         kind: "SQL Server",
         version: cells.get::<Option<String>>(0)?.unwrap_or_default(),
-        bytes: cells.count(1)?,
-        unused: None,
+        bytes,
+        unused,
         log: None,
         oldest_history: cells.get::<Option<i64>>(2)?.map(Time::from_ticks),
         oldest_run: cells.get::<Option<i64>>(3)?.map(Time::from_ticks),
     })
+}
+
+fn reserve(connections: &Connections) -> Checked<Option<u64>> {
+    let rows = asked(connections, sql::RESERVE, None)?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let found = Cells { table: "sys.database_files", row }.get::<Option<i64>>(0)?;
+    Ok(found.and_then(|bytes| u64::try_from(bytes).ok()))
+}
+
+/// The rows that a statement gives, on a connection of its own.
+fn asked(connections: &Connections, text: &str, number: Option<i64>) -> Checked<Vec<Row>> {
+    let (client, _) = connections.begin_read(DOING)?;
+    let found = match number {
+        None => client.run(text, DOING),
+        Some(number) => client.ask(text, &Asked::Values(params(&values![number])), DOING),
+    };
+    connections.end_read(client);
+    found.map(last)
+}
+
+/// What tables take. A server that has neither these views nor others is no reason not to tell the rest.
+pub(super) fn table_sizes(connections: &Connections) -> Checked<Vec<TableSize>> {
+    let sizes = |rows: Vec<Row>| {
+        let size = |row: &Row| {
+            let cells = Cells { table: "sys.tables", row };
+            Ok(TableSize { table: cells.get(0)?, bytes: cells.count(1)?, indices: cells.count(2)? })
+        };
+        rows.iter().map(size).collect()
+    };
+    for text in [sql::SIZES, sql::SIZES_BELOW] {
+        match asked(connections, text, None) {
+            Ok(rows) => return sizes(rows),
+            Err(StoreError::Server { .. } | StoreError::Rights { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Vec::new())
+}
+
+pub(super) fn history_bytes(connections: &Connections) -> Checked<u64> {
+    let rows = asked(connections, sql::HISTORY_BYTES, None)?;
+    rows.first().map_or(Ok(0), |row| Cells { table: "history", row }.count(0))
+}
+
+pub(super) fn history_before(connections: &Connections, share: f64) -> Checked<Option<Time>> {
+    let rows = asked(connections, sql::HISTORY_AT, Some((share * 1_000_000.0) as i64))?;
+    let first = rows.first().map(|row| Cells { table: "history", row }.get(0)).transpose()?;
+    Ok(first.map(Time::from_ticks))
+}
+
+/// Brings the statistics of the tables up to date, as the owner of the database; for others the server does it when it asks
+/// itself. Room that deleted rows have left is given to later ones by the server: making its files smaller stands in
+/// everybody's way and scatters the rows, so that it is left to an administrator.
+pub(super) fn tidy(connections: &Connections) -> Checked<Tidied> {
+    let doing = "tidying the database";
+    connections.patient(doing)?.run(sql::TIDY, doing)?;
+    Ok(Tidied::default())
 }
 
 /// Answers one statement that only reads, in a transaction that is taken back.
@@ -78,7 +142,9 @@ pub(super) fn query(connections: &Connections, text: &str, limit: usize) -> Chec
         return Err(StoreError::Question { why });
     }
     let (client, _) = connections.begin_read(DOING)?;
-    let answer = client.with(DOING, async |driver| {
+    let began = Instant::now();
+    let time_limit = connections.question_limit();
+    let answer = client.within(time_limit, DOING, async |driver| {
         let mut stream = driver.simple_query(text).await?;
         let mut answer = Answer::default();
         let columns = stream.columns().await?.unwrap_or_default();
@@ -92,7 +158,12 @@ pub(super) fn query(connections: &Connections, text: &str, limit: usize) -> Chec
         }
         Ok(answer)
     });
+    let too_long = client.is_lost() && began.elapsed() >= time_limit;
     connections.end_read(client);
+    if too_long {
+        let why = format!("it takes longer than {} seconds; nothing was changed", time_limit.as_secs_f32());
+        return Err(StoreError::Question { why });
+    }
     if answer.as_ref().is_ok_and(|answer| answer.columns.is_empty()) {
         return Err(StoreError::Question { why: "it asks for nothing: write SELECT".to_owned() });
     }

@@ -70,10 +70,9 @@ fn said_by_server(doing: &'static str, said: &TokenError) -> StoreError {
             StoreError::Unreachable { doing, why }
         }
         OTHER if why.starts_with("permission denied") => StoreError::Rights { doing, why },
+        OTHER if why.starts_with("Cannot open database") => no_database(&why),
         code if FULL.contains(&code) => StoreError::Full { doing },
-        911 | CANNOT_OPEN => StoreError::Settings {
-            why: format!("{why}: create it and a user in it for the login, or name another one"),
-        },
+        911 | CANNOT_OPEN => no_database(&why),
         3952 => StoreError::Unsuitable { why: format!("{why}: `{}`", super::open::ALLOW_SNAPSHOT) },
         2628 | 8152 => StoreError::Unsuitable {
             why: format!(
@@ -86,4 +85,8 @@ fn said_by_server(doing: &'static str, said: &TokenError) -> StoreError {
         }
         code => StoreError::Server { doing, message: format!("{why} [{code}]") },
     }
+}
+
+fn no_database(why: &str) -> StoreError {
+    StoreError::NoDatabase { why: format!("{why}: it is not there, or the login has no user in it") }
 }

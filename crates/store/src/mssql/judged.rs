@@ -5,13 +5,14 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::{bulk, open, sql, sql_write};
+use super::{admin, bulk, open, sql, sql_open, sql_write};
 use crate::relational::tables::TABLES;
 use crate::relational::{reads, sets, writes};
 
 /// The statements that read and write, as the other stores name them.
 mod all {
     pub(super) use super::sql::*;
+    pub(super) use super::sql_open::*;
     pub(super) use super::sql_write::*;
 }
 
@@ -25,8 +26,13 @@ fn statements() -> Vec<(String, String)> {
     sets!(add);
     add! {
         READ_COMMITTED SNAPSHOT SERVER HAS_MIGRATIONS OTHERS MIGRATION_TABLE MIGRATIONS MIGRATION_PUT
-        FACTS BEGIN_MIGRATION BEGIN_READ BEGIN_WRITE COMMIT ROLL_BACK
+        FACTS RESERVE SIZES SIZES_BELOW HISTORY_BYTES HISTORY_AT TIDY LOOK ADMIN_LOOK ADMIN_INSIDE USER_OF
+        BEGIN_MIGRATION BEGIN_READ BEGIN_WRITE COMMIT ROLL_BACK
     }
+    out.push(("rights missing".to_owned(), admin::rights_missing()));
+    out.extend(
+        admin::all_statements().into_iter().map(|text| (format!("for an administrator: {text}"), text)),
+    );
     out.push(("ALLOW_SNAPSHOT".to_owned(), open::ALLOW_SNAPSHOT.to_owned()));
     for table in TABLES {
         out.push((format!("page of {}", table.name), bulk::page(table, false, 10)));

@@ -6,8 +6,11 @@
 //! application lock that their transaction owns.
 //!
 //! Deliberately absent: MERGE, triggers, sequences, table hints that something depends on, and whatever is newer than
-//! 2016. Windows accounts: SQL logins only.
+//! 2016. Windows accounts: SQL logins only. A first load that leaves the indices of links out and builds them at its end, as
+//! on PostgreSQL: only who may change tables could, which the service may not, and building an index keeps everybody
+//! from writing in all editions but the largest.
 
+mod admin;
 mod bulk;
 mod connection;
 mod facts;
@@ -17,7 +20,10 @@ mod judged;
 mod open;
 mod options;
 mod query;
+mod reach;
 mod sql;
+mod sql_open;
+mod sql_sets;
 mod sql_write;
 mod text;
 mod transaction;
@@ -26,11 +32,12 @@ mod value;
 use std::path::Path;
 
 use onesync_engine::Changes;
+use onesync_model::Time;
 
 use crate::backup::BackedUp;
 use crate::bulk::Bulk;
 use crate::error::StoreError;
-use crate::facts::{Answer, DatabaseFacts};
+use crate::facts::{Answer, DatabaseFacts, TableSize, Tidied};
 use crate::moved;
 use crate::relational::{Checked, Server, Snapshot, SqlReader};
 use crate::rows::{InstallationRow, Retention, ServiceChanges};
@@ -40,6 +47,7 @@ use crate::sqlite::SqliteStore;
 use crate::store::{Store, StoreReader};
 use crate::transfer::fill;
 
+pub use admin::SqlServerAdmin;
 pub use options::SqlServerOptions;
 
 use connection::Connections;
@@ -196,6 +204,22 @@ impl Store for SqlServerStore {
 
     fn facts(&self) -> Result<DatabaseFacts, StoreError> {
         facts::facts(&self.0.connections)
+    }
+
+    fn table_sizes(&self) -> Result<Vec<TableSize>, StoreError> {
+        facts::table_sizes(&self.0.connections)
+    }
+
+    fn history_bytes(&self) -> Result<u64, StoreError> {
+        facts::history_bytes(&self.0.connections)
+    }
+
+    fn history_before(&self, share: f64) -> Result<Option<Time>, StoreError> {
+        facts::history_before(&self.0.connections, share)
+    }
+
+    fn tidy(&self) -> Result<Tidied, StoreError> {
+        facts::tidy(&self.0.connections)
     }
 
     fn query(&self, sql: &str, limit: usize) -> Result<Answer, StoreError> {

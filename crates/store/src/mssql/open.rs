@@ -3,7 +3,7 @@
 use super::connection::{Client, Connections};
 use super::options::SqlServerOptions;
 use super::query::last;
-use super::sql;
+use super::sql_open as sql;
 use super::transaction::locked;
 use super::value::{Asked, params};
 use crate::error::StoreError;
@@ -38,25 +38,26 @@ pub(super) fn open(connections: &Connections, options: &SqlServerOptions) -> Che
 /// The same, up to a version of the schema.
 pub(super) fn open_of(connections: &Connections, options: &SqlServerOptions, version: u32) -> Checked<()> {
     let client = connections.writer(OPENING)?;
-    let opened = bring_up_to_date(&client, options, version);
-    // What a failed migration left is taken back here.
+    let found = is_at(&client, options, version);
     connections.end_write(client);
-    opened
-}
-
-fn bring_up_to_date(client: &Client, options: &SqlServerOptions, version: u32) -> Checked<()> {
-    check_server(client, options)?;
-    if exists(client)? {
-        if applied(client)?.found >= version {
-            return Ok(());
-        }
-    } else {
-        refuse_others(client, options)?;
+    if found? {
+        return Ok(());
     }
-    migrate(client, version)
+    // An index over millions of rows takes its time. What a failed migration left is taken back with the connection.
+    migrate(&connections.patient(DOING)?, version)
 }
 
-fn check_server(client: &Client, options: &SqlServerOptions) -> Checked<()> {
+fn is_at(client: &Client, options: &SqlServerOptions, version: u32) -> Checked<bool> {
+    check_server(client, options, true)?;
+    if exists(client)? {
+        return Ok(applied(client)?.found >= version);
+    }
+    refuse_others(client, options)?;
+    Ok(false)
+}
+
+/// Whether the server and the database will do; `ready`: snapshots are allowed already.
+pub(super) fn check_server(client: &Client, options: &SqlServerOptions, ready: bool) -> Checked<()> {
     let unsuitable = |why: String| Err(StoreError::Unsuitable { why });
     let rows = last(client.run(sql::SERVER, OPENING)?);
     let Some(row) = rows.first() else { return Ok(()) };
@@ -81,7 +82,7 @@ fn check_server(client: &Client, options: &SqlServerOptions) -> Checked<()> {
             options.database()
         ));
     }
-    if snapshot != Some(1) {
+    if ready && snapshot != Some(1) {
         return unsuitable(format!(
             "it does not allow snapshots, without which readers and writers stand in each other's way; the database's \
              administrator runs: `{ALLOW_SNAPSHOT}` in `{}`",
@@ -104,13 +105,13 @@ fn check_server(client: &Client, options: &SqlServerOptions) -> Checked<()> {
     Ok(())
 }
 
-fn exists(client: &Client) -> Checked<bool> {
+pub(super) fn exists(client: &Client) -> Checked<bool> {
     let rows = last(client.run(sql::HAS_MIGRATIONS, OPENING)?);
     let there = rows.first().map(|row| Cells { table: "sys.objects", row }.get(0)).transpose()?;
     Ok(there.unwrap_or(false))
 }
 
-fn refuse_others(client: &Client, options: &SqlServerOptions) -> Checked<()> {
+pub(super) fn refuse_others(client: &Client, options: &SqlServerOptions) -> Checked<()> {
     let rows = last(client.run(sql::OTHERS, OPENING)?);
     let name =
         rows.first().map(|row| Cells { table: "sys.objects", row }.get::<Option<String>>(0)).transpose()?;
@@ -124,7 +125,7 @@ fn refuse_others(client: &Client, options: &SqlServerOptions) -> Checked<()> {
 }
 
 /// The migrations of the database beside those of this program; an error when it was made by a newer or modified one.
-fn applied(client: &Client) -> Checked<SchemaState> {
+pub(super) fn applied(client: &Client) -> Checked<SchemaState> {
     let mut known = Vec::new();
     for row in &last(client.run(sql::MIGRATIONS, DOING)?) {
         let cells = Cells { table: "onesync_migration", row };
@@ -136,7 +137,7 @@ fn applied(client: &Client) -> Checked<SchemaState> {
 /// How far the schema of a database is; nothing is changed.
 pub(super) fn schema(connections: &Connections, options: &SqlServerOptions) -> Checked<SchemaState> {
     let client = connections.writer(OPENING)?;
-    let looked = check_server(&client, options).and_then(|()| match exists(&client)? {
+    let looked = check_server(&client, options, true).and_then(|()| match exists(&client)? {
         true => applied(&client),
         false => refuse_others(&client, options).and_then(|()| SchemaState::of(&[], &MIGRATIONS)),
     });

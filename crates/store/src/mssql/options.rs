@@ -7,11 +7,14 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tiberius::{AuthMethod, Config, EncryptionLevel};
 
 use crate::error::StoreError;
+use crate::look::DatabaseLook;
 use crate::relational::percent_decoded;
 
 const SCHEME: &str = "sqlserver://";
 /// Port of a server that names none.
 const PORT: u16 = 1433;
+/// Bytes of the name of an instance: its browser service takes no more (16 characters are allowed at all).
+const INSTANCE_MAX: usize = 31;
 
 /// How the connection is protected.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -123,6 +126,9 @@ impl SqlServerOptions {
                  with `CREATE LOGIN name WITH PASSWORD = '...'`, and let the server take both sorts (mixed mode)",
             ));
         }
+        if self.instance.as_ref().is_some_and(|name| name.len() > INSTANCE_MAX || name.contains('\0')) {
+            return Err(wrong("the name of the instance is longer than such a name may be"));
+        }
         if self.instance.is_some() && self.port.is_some() {
             return Err(wrong(
                 "the database URL names an instance and a port: the port of an instance is asked from the server, so \
@@ -180,15 +186,52 @@ impl SqlServerOptions {
         format!("{SCHEME}{}@{server}/{}", self.user, self.database)
     }
 
+    /// The SQL login.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
     /// The name of the database.
     #[must_use]
     pub fn database(&self) -> &str {
         &self.database
     }
 
-    /// The instance that the server's browser service is asked for.
-    pub(super) fn instance(&self) -> Option<&str> {
-        self.instance.as_deref()
+    /// The same login in another database of the server.
+    #[must_use]
+    pub fn in_database(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.database);
+        self
+    }
+
+    /// Looks at the database without writing anything.
+    ///
+    /// # Errors
+    /// When the server is out of reach or will not do, the database is not there, or the login is refused.
+    pub fn look(&self) -> Result<DatabaseLook, StoreError> {
+        super::admin::look(self, true)
+    }
+
+    /// The statements by which an administrator makes logins and database for this one: those for the server, and those to
+    /// be run in the database. They hold places for passwords, and no password.
+    #[must_use]
+    pub fn statements(&self) -> (Vec<String>, Vec<String>) {
+        (super::admin::statements(self), super::admin::statements_inside(self))
+    }
+
+    /// Where the server is: its host, its port where one is named, and else the instance.
+    pub(super) fn server(&self) -> (String, Result<u16, String>) {
+        let port = match &self.instance {
+            Some(instance) => Err(instance.to_uppercase()),
+            None => Ok(self.port.unwrap_or(PORT)),
+        };
+        (self.host.to_lowercase(), port)
+    }
+
+    /// Whether TLS begins with the first byte.
+    pub(super) fn is_strict(&self) -> bool {
+        self.encrypt == Encrypt::Strict
     }
 
     /// The authorities beside those of the system.
@@ -200,12 +243,6 @@ impl SqlServerOptions {
     pub(super) fn config(&self) -> Config {
         let mut config = Config::new();
         config.host(&self.host);
-        if let Some(port) = self.port {
-            config.port(port);
-        }
-        if let Some(instance) = &self.instance {
-            config.instance_name(instance);
-        }
         config.database(&self.database);
         config.application_name("onesync");
         config.encryption(match self.encrypt {
@@ -273,13 +310,13 @@ mod tests {
         assert_eq!(options.place(), "sqlserver://onesync@sql.example:1444/Sync One");
         assert_eq!((options.encrypt, options.trust), (Encrypt::Strict, false));
         assert_eq!(options.authority, Some(PathBuf::from("/etc/a b.pem")));
-        assert_eq!(options.config().get_addr(), "sql.example:1444");
+        assert_eq!(options.server(), ("sql.example".to_owned(), Ok(1444)));
         let options = SqlServerOptions::parse("sqlserver://sync@[::1]/one").unwrap();
         assert_eq!(options.place(), "sqlserver://sync@[::1]:1433/one");
         assert_eq!(options.encrypt, Encrypt::Required, "the default");
         let options = SqlServerOptions::parse("sqlserver://sync@host/one?instance=AADSYNC").unwrap();
         assert_eq!(options.place(), "sqlserver://sync@host\\AADSYNC/one");
-        assert_eq!(options.config().get_addr(), "host:1434", "the browser service is asked");
+        assert_eq!(options.server(), ("host".to_owned(), Err("AADSYNC".to_owned())), "its browser is asked");
     }
 
     /// The driver panics on some of these; none of them reaches it.
@@ -302,6 +339,10 @@ mod tests {
         }
         for (url, word) in [
             ("sqlserver://sync@db:1433/one?instance=A", "an instance and a port"),
+            (
+                "sqlserver://sync@db/one?instance=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+                "longer than such a name may be",
+            ),
             ("sqlserver://CONTOSO%5Csync@db/one", "SQL logins only"),
             ("sqlserver://db/one", "no user"),
             ("sqlserver://sync@db", "no database"),

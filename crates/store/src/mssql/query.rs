@@ -4,7 +4,7 @@ use tiberius::Row;
 
 use super::connection::{Client, Connections};
 use super::value::{Asked, params, rows};
-use super::{sql, sql_write};
+use super::{sql, sql_open, sql_write};
 use crate::relational::{
     Checked, Reads, SetStatements, Statements, Value, WriteStatements, reads, sets, writes,
 };
@@ -54,7 +54,7 @@ impl Reads for Connections {
 
     fn begin_read(&self, doing: &'static str) -> Checked<(Client, Vec<Row>)> {
         let client = self.reader(doing)?;
-        match client.run(sql::BEGIN_READ, doing) {
+        match client.run(sql_open::BEGIN_READ, doing) {
             Ok(results) => Ok((client, last(results))),
             Err(error) => {
                 self.end_read(client);

@@ -1,87 +1,10 @@
-//! The statements of this dialect that read, by name, and those of opening and of transactions. The ones that write are
-//! in `sql_write`; nowhere else is SQL.
-//!
-//! Many keys or rows come as one JSON text (`@P1`), an array of arrays whose first element is the number of the row, with
-//! all their bytes as one value (`@P2`) and all their texts as one (`@P3`): in the JSON stands where, as a number: place *
-//! 2^30 + length. Such a statement goes by the keys: the hint says so, because a plan is made when tables are small and
-//! kept when they are large.
+//! The statements of this dialect that read, by name. Those that write are in `sql_write`, those of opening, transactions and
+//! administration in `sql_open`; nowhere else is SQL. `sql_sets` says how many keys come at once.
 //!
 //! Bytes of zero at the end of a `varbinary`, and spaces at the end of a text, do not count where two are compared: keys
 //! are `binary(16)`, lengths are compared too, and texts come without spaces at the end (`text`).
 
-/// The rows that are given.
-macro_rules! given {
-    ($($column:literal),*) => {
-        concat!("OPENJSON(@P1) WITH (n int '$[0]'", $(", ", $column,)* ")")
-    };
-}
-pub(super) use given;
-/// Bytes of a row that is given.
-macro_rules! bytes {
-    ($at:literal) => {
-        concat!(
-            "SUBSTRING(@P2, CAST(",
-            $at,
-            " / 1073741824 AS int) + 1, CAST(",
-            $at,
-            " % 1073741824 AS int))"
-        )
-    };
-}
-pub(super) use bytes;
-/// A text of a row that is given.
-macro_rules! text {
-    ($at:literal) => {
-        concat!(
-            "SUBSTRING(@P3, CAST(",
-            $at,
-            " / 1073741824 AS int) + 1, CAST(",
-            $at,
-            " % 1073741824 AS int))"
-        )
-    };
-}
-pub(super) use text;
-/// A text of a row that is given, as it is compared with a column of this length.
-macro_rules! key {
-    ($at:literal, $length:literal) => {
-        concat!("CAST(", text!($at), " AS nvarchar(", $length, ")) COLLATE Latin1_General_BIN2")
-    };
-}
-pub(super) use key;
-/// A hash of a row that is given.
-macro_rules! hash {
-    ($at:literal) => {
-        concat!("CAST(", bytes!($at), " AS binary(16))")
-    };
-}
-pub(super) use hash;
-/// The hash by which bytes or a text of any length are found.
-macro_rules! found_by {
-    ($what:expr) => {
-        concat!("CAST(HASHBYTES('SHA2_256', ", $what, ") AS binary(16))")
-    };
-}
-pub(super) use found_by;
-/// How statements go that are asked by keys.
-macro_rules! by_key {
-    () => {
-        " OPTION (FORCE ORDER, LOOP JOIN)"
-    };
-}
-pub(super) use by_key;
-/// Rows after a place in two or three columns.
-macro_rules! after {
-    ($a:literal $x:literal, $b:literal $y:literal) => {
-        concat!($a, " >= ", $x, " AND (", $a, " > ", $x, " OR ", $b, " > ", $y, ")")
-    };
-    ($a:literal $x:literal, $b:literal $y:literal, $c:literal $z:literal) => {
-        concat!(
-            $a, " >= ", $x, " AND (", $a, " > ", $x, " OR ", $b, " > ", $y, " OR (", $b, " = ", $y, " AND ",
-            $c, " > ", $z, "))"
-        )
-    };
-}
+use super::sql_sets::{after, by_key, bytes, found_by, given, hash, key, text};
 
 macro_rules! cs_columns {
     () => {
@@ -166,72 +89,6 @@ macro_rules! agenda_page {
         )
     };
 }
-
-// --- opening ---
-
-/// Settings of every connection. Filtered indices want the first seven; an error ends the transaction; a lock does not
-/// stand in the way for ever; nothing is cut off.
-macro_rules! session {
-    () => {
-        "SET ANSI_NULLS ON; SET ANSI_PADDING ON; SET ANSI_WARNINGS ON; SET ARITHABORT ON;
-SET CONCAT_NULL_YIELDS_NULL ON; SET QUOTED_IDENTIFIER ON; SET NUMERIC_ROUNDABORT OFF; SET IMPLICIT_TRANSACTIONS OFF;
-SET NOCOUNT ON; SET XACT_ABORT ON; SET LOCK_TIMEOUT 60000; SET TEXTSIZE 2147483647;\n"
-    };
-}
-/// A character beyond the first 65,536: two to a server that counts them as they are sent, one to one that counts them as
-/// they are read.
-macro_rules! pair {
-    () => {
-        "SELECT CAST(LEN(N'\u{1f600}') AS bigint)"
-    };
-}
-/// Sets a connection that writes, and asks how the server counts characters.
-pub(super) const READ_COMMITTED: &str =
-    concat!(session!(), "SET TRANSACTION ISOLATION LEVEL READ COMMITTED;\n", pair!());
-/// The same for one that reads.
-pub(super) const SNAPSHOT: &str = concat!(session!(), "SET TRANSACTION ISOLATION LEVEL SNAPSHOT;\n", pair!());
-/// What the server and the database are.
-pub(super) const SERVER: &str = "SELECT CAST(SERVERPROPERTY('ProductVersion') AS nvarchar(128)),
-  CAST(SERVERPROPERTY('EngineEdition') AS bigint), CAST(SERVERPROPERTY('Babelfish') AS bigint), DB_NAME(),
-  CAST(d.compatibility_level AS bigint), CAST(d.snapshot_isolation_state AS bigint),
-  CAST(d.delayed_durability AS bigint), CAST(d.is_read_only AS bigint) FROM sys.databases AS d WHERE d.name = DB_NAME()";
-pub(super) const HAS_MIGRATIONS: &str =
-    "SELECT CAST(CASE WHEN OBJECT_ID(N'onesync_migration', N'U') IS NULL THEN 0 ELSE 1 END AS bigint)";
-/// One table or view of somebody else's; in one look with the question whether the schema is ours, because another
-/// program may be making it.
-pub(super) const OTHERS: &str = "SELECT MIN(o.name) FROM sys.objects AS o
-  WHERE o.type IN ('U', 'V') AND o.is_ms_shipped = 0 AND o.schema_id = SCHEMA_ID()
-  AND OBJECT_ID(N'onesync_migration', N'U') IS NULL";
-pub(super) const MIGRATION_TABLE: &str = "IF OBJECT_ID(N'onesync_migration', N'U') IS NULL
-  CREATE TABLE onesync_migration (version int NOT NULL PRIMARY KEY,
-  name nvarchar(100) COLLATE Latin1_General_BIN2 NOT NULL, checksum binary(16) NOT NULL,
-  applied datetime2 NOT NULL DEFAULT SYSUTCDATETIME())";
-pub(super) const MIGRATIONS: &str =
-    "SELECT version, name, checksum FROM onesync_migration WHERE version > 0 ORDER BY version";
-pub(super) const MIGRATION_PUT: &str =
-    "INSERT INTO onesync_migration (version, name, checksum) VALUES (@P1, @P2, @P3)";
-/// Whoever migrates holds this until the transaction ends.
-pub(super) const BEGIN_MIGRATION: &str = "BEGIN TRANSACTION;
-DECLARE @got int;
-EXEC @got = sp_getapplock @Resource = N'onesync.schema', @LockMode = N'Exclusive', @LockOwner = N'Transaction',
-  @LockTimeout = 60000;
-SELECT CAST(@got AS bigint)";
-
-// --- transactions ---
-
-/// Begins to read: the first read of a snapshot is what it begins with.
-pub(super) const BEGIN_READ: &str = "BEGIN TRANSACTION; SELECT number, writer FROM write_mark";
-/// Begins to write: writers wait for each other at the lock, which the transaction holds, and then see what the one
-/// before committed.
-pub(super) const BEGIN_WRITE: &str = "BEGIN TRANSACTION;
-DECLARE @got int;
-EXEC @got = sp_getapplock @Resource = N'onesync.writer', @LockMode = N'Exclusive', @LockOwner = N'Transaction',
-  @LockTimeout = 60000;
-SELECT CAST(@got AS bigint);
-SELECT number, writer FROM write_mark;
-SELECT epoch FROM installation";
-pub(super) const COMMIT: &str = "COMMIT TRANSACTION";
-pub(super) const ROLL_BACK: &str = "IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION";
 
 // --- the installation ---
 
@@ -677,8 +534,3 @@ pub(super) const EXPORTED: &str = "SELECT connector, object_type, kind, hour, [c
   WHERE connector = @P1 AND hour >= @P2 ORDER BY object_type, kind, hour";
 pub(super) const HELD_PLANS: &str = concat!(held_plan!(), " ORDER BY hash");
 pub(super) const HELD_PLAN: &str = concat!(held_plan!(), " WHERE hash = CAST(@P1 AS binary(16))");
-
-pub(super) const FACTS: &str = "SELECT CAST(SERVERPROPERTY('ProductVersion') AS nvarchar(128)),
-  COALESCE((SELECT SUM(CAST(f.size AS bigint)) * 8192 FROM sys.database_files AS f WHERE f.type = 0), 0),
-  (SELECT MIN(h.[time]) FROM history AS h WHERE h.seq = (SELECT MIN(g.seq) FROM history AS g)),
-  (SELECT MIN(r.started) FROM run AS r)";

@@ -7,7 +7,7 @@ use tiberius::{ColumnData, Row, SqlBulkCopyOptions, TokenRow};
 use super::connection::{Client, Connections};
 use super::query::last;
 use super::value::{Asked, Param, params, rows};
-use super::{sql, sql_write};
+use super::{sql_open, sql_write};
 use crate::error::StoreError;
 use crate::relational::{Cells, Checked, Database, Mark, SetWriter, Value, Wanted, Writer};
 
@@ -200,7 +200,7 @@ impl Database for Connections {
     }
 
     fn begin(&self, client: &Client, wanted: &Wanted<'_>) -> Checked<(Mark, Checked<()>)> {
-        let mut results = client.run(sql::BEGIN_WRITE, "checking the epoch")?.into_iter();
+        let mut results = client.run(sql_open::BEGIN_WRITE, "checking the epoch")?.into_iter();
         locked(&results.next().unwrap_or_default(), wanted.doing)?;
         let mark = results.next().unwrap_or_default();
         let mark = mark.first().map(|row| Cells { table: "write_mark", row });
@@ -223,11 +223,11 @@ impl Database for Connections {
     }
 
     fn commit(&self, client: &Client, doing: &'static str) -> Checked<()> {
-        client.run(sql::COMMIT, doing).map(|_| ())
+        client.run(sql_open::COMMIT, doing).map(|_| ())
     }
 
     fn roll_back(&self, client: &Client, doing: &'static str) -> Checked<()> {
-        client.run(sql::ROLL_BACK, doing).map(|_| ())
+        client.run(sql_open::ROLL_BACK, doing).map(|_| ())
     }
 
     fn keep(&self, client: Client) {

@@ -16,7 +16,7 @@ use super::options::PostgresOptions;
 use super::query::{Param, ask};
 use super::{PostgresStore, open, sql};
 use crate::error::StoreError;
-use crate::look::{DatabaseContent, DatabaseLook};
+use crate::look::{DatabaseAdmin, DatabaseContent, DatabaseLook, ServerLook};
 use crate::relational::wait::wait;
 use crate::relational::{Cells, Value};
 
@@ -26,19 +26,14 @@ const PREPARING: &str = "preparing the database";
 /// Our times are 100 ns since 1970, the server's microseconds.
 const TICKS_A_MICROSECOND: i64 = 10;
 
-/// What there is for an installation on a server, as its administrator sees it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct PostgresServer {
-    /// Whether the role of the service is there.
-    pub role: bool,
+/// What there is, and what the administrator may do.
+struct There {
+    role: bool,
     /// The owner of the database; `None` when there is no database.
-    pub owner: Option<String>,
-    /// Whether the administrator may make roles.
-    pub may_make_roles: bool,
-    /// Whether the administrator may make databases.
-    pub may_make_databases: bool,
-    /// Whether the administrator may act as the owner of the database.
-    pub may_be_owner: bool,
+    owner: Option<String>,
+    may_make_roles: bool,
+    may_make_databases: bool,
+    may_be_owner: bool,
 }
 
 /// An administrator of a server, at work for one installation.
@@ -127,11 +122,7 @@ impl PostgresAdmin {
         Ok(Self { admin: admin.clone(), service: service.clone() })
     }
 
-    /// What is there.
-    ///
-    /// # Errors
-    /// When the server does not let the administrator in.
-    pub fn look(&self) -> Result<PostgresServer, StoreError> {
+    fn there(&self) -> Result<There, StoreError> {
         let connections = Connections::new(&self.admin)?;
         let client = connections.writer(DOING)?;
         let (role, database) = (self.service.user(), self.service.database());
@@ -139,7 +130,7 @@ impl PostgresAdmin {
             wait(ask(&client, sql::ADMIN_LOOK, &[text(role), text(database)])).map_err(failed(DOING))?;
         let row = rows.first().ok_or(StoreError::Server { doing: DOING, message: "no answer".to_owned() })?;
         let cells = Cells { table: "pg_roles", row };
-        Ok(PostgresServer {
+        Ok(There {
             role: cells.get(0)?,
             owner: cells.get(1)?,
             may_make_roles: cells.get(2)?,
@@ -147,13 +138,36 @@ impl PostgresAdmin {
             may_be_owner: cells.get(4)?,
         })
     }
+}
 
-    /// Makes what is missing of roles and database.
-    ///
-    /// # Errors
-    /// When the administrator lacks a right; the message names it.
-    pub fn make_database(&self, password: Option<&SecretString>) -> Result<(), StoreError> {
-        let there = self.look()?;
+impl DatabaseAdmin for PostgresAdmin {
+    fn look(&self) -> Result<ServerLook, StoreError> {
+        let There { role, owner, may_make_roles, may_make_databases, may_be_owner } = self.there()?;
+        let database = owner.is_some();
+        let may_make = match database {
+            true => may_be_owner,
+            false => may_make_roles && may_make_databases,
+        };
+        let may = may_make && (role || may_make_roles);
+        let (owner, service) = (self.service.owner(), self.service.user());
+        let name = self.service.database();
+        let makes = match (role, database) {
+            (true, true) => None,
+            (false, false) => {
+                Some(format!("make the roles `{owner}` and `{service}` and the database `{name}`"))
+            }
+            (false, true) => Some(format!("make the role `{service}`")),
+            (true, false) => Some(format!("make the role `{owner}` and the database `{name}`")),
+        };
+        Ok(ServerLook { role, database, may, makes })
+    }
+
+    fn content(&self) -> Result<DatabaseContent, StoreError> {
+        Ok(self.admin.clone().in_database(self.service.database()).look()?.content)
+    }
+
+    fn make_database(&self, password: Option<&SecretString>) -> Result<(), StoreError> {
+        let there = self.there()?;
         let connections = Connections::new(&self.admin)?;
         let client = connections.writer(PREPARING)?;
         let (role, database) = (self.service.user(), self.service.database());
@@ -187,12 +201,8 @@ impl PostgresAdmin {
         Ok(())
     }
 
-    /// Makes or updates the tables as the database's owner, and gives the service what it needs and nothing else.
-    ///
-    /// # Errors
-    /// When the database holds something else, is newer, or the administrator lacks a right.
-    pub fn make_tables(&self) -> Result<(), StoreError> {
-        let owner = self.look()?.owner.ok_or_else(|| StoreError::NoDatabase {
+    fn make_tables(&self) -> Result<(), StoreError> {
+        let owner = self.there()?.owner.ok_or_else(|| StoreError::NoDatabase {
             why: format!("there is no database `{}`", self.service.database()),
         })?;
         let (role, database) = (quoted(self.service.user()), quoted(self.service.database()));

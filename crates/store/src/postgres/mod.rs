@@ -43,7 +43,7 @@ use crate::sqlite::SqliteStore;
 use crate::store::{Store, StoreReader};
 use crate::transfer::fill;
 
-pub use admin::{PostgresAdmin, PostgresServer};
+pub use admin::PostgresAdmin;
 pub use options::PostgresOptions;
 
 use connection::Connections;

@@ -311,7 +311,7 @@ impl Store for SqliteStore {
 
     fn lease(&self) -> Result<Lease, StoreError> {
         let doing = "asking who may write";
-        let found = query::one(&*lock(&self.writer), sql::LEASE, &[], doing)?;
+        let found = query::one(&lock(&self.writer), sql::LEASE, &[], doing)?;
         found.ok_or(StoreError::NotInstalled)
     }
 

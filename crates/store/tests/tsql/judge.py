@@ -30,12 +30,25 @@ FORBIDDEN = re.compile(
 # What sqlglot keeps as text: it is looked at by its first words.
 PLAIN = re.compile(
     r"^(SET [A-Z_]+ (ON|OFF|\d+)|SET TRANSACTION ISOLATION LEVEL (SNAPSHOT|READ COMMITTED)|"
-    r"EXEC @got = sp_getapplock @Resource = N'[a-z.]+', @LockMode = N'Exclusive', @LockOwner = N'Transaction',\s+"
+    r"EXEC @got = sp_getapplock @Resource = @lock, @LockMode = N'Exclusive', @LockOwner = N'Transaction',\s+"
     r"@LockTimeout = \d+|ALTER DATABASE CURRENT SET ALLOW_SNAPSHOT_ISOLATION ON|IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION|"
-    r"DECLARE @got int)$"
+    r"DECLARE @got int|DECLARE @lock nvarchar\(255\) = N'onesync\.(schema|writer) ' \+ DB_NAME\(\))$"
 )
 # Views of the server itself.
-SYSTEM = {"databases", "objects", "database_files"}
+SYSTEM = {
+    "databases", "objects", "database_files", "tables", "partitions", "allocation_units", "database_principals",
+}
+# What an administrator runs, with names in brackets.
+NAME, TEXT = r"\[(?:[^\]]|\]\])+\]", r"N'(?:[^']|'')*'"
+ADMINISTRATION = re.compile(
+    rf"^(CREATE LOGIN {NAME} WITH PASSWORD = {TEXT}|CREATE DATABASE {NAME}|"
+    rf"ALTER AUTHORIZATION ON DATABASE::{NAME} TO {NAME}|"
+    rf"CREATE USER {NAME} FOR LOGIN {NAME} WITH DEFAULT_SCHEMA = {NAME}|"
+    rf"ALTER USER {NAME} WITH (LOGIN|DEFAULT_SCHEMA) = {NAME}|"
+    rf"GRANT SELECT, INSERT, UPDATE, DELETE ON SCHEMA::{NAME} TO {NAME}|"
+    rf"DENY INSERT, UPDATE, DELETE ON {NAME}\.onesync_migration TO {NAME}|"
+    r"IF USER_NAME\(\) = N'dbo' OR IS_MEMBER\(N'db_owner'\) = 1 EXEC sp_updatestats)$"
+)
 
 complaints = []
 
@@ -179,6 +192,10 @@ def sources_of(tree):
             sources.setdefault(name, known)
         elif name not in sources:
             yield_name(sources, name)
+    for given in tree.find_all(exp.Values):
+        alias = given.args.get("alias")
+        if alias:
+            sources[alias.name.lower()] = {column.name.lower() for column in alias.columns}
     for sub in tree.find_all(exp.Subquery):
         if sub.alias:
             sources[sub.alias.lower()] = {item.alias_or_name.lower() for item in sub.this.expressions}
@@ -236,7 +253,7 @@ def parsed(where, text):
         text = text.removesuffix(" OPTION (FORCE ORDER, LOOP JOIN)")
     bare = re.sub(r"--[^\n]*", "", text)
     plain = " ".join(bare.split())
-    if PLAIN.match(plain):
+    if PLAIN.match(plain) or ADMINISTRATION.match(text):
         return []
     try:
         return [tree for tree in sqlglot.parse(text, dialect="tsql") if tree is not None]

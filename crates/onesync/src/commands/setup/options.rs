@@ -35,13 +35,13 @@ pub struct Options {
     #[arg(long)]
     #[serde(skip)]
     pub yes: bool,
-    /// Database on a server: `postgres://user@host/database?sslmode=verify-full`; else one is embedded in the home
+    /// Database on a server: `postgres://user@host/database?sslmode=verify-full`, `sqlserver://user@host/database`; else one is embedded in the home
     #[arg(long, value_name = "URL", conflicts_with = "sqlserver")]
     pub database: Option<String>,
     /// File with the password of the database account, - for standard input; the home keeps it
     #[arg(long, value_name = "FILE")]
     pub database_password_file: Option<PathBuf>,
-    /// Account that may make roles and databases, or owns the database: `postgres://admin@host/postgres`
+    /// Account that may make roles (logins) and databases, or owns the database: `postgres://admin@host/postgres`, `sqlserver://sa@host/master`
     #[arg(long, value_name = "URL")]
     pub database_admin: Option<String>,
     /// File with the password of that account; it is not kept

@@ -102,7 +102,46 @@ fn sql_server(options: &mut Options) -> Result<()> {
     options.sqlserver_instance = Some(ask::text("Instance:", "MSSQLSERVER")?);
     options.sqlserver_database = Some(ask::text("Database:", "ADSync")?);
     options.sqlserver_user = Some(ask::text("SQL login of the service:", "onesync")?);
-    database_password(options)
+    let modes = [
+        ("the server must prove its name by a certificate", ""),
+        (
+            "encrypted, without proof: the server has made its certificate itself",
+            "trust_server_certificate=true",
+        ),
+        ("not encrypted (on one machine only)", "encrypt=disabled"),
+    ];
+    let mode = ask::choice("How is the connection to be protected?", &modes.map(|(words, _)| words))?;
+    let mut parameters = modes.get(mode).map_or("", |(_, parameters)| parameters).to_owned();
+    if parameters.is_empty() {
+        let authority =
+            ask::text("File with the certificate authority? (those of the system when empty)", "")?;
+        if !authority.is_empty() {
+            parameters = format!("ca_file={}", super::options::encoded(&authority));
+        }
+    }
+    let url = |options: &Options| {
+        let url = options.url()?;
+        let mark = if url.contains('?') { '&' } else { '?' };
+        Some(if parameters.is_empty() { url } else { format!("{url}{mark}{parameters}") })
+    };
+    database_password(options)?;
+    let admin = [
+        "by an administrator's login, now",
+        "by the database's administrator (the statements are shown), or they are there",
+    ];
+    if ask::choice("How are login, database and tables made?", &admin)? == 0 {
+        let user = ask::text("Login of the administrator, or of the database's owner:", "sa")?;
+        let place = ask::text("Database that it signs in to:", "master")?;
+        let admin =
+            Options { sqlserver_user: Some(user), sqlserver_database: Some(place), ..options.clone() };
+        options.database_admin = url(&admin);
+        options.database_admin_password = ask::password("Its password (it is not kept):", false)?;
+    }
+    options.database = url(options);
+    // The URL says it all.
+    options.sqlserver = None;
+    (options.sqlserver_instance, options.sqlserver_database, options.sqlserver_user) = (None, None, None);
+    Ok(())
 }
 
 fn database_password(options: &mut Options) -> Result<()> {

@@ -32,7 +32,7 @@ async fn killed_at(home: &Path, arguments: &[&str], number: usize) -> (Ended, bo
     (Ended { code, out, err }, begun == number)
 }
 
-async fn at_each_step(options: &[&str], place: impl Fn() -> Place, after: impl AsyncFn(&Place)) {
+pub(super) async fn at_each_step(options: &[&str], place: impl Fn() -> Place, after: impl AsyncFn(&Place)) {
     for number in 1.. {
         let place = place();
         let arguments = arguments(&[options, &["--yes"]].concat());

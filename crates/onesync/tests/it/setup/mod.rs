@@ -5,6 +5,7 @@ mod embedded;
 mod kill;
 mod machine;
 pub mod postgres;
+mod sqlserver;
 mod wizard;
 
 use std::path::{Path, PathBuf};

@@ -1,6 +1,7 @@
 //! The store on SQL Server: the suite of all stores, and what only a server can do to it. `ONESYNC_TEST_SQLSERVER` names
 //! one, where an account may make databases; without it these tests are left out by their names, aloud.
 
+mod admin;
 mod cut;
 mod kill;
 mod lab;

@@ -1,5 +1,8 @@
 //! What a server, a database or an account that will not do is told.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
 use onesync_store::conformance::{EPOCH, install};
 use onesync_store::{SqlServerOptions, SqlServerStore, Store, StoreError};
 use secrecy::SecretString;
@@ -43,8 +46,40 @@ fn an_instance_that_nobody_knows_is_named() {
 #[test]
 fn a_database_that_is_not_there_is_named() {
     let error = refused(open(&lab::in_database(&lab::url(), "no_such_database")));
-    assert!(matches!(error, StoreError::Settings { .. }), "{error}");
+    assert!(matches!(error, StoreError::NoDatabase { .. }), "{error}");
     assert!(error.to_string().contains("no_such_database"), "{error}");
+}
+
+/// A browser service beside the server, which says where an instance listens: left out where nobody may be one.
+#[test]
+fn a_named_instance_is_found_and_opened() {
+    let lab = Lab::new("instance");
+    let server = lab::address(&lab.url());
+    let Some((host, port)) = server.rsplit_once(':').filter(|(host, _)| host.starts_with("127.")) else {
+        eprintln!("SKIPPED: the server is on another machine, or its URL names no port");
+        return;
+    };
+    let browser = std::net::UdpSocket::bind((host, 1434)).unwrap();
+    let told = format!("ServerName;DB;InstanceName;OneSync;IsClustered;No;Version;13.0.5026.0;tcp;{port};;");
+    let answer = [&[5], &(told.len() as u16).to_le_bytes()[..], told.as_bytes()].concat();
+    let ended = AtomicBool::new(false);
+    browser.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut asked = [0; 64];
+            // Each connection asks anew: the port may be another one when the server has started again.
+            while !ended.load(Ordering::Relaxed) {
+                let Ok((length, from)) = browser.recv_from(&mut asked) else { continue };
+                assert_eq!(&asked[..length], b"\x04ONESYNC\0");
+                browser.send_to(&answer, from).unwrap();
+            }
+        });
+        let url = lab.url().replacen(&format!(":{port}/"), "/", 1);
+        let opened = open(&format!("{url}{}instance=ONESYNC", if url.contains('?') { "&" } else { "?" }));
+        let installed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| install(&opened.unwrap())));
+        ended.store(true, Ordering::Relaxed);
+        installed.unwrap();
+    });
 }
 
 #[test]
