@@ -319,11 +319,10 @@ fn memory(process: u32, look: &mut dyn FnMut(&str, &[u8])) -> usize {
         while at < end {
             let mut bytes = vec![0; PIECE.min(usize::try_from(end - at).unwrap())];
             // What was given back meanwhile cannot be read.
-            if file.seek(SeekFrom::Start(at)).is_ok() && file.read_exact(&mut bytes).is_ok() {
-                if bytes != untouched[..bytes.len()] {
-                    seen += bytes.len();
-                    look(line, &bytes);
-                }
+            let read = file.seek(SeekFrom::Start(at)).is_ok() && file.read_exact(&mut bytes).is_ok();
+            if read && bytes != untouched[..bytes.len()] {
+                seen += bytes.len();
+                look(line, &bytes);
             }
             at += (bytes.len().saturating_sub(OVERLAP)).max(1).try_into().unwrap_or(u64::MAX);
             if bytes.len() < PIECE {

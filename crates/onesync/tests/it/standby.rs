@@ -115,7 +115,7 @@ async fn the_one_that_stands_by_takes_over_and_the_old_one_writes_nothing_more()
     };
     sim.fault(slow);
     let old = onesync(&one, &["serve"]).spawn().unwrap();
-    until("the old one serves", async || doing(&one).await != "").await;
+    until("the old one serves", async || !doing(&one).await.is_empty()).await;
     let standbys = [onesync(&two, &["serve"]).spawn().unwrap(), onesync(&three, &["serve"]).spawn().unwrap()];
     for home in [&two, &three] {
         until("it stands by", async || doing(home).await.contains("stands by (automatic)")).await;

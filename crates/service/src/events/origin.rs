@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
-use crate::account;
+use crate::{account, process};
 
 /// Processes looked at on the way up to the one that ssh began.
 const ANCESTORS: usize = 16;
@@ -38,18 +38,11 @@ impl Origin {
             login: read("/proc/self/loginuid")
                 .and_then(|text| text.parse().ok())
                 .filter(|uid| *uid != NOBODY),
-            host: host(),
+            host: Some(process::host()).filter(|name| !name.is_empty()),
             terminal: terminal(),
             ssh: ssh(),
         })
     }
-}
-
-/// The name of this machine.
-fn host() -> Option<String> {
-    read("/proc/sys/kernel/hostname")
-        .or_else(|| std::env::var("HOSTNAME").ok())
-        .filter(|name| !name.is_empty())
 }
 
 fn read(file: &str) -> Option<String> {

@@ -27,7 +27,7 @@ pub use abandon::Lost;
 pub use export::{ExportRequest, Exported};
 pub use kek::parse as parse_kek;
 pub use right::{may_read, may_write};
-pub use rotate::{Rotated, Rotation};
+pub use rotate::{Forgotten, Rotated, Rotation};
 pub use status::{ClosedValue, ExportLine, KeyLine, KeysReport};
 
 /// The lock of whoever changes the key set.

@@ -48,6 +48,9 @@ pub struct Rotated {
     pub closed: Vec<String>,
 }
 
+/// The ids of the keys that were dropped; those that are kept, each with the reason.
+pub type Forgotten = (Vec<String>, Vec<(String, String)>);
+
 impl Service {
     /// Rotates the keys. `told` hears of each step; an error of its own ends it there.
     ///
@@ -112,7 +115,7 @@ impl Service {
     ///
     /// # Errors
     /// When the key set cannot be opened or written, or the database fails.
-    pub fn forget_retired_keys(&self) -> Result<(Vec<String>, Vec<(String, String)>), ServiceError> {
+    pub fn forget_retired_keys(&self) -> Result<Forgotten, ServiceError> {
         let _lock = self.lock_keys("keys rotate --forget-retired")?;
         let mut set = self.key_set()?;
         let needed = needed(&*self.store().reader()?)?;

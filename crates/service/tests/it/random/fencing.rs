@@ -23,7 +23,7 @@ use onesync_connectors::{
 use onesync_engine::Changes;
 use onesync_model::Time;
 use onesync_service::{
-    Clock, ConnectorFile, CycleKind, Home, Parts, Service, ServiceError, Sizes, Standing, Status,
+    Clock, ConnectorFile, CycleKind, Home, Keys, Parts, Service, ServiceError, Sizes, Standing, Status,
 };
 use onesync_store::{
     InstallationRow, Lease, MemoryStore, Retention, ServerRow, ServiceChanges, Store, StoreError, StoreReader,
@@ -368,7 +368,7 @@ impl Machine {
         let (store, world, gate) = (self.store.clone(), self.world.clone(), self.gate.clone());
         let parts = Parts {
             store: Arc::new(Seen { store, world, gate }),
-            vault: Err("no secrets here".to_owned()),
+            keys: Keys::None("no secrets here".to_owned()),
             clock: Arc::new(MachineClock { world: self.world.clone(), wrong_by: self.wrong_by }),
             paths_from: self.home().to_owned(),
             threads: 1,
@@ -461,7 +461,7 @@ async fn tell(story: &Story) {
         let plan = service.staging_plan(&runtime, cloud).unwrap();
         service.staging_off(&runtime, cloud, &plan.hash).unwrap();
     }
-    if story.old_points % 2 == 0 {
+    if story.old_points.is_multiple_of(2) {
         service.cycle(CycleKind::Initial, &|_| ()).await.unwrap();
     }
     for acts in &story.play.rounds {
