@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::{Args as ClapArgs, Subcommand};
 use onesync_service::keys::{
-    ExportRequest, KeysReport, Lost, Rotation, Seal, Split, VaultError, may_read, may_write, parse_kek,
+    ExportRequest, Forgotten, KeysReport, Lost, Rotation, Seal, Split, VaultError, may_read, may_write,
+    parse_kek,
 };
 use onesync_service::{Home, Service, ServiceError, Status, account};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -255,7 +256,7 @@ fn rotate(service: &Service, args: &RotateArgs, out: &Output) -> anyhow::Result<
         eprintln!("retired keys are kept for {days} days");
     }
     if args.forget_retired {
-        let (forgotten, kept) = service.forget_retired_keys()?;
+        let Forgotten { forgotten, kept } = service.forget_retired_keys()?;
         if out.is_json() {
             out.json(&json!({"forgotten": forgotten, "kept": kept}))?;
             return Ok(Status::Done);

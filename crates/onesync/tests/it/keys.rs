@@ -319,8 +319,8 @@ fn memory(process: u32, look: &mut dyn FnMut(&str, &[u8])) -> usize {
         while at < end {
             let mut bytes = vec![0; PIECE.min(usize::try_from(end - at).unwrap())];
             // What was given back meanwhile cannot be read.
-            let read = file.seek(SeekFrom::Start(at)).is_ok() && file.read_exact(&mut bytes).is_ok();
-            if read && bytes != untouched[..bytes.len()] {
+            let there = file.seek(SeekFrom::Start(at)).is_ok() && file.read_exact(&mut bytes).is_ok();
+            if there && bytes != untouched[..bytes.len()] {
                 seen += bytes.len();
                 look(line, &bytes);
             }

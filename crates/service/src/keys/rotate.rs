@@ -48,8 +48,14 @@ pub struct Rotated {
     pub closed: Vec<String>,
 }
 
-/// The ids of the keys that were dropped; those that are kept, each with the reason.
-pub type Forgotten = (Vec<String>, Vec<(String, String)>);
+/// What became of retired keys.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Forgotten {
+    /// The ids of those that were dropped.
+    pub forgotten: Vec<String>,
+    /// The ids of those that are kept, each with the reason.
+    pub kept: Vec<(String, String)>,
+}
 
 impl Service {
     /// Rotates the keys. `told` hears of each step; an error of its own ends it there.
@@ -110,8 +116,7 @@ impl Service {
         Ok(kek)
     }
 
-    /// Drops the retired keys that nothing needs: no value in the database, and no backup within the retention. Gives their ids,
-    /// and those that are kept, each with the reason.
+    /// Drops the retired keys that nothing needs: no value in the database, and no backup within the retention.
     ///
     /// # Errors
     /// When the key set cannot be opened or written, or the database fails.
@@ -140,7 +145,7 @@ impl Service {
             let events = forgotten.iter().map(|id| self.audit(&events::KEYS_RETIRED, id, "")).collect();
             self.record(&ServiceChanges { events, ..ServiceChanges::default() })?;
         }
-        Ok((forgotten, kept))
+        Ok(Forgotten { forgotten, kept })
     }
 
     /// For how many days retired keys are kept.

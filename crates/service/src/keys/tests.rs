@@ -236,7 +236,7 @@ async fn what_is_set_during_a_rotation_counts() {
 async fn retired_keys_are_kept_as_long_as_a_backup_may_need_them() {
     let house = House::new(2).await;
     house.service.rotate_keys(&mut |_| Ok(())).unwrap();
-    let (forgotten, kept) = house.service.forget_retired_keys().unwrap();
+    let Forgotten { forgotten, kept } = house.service.forget_retired_keys().unwrap();
     assert!(forgotten.is_empty() && kept[0].1.contains("backups"), "{kept:?}");
     house.service.set_key_retention(30).unwrap();
     house.clock.advance_seconds(31 * 24 * 3600);
@@ -248,7 +248,7 @@ async fn retired_keys_are_kept_as_long_as_a_backup_may_need_them() {
             _ => Ok(()),
         })
         .unwrap_err();
-    let (forgotten, kept) = house.service.forget_retired_keys().unwrap();
+    let Forgotten { forgotten, kept } = house.service.forget_retired_keys().unwrap();
     assert_eq!((forgotten.len(), kept.len()), (1, 1), "{kept:?}");
     assert!(kept[0].1.contains("database"));
     house.service.rotate_keys(&mut |_| Ok(())).unwrap();
