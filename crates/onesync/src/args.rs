@@ -46,6 +46,9 @@ pub enum Command {
     /// Secrets of connectors
     #[command(subcommand)]
     Secret(SecretCommand),
+    /// The keys that protect secrets: state, export, rotation, loss
+    #[command(subcommand)]
+    Keys(crate::commands::KeysCommand),
     /// Connected directories
     #[command(subcommand)]
     Connector(ConnectorCommand),

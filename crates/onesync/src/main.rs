@@ -42,6 +42,10 @@ fn main() -> ExitCode {
     if let Command::Setup(setup) = &mut args.command {
         setup.options.account_password = password;
     }
+    // What hides a password that stood on the command line has to write this process's memory first.
+    if !matches!(args.command, Command::Setup(_)) {
+        commands::keep_private();
+    }
     let filter = tracing_subscriber::EnvFilter::try_from_env("ONESYNC_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(FILTER));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
@@ -125,6 +129,10 @@ async fn run(args: Args) -> anyhow::Result<Status> {
             open(home).await?.set_secret(&name, &value)?;
             eprintln!("secret `{name}` is set");
             Ok(Status::Done)
+        }
+        Command::Keys(command) => {
+            commands::check_right_to_keys(&home, &command)?;
+            commands::keys(&open(home).await?, command, &out)
         }
         Command::Upgrade(args) => commands::upgrade(home, args, &out).await,
         Command::Db(args::DbCommand::Move(options)) => commands::move_(home, &options, &out).await,

@@ -18,9 +18,7 @@ pub fn is_root() -> bool {
 /// The number of the account that runs this program.
 #[cfg(unix)]
 pub(crate) fn uid() -> Option<u32> {
-    use std::os::unix::fs::MetadataExt as _;
-    // Linux shows a process's owner as the owner of its folder; elsewhere the account is named by the environment.
-    std::fs::metadata("/proc/self").ok().map(|metadata| metadata.uid())
+    Some(rustix::process::geteuid().as_raw())
 }
 
 #[cfg(not(unix))]

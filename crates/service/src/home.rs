@@ -107,12 +107,22 @@ impl Home {
     /// # Errors
     /// When there is one already, in the home or in the database, or something cannot be written.
     pub fn create_on(&self, server: Option<&DatabaseServer>, clock: &dyn Clock) -> Result<(), ServiceError> {
+        self.create_with(server, &Kek::default(), clock)
+    }
+
+    /// The same, with the key-encryption key from elsewhere.
+    pub(crate) fn create_with(
+        &self,
+        server: Option<&DatabaseServer>,
+        kek: &Kek,
+        clock: &dyn Clock,
+    ) -> Result<(), ServiceError> {
         self.must_be_free()?;
         server.map_or(Ok(()), DatabaseServer::check)?;
         self.make_folder()?;
         let _lock = WorkLock::take(&self.folder, "making the installation", clock.now())?;
         if !self.key_set().exists() {
-            Vault::create(&self.key_set(), &Kek::default(), &clock.now().to_string())?;
+            Vault::create(&self.key_set(), kek, &clock.now().to_string())?;
         }
         match server {
             None => self.create_embedded(clock),

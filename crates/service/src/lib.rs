@@ -31,6 +31,7 @@ mod home;
 mod import;
 mod insight;
 mod keep;
+pub mod keys;
 mod kinds;
 pub mod look;
 mod mistakes;
@@ -39,6 +40,7 @@ mod narrowed;
 mod not_writable;
 mod parts;
 mod plan;
+pub mod process;
 mod profile;
 mod protect;
 mod recover;
@@ -92,7 +94,7 @@ pub use look::{ObjectView, PendingView, ValueView};
 pub use moving::{MoveReport, MovedTable, Moving, move_database};
 pub use onesync_model::Time;
 pub use onesync_store::{Answer, Cell};
-pub use parts::{Parts, Sizes};
+pub use parts::{Keys, Parts, Sizes};
 pub use plan::{
     Applied, AttributeCount, ConfigPlan, CountChange, Difference, Effect, EffectCount, ErrorChange,
     FileChange, Moved, PlanItem,

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use onesync_store::Store;
-use onesync_vault::Vault;
 
 use crate::clock::Clock;
 use crate::kinds::MakeConnector;
@@ -14,8 +13,8 @@ use crate::kinds::MakeConnector;
 pub struct Parts {
     /// The database; it holds an installation.
     pub store: Arc<dyn Store>,
-    /// The key set, or why it is not there.
-    pub vault: Result<Vault, String>,
+    /// Where the key set comes from.
+    pub keys: Keys,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// Where relative paths in configurations begin.
@@ -26,6 +25,15 @@ pub struct Parts {
     pub sizes: Sizes,
     /// Kinds of connectors that only the caller knows.
     pub kinds: Option<Box<MakeConnector>>,
+}
+
+/// Where the key set comes from.
+#[derive(Clone, Debug)]
+pub enum Keys {
+    /// From the home. It is opened for each use and closed after it: what does not lie in memory is in no dump of it.
+    OfHome,
+    /// There is none, and why.
+    None(String),
 }
 
 /// How much is done at once. Results do not depend on it.

@@ -18,7 +18,7 @@ use crate::database::Named;
 use crate::discover::{Reach, Unreachable, last_answer};
 use crate::error::ServiceError;
 use crate::kinds::{MakeConnector, Workshop};
-use crate::parts::{Parts, Sizes};
+use crate::parts::{Keys, Parts, Sizes};
 use crate::{Home, doubts, secrets};
 
 /// An open installation.
@@ -26,7 +26,7 @@ pub struct Service {
     home: Home,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
-    vault: Result<Vault, String>,
+    keys: Keys,
     epoch: u64,
     installation: String,
     /// The database as the home named it when this was opened.
@@ -147,8 +147,8 @@ impl Service {
         threads: usize,
     ) -> Result<Self, ServiceError> {
         let (named, store) = home.open_named()?;
-        let vault = Vault::open(&home.key_set()).map_err(|error| error.to_string());
-        let parts = Parts { store, vault, clock, paths_from, threads, sizes: Sizes::default(), kinds: None };
+        let keys = Keys::OfHome;
+        let parts = Parts { store, keys, clock, paths_from, threads, sizes: Sizes::default(), kinds: None };
         Self::assemble_named(home, named, parts).await
     }
 
@@ -162,13 +162,13 @@ impl Service {
     }
 
     async fn assemble_named(home: Home, named: Option<Named>, parts: Parts) -> Result<Self, ServiceError> {
-        let Parts { store, vault, clock, paths_from, threads, sizes, kinds } = parts;
+        let Parts { store, keys, clock, paths_from, threads, sizes, kinds } = parts;
         let installation = store.reader()?.installation()?.ok_or(onesync_store::StoreError::NotInstalled)?;
         // No database is ever at this epoch: whatever would be written is refused by the database itself.
         let epoch = if home.is_joined()? { 0 } else { home.epoch_of(&*store, installation.epoch)? };
         let service = Self {
             clock,
-            vault,
+            keys,
             epoch,
             installation: installation.id,
             named,
@@ -255,15 +255,20 @@ impl Service {
         self.clock.now()
     }
 
-    pub(crate) fn vault(&self) -> Result<&Vault, ServiceError> {
-        self.vault.as_ref().map_err(|message| {
+    /// Opens the key set. It is wiped from memory when it is dropped: nobody keeps it for longer than it is used.
+    pub(crate) fn vault(&self) -> Result<Vault, ServiceError> {
+        let opened = match &self.keys {
+            Keys::OfHome => Vault::open(&self.home.key_set()).map_err(|error| error.to_string()),
+            Keys::None(why) => Err(why.clone()),
+        };
+        opened.map_err(|message| {
             let hint = match self.copy_of() {
                 Ok(Some(_)) => {
                     "run `onesync activate KEYFILE ACCOUNT PASSWORD`: it brings the key set from its key file"
                 }
                 _ => "secrets cannot be read or set until the key set is back; `status` names them",
             };
-            ServiceError::held(message.clone(), hint)
+            ServiceError::held(message, hint)
         })
     }
 
@@ -433,7 +438,7 @@ impl Service {
         let source_anchor = self.source_anchor(configuration.main.source_anchor)?.0;
         let known = {
             let reader = self.store.reader()?;
-            let secrets = secrets::open_all(&*reader, self.vault.as_ref().ok())?;
+            let secrets = secrets::open_all(&*reader, self.vault().ok().as_ref())?;
             let connectors = reader.connectors()?;
             let mut schemas = BTreeMap::new();
             for row in &connectors {

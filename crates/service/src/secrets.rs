@@ -166,7 +166,7 @@ impl Service {
             if pending.is_empty() {
                 return Ok(());
             }
-            (open_all(&*reader, self.vault().ok())?, pending)
+            (open_all(&*reader, self.vault().ok().as_ref())?, pending)
         };
         let runtime = self.runtime()?;
         let mut names = runtime.names.clone();

@@ -33,6 +33,8 @@ pub struct StatusReport {
     pub imports_owed: Vec<String>,
     /// Backups.
     pub backups: BackupView,
+    /// What should be done some day; nothing is wrong yet.
+    pub reminders: Vec<String>,
     /// Whether the key set is there, else why not.
     pub key_set: String,
     /// The definition of the source anchor, and what it rests on.
@@ -334,13 +336,13 @@ impl Service {
         let (key_set, closed) = match self.vault() {
             // It has none, as it should be: the active server has it.
             Err(_) if self.home().is_joined()? => ("with the active server".to_owned(), Vec::new()),
-            Ok(vault) => ("present".to_owned(), crate::secrets::open_all(&*reader, Some(vault))?.closed),
+            Ok(vault) => ("present".to_owned(), crate::secrets::open_all(&*reader, Some(&vault))?.closed),
             Err(error) if copy_of.is_some() => {
                 (error.to_string(), crate::secrets::open_all(&*reader, None)?.closed)
             }
             Err(error) => {
                 alarms.push(format!(
-                    "the key set is missing or cannot be used: {error}. Put `{}` back from its copy (owned by the service's account, mode 600); without a copy the secrets are lost: take the key set of a new installation (`onesync --home OTHER secret set NAME` makes one), then set every secret again",
+                    "the key set is missing or cannot be used: {error}. Put `{}` back from its copy (owned by the service's account, mode 600), or activate this server with an exported key file; without both the secrets are lost: `onesync keys abandon` gives them up and makes a new key set, then set every secret again",
                     self.home().key_set().display()
                 ));
                 (error.to_string(), crate::secrets::open_all(&*reader, None)?.closed)
@@ -361,7 +363,7 @@ impl Service {
         alarms.extend(self.backup_alarms()?);
         if !closed.is_empty() && (copy_of.is_none() || self.vault().is_ok()) {
             alarms.push(format!(
-                "secrets that cannot be opened: {}; with the key set of another time they have to be set again by `onesync secret set`",
+                "secrets that cannot be opened: {}; with the key set of another time they have to be set again by `onesync secret set`, or given up by `onesync keys abandon`",
                 closed.join(", ")
             ));
         }
@@ -373,6 +375,7 @@ impl Service {
             copy_of,
             imports_owed,
             backups: self.backups()?,
+            reminders: crate::keys::reminders(&*reader)?,
             key_set,
             source_anchor: runtime.as_ref().map(|runtime| self.anchor_words(runtime)).transpose()?,
             connectors,

@@ -198,6 +198,9 @@ pub struct ServiceChanges {
     pub configs: Vec<(ConfigVersionRow, ConfigFiles)>,
     /// Secrets to write; a row with the same name is replaced.
     pub secrets: Vec<SecretRow>,
+    /// Secrets that are sealed anew: what was sealed before, and the row with the new seals. One that was set or deleted
+    /// meanwhile stays as it is.
+    pub secrets_resealed: Vec<(Vec<u8>, SecretRow)>,
     /// Names of secrets to delete.
     pub secrets_deleted: Vec<String>,
     /// Events to append.

@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::keys::fingerprint;
+use crate::pkcs11::TokenKey;
 use crate::{KEY_LEN, VaultError, random};
 
 /// The name of the file beside the key set, and of the credential.
@@ -42,6 +43,8 @@ pub enum Kek {
         /// Its name.
         name: String,
     },
+    /// A key on a token.
+    Pkcs11(TokenKey),
 }
 
 impl Default for Kek {
@@ -55,6 +58,19 @@ impl fmt::Display for Kek {
         match self {
             Self::File { path } => write!(f, "file {}", path.display()),
             Self::Credential { name } => write!(f, "systemd credential {name}"),
+            Self::Pkcs11(key) => write!(f, "key {} on token {}", key.key, key.token),
+        }
+    }
+}
+
+impl Kek {
+    /// The credentials of systemd that the service needs for it.
+    #[must_use]
+    pub fn credentials(&self) -> Vec<&str> {
+        match self {
+            Self::File { .. } => Vec::new(),
+            Self::Credential { name } => vec![name],
+            Self::Pkcs11(key) => key.pin.strip_prefix("credential:").into_iter().collect(),
         }
     }
 }
@@ -70,14 +86,18 @@ impl Kek {
     pub(crate) fn prepare(&self, folder: &Path) -> Result<(), VaultError> {
         match self {
             Self::File { path } if std::fs::symlink_metadata(folder.join(path)).is_err() => {
-                self.make_file(&folder.join(path))
+                self.make_file(&folder.join(path), folder)
             }
             Self::File { .. } | Self::Credential { .. } => self.read(folder).map(|_| ()),
+            Self::Pkcs11(key) => key.prepare(folder).map_err(|why| self.wrong(why)),
         }
     }
 
     /// Seals a text.
     pub(crate) fn seal(&self, folder: &Path, text: &[u8]) -> Result<Sealed, VaultError> {
+        if let Self::Pkcs11(key) = self {
+            return key.seal(folder, BOUND, text).map_err(|why| self.wrong(why));
+        }
         let key = self.read(folder)?;
         let mut nonce = [0u8; NONCE_LEN];
         random(&mut nonce)?;
@@ -96,17 +116,24 @@ impl Kek {
         folder: &Path,
         sealed: &Sealed,
     ) -> Result<Zeroizing<Vec<u8>>, VaultError> {
-        let key = self.read(folder)?;
-        if id(&key) != sealed.id {
-            return Err(VaultError::OtherKek {
+        let other = |found: String| match found == sealed.id {
+            true => Ok(()),
+            false => Err(VaultError::OtherKek {
                 path: place.to_owned(),
                 source_words: self.to_string(),
                 wanted: sealed.id.clone(),
-                found: id(&key),
-            });
-        }
+                found,
+            }),
+        };
         let damaged =
             || VaultError::Damaged { path: place.to_owned(), why: "its seal does not fit".to_owned() };
+        if let Self::Pkcs11(key) = self {
+            other(key.id(folder).map_err(|why| self.wrong(why))?)?;
+            let opened = key.open(folder, BOUND, sealed).map_err(|why| self.wrong(why))?;
+            return opened.ok_or_else(damaged);
+        }
+        let key = self.read(folder)?;
+        other(id(&key))?;
         let (nonce, text) = sealed.bytes.split_at_checked(NONCE_LEN).ok_or_else(damaged)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| damaged())?;
         let mut text = Zeroizing::new(text.to_vec());
@@ -116,51 +143,34 @@ impl Kek {
         Ok(text)
     }
 
-    /// The file from which the key comes.
-    fn place(&self, folder: &Path) -> PathBuf {
-        match self {
-            Self::File { path } => folder.join(path),
-            Self::Credential { name } => match std::env::var_os("CREDENTIALS_DIRECTORY") {
-                Some(given) => Path::new(&given).join(name),
-                None => Path::new(SERVICE_CREDENTIALS).join(name),
-            },
-        }
-    }
-
     fn read(&self, folder: &Path) -> Result<Zeroizing<Vec<u8>>, VaultError> {
-        let place = self.place(folder);
-        let io = |error: io::Error| {
-            match (error.kind(), self) {
-            (io::ErrorKind::NotFound, Self::Credential { name }) => self.wrong(format!(
-                "there is no {}: the unit of the service has to say `LoadCredentialEncrypted={name}`; a command outside of the \
-                 service finds it while the service runs, or is run by `systemd-run` with the same line",
-                place.display()
-            )),
-            (io::ErrorKind::NotFound, Self::File { .. }) => self.wrong(format!(
-                "{} is missing: bring this file back from a backup, or activate this server with an exported key file",
-                place.display()
-            )),
-            _ => self.wrong(format!("{}: {error}", place.display())),
-        }
+        let (place, private) = match self {
+            Self::File { path } => (folder.join(path), true),
+            Self::Credential { name } => (credential(name), false),
+            Self::Pkcs11(_) => return Err(self.wrong("it does not leave its token".to_owned())),
         };
-        let file = std::fs::File::open(&place).map_err(io)?;
-        let mode = file.metadata().map_err(io)?.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 && matches!(self, Self::File { .. }) {
-            return Err(self.wrong(format!(
-                "{} has mode {mode:03o}, others could read it: run `chmod 600 {}`",
-                place.display(),
-                place.display()
-            )));
-        }
-        let mut text = Zeroizing::new(String::with_capacity(TEXT_MAX as usize));
-        file.take(TEXT_MAX).read_to_string(&mut text).map_err(io)?;
+        let text = read_text(&place, private).map_err(|error| self.unreadable(&place, &error))?;
         let key = BASE64.decode(text.trim()).map(Zeroizing::new).ok().filter(|key| key.len() == KEY_LEN);
         key.ok_or_else(|| {
             self.wrong(format!("{} holds no key: it is one line, 32 bytes in base64", place.display()))
         })
     }
 
-    fn make_file(&self, path: &Path) -> Result<(), VaultError> {
+    fn unreadable(&self, place: &Path, error: &io::Error) -> VaultError {
+        let place = place.display();
+        self.wrong(match (error.kind(), self) {
+            (io::ErrorKind::NotFound, Self::Credential { name }) => format!(
+                "there is no {place}: the unit of the service has to say `LoadCredentialEncrypted={name}`; a command \
+                 outside of it finds the credential while the service runs, or is run by `systemd-run` with that line"
+            ),
+            (io::ErrorKind::NotFound, Self::File { .. }) => format!(
+                "{place} is missing: bring this file back from a backup, or activate this server with an exported key file"
+            ),
+            _ => format!("{place}: {error}"),
+        })
+    }
+
+    fn make_file(&self, path: &Path, folder: &Path) -> Result<(), VaultError> {
         let io = |error: io::Error| self.wrong(format!("{}: {error}", path.display()));
         let mut key = Zeroizing::new([0u8; KEY_LEN]);
         random(&mut *key)?;
@@ -174,6 +184,11 @@ impl Kek {
             .mode(0o600)
             .open(&unfinished)
             .map_err(io)?;
+        // Root may make it for the service's account: who owns the key set needs it.
+        let (owner, own) = (std::fs::metadata(folder).map_err(io)?, file.metadata().map_err(io)?);
+        if owner.uid() != own.uid() {
+            std::os::unix::fs::fchown(&file, Some(owner.uid()), Some(owner.gid())).map_err(io)?;
+        }
         file.write_all(text.as_bytes())
             .and_then(|()| file.write_all(b"\n"))
             .and_then(|()| file.sync_all())
@@ -186,6 +201,29 @@ impl Kek {
     fn wrong(&self, why: String) -> VaultError {
         VaultError::Kek { source_words: self.to_string(), why }
     }
+}
+
+/// Where systemd puts a credential of the service.
+pub(crate) fn credential(name: &str) -> PathBuf {
+    match std::env::var_os("CREDENTIALS_DIRECTORY") {
+        Some(given) => Path::new(&given).join(name),
+        None => Path::new(SERVICE_CREDENTIALS).join(name),
+    }
+}
+
+/// Reads a short text that is secret; one in a file that others could read is refused where it is to be private.
+pub(crate) fn read_text(place: &Path, private: bool) -> io::Result<Zeroizing<String>> {
+    let file = std::fs::File::open(place)?;
+    let mode = file.metadata()?.permissions().mode() & 0o777;
+    if private && mode & 0o077 != 0 {
+        let place = place.display();
+        return Err(io::Error::other(format!(
+            "it has mode {mode:03o}, others could read it: run `chmod 600 {place}`"
+        )));
+    }
+    let mut text = Zeroizing::new(String::with_capacity(TEXT_MAX as usize));
+    file.take(TEXT_MAX).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 fn cipher(key: &[u8]) -> Result<LessSafeKey, VaultError> {

@@ -15,6 +15,7 @@ mod file;
 mod kek;
 mod keyfile;
 mod keys;
+mod pkcs11;
 mod shares;
 
 use std::fmt;
@@ -28,6 +29,7 @@ pub use error::VaultError;
 pub use kek::{KEK_CREDENTIAL, KEK_FILE, Kek};
 pub use keyfile::{KEY_FILE_MAX, KeyFile, Seal, SealedKeyFile, Unlock};
 pub use keys::{KeyNote, KeySet};
+pub use pkcs11::TokenKey;
 pub use shares::Split;
 
 /// The version byte of a sealed value: version, key id (8 bytes), nonce (12 bytes), ciphertext with tag.
@@ -364,6 +366,81 @@ mod tests {
         assert!(!std::fs::read_to_string(&path).unwrap().contains(key));
         assert_eq!(KeySet::source(&path).unwrap().unwrap().0, Kek::default());
         assert_eq!(&*Vault::open(&path).unwrap().open_sealed(&PLACE, &sealed).unwrap(), b"s3cret");
+    }
+
+    /// With SoftHSM, in a folder of its own; `tests/servers/softhsm.sh install` brings it.
+    #[test]
+    fn a_key_that_stays_on_a_token_seals_a_key_set() {
+        let modules = ["/usr/lib/softhsm/libsofthsm2.so", "/usr/lib64/softhsm/libsofthsm.so"];
+        let Some(module) = modules.iter().find(|module| Path::new(module).exists()) else {
+            eprintln!("SKIPPED: no SoftHSM here: `tests/servers/softhsm.sh install`");
+            return;
+        };
+        // Another process: the module reads its folder from the environment when it is loaded.
+        if std::env::var_os("SOFTHSM2_CONF").is_none() {
+            let folder = tempfile::tempdir().unwrap();
+            let conf = folder.path().join("softhsm2.conf");
+            std::fs::create_dir(folder.path().join("tokens")).unwrap();
+            std::fs::write(&conf, format!("directories.tokendir = {}/tokens\n", folder.path().display()))
+                .unwrap();
+            let test = "tests::a_key_that_stays_on_a_token_seals_a_key_set";
+            let ran = std::process::Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", test, "--nocapture"])
+                .env("SOFTHSM2_CONF", &conf)
+                .status();
+            assert!(ran.unwrap().success());
+            return;
+        }
+        let made = std::process::Command::new("softhsm2-util")
+            .args(["--init-token", "--free", "--label", "onesync", "--so-pin", "654321", "--pin", "123456"])
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{made:?}");
+        let folder = tempfile::tempdir().unwrap();
+        let (path, pin) = (folder.path().join("keyset.toml"), folder.path().join("pin"));
+        std::fs::write(&pin, "123456\n").unwrap();
+        std::fs::set_permissions(&pin, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let token = |token: &str, key: &str, pin: &str| {
+            let text = |text: &str| text.to_owned();
+            Kek::Pkcs11(TokenKey {
+                module: module.into(),
+                token: text(token),
+                key: text(key),
+                pin: text(pin),
+            })
+        };
+        let kek = token("onesync", "kek", "pin");
+        let vault = Vault::create(&path, &kek, NOW).unwrap();
+        let sealed = vault.seal(&PLACE, b"s3cret").unwrap();
+        for _ in 0..3 {
+            assert_eq!(&*Vault::open(&path).unwrap().open_sealed(&PLACE, &sealed).unwrap(), b"s3cret");
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains("source = \"pkcs11\"") && !text.contains("123456"), "{text}");
+        // Another key of the token, no such key, no such token, a wrong PIN: each says what it is.
+        let set = KeySet::open(&path).unwrap();
+        let other = folder.path().join("other.toml");
+        set.save(&other, &token("onesync", "second", "pin")).unwrap();
+        let mixed = text.replace("key = \"kek\"", "key = \"second\"");
+        std::fs::write(&path, &mixed).unwrap();
+        assert!(matches!(Vault::open(&path), Err(VaultError::OtherKek { .. })));
+        for (from, to, says) in [
+            ("key = \"kek\"", "key = \"third\"", "no key `third`"),
+            ("token = \"onesync\"", "token = \"none\"", "no token `none`"),
+            ("pin = \"pin\"", "pin = \"none\"", "none"),
+        ] {
+            let changed = text
+                .replace(from, to)
+                .replace(":kek\"", &format!(":{}\"", if to.contains("third") { "third" } else { "kek" }));
+            std::fs::write(&path, changed).unwrap();
+            let error = Vault::open(&path).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
+        std::fs::write(&path, &text).unwrap();
+        std::fs::write(&pin, "999999").unwrap();
+        assert!(Vault::open(&path).unwrap_err().to_string().contains("PIN"));
+        std::fs::write(&pin, "123456").unwrap();
+        Vault::open(&path).unwrap();
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod database;
 mod db;
 mod events;
 mod insight;
+mod keys;
 mod look;
 mod rule;
 mod scheduler;
@@ -25,6 +26,7 @@ pub use config::{
 pub use database::{has_database, server as database_server};
 pub use db::move_;
 pub use events::events;
+pub use keys::{KeysCommand, check_right as check_right_to_keys, keys};
 pub use look::eval;
 pub use rule::test as rule_test;
 pub use secret::{read as read_secret, secret};
@@ -37,6 +39,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::{Command, ConfigCommand, DbCommand, RuleCommand};
 use crate::output::{Output, say};
+
+/// Leaves no core dump, and nothing in memory to other users.
+pub fn keep_private() {
+    if let Err(error) = onesync_service::process::keep_private() {
+        eprintln!(
+            "warning: this process cannot be closed to others ({error}): a core dump of it would hold secrets"
+        );
+    }
+}
 
 /// Runs a command on an open installation.
 pub async fn run(
@@ -54,6 +65,7 @@ pub async fn run(
         | Command::Db(DbCommand::Move(_))
         | Command::Events(_)
         | Command::Restore(_)
+        | Command::Keys(_)
         | Command::Serve
         | Command::Setup(_)
         | Command::Uninstall(_)

@@ -44,6 +44,11 @@ pub fn secret(service: &Service, command: &SecretCommand, out: &Output) -> anyho
 
 /// Reads a secret: from a file, from standard input, or asks for it without showing it.
 pub fn read(file: Option<&Path>) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+    read_asking(file, "secret:")
+}
+
+/// The same, with a question of its own.
+pub fn read_asking(file: Option<&Path>, question: &str) -> anyhow::Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(Vec::new());
     match file {
         Some(path) if path != Path::new("-") => {
@@ -52,7 +57,7 @@ pub fn read(file: Option<&Path>) -> anyhow::Result<Zeroizing<Vec<u8>>> {
             file.take(SECRET_MAX + 1).read_to_end(&mut bytes).with_context(place)?;
         }
         None if std::io::stdin().is_terminal() => {
-            let question = inquire::Password::new("secret:").without_confirmation();
+            let question = inquire::Password::new(question).without_confirmation();
             let typed = question.prompt().context("the secret was not entered")?;
             bytes.extend_from_slice(Zeroizing::new(typed).as_bytes());
         }

@@ -53,6 +53,9 @@ fn print(report: &StatusReport) {
     for connector in &report.connectors {
         print_connector(connector);
     }
+    for reminder in &report.reminders {
+        say!("\nREMINDER: {reminder}");
+    }
     for alarm in &report.alarms {
         say!("\nALARM: {alarm}");
     }

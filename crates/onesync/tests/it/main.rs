@@ -6,6 +6,7 @@ mod errors;
 mod eval;
 mod events;
 mod insight;
+mod keys;
 mod kill;
 mod program;
 mod rule_test;

@@ -241,7 +241,7 @@ impl Proven {
 impl Service {
     /// An error when a secret in the database does not open.
     fn secrets_open(&self) -> Result<(), ServiceError> {
-        let closed = crate::secrets::open_all(&*self.store().reader()?, self.vault().ok())?.closed;
+        let closed = crate::secrets::open_all(&*self.store().reader()?, self.vault().ok().as_ref())?.closed;
         if closed.is_empty() {
             return Ok(());
         }

@@ -131,6 +131,7 @@ catalogue! {
     KEYS_RETIRED 7053 "keys-retired" Notice "the data key {} was removed from the key set"
     KEYS_ABANDONED 7054 "keys-abandoned" Warning "unreadable secrets were given up, key set {}"
     KEYS_SEALED 7055 "keys-sealed" Notice "the key set is sealed by another key-encryption key, {}"
+    KEYS_RETENTION 7056 "keys-retention" Notice "retired keys are kept for {} days"
     BACKED_UP 7060 "backed-up" Info "a backup was made, {}"
     BACKUP_FAILED 7061 "backup-failed" Warning "a backup has failed, {}"
     RESTORED 7062 "restored" Warning "the database was restored from {}"

@@ -13,7 +13,7 @@ use crate::runtime::Service;
 /// The setting.
 const SETTING: &str = "service-account";
 /// The secret that keeps a password that was made here, until another one is set.
-const SEALED: &str = "onesync/service-account";
+pub(crate) const SEALED: &str = "onesync/service-account";
 const PLACE: Place<'static> = Place { table: "secret", row: SEALED, field: "value" };
 
 /// The service account.
@@ -21,7 +21,7 @@ const PLACE: Place<'static> = Place { table: "secret", row: SEALED, field: "valu
 pub(crate) struct ServiceAccount {
     /// The name: `DOMAIN\name`, `name@domain` or `name`.
     pub(crate) name: String,
-    pub(super) verifier: String,
+    pub(crate) verifier: String,
     /// The system user that runs the daemon.
     pub(crate) runs_as: String,
     /// When the password was set.
@@ -170,14 +170,14 @@ impl Service {
         before.check(None, Some(current))?;
         let name = name.unwrap_or(&before.name);
         let (mut account, mut changes) =
-            ServiceAccount::make(name, password, &before.runs_as, self.vault()?, self.now())?;
+            ServiceAccount::make(name, password, &before.runs_as, &self.vault()?, self.now())?;
         // Whoever asked for a new one sees it.
         account.shown = true;
         changes.settings = account.changes()?.settings;
         changes.events.push(self.audit(&events::SERVICE_ACCOUNT_CHANGED, &account.name, ""));
         self.record(&changes)?;
         match account.made {
-            true => ServiceAccount::password(&*self.store().reader()?, self.vault()?),
+            true => ServiceAccount::password(&*self.store().reader()?, &self.vault()?),
             false => Ok(None),
         }
     }

@@ -134,6 +134,14 @@ impl Setup {
             self.no_proxy_for_joined()?;
             return Ok(runs_as);
         }
+        if let (Some(wanted), Ok(Some(there))) = (&self.wanted.kek, self.kek())
+            && *wanted != there
+        {
+            return Err(ServiceError::usage(
+                format!("the key set is sealed under the key-encryption key from {there}"),
+                "leave `--kek` out; `onesync keys seal --kek SOURCE` changes it",
+            ));
+        }
         match vault {
             Ok(_) => plan.checks.push(Check::ok("key set", "present")),
             Err(error @ VaultError::Missing { .. }) => {
@@ -244,7 +252,7 @@ impl Setup {
         let folder = self.home.folder();
         if let Some(units) = &self.wanted.units {
             let file = units.join(unit::NAME);
-            let text = unit::text(&self.wanted.program, folder, runs_as)?;
+            let text = unit::text(&self.wanted.program, folder, runs_as, self.kek()?.as_ref())?;
             if unit::hides(folder) {
                 let why = format!(
                     "{} is hidden from a service of the system: that has such a place of its own",

@@ -8,7 +8,7 @@
 
 mod check;
 mod connectors;
-mod credential;
+pub(crate) mod credential;
 mod delegated;
 mod directories;
 mod look;
@@ -22,6 +22,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use onesync_vault::Kek;
 use secrecy::SecretString;
 use serde::Serialize;
 use zeroize::Zeroizing;
@@ -35,6 +36,7 @@ use crate::runtime::Service;
 pub use check::{Check, CheckResult};
 pub use connectors::{Chosen, Cloud, Source, files, look_at_domain};
 pub use delegated::Delegated;
+pub(crate) use system::name_of;
 pub use system::{exists as name_exists, give_back};
 pub use uninstall::{Uninstall, Uninstalled};
 
@@ -86,6 +88,8 @@ pub struct Wanted {
     pub account_password: Option<SecretString>,
     /// The system user that runs the daemon.
     pub runs_as: Option<String>,
+    /// Where the key-encryption key comes from.
+    pub kek: Option<Kek>,
     /// Users and groups (`group:NAME`) by role.
     pub roles: BTreeMap<Role, Vec<String>>,
     /// The proxy on the way to the cloud, without a password.

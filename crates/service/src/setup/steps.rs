@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use onesync_model::Time;
 use onesync_store::{EventRow, PostgresAdmin, ServiceChanges, Store};
-use onesync_vault::{KEK_FILE, Vault};
+use onesync_vault::{KEK_FILE, Kek, KeySet, Vault, VaultError};
 
 use super::credential::{ServiceAccount, mark_shown};
 use super::record::Record;
@@ -154,7 +154,10 @@ impl Setup {
                 Ok(admin.make_database(server.password.as_ref())?)
             }
             Step::MakeTables => Ok(self.admin()?.0.make_tables()?),
-            Step::Install => self.home.create_on(self.wanted.server.as_ref(), &*self.clock),
+            Step::Install => {
+                let kek = self.wanted.kek.clone().unwrap_or_default();
+                self.home.create_with(self.wanted.server.as_ref(), &kek, &*self.clock)
+            }
             Step::Join(id) => self.home.join(self.server()?, id, &*self.clock),
             Step::Account { name, runs_as } => {
                 let vault = Vault::open(&self.home.key_set())?;
@@ -172,7 +175,15 @@ impl Setup {
             Step::Proxy(url) => self.set(PROXY, url, open),
             Step::Unit { file, text } => unit::write(file, text),
             Step::Owner(name) => match system::user(name)? {
-                Some(user) => system::give(self.home.folder(), &user),
+                Some(user) => {
+                    // A key-encryption key elsewhere is used by the same account.
+                    if let Some(Kek::File { path }) = self.kek()?.filter(|_| self.home.key_set().exists())
+                        && path.is_absolute()
+                    {
+                        system::give_file(&path, &user)?;
+                    }
+                    system::give(self.home.folder(), &user)
+                }
                 None => Err(ServiceError::usage(
                     format!("there is no system user `{name}` any more"),
                     "run `onesync setup` again",
@@ -210,6 +221,15 @@ impl Setup {
     fn set(&self, setting: &str, text: &str, open: &mut Open) -> Result<(), ServiceError> {
         let settings = vec![(setting.to_owned(), text.to_owned())];
         self.write(ServiceChanges { settings, ..ServiceChanges::default() }, open)
+    }
+
+    /// Where the key-encryption key comes from: of the key set that is there, else what is wanted.
+    pub(super) fn kek(&self) -> Result<Option<Kek>, ServiceError> {
+        match KeySet::source(&self.home.key_set()) {
+            Ok(source) => Ok(source.map(|(kek, _)| kek)),
+            Err(VaultError::Missing { .. }) => Ok(self.wanted.kek.clone()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn server(&self) -> Result<&DatabaseServer, ServiceError> {

@@ -46,6 +46,13 @@ pub(super) fn user(name: &str) -> Result<Option<User>, ServiceError> {
     }
 }
 
+/// The name of the user with a number.
+pub(crate) fn name_of(uid: u32) -> String {
+    let line = entry("passwd", &uid.to_string()).ok().flatten();
+    let name = line.as_deref().and_then(|line| line.split(':').next()).filter(|name| !name.is_empty());
+    name.map_or_else(|| format!("user number {uid}"), str::to_owned)
+}
+
 /// The user that runs this program.
 pub(super) fn current() -> Result<User, ServiceError> {
     let wrong =
@@ -147,6 +154,18 @@ pub(super) fn give(folder: &Path, user: &User) -> Result<(), ServiceError> {
         let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
         rustix::fs::chownat(entry, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH)
     })
+}
+
+/// Gives a file to a user; never through a link, and never one that has other names.
+pub(super) fn give_file(file: &Path, user: &User) -> Result<(), ServiceError> {
+    let opened = crate::home::no_link().read(true).open(file);
+    let opened = opened.map_err(|source| ServiceError::File { place: file.display().to_string(), source })?;
+    let stat = fstat(&opened).map_err(failed(file))?;
+    if stat.st_nlink > 1 || (stat.st_uid == user.uid && stat.st_gid == user.gid) {
+        return Ok(());
+    }
+    rustix::fs::fchown(&opened, Some(Uid::from_raw(user.uid)), Some(Gid::from_raw(user.gid)))
+        .map_err(failed(file))
 }
 
 fn failed(place: &Path) -> impl Fn(Errno) -> ServiceError + '_ {

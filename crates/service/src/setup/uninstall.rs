@@ -163,6 +163,7 @@ fn is_ours(path: &Path, in_home: bool) -> bool {
         "database.password.2",
         "keyset.toml",
         onesync_vault::KEK_FILE,
+        crate::keys::LOCK,
         crate::plan::PLANS,
     ];
     // While they are written.
@@ -175,6 +176,7 @@ fn is_ours(path: &Path, in_home: bool) -> bool {
         || (whole != name && exact.contains(&whole))
         || name.strip_prefix("onesync.db").is_some_and(database)
         || name.starts_with(crate::plan::SCRATCH)
+        || ["keyset.toml.lost-", "kek.lost-"].iter().any(|begin| name.starts_with(begin))
         || (in_home && name == "backups")
 }
 
@@ -207,6 +209,8 @@ mod tests {
             "keyset.toml.new",
             "kek",
             "kek.new",
+            "keys.lock",
+            "keyset.toml.lost-1700000000",
             "scratch-1",
         ] {
             assert!(is_ours(Path::new(ours), false), "{ours}");

@@ -4,6 +4,8 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use onesync_vault::Kek;
+
 use crate::error::ServiceError;
 
 /// The unit.
@@ -14,7 +16,12 @@ pub(super) const FOLDER: &str = "/etc/systemd/system";
 pub(super) const RUNNING: &str = "/run/systemd/system";
 
 /// The text of the unit.
-pub(super) fn text(program: &Path, home: &Path, user: &str) -> Result<String, ServiceError> {
+pub(super) fn text(
+    program: &Path,
+    home: &Path,
+    user: &str,
+    kek: Option<&Kek>,
+) -> Result<String, ServiceError> {
     let (program, place) = (quoted(program)?, quoted(home)?);
     // What lies below a place for users would be hidden with it.
     let below_users = ["/home", "/root", "/run/user"].iter().any(|place| home.starts_with(place));
@@ -22,6 +29,11 @@ pub(super) fn text(program: &Path, home: &Path, user: &str) -> Result<String, Se
         true => format!("ProtectHome=tmpfs\nBindPaths={place}"),
         false => "ProtectHome=yes".to_owned(),
     };
+    let credentials: String = kek
+        .into_iter()
+        .flat_map(Kek::credentials)
+        .map(|name| format!("LoadCredentialEncrypted={name}\n"))
+        .collect();
     Ok(format!(
         "{HEAD} What is to be otherwise belongs into a drop-in: `systemctl edit onesync`; for example a
 # folder outside of the home that a connector writes: ReadWritePaths=/srv/directory
@@ -45,7 +57,7 @@ WatchdogSec=60s
 UMask=0077
 LimitCORE=0
 LimitNOFILE=65536
-
+{credentials}
 NoNewPrivileges=yes
 CapabilityBoundingSet=
 AmbientCapabilities=
@@ -183,7 +195,7 @@ mod tests {
     fn a_unit_of_another_home_is_not_ours() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join(NAME);
-        let unit = text(Path::new("/usr/bin/onesync"), Path::new("/srv/one%"), "one").unwrap();
+        let unit = text(Path::new("/usr/bin/onesync"), Path::new("/srv/one%"), "one", None).unwrap();
         assert_eq!(look(&file, Path::new("/srv/one%")).unwrap(), Found::None);
         std::fs::write(&file, &unit).unwrap();
         assert_eq!(look(&file, Path::new("/srv/one%")).unwrap(), Found::Ours(unit.clone()));
@@ -195,13 +207,17 @@ mod tests {
 
     #[test]
     fn a_unit_writes_its_home_only_and_hides_those_of_people() {
-        let unit = text(Path::new("/usr/bin/onesync"), Path::new("/var/lib/onesync"), "onesync").unwrap();
+        let unit =
+            text(Path::new("/usr/bin/onesync"), Path::new("/var/lib/onesync"), "onesync", None).unwrap();
         assert!(unit.contains("ExecStart=/usr/bin/onesync --home /var/lib/onesync serve\n"));
         assert!(unit.contains("\nReadWritePaths=/var/lib/onesync\nProtectHome=yes\n"));
-        let unit = text(Path::new("/usr/bin/onesync"), Path::new("/home/one%sync"), "one").unwrap();
+        let unit = text(Path::new("/usr/bin/onesync"), Path::new("/home/one%sync"), "one", None).unwrap();
         assert!(unit.contains("ProtectHome=tmpfs\nBindPaths=/home/one%%sync\n"), "{unit}");
+        let kek = crate::keys::parse_kek("credential").unwrap();
+        let unit = text(Path::new("/usr/bin/onesync"), Path::new("/srv/one"), "one", Some(&kek)).unwrap();
+        assert!(unit.contains("\nLoadCredentialEncrypted=onesync-kek\n"), "{unit}");
         for wrong in ["relative", "/with space", "/with\"quote", "/with$sign"] {
-            assert!(text(Path::new("/usr/bin/onesync"), Path::new(wrong), "one").is_err(), "{wrong}");
+            assert!(text(Path::new("/usr/bin/onesync"), Path::new(wrong), "one", None).is_err(), "{wrong}");
         }
     }
 }

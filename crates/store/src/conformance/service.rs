@@ -161,6 +161,16 @@ pub(super) fn recorded(store: &dyn Store) {
     assert_eq!(r.held_plans(Some(HeldState::Released)).unwrap(), [held(HeldState::Released, 9)]);
     assert_eq!(r.held_plan(key(8)).unwrap(), Some(held(HeldState::Held, 8)));
     assert_eq!(r.held_plan(key(7)).unwrap(), None);
+    drop(r);
+    // Sealed anew only as it was: what was set or deleted meanwhile stays.
+    let resealed = |before: &[u8], name: &str, seal: u8| {
+        let row = SecretRow { current: vec![seal], previous: Some(vec![seal, 8]), ..secret(name, None) };
+        (before.to_vec(), SecretRow { changed: time(99), ..row })
+    };
+    let secrets_resealed = vec![resealed(&[1], "a", 3), resealed(&[1, 2], "a", 4), resealed(&[1, 2], "b", 5)];
+    record(store, &ServiceChanges { secrets_resealed, ..ServiceChanges::default() });
+    let anew = SecretRow { current: vec![4], ..secret("a", Some(&[4, 8])) };
+    assert_eq!(store.reader().unwrap().secrets().unwrap(), [anew]);
 }
 
 pub(super) fn append_only(store: &dyn Store) {

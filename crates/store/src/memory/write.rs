@@ -173,6 +173,11 @@ impl State {
             self.secrets.remove(name);
         }
         self.secrets.extend(service.secrets.iter().map(|row| (row.name.clone(), row.clone())));
+        for (before, row) in &service.secrets_resealed {
+            if let Some(there) = self.secrets.get_mut(&row.name).filter(|there| there.current == *before) {
+                (there.current, there.previous) = (row.current.clone(), row.previous.clone());
+            }
+        }
         if !service.events.is_empty() {
             let last = self.events.last_key_value().map_or(0, |(seq, _)| *seq);
             let head = self.settings.get(CHAIN_HEAD).map(String::as_str);

@@ -577,6 +577,8 @@ pub(super) const SECRET_PUT: &str = put_one!(
     set "sealed_current = @P2, sealed_previous = CAST(@P3 AS varbinary(max)), changed = @P4",
     insert "name, sealed_current, sealed_previous, changed" "@P1, @P2, CAST(@P3 AS varbinary(max)), @P4"
 );
+pub(super) const SECRET_RESEAL: &str = "UPDATE secret SET sealed_current = @P2,
+    sealed_previous = CAST(@P3 AS varbinary(max)) WHERE name = @P1 AND sealed_current = @P4";
 pub(super) const SECRET_DELETE: &str = "DELETE FROM secret WHERE name = @P1";
 pub(super) const SETTING_PUT: &str =
     put_one!("setting", "name = @P1", set "value = @P2", insert "name, value" "@P1, @P2");

@@ -228,6 +228,8 @@ pub(super) const CONFIG_FILE_PUT: &str =
 pub(super) const SECRET_PUT: &str = "INSERT INTO secret (name, sealed_current, sealed_previous, changed)
   VALUES ($1, $2, $3, $4) ON CONFLICT (name) DO UPDATE SET sealed_current = excluded.sealed_current,
     sealed_previous = excluded.sealed_previous, changed = excluded.changed";
+pub(super) const SECRET_RESEAL: &str = "UPDATE secret SET sealed_current = $2, sealed_previous = $3
+  WHERE name = $1 AND sealed_current = $4";
 pub(super) const SECRET_DELETE: &str = "DELETE FROM secret WHERE name = $1";
 pub(super) const SETTING_PUT: &str = "INSERT INTO setting (name, value) VALUES ($1, $2)
   ON CONFLICT (name) DO UPDATE SET value = excluded.value";

@@ -11,6 +11,7 @@ pub(crate) fn changes_must_last(changes: &Changes, service: &ServiceChanges) -> 
     changes.exports.iter().any(|row| sending(row.state) || row.changes.iter().any(|c| sending(c.state)))
         || changes.export_links.iter().any(|row| sending(row.state))
         || !service.secrets.is_empty()
+        || !service.secrets_resealed.is_empty()
         || !service.configs.is_empty()
 }
 

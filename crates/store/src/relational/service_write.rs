@@ -55,6 +55,9 @@ pub(crate) fn service_rows<W: Writer>(tx: &mut W, service: &ServiceChanges) -> C
     for row in &service.secrets {
         tx.put(W::SECRET_PUT, &values![&row.name, &row.current, row.previous.as_ref(), row.changed.ticks()])?;
     }
+    for (before, row) in &service.secrets_resealed {
+        tx.put(W::SECRET_RESEAL, &values![&row.name, &row.current, row.previous.as_ref(), before])?;
+    }
     super::event_chain::append(tx, &service.events)?;
     for row in &service.exported {
         let count = row.count as i64;

@@ -433,6 +433,8 @@ pub(super) const CONFIG_FILE_PUT: &str = "INSERT INTO config_file VALUES (?1, ?2
 pub(super) const SECRETS: &str = secret!("ORDER BY name");
 pub(super) const SECRET: &str = secret!("WHERE name = ?1");
 pub(super) const SECRET_PUT: &str = "INSERT OR REPLACE INTO secret VALUES (?1, ?2, ?3, ?4)";
+pub(super) const SECRET_RESEAL: &str =
+    "UPDATE secret SET sealed_current = ?2, sealed_previous = ?3 WHERE name = ?1 AND sealed_current = ?4";
 pub(super) const SECRET_DELETE: &str = "DELETE FROM secret WHERE name = ?1";
 pub(super) const EVENTS: &str =
     "SELECT seq, time, kind, subject, text, chain FROM event WHERE seq < ?1 ORDER BY seq DESC LIMIT ?2";

@@ -93,6 +93,7 @@ pub async fn setup(home: Home, mut args: SetupArgs, out: &Output) -> anyhow::Res
             eprintln!("warning: it could not be taken out of the list of processes: {error}");
         }
     }
+    super::keep_private();
     match &mut args.command {
         None => {}
         Some(SetupCommand::Check(options)) => options.account_password = args.options.account_password.take(),
@@ -273,7 +274,7 @@ fn next(plan: &Plan, folder: &str) {
 }
 
 /// Asks whether to go on; without a terminal nobody can be asked.
-fn agree(question: &str, how: &str) -> anyhow::Result<()> {
+pub(super) fn agree(question: &str, how: &str) -> anyhow::Result<()> {
     if !std::io::stdin().is_terminal() {
         return Err(usage("nothing was done: nobody can be asked here", how));
     }
@@ -332,7 +333,10 @@ fn service_account(
     } else if let Some(made) = made {
         show(&name, &made)?;
     }
-    eprintln!("the service account is `{name}`; what was sealed by the password before keeps that one");
+    eprintln!(
+        "the service account is `{name}`; key files from before keep the account and the password they were exported with"
+    );
+    eprintln!("next: `onesync keys export FILE` makes one that opens with the new ones");
     Ok(Status::Done)
 }
 

@@ -71,6 +71,10 @@ pub struct Options {
     /// System user that runs the daemon; for root `onesync`, which is made, for others themselves
     #[arg(long, value_name = "USER")]
     pub run_as: Option<String>,
+    /// Where the key comes from that seals the key set: `file`, `file:PATH`, `credential:NAME` or `pkcs11:...` [default: file, in
+    /// the home]
+    #[arg(long, value_name = "SOURCE")]
+    pub kek: Option<String>,
     /// User, or group as group:NAME, that may do everything (can be repeated); whoever sets up when left out
     #[arg(long = "admin", value_name = "NAME")]
     pub admins: Vec<String>,
@@ -130,7 +134,7 @@ impl Options {
             fill!(database sqlserver database_password_file database_admin database_admin_password_file
                 sqlserver_instance sqlserver_database sqlserver_user);
         }
-        fill!(service_account_domain service_account_name service_account_password_file run_as proxy identities);
+        fill!(service_account_domain service_account_name service_account_password_file run_as kek proxy identities);
         if !self.no_systemd {
             fill!(systemd);
             self.no_systemd = answers.no_systemd && self.systemd.is_none();
@@ -286,6 +290,7 @@ impl Options {
                 None => read(&self.service_account_password_file)?,
             },
             runs_as: self.run_as.clone(),
+            kek: self.kek.as_deref().map(onesync_service::keys::parse_kek).transpose()?,
             roles,
             proxy,
             units: self.units(),

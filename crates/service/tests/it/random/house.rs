@@ -231,7 +231,7 @@ async fn assemble(
     };
     let parts = Parts {
         store: Arc::clone(stage) as Arc<dyn Store>,
-        vault: Err("no secrets here".to_owned()),
+        keys: onesync_service::Keys::None("no secrets here".to_owned()),
         clock: clock.clone(),
         paths_from: home.to_owned(),
         threads: ways.threads,

@@ -1,0 +1,333 @@
+//! `keys`: the key set, its export, its rotation, its loss.
+
+use std::fmt::Write as _;
+use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::{Args as ClapArgs, Subcommand};
+use onesync_service::keys::{
+    ExportRequest, Forgotten, KeysReport, Lost, Rotation, Seal, Split, VaultError, may_read, may_write,
+    parse_kek,
+};
+use onesync_service::{Home, Service, ServiceError, Status, account};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::json;
+
+use super::secret::read_asking;
+use crate::output::{Output, say, table};
+
+/// The home of an installation of the system.
+const SYSTEM_HOME: &str = "/var/lib/onesync";
+
+/// The keys that protect the secrets in the database.
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Which keys there are, what they open, where they were exported to
+    Status,
+    /// Export the keys to a file, to be kept away from this machine; asks for the service account's password
+    Export(ExportArgs),
+    /// A new key in place of the one so far; secrets are sealed anew while the service runs
+    Rotate(RotateArgs),
+    /// Seal the key set in the home anew, under a key-encryption key from elsewhere
+    Seal {
+        /// `file`, `file:PATH`, `credential`, `credential:NAME` or `pkcs11:MODULE?token=LABEL&key=LABEL&pin=FILE`; where it comes from so far when left out
+        #[arg(long, value_name = "SOURCE")]
+        kek: Option<String>,
+    },
+    /// Give up keys that are lost: drops the secrets they sealed, and nothing else; shows them first, and asks
+    Abandon {
+        /// Do it without asking
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// Options of `keys export`.
+#[derive(Debug, ClapArgs)]
+pub struct ExportArgs {
+    /// A file that does not exist yet
+    file: PathBuf,
+    /// Service account; that of the installation when left out
+    #[arg(long, value_name = "NAME")]
+    account: Option<String>,
+    /// File with its password, - for standard input; asked for when left out
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+    /// Seal to this recipient, `age1...`, in place of the password (can be repeated)
+    #[arg(long = "recipient", value_name = "RECIPIENT", conflicts_with = "shares")]
+    recipients: Vec<String>,
+    /// Seal to shares, such as 3-of-5: that many of them open the file
+    #[arg(long, value_name = "N-of-M")]
+    shares: Option<String>,
+    /// Write the shares to this new file in place of standard output
+    #[arg(long, value_name = "FILE", requires = "shares")]
+    shares_file: Option<PathBuf>,
+}
+
+/// Options of `keys rotate`.
+#[derive(Debug, ClapArgs)]
+pub struct RotateArgs {
+    /// Make no new key, and drop the retired ones that no value and no backup needs any more
+    #[arg(long)]
+    forget_retired: bool,
+    /// Keep retired keys for so many days from now on: as long as the oldest backup
+    #[arg(long, value_name = "DAYS")]
+    retention: Option<u32>,
+}
+
+/// Refuses whoever may not read the keys, before anything is opened.
+pub fn check_right(home: &Home, command: &KeysCommand) -> Result<(), ServiceError> {
+    let line = match command {
+        KeysCommand::Status => "keys status".to_owned(),
+        KeysCommand::Export(args) => format!("keys export {}", args.file.display()),
+        KeysCommand::Rotate(_) => "keys rotate".to_owned(),
+        KeysCommand::Seal { .. } => "keys seal".to_owned(),
+        KeysCommand::Abandon { .. } => "keys abandon".to_owned(),
+    };
+    may_read(home, &line)?;
+    // Whoever names no home has one of their own, and means the one of the system.
+    let system = Home::new(SYSTEM_HOME);
+    let own_is_empty = std::fs::symlink_metadata(home.folder()).is_err();
+    if own_is_empty && !account::is_root() && system.folder().exists() {
+        may_read(&system, &line)
+    } else {
+        Ok(())
+    }
+}
+
+/// `keys`.
+pub fn keys(service: &Service, command: KeysCommand, out: &Output) -> anyhow::Result<Status> {
+    match command {
+        KeysCommand::Status => status(&service.keys()?, out),
+        KeysCommand::Export(args) => export(service, &args, out),
+        KeysCommand::Rotate(args) => rotate(service, &args, out),
+        KeysCommand::Seal { kek } => {
+            let kek = kek.as_deref().map(parse_kek).transpose()?;
+            let kek = service.seal_key_set(kek.as_ref())?;
+            eprintln!("the key set is sealed under the key-encryption key from {kek}");
+            Ok(Status::Done)
+        }
+        KeysCommand::Abandon { yes } => abandon(service, yes, out),
+    }
+}
+
+fn status(report: &KeysReport, out: &Output) -> anyhow::Result<Status> {
+    if out.is_json() {
+        out.json(report)?;
+        return Ok(report.status());
+    }
+    let kek = report.kek.as_deref().unwrap_or("NONE: the key set is not sealed");
+    say!("key-encryption key: {kek}");
+    if let Some(fingerprint) = &report.fingerprint {
+        say!("fingerprint of the key set: {fingerprint}");
+    }
+    if !report.keys.is_empty() {
+        let row = |key: &onesync_service::keys::KeyLine| {
+            let days = key.age_days.map_or_else(|| "not known".to_owned(), |days| format!("{days} days"));
+            vec![key.id.clone(), key.state.to_owned(), days, key.values.to_string()]
+        };
+        say!("{}", table(&["key", "state", "age", "values"], report.keys.iter().map(row)));
+    }
+    match report.exports.first() {
+        None => say!("last export: never"),
+        Some(last) => {
+            let note = &last.note;
+            say!(
+                "last export: {} by {} on {}, to {}, sealed by {}, fingerprint {}{}",
+                note.exported,
+                note.by,
+                note.host,
+                note.file,
+                note.sealed,
+                note.fingerprint,
+                if note.verified { ", read back" } else { "" }
+            );
+            let opens = if last.opens_all { "opens all" } else { "DOES NOT OPEN all" };
+            say!("  it {opens} that is in the database now");
+        }
+    }
+    say!("last rehearsed restore: {}", report.rehearsed.as_deref().unwrap_or("never"));
+    for closed in &report.closed {
+        let key = closed.key.as_deref().unwrap_or("no key of ours");
+        say!("CLOSED: secret `{}`, sealed by {key}", closed.name);
+    }
+    if let Some(problem) = &report.problem {
+        say!("\nALARM: {problem}");
+    } else if !report.closed.is_empty() {
+        say!(
+            "\nALARM: keys are missing: `onesync activate` brings them back from a key file; `onesync keys abandon` gives them up"
+        );
+    }
+    for remark in &report.remarks {
+        say!("\nnote: {remark}");
+    }
+    Ok(report.status())
+}
+
+fn export(service: &Service, args: &ExportArgs, out: &Output) -> anyhow::Result<Status> {
+    let split = args.shares.as_deref().map(Split::parse).transpose().map_err(vault_usage)?;
+    let command = format!("keys export {}", args.file.display());
+    // Nobody types a password for a file that cannot be made.
+    if std::fs::symlink_metadata(&args.file).is_ok() {
+        let there = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
+        return Err(may_write(&args.file, there, service.home(), &command).into());
+    }
+    let account = match &args.account {
+        Some(name) => Some(name.clone()),
+        None if args.password_file.is_none() && std::io::stdin().is_terminal() => {
+            let known = service.service_account()?.unwrap_or_default();
+            let question = inquire::Text::new("service account:").with_default(&known);
+            Some(question.prompt().context("the service account was not entered")?)
+        }
+        None => None,
+    };
+    let typed = read_asking(args.password_file.as_deref(), "its password:")?;
+    let password = SecretString::from(std::str::from_utf8(&typed).context("the password is no UTF-8 text")?);
+    let seal = match split {
+        Some(split) => Seal::Shares(split),
+        None if args.recipients.is_empty() => Seal::Password(&password),
+        None => Seal::Recipients(&args.recipients),
+    };
+    let request =
+        ExportRequest { file: &args.file, account: account.as_deref(), password: &password, seal: &seal };
+    let exported = service.export_keys(&request).map_err(|error| match error {
+        ServiceError::Vault(VaultError::Recipient(_)) => {
+            ServiceError::Usage { message: error.to_string(), hint: Some("nothing was written".to_owned()) }
+        }
+        error => error,
+    })?;
+    if let Some(split) = split {
+        let text = shares_text(split, &exported.shares);
+        match &args.shares_file {
+            Some(file) => write_private(file, &text)
+                .map_err(|error| may_write(file, error, service.home(), &command))?,
+            None => {
+                std::io::stdout().write_all(text.expose_secret().as_bytes()).context("standard output")?;
+            }
+        }
+    }
+    if out.is_json() && args.shares.is_none() {
+        out.json(&exported)?;
+    }
+    let note = &exported.note;
+    eprintln!("exported {} keys to {} (fingerprint {})", note.keys.len(), note.file, note.fingerprint);
+    eprintln!(
+        "{}",
+        match &seal {
+            Seal::Password(_) =>
+                "it opens with the service account and the password it has now, also after that was changed",
+            Seal::Recipients(_) => "it opens for its recipients; that was not tried here",
+            Seal::Shares(_) => "it opens with the shares: each goes to somebody else, and no copy stays here",
+        }
+    );
+    eprintln!("keep it away from this machine, and not beside the backups");
+    for name in &exported.closed {
+        eprintln!("warning: these keys do not open the secret `{name}` that is in the database");
+    }
+    Ok(if exported.closed.is_empty() { Status::Done } else { Status::ObjectErrors })
+}
+
+/// The shares, each with what it is for whoever keeps it.
+fn shares_text(split: Split, shares: &[SecretString]) -> SecretString {
+    let mut text = zeroize::Zeroizing::new(String::with_capacity(256 * (shares.len() + 1)));
+    for (number, share) in (1..).zip(shares) {
+        let _infallible = writeln!(
+            text,
+            "# share {number} of {}; {} of them open the key file\n{}",
+            split.count(),
+            split.needed(),
+            share.expose_secret()
+        );
+    }
+    SecretString::from(text.as_str())
+}
+
+fn write_private(file: &Path, text: &SecretString) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut new = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
+    new.write_all(text.expose_secret().as_bytes())?;
+    new.sync_all()
+}
+
+fn rotate(service: &Service, args: &RotateArgs, out: &Output) -> anyhow::Result<Status> {
+    if let Some(days) = args.retention {
+        service.set_key_retention(days)?;
+        eprintln!("retired keys are kept for {days} days");
+    }
+    if args.forget_retired {
+        let Forgotten { forgotten, kept } = service.forget_retired_keys()?;
+        if out.is_json() {
+            out.json(&json!({"forgotten": forgotten, "kept": kept}))?;
+            return Ok(Status::Done);
+        }
+        forgotten.iter().for_each(|id| say!("forgotten: {id}"));
+        kept.iter().for_each(|(id, why)| say!("kept: {id}: {why}"));
+        if forgotten.is_empty() && kept.is_empty() {
+            eprintln!("there is no retired key");
+        }
+        return Ok(Status::Done);
+    }
+    let rotated = service.rotate_keys(&mut |step| {
+        match step {
+            Rotation::Begins => eprintln!("the key set gets a new key ..."),
+            Rotation::NewKey(id) => eprintln!("key {id} seals from here on; secrets are sealed anew ..."),
+            Rotation::Sealed(_) => {}
+        }
+        Ok(())
+    })?;
+    if out.is_json() {
+        out.json(&rotated)?;
+    }
+    if rotated.went_on {
+        eprintln!("a rotation that was cut short is finished; no other key was made");
+    }
+    eprintln!(
+        "{} secrets are sealed anew. Key files from before do not open them: `onesync keys export FILE` makes one that does",
+        rotated.sealed
+    );
+    for name in &rotated.closed {
+        eprintln!("warning: the secret `{name}` does not open, and stays as it is");
+    }
+    Ok(if rotated.closed.is_empty() { Status::Done } else { Status::ObjectErrors })
+}
+
+fn abandon(service: &Service, yes: bool, out: &Output) -> anyhow::Result<Status> {
+    let lost = service.lost_with_keys()?;
+    if !out.is_json() {
+        print_lost(&lost);
+    }
+    if !yes && !lost.is_empty() {
+        super::setup::agree("Give these secrets up?", "`--yes` does it without asking")?;
+    }
+    let lost = service.abandon_keys()?;
+    if out.is_json() {
+        out.json(&lost)?;
+    }
+    if !lost.is_empty() {
+        eprintln!("given up. To be entered again:");
+        lost.iter().filter(|lost| !lost.falls_back).for_each(|lost| eprintln!("  {}", lost.remedy));
+    }
+    eprintln!("then export the keys: `onesync keys export FILE`");
+    Ok(Status::Done)
+}
+
+fn print_lost(lost: &[Lost]) {
+    for lost in lost {
+        let users = match lost.used_by.as_slice() {
+            [] => String::new(),
+            users => format!(", used by {}", users.join(", ")),
+        };
+        let falls_back = if lost.falls_back { "; the value before it opens, and is used again" } else { "" };
+        say!(
+            "unreadable: `{}`{users}, sealed by key {}{falls_back}",
+            lost.name,
+            lost.key.as_deref().unwrap_or("unknown")
+        );
+    }
+    say!("Everything else stays: links, history, configuration.");
+}
+
+fn vault_usage(error: VaultError) -> ServiceError {
+    ServiceError::Usage { message: error.to_string(), hint: None }
+}

@@ -1,0 +1,318 @@
+//! Keys as the service handles them: exported, rotated, lost.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use onesync_vault::{Unlock, VaultError};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::*;
+use crate::{Clock as _, Home, ManualClock, Service, Status, SystemClock};
+
+const PASSWORD: &str = "correct horse battery";
+const ACCOUNT: &str = "CONTOSO\\svc-sync";
+
+struct House {
+    service: Service,
+    clock: Arc<ManualClock>,
+    folder: tempfile::TempDir,
+}
+
+impl House {
+    /// An installation with a service account and this many secrets.
+    async fn new(secrets: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::new(SystemClock.now()));
+        let home = Home::new(folder.path().join("home"));
+        home.create(&*clock).unwrap();
+        let service = Service::open(home, clock.clone(), 1).await.unwrap();
+        let house = Self { service, clock, folder };
+        house.account(ACCOUNT, PASSWORD);
+        for number in 0..secrets {
+            house.service.set_secret(&format!("s{number:03}"), format!("value {number}").as_bytes()).unwrap();
+        }
+        house
+    }
+
+    fn account(&self, name: &str, password: &str) {
+        let password = SecretString::from(password);
+        let (vault, now) = (self.service.vault().unwrap(), self.clock.now());
+        let (_, changes) = ServiceAccount::make(name, Some(&password), "onesync", &vault, now).unwrap();
+        self.service.record(&changes).unwrap();
+    }
+
+    /// The same, opened anew, as after the end of the process.
+    async fn again(self) -> Self {
+        let Self { service, clock, folder } = self;
+        let home = service.home().clone();
+        drop(service);
+        Self { service: Service::open(home, clock.clone(), 1).await.unwrap(), clock, folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn export_as(
+        &self,
+        file: &Path,
+        account: Option<&str>,
+        password: &str,
+    ) -> Result<Exported, ServiceError> {
+        let password = SecretString::from(password);
+        let seal = onesync_vault::Seal::Password(&password);
+        self.service.export_keys(&ExportRequest { file, account, password: &password, seal: &seal })
+    }
+
+    fn values(&self) -> BTreeMap<String, String> {
+        let reader = self.service.store().reader().unwrap();
+        let open = crate::secrets::open_all(&*reader, self.service.vault().ok().as_ref()).unwrap();
+        assert!(open.closed.is_empty(), "{:?}", open.closed);
+        open.in_force().into_iter().map(|(name, value)| (name, value.expose_secret().to_owned())).collect()
+    }
+
+    fn open(&self, file: &Path, account: &str, password: &str) -> Result<KeyFile, VaultError> {
+        let name = onesync_vault::AccountName::parse(account).unwrap();
+        KeyFile::open(
+            &export::read(file).unwrap(),
+            &Unlock::Account { name, password: password.to_owned().into() },
+        )
+    }
+}
+
+#[tokio::test]
+async fn an_export_opens_everything_and_is_remembered_without_a_secret() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let house = House::new(3).await;
+    assert!(house.service.status().unwrap().reminders[0].contains("never exported"));
+    let file = house.path("keys.age");
+    // Whoever is another one exports nothing, and leaves no file.
+    for (account, password, said) in [
+        (Some("CONTOSO\\other"), PASSWORD, "not `CONTOSO\\other`"),
+        (None, "another password", "not the password"),
+    ] {
+        let refused = house.export_as(&file, account, password).unwrap_err();
+        assert_eq!(refused.status(), Status::Usage);
+        assert!(refused.to_string().contains(said) && !file.exists(), "{refused}");
+    }
+    let exported = house.export_as(&file, Some("contoso\\SVC-sync"), PASSWORD).unwrap();
+    assert!(exported.note.verified && exported.closed.is_empty());
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let bytes = std::fs::read(&file).unwrap();
+    let refused = house.export_as(&file, None, PASSWORD).unwrap_err();
+    assert!(refused.to_string().contains("exists already"), "{refused}");
+    assert_eq!(std::fs::read(&file).unwrap(), bytes);
+
+    let report = house.service.keys().unwrap();
+    assert_eq!(report.status(), Status::Done);
+    let line = &report.exports[0];
+    assert!(
+        line.opens_all
+            && !line.older_password
+            && line.note.fingerprint == report.fingerprint.clone().unwrap()
+    );
+    assert!(house.service.status().unwrap().reminders.is_empty());
+    let key_file = house.open(&file, ACCOUNT, PASSWORD).unwrap();
+    let reader = house.service.store().reader().unwrap();
+    let fit = fits(&*reader, &key_file).unwrap();
+    assert_eq!((fit.belongs, fit.account, fit.opened), (Belongs::Here, Some(true), 3));
+    assert!(fit.is_complete());
+    assert_eq!(exports_with(&*reader, &needed(&*reader).unwrap()).unwrap().len(), 1);
+    // What is remembered says nothing of the keys.
+    let noted = reader.setting(EXPORTS).unwrap().unwrap();
+    let text = std::fs::read_to_string(house.service.home().key_set()).unwrap();
+    assert!(!noted.contains(PASSWORD) && !text.contains(PASSWORD));
+    let event = house.service.events(10).unwrap().into_iter().find(|e| e.kind == "keys-exported").unwrap();
+    assert!(event.subject.contains("keys.age"), "{event:?}");
+}
+
+#[tokio::test]
+async fn the_key_file_of_another_database_or_from_before_a_rotation_does_not_fit() {
+    let (one, other) = (House::new(2).await, House::new(1).await);
+    let (first, foreign) = (one.path("first"), other.path("foreign"));
+    one.export_as(&first, None, PASSWORD).unwrap();
+    other.export_as(&foreign, None, PASSWORD).unwrap();
+    let fit = |file: &Path| {
+        let reader = one.service.store().reader().unwrap();
+        fits(&*reader, &one.open(file, ACCOUNT, PASSWORD).unwrap()).unwrap()
+    };
+    let foreign = fit(&foreign);
+    assert_eq!((foreign.belongs, foreign.opened, foreign.closed.len()), (Belongs::Elsewhere, 0, 2));
+    // A copy knows where it came from.
+    let copy = format!("{{\"installation\":\"{}\",\"epoch\":1}}", other.service.installation_id());
+    one.service
+        .record(&onesync_store::ServiceChanges {
+            settings: vec![("copy-of".to_owned(), copy)],
+            ..onesync_store::ServiceChanges::default()
+        })
+        .unwrap();
+    assert_eq!(fit(&other.path("foreign")).belongs, Belongs::Source);
+
+    assert!(fit(&first).is_complete());
+    one.service.rotate_keys(&mut |_| Ok(())).unwrap();
+    let older = fit(&first);
+    assert_eq!((older.belongs, older.opened, older.closed.len()), (Belongs::Here, 0, 2));
+    assert!(!one.service.keys().unwrap().exports[0].opens_all);
+    assert!(one.service.status().unwrap().reminders[0].contains("no exported key file opens all"));
+    let newer = one.path("newer");
+    one.export_as(&newer, None, PASSWORD).unwrap();
+    assert!(fit(&newer).is_complete(), "it has the retired key too");
+}
+
+#[tokio::test]
+async fn a_key_file_keeps_the_password_it_was_exported_under() {
+    let house = House::new(1).await;
+    let file = house.path("keys.age");
+    house.export_as(&file, None, PASSWORD).unwrap();
+    house.account("CONTOSO\\svc-new", "quite another password");
+    let report = house.service.keys().unwrap();
+    assert!(report.exports[0].older_password && report.exports[0].opens_all);
+    assert!(
+        report.remarks.iter().any(|r| r.contains("keys.age") && r.contains("CONTOSO\\svc-sync")),
+        "{report:?}"
+    );
+    let file = house.open(&file, ACCOUNT, PASSWORD).unwrap();
+    let reader = house.service.store().reader().unwrap();
+    assert_eq!(fits(&*reader, &file).unwrap().account, Some(false));
+}
+
+#[tokio::test]
+async fn a_rotation_may_be_cut_anywhere() {
+    let mut house = House::new(50).await;
+    let before = house.values();
+    let first = house.service.keys().unwrap().keys[0].id.clone();
+    for cut in 0.. {
+        let mut steps = 0;
+        let ended = house.service.rotate_keys(&mut |_| {
+            steps += 1;
+            if steps > cut { Err(ServiceError::Internal("cut".to_owned())) } else { Ok(()) }
+        });
+        house = house.again().await;
+        assert_eq!(house.values(), before, "cut at {cut}");
+        let report = house.service.keys().unwrap();
+        assert_eq!(report.status(), Status::Done);
+        if let Ok(rotated) = ended {
+            assert!(cut > 2 && rotated.closed.is_empty());
+            let lines: Vec<_> = report.keys.iter().map(|key| (key.state, key.values)).collect();
+            assert_eq!(lines, [("retired", 0), ("current", 50)], "no key more than one was made");
+            assert!(report.keys[0].id == first && rotated.key == report.keys[1].id);
+            break;
+        }
+        let unfinished = report.remarks.iter().any(|remark| remark.contains("a rotation was cut short"));
+        assert_eq!(unfinished, cut > 0, "cut at {cut}: {report:?}");
+    }
+    // The next one is a new one.
+    let rotated = house.service.rotate_keys(&mut |_| Ok(())).unwrap();
+    assert!(!rotated.went_on && rotated.sealed == 50);
+    assert_eq!(house.values(), before);
+}
+
+#[tokio::test]
+async fn what_is_set_during_a_rotation_counts() {
+    let house = House::new(45).await;
+    let mut set = false;
+    house
+        .service
+        .rotate_keys(&mut |step| {
+            // Rows that were read before, and whose turn comes now.
+            if matches!(step, Rotation::Sealed(20)) {
+                house.service.set_secret("s030", b"new").unwrap();
+                house.service.remove_secret("s031").unwrap();
+                set = true;
+            }
+            Ok(())
+        })
+        .unwrap();
+    assert!(set);
+    let values = house.values();
+    // The one before stays in use until the new one has worked, and both open.
+    assert!(!values.contains_key("s031") && values.len() == 44, "{values:?}");
+    assert_eq!(values["s030"], "new");
+    let report = house.service.keys().unwrap();
+    assert_eq!(report.keys[0].values, 0, "{report:?}");
+}
+
+#[tokio::test]
+async fn retired_keys_are_kept_as_long_as_a_backup_may_need_them() {
+    let house = House::new(2).await;
+    house.service.rotate_keys(&mut |_| Ok(())).unwrap();
+    let Forgotten { forgotten, kept } = house.service.forget_retired_keys().unwrap();
+    assert!(forgotten.is_empty() && kept[0].1.contains("backups"), "{kept:?}");
+    house.service.set_key_retention(30).unwrap();
+    house.clock.advance_seconds(31 * 24 * 3600);
+    // A value that an older key sealed keeps that key, however old it is.
+    house
+        .service
+        .rotate_keys(&mut |step| match step {
+            Rotation::NewKey(_) => Err(ServiceError::Internal("cut".to_owned())),
+            _ => Ok(()),
+        })
+        .unwrap_err();
+    let Forgotten { forgotten, kept } = house.service.forget_retired_keys().unwrap();
+    assert_eq!((forgotten.len(), kept.len()), (1, 1), "{kept:?}");
+    assert!(kept[0].1.contains("database"));
+    house.service.rotate_keys(&mut |_| Ok(())).unwrap();
+    assert_eq!(house.values().len(), 2);
+}
+
+#[tokio::test]
+async fn the_key_set_is_sealed_under_a_key_from_elsewhere() {
+    let house = House::new(1).await;
+    let elsewhere = house.path("elsewhere");
+    let kek = parse_kek(&format!("file:{}", elsewhere.display())).unwrap();
+    house.service.seal_key_set(Some(&kek)).unwrap();
+    std::fs::remove_file(house.service.home().folder().join(onesync_vault::KEK_FILE)).unwrap();
+    assert_eq!(house.values().len(), 1);
+    assert!(house.service.keys().unwrap().kek.unwrap().contains("elsewhere"));
+    house.service.rotate_keys(&mut |_| Ok(())).unwrap();
+    assert!(house.service.keys().unwrap().kek.unwrap().contains("elsewhere"), "a rotation keeps it");
+    std::fs::rename(&elsewhere, house.path("away")).unwrap();
+    let report = house.service.keys().unwrap();
+    assert_eq!(report.status(), Status::Held);
+    assert!(report.problem.unwrap().contains("elsewhere is missing"));
+    let token = parse_kek("pkcs11:/usr/lib/m.so?token=t&key=k&pin=credential:pin").unwrap();
+    assert_eq!(token.to_string(), "key k on token t");
+    assert!(
+        parse_kek("pkcs11:/usr/lib/m.so?token=t&key=k").is_err()
+            && parse_kek("pkcs11:m.so?token=t&key=k&pin=p").is_err()
+    );
+    assert!(
+        parse_kek("usb").is_err() && parse_kek("credential:../x").is_err() && parse_kek("file:").is_err()
+    );
+}
+
+#[tokio::test]
+async fn lost_keys_are_given_up_and_nothing_else() {
+    let house = House::new(3).await;
+    assert_eq!(house.service.abandon_keys().unwrap_err().status(), Status::Usage, "nothing is lost");
+    // A key set of another time, with one value that it can open.
+    let keys = house.service.home().key_set();
+    std::fs::rename(&keys, house.path("away")).unwrap();
+    Vault::create(&keys, &onesync_vault::Kek::default(), "2026-01-01T00:00:00Z").unwrap();
+    house.service.set_secret("s001", b"entered again").unwrap();
+    house.service.set_secret("s009", b"new").unwrap();
+    let lost = house.service.lost_with_keys().unwrap();
+    let names: Vec<_> = lost.iter().map(|lost| lost.name.as_str()).collect();
+    assert_eq!(names, ["s000", "s002"]);
+    assert!(lost[0].remedy.contains("secret set s000"));
+    assert_eq!(house.service.abandon_keys().unwrap(), lost);
+    let values = house.values();
+    assert_eq!(values.keys().collect::<Vec<_>>(), ["s001", "s009"]);
+    let event = house.service.events(10).unwrap().into_iter().find(|e| e.kind == "keys-abandoned").unwrap();
+    assert!(event.text.contains("s000"), "{event:?}");
+
+    // Without any key set, or with one whose key-encryption key is gone or something else.
+    for case in 0..3 {
+        let kek = keys.with_file_name(onesync_vault::KEK_FILE);
+        match case {
+            0 => std::fs::remove_file(&keys).unwrap(),
+            1 => std::fs::remove_file(&kek).unwrap(),
+            _ => std::fs::write(&kek, "nonsense").unwrap(),
+        }
+        let lost = house.service.abandon_keys().unwrap();
+        assert_eq!(lost.len(), if case == 0 { 2 } else { 1 }, "{case}: {lost:?}");
+        assert!(house.values().is_empty());
+        house.service.set_secret("graph", b"entered again").unwrap();
+    }
+    assert_eq!(house.values()["graph"], "entered again");
+}
