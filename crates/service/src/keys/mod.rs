@@ -107,7 +107,8 @@ impl Fit {
 /// # Errors
 /// When the database cannot be read.
 pub fn fits(reader: &dyn StoreReader, file: &KeyFile) -> Result<Fit, ServiceError> {
-    let here = reader.installation()?.is_some_and(|row| row.id == file.installation);
+    let here = reader.installation()?.is_some_and(|row| row.id == file.installation)
+        || crate::copy::former_ids(reader)?.contains(&file.installation);
     let source = reader.setting("copy-of")?.is_some_and(|text| {
         let copy: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
         copy["installation"] == file.installation.as_str()
