@@ -414,6 +414,14 @@ impl Backup {
     }
 }
 
+/// Whether a file is half a backup that nobody writes any more.
+pub(super) fn is_left(part: &Path) -> bool {
+    let Ok(mut file) = no_link().read(true).open(part) else { return false };
+    let mut head = Vec::new();
+    let read = Read::by_ref(&mut file).take(OURS.len() as u64).read_to_end(&mut head);
+    read.is_ok() && OURS.starts_with(&head) && file.try_lock().is_ok()
+}
+
 /// Gives a file that is whole its name, if nothing has it.
 pub(super) fn appear(part: &Path, file: &Path) -> Result<(), ServiceError> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -510,7 +518,9 @@ mod tests {
         std::fs::remove_file(&part).unwrap();
         let writer = Writer::begin(&part).unwrap();
         assert!(matches!(Writer::begin(&part), Err(ServiceError::Held { .. })), "one at a time");
+        assert!(!is_left(&part) && !is_left(&folder.path().join("none")));
         drop(writer);
+        assert!(is_left(&part));
         std::fs::remove_file(&part).unwrap();
         std::os::unix::fs::symlink(&file, &part).unwrap();
         assert!(matches!(Writer::begin(&part), Err(ServiceError::File { .. })), "never through a link");

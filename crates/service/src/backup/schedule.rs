@@ -199,7 +199,9 @@ impl Service {
     fn retain(&self, schedule: &Scheduled) -> Result<(), ServiceError> {
         let backups = self.backups_in(&schedule.folder)?;
         let gone = backups.len().saturating_sub(schedule.keep);
-        backups.iter().take(gone).try_for_each(|file| std::fs::remove_file(file).map_err(super::at(file)))
+        let halves = self.halves_in(&schedule.folder)?;
+        let gone = backups.iter().take(gone).chain(&halves);
+        gone.into_iter().try_for_each(|file| std::fs::remove_file(file).map_err(super::at(file)))
     }
 
     /// Backups in one look.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use onesync_store::{Gist, ServiceChanges, StoreError, TableForm, schema_versions};
 use serde::Serialize;
 
-use super::file::{Backup, Manifest, TablePart, Writer, appear};
+use super::file::{Backup, Manifest, TablePart, Writer, appear, is_left};
 use super::keys::{KEY_EXPORT, KeyExport, KeysNeeded};
 use super::schedule::Taken;
 use super::{at, stamp};
@@ -249,18 +249,28 @@ impl Service {
 
     /// The backups of this installation in a folder that have a name of ours, the oldest first.
     pub(super) fn backups_in(&self, folder: &Path) -> Result<Vec<PathBuf>, ServiceError> {
+        let mut found = self.named_in(folder, NAME.1)?;
+        // The name says when; the manifest, whose.
+        found.retain(|file| {
+            Backup::open(file).is_ok_and(|backup| backup.manifest.installation == self.installation_id())
+        });
+        Ok(found)
+    }
+
+    /// What backups of this installation left in a folder that were killed.
+    pub(super) fn halves_in(&self, folder: &Path) -> Result<Vec<PathBuf>, ServiceError> {
+        let mut found = self.named_in(folder, &format!("{}{PART}", NAME.1))?;
+        found.retain(|file| is_left(file));
+        Ok(found)
+    }
+
+    fn named_in(&self, folder: &Path, end: &str) -> Result<Vec<PathBuf>, ServiceError> {
         let begin = self.backups_begin();
         let mut found = Vec::new();
         for entry in std::fs::read_dir(folder).map_err(at(folder))? {
             let name = entry.map_err(at(folder))?.file_name().to_string_lossy().into_owned();
-            let file = folder.join(&name);
-            // The name says when; the manifest, whose.
-            if name.starts_with(&begin)
-                && name.ends_with(NAME.1)
-                && Backup::open(&file)
-                    .is_ok_and(|backup| backup.manifest.installation == self.installation_id())
-            {
-                found.push(file);
+            if name.starts_with(&begin) && name.ends_with(end) {
+                found.push(folder.join(&name));
             }
         }
         found.sort_unstable();

@@ -484,6 +484,9 @@ async fn backups_come_by_themselves_and_so_many_are_kept() {
     let id = &service.status().unwrap().installation[..8];
     let alien = folder.join(format!("onesync-{id}-19990101T000000Z.backup"));
     std::fs::write(&alien, "mine").unwrap();
+    // Half a backup of one that was killed goes with the next one.
+    let half = folder.join(format!("onesync-{id}-20000101T000000Z.backup.part"));
+    std::fs::write(&half, "OneSync backup 1\nhalf").unwrap();
     let take = || tokio::task::block_in_place(|| service.scheduled_backup());
     for day in 0..4 {
         assert!(service.backup_is_due().unwrap(), "day {day}");
