@@ -139,10 +139,12 @@ async fn the_key_file_of_another_database_or_from_before_a_rotation_does_not_fit
     let foreign = fit(&foreign);
     assert_eq!((foreign.belongs, foreign.opened, foreign.closed.len()), (Belongs::Elsewhere, 0, 2));
     // A copy knows where it came from.
-    let copy = format!("{{\"installation\":\"{}\",\"epoch\":1}}", other.service.installation_id());
+    let copy = serde_json::json!({
+        "installation": other.service.installation_id(), "epoch": 1, "taken": "then", "restored": "later",
+    });
     one.service
         .record(&onesync_store::ServiceChanges {
-            settings: vec![("copy-of".to_owned(), copy)],
+            settings: vec![("copy-of".to_owned(), copy.to_string())],
             ..onesync_store::ServiceChanges::default()
         })
         .unwrap();
