@@ -257,7 +257,7 @@ fn next(plan: &Plan, folder: &str) {
     if let Some(id) = &plan.joins {
         eprintln!(
             "this server has joined installation {id} and is not active: `onesync status` looks, nothing is imported, synchronised or exported here.\n\
-             To take the active server's place it needs the key set: that will be the work of `onesync activate`, with a key file and the service account's password; this version cannot do it yet. When the active server is lost, bring back the files of its home from a backup, `keyset.toml` above all."
+             `onesync activate KEYFILE ACCOUNT PASSWORD` takes the active server's place, with a key file that was exported there; `onesync standby manual` or `automatic` has this one wait for that (docs/standby.md)."
         );
         return;
     }
