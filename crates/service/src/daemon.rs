@@ -213,7 +213,9 @@ impl Daemon {
                     let begun = open.clone();
                     tokio::task::spawn_blocking(move || begun.note_begun());
                 }
-                self.keep(open, active)?;
+                if let Err(error) = self.keep(open, active) {
+                    tracing::warn!("the lease cannot be kept: {error}"); // tried again with the next look
+                }
                 let word = open.standing().word();
                 if std::mem::replace(&mut told, word) != word
                     && let Err(error) = open.must_be_active()

@@ -5,6 +5,7 @@
 //! list of processes and the configuration would show it.
 
 use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use onesync_store::{
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
+use crate::account;
 use crate::error::ServiceError;
 use crate::home::no_link;
 
@@ -265,6 +267,10 @@ pub(crate) fn write_flushed(path: &Path, text: &str) -> std::io::Result<()> {
         _ => {}
     }
     let mut file = no_link().write(true).create_new(true).open(&part)?;
+    // What root writes into a home that belongs to another user is that user's from the beginning.
+    if let Some(owner) = path.parent().filter(|_| account::is_root()).map(std::fs::metadata).transpose()? {
+        std::os::unix::fs::fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
+    }
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     std::fs::rename(&part, path)

@@ -306,11 +306,24 @@ impl Home {
             Some(named) => {
                 let store = named.open(&self.folder, Opening::Working)?;
                 self.end_takeover(&*store)?;
-                self.named()?.unwrap_or(named).check(&*store)?;
+                self.renamed(self.named()?.unwrap_or(named), &*store)?.check(&*store)?;
                 Ok(store)
             }
             None => Ok(Arc::new(SqliteStore::open(&self.embedded()?)?)),
         }
+    }
+
+    /// The name of a database whose installation got another id since, when a server activated it as a copy.
+    fn renamed(&self, named: Named, store: &dyn Store) -> Result<Named, ServiceError> {
+        let reader = store.reader()?;
+        let there = reader.installation()?.map(|row| row.id);
+        let Some(installation) = there.filter(|id| *id != named.installation) else { return Ok(named) };
+        if !crate::copy::former_ids(&*reader)?.contains(&named.installation) {
+            return Ok(named);
+        }
+        let named = Named { installation, ..named };
+        named.write(&Named::file(&self.folder))?;
+        Ok(named)
     }
 
     /// The database that the home names; where it names none, the embedded one.

@@ -158,7 +158,7 @@ fn look(store: &dyn Store, row: Option<&ServerRow>) -> Result<Lease, StoreError>
 
 /// What to do about a marker of somebody else.
 pub(crate) const NOT_OURS_HINT: &str = "one server of one installation writes to a tenant. To go on with this one, stop the \
-     other for good and run `onesync activate`, or delete its marker there (docs/graph.md): the next export of this one sets it anew";
+     other for good and run `onesync activate --again` (docs/activate.md)";
 
 /// A marker that is not ours, in words.
 pub(crate) fn not_ours(name: &str, there: Option<&Marker>, ours: &Marker) -> String {

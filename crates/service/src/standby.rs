@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use onesync_store::{MoveMark, ServerRow, StoreError};
 
+use crate::activate::must_be_finished;
 use crate::error::ServiceError;
 use crate::lease::RENEW;
 use crate::runtime::Service;
@@ -44,6 +45,9 @@ impl Service {
                 format!("cannot stand by: {error}; it gets the key set by `onesync activate`"),
                 LOOKS,
             );
+        }
+        if let Err(error) = must_be_finished(self.home()) {
+            return wait(format!("cannot stand by: {error}"), LOOKS);
         }
         self.be_seen(mode)?;
         let lease = self.store().lease()?;
@@ -95,6 +99,7 @@ impl Service {
             Standing::Joined { .. } | Standing::Replaced { .. } => {}
         }
         self.vault()?;
+        must_be_finished(self.home())?;
         let gone = self.store().lease()?.left().is_zero();
         Ok(self.servers()?.into_iter().find(|server| server.active && !gone))
     }

@@ -279,7 +279,6 @@ impl ServerFile {
         );
         let path = Self::path(home);
         let written = write_flushed(&path, &(lines.join("\n") + "\n"))
-            .and_then(|()| give_to_owner_of(home.folder(), &path))
             .and_then(|()| std::fs::File::open(home.folder())?.sync_all()); // the name must survive a power failure too
         written.map_err(|source| ServiceError::File { place: path.display().to_string(), source })
     }
@@ -302,16 +301,6 @@ impl ServerFile {
             ..ServerRow::default()
         }
     }
-}
-
-/// What root writes into a home that belongs to another user is to be that user's.
-fn give_to_owner_of(folder: &std::path::Path, file: &std::path::Path) -> std::io::Result<()> {
-    use std::os::unix::fs::MetadataExt as _;
-    if !account::is_root() {
-        return Ok(());
-    }
-    let owner = std::fs::metadata(folder)?;
-    std::os::unix::fs::lchown(file, Some(owner.uid()), Some(owner.gid()))
 }
 
 /// The name of this machine.

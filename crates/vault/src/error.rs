@@ -12,7 +12,7 @@ use crate::AccountError;
 pub enum VaultError {
     /// There is no key set.
     #[error(
-        "key set {} is missing: the secrets in the database cannot be read without it; restore this file from a backup",
+        "key set {} is missing: the secrets in the database cannot be read without it; put its copy back, or activate this server with an exported key file",
         path.display()
     )]
     Missing {
@@ -34,7 +34,7 @@ pub enum VaultError {
         path: PathBuf,
     },
     /// The file holds something else.
-    #[error("key set {} is damaged ({why}): restore this file from a backup", path.display())]
+    #[error("key set {} is damaged ({why}): put its copy back, or activate this server with an exported key file", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,

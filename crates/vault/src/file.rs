@@ -41,7 +41,13 @@ pub(crate) fn write(path: &Path, set: &KeySet, kek: &Kek, replace: bool) -> Resu
         return Err(VaultError::Exists { path: path.to_owned() });
     }
     kek.prepare(folder(path))?;
-    let Sealed { id, bytes } = kek.seal(folder(path), set.text().as_bytes())?;
+    let text = set.text();
+    let sealed = kek.seal(folder(path), text.as_bytes())?;
+    // Before the one that is there is replaced: a token may seal and not open.
+    if kek.open(path, folder(path), &sealed)?.as_slice() != text.as_bytes() {
+        return Err(damaged(path, "the key-encryption key does not open what it sealed"));
+    }
+    let Sealed { id, bytes } = sealed;
     let file = SealedFile { version: SEALED, kek_id: id, sealed: BASE64.encode(bytes), kek: kek.clone() };
     let text = toml::to_string(&file).map_err(|_| damaged(path, "it cannot be written"))?;
     // It appears under its name when it is whole: whoever is killed before leaves no damaged key set.
@@ -53,13 +59,15 @@ pub(crate) fn write(path: &Path, set: &KeySet, kek: &Kek, replace: bool) -> Resu
     match replace {
         true => like(path, &new).and_then(|()| std::fs::rename(&unfinished, path)),
         // Unlike a rename, it replaces nothing.
-        false => std::fs::hard_link(&unfinished, path).and_then(|()| std::fs::remove_file(&unfinished)),
+        false => like(folder(path), &new)
+            .and_then(|()| std::fs::hard_link(&unfinished, path))
+            .and_then(|()| std::fs::remove_file(&unfinished)),
     }
     .and_then(|()| sync_folder(path))
     .map_err(io)
 }
 
-/// Gives a new file to whom the one belongs that it replaces: root may write for the service's account.
+/// Gives a new file to whom the one belongs that it replaces, or the folder: root may write for the service's account.
 fn like(path: &Path, new: &File) -> io::Result<()> {
     use std::os::unix::fs::{MetadataExt as _, fchown};
     match std::fs::symlink_metadata(path) {

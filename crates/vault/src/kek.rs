@@ -88,9 +88,29 @@ impl Kek {
             Self::File { path } if std::fs::symlink_metadata(folder.join(path)).is_err() => {
                 self.make_file(&folder.join(path), folder)
             }
-            Self::File { .. } | Self::Credential { .. } => self.read(folder).map(|_| ()),
+            Self::File { path } => {
+                self.read(folder)?;
+                self.of_the_owner(&folder.join(path), folder)
+            }
+            Self::Credential { .. } => self.read(folder).map(|_| ()),
             Self::Pkcs11(key) => key.prepare(folder).map_err(|why| self.wrong(why)),
         }
+    }
+
+    /// An error when the service, whose the folder is, could not read a file that root can.
+    fn of_the_owner(&self, file: &Path, folder: &Path) -> Result<(), VaultError> {
+        use std::os::unix::fs::MetadataExt as _;
+        let owner = |path: &Path| std::fs::metadata(path).map(|found| found.uid());
+        let unread = |error: io::Error| self.wrong(format!("{}: {error}", file.display()));
+        let (home, own) = (owner(folder).map_err(unread)?, owner(file).map_err(unread)?);
+        if own == home {
+            return Ok(());
+        }
+        Err(self.wrong(format!(
+            "{} belongs to another account than the home, and the service could not read it: `chown {home} {}`",
+            file.display(),
+            file.display()
+        )))
     }
 
     /// Seals a text.

@@ -39,6 +39,9 @@ pub struct ActivateArgs {
     /// File with a share of a key file that was exported in shares; once for each
     #[arg(long, value_name = "FILE")]
     share: Vec<PathBuf>,
+    /// Activate the active server anew: its database was put back, or a marker names another server
+    #[arg(long)]
+    again: bool,
     /// Do it without asking
     #[arg(long)]
     yes: bool,
@@ -68,8 +71,11 @@ pub async fn activate(home: Home, mut args: ActivateArgs, out: &Output) -> anyho
     super::keep_private();
     let request = request(&mut args)?;
     let activation = Activation::look(home, Arc::new(SystemClock), crate::threads(), &request).await?;
+    let activation = if args.again { activation.again() } else { activation };
     if activation.is_done() {
-        eprintln!("this server is the active one, and has its keys: nothing to do");
+        eprintln!(
+            "this server is the active one, and has its keys: nothing to do (`--again` activates it anew)"
+        );
         return Ok(Status::Done);
     }
     let warning = activation.warning();

@@ -173,6 +173,10 @@ fn export(service: &Service, args: &ExportArgs, out: &Output) -> anyhow::Result<
         let there = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
         return Err(may_write(&args.file, there, service.home(), &command).into());
     }
+    if let Some(file) = args.shares_file.as_deref().filter(|file| std::fs::symlink_metadata(file).is_ok()) {
+        let there = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
+        return Err(may_write(file, there, service.home(), &command).into());
+    }
     let account = match &args.account {
         Some(name) => Some(name.clone()),
         None if args.password_file.is_none() && std::io::stdin().is_terminal() => {
@@ -191,22 +195,27 @@ fn export(service: &Service, args: &ExportArgs, out: &Output) -> anyhow::Result<
     };
     let request =
         ExportRequest { file: &args.file, account: account.as_deref(), password: &password, seal: &seal };
-    let exported = service.export_keys(&request).map_err(|error| match error {
+    let deliver = |shares: &[SecretString]| {
+        let Some(split) = split else { return Ok(()) };
+        let text = shares_text(split, shares);
+        match &args.shares_file {
+            Some(file) => {
+                write_private(file, &text).map_err(|error| may_write(file, error, service.home(), &command))
+            }
+            None => {
+                let mut standard = std::io::stdout();
+                let written =
+                    standard.write_all(text.expose_secret().as_bytes()).and_then(|()| standard.flush());
+                written.map_err(|source| ServiceError::File { place: "standard output".to_owned(), source })
+            }
+        }
+    };
+    let exported = service.export_keys(&request, &deliver).map_err(|error| match error {
         ServiceError::Vault(VaultError::Recipient(_)) => {
             ServiceError::Usage { message: error.to_string(), hint: Some("nothing was written".to_owned()) }
         }
         error => error,
     })?;
-    if let Some(split) = split {
-        let text = shares_text(split, &exported.shares);
-        match &args.shares_file {
-            Some(file) => write_private(file, &text)
-                .map_err(|error| may_write(file, error, service.home(), &command))?,
-            None => {
-                std::io::stdout().write_all(text.expose_secret().as_bytes()).context("standard output")?;
-            }
-        }
-    }
     if out.is_json() && args.shares.is_none() {
         out.json(&exported)?;
     }

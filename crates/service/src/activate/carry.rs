@@ -1,6 +1,5 @@
 //! The steps of an activation, each of which may be repeated.
 
-use onesync_engine::Changes;
 use onesync_store::ServiceChanges;
 use onesync_vault::{Kek, KeyFile, Vault, VaultError};
 
@@ -22,33 +21,30 @@ impl Activation {
     /// # Errors
     /// When a step fails: run it again, it goes on from there.
     pub async fn carry_out(self, tell: &dyn Fn(&str)) -> Result<Activated, ServiceError> {
-        let Self { service, clock, threads, key_file, copy, note, .. } = self;
+        let Self { service, clock, threads, key_file, copy, note, again, .. } = self;
         let home = service.home().clone();
         let found = service.store().lease()?.epoch;
         let was_active = matches!(service.standing(), Standing::Active { .. });
         let renamed = |note: &Note| note.installation.as_deref() == Some(service.installation_id());
-        // A copy goes on under another id, which it has for good once it was given.
-        let wants = match &copy {
-            Some(copy) => service.installation_id() == copy.installation,
-            None => !was_active,
-        };
+        // A copy goes on under another id, which it has for good once it was given, by whichever server.
+        let unnamed = copy.as_ref().is_some_and(|copy| service.installation_id() == copy.installation);
+        let wants = !was_active || unnamed || again;
         let note = match note {
-            Some(note) => note,
-            None => Note {
-                installation: if copy.is_some() && wants { Some(new_id()?) } else { None },
-                epoch_before: found,
-            },
+            // One that was begun before this copy was restored gives no id.
+            Some(note) if !unnamed || note.installation.is_some() => note,
+            _ => Note { installation: if unnamed { Some(new_id()?) } else { None }, epoch_before: found },
         };
         let takes = match &note.installation {
             Some(_) => !renamed(&note),
             None => wants,
         };
         let begun = takes || found > note.epoch_before;
-        if begun {
-            note.write(&home)?;
-        }
+        // Before the note: while that is there nothing works here, and keys that do not fit are no reason for it.
         if install(&service, &key_file)? {
             tell("the key set is in the home, sealed under the home's own key");
+        }
+        if begun {
+            note.write(&home)?;
         }
         if takes {
             let epoch = service.take_over(note.installation.as_deref())?;
@@ -172,9 +168,12 @@ impl Service {
         }
         let former =
             serde_json::to_string(&former).map_err(|error| ServiceError::Internal(error.to_string()))?;
-        let settings = vec![(COPY_OF.to_owned(), String::new()), (FORMER.to_owned(), former)];
+        let off = (SWITCH.to_owned(), "off".to_owned());
+        let settings = vec![(COPY_OF.to_owned(), String::new()), (FORMER.to_owned(), former), off];
         let events = vec![self.activated()];
-        let changes = ServiceChanges { staging: Some(false), settings, events, ..ServiceChanges::default() };
-        self.write(&Changes::default(), &changes)
+        let service = ServiceChanges { staging: Some(false), settings, events, ..ServiceChanges::default() };
+        // Until the markers were taken the server before may have written: what was read since it was begun counts no more.
+        let changes = distrusted(&*self.store().reader()?)?;
+        self.write(&changes, &service)
     }
 }

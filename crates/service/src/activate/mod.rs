@@ -3,7 +3,7 @@
 //! First everything is looked at, and nothing is changed: does the key file open, does it fit this database, is it of this
 //! account. Then what would happen is said, and only then it happens, in steps that may be repeated: whoever is killed
 //! anywhere runs it again. From the epoch on nothing works here until every connector owes a full import and the scheduler is off
-//! ([`note`]); a copy exports nothing before the markers of its targets name it.
+//! (`note`); a copy exports nothing before the markers of its targets name it.
 //!
 //! Deliberately absent: questions and arguments (the program), and ending the server before: a database can only refuse it.
 
@@ -31,10 +31,8 @@ use crate::standing::{ServerView, Standing};
 
 pub use onesync_vault::{AccountName, Unlock};
 
-pub(crate) use note::must_be_finished;
+pub(crate) use note::{Note, must_be_finished};
 pub(crate) use words::keys_missing;
-
-use note::Note;
 
 /// The command, as people are told to run it.
 pub(crate) const COMMAND: &str = "onesync activate KEYFILE ACCOUNT PASSWORD";
@@ -84,6 +82,8 @@ pub struct Activation {
     active: Option<ServerView>,
     /// One that was begun.
     note: Option<Note>,
+    /// Whether it is carried out on the active server, too.
+    again: bool,
 }
 
 impl Activation {
@@ -105,7 +105,7 @@ impl Activation {
         }
         let (key_file, copy, note) = looked?;
         let active = service.servers()?.into_iter().find(|server| server.active && !server.here);
-        Ok(Self { service, clock, threads, key_file, copy, active, note })
+        Ok(Self { service, clock, threads, key_file, copy, active, note, again: false })
     }
 
     fn fitting(
@@ -122,10 +122,20 @@ impl Activation {
         Ok((key_file, copy, note))
     }
 
+    /// Carries it out on the active server, too: its database was put back, or the marker of a target names another one.
+    #[must_use]
+    pub fn again(self) -> Self {
+        Self { again: true, ..self }
+    }
+
     /// Whether there is nothing to do: this server is the active one, has its keys, and is no copy.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.is_active() && self.copy.is_none() && self.note.is_none() && self.service.vault().is_ok()
+        !self.again
+            && self.is_active()
+            && self.copy.is_none()
+            && self.note.is_none()
+            && self.service.vault().is_ok()
     }
 
     fn is_active(&self) -> bool {

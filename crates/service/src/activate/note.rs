@@ -14,7 +14,7 @@ const FILE: &str = "activation.unfinished";
 
 /// What an activation is about to do.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(super) struct Note {
+pub(crate) struct Note {
     /// The id that it gets, where the database is a copy.
     pub(super) installation: Option<String>,
     /// The epoch that it found.
@@ -54,7 +54,7 @@ impl Note {
     }
 
     /// Takes it away.
-    pub(super) fn remove(home: &Home) -> Result<(), ServiceError> {
+    pub(crate) fn remove(home: &Home) -> Result<(), ServiceError> {
         std::fs::remove_file(path(home))
             .or_else(|error| if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
             .and_then(|()| std::fs::File::open(home.folder())?.sync_all())

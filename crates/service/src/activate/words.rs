@@ -63,6 +63,13 @@ impl Activation {
                 "the database knows less than this server: activating goes on with it as it is".to_owned(),
             );
         }
+        if self.again && self.is_active() {
+            lines.push(
+                "this server is the active one already: it takes the next epoch, and the markers of the targets for it, whoever \
+                 they name"
+                    .to_owned(),
+            );
+        }
         if lines.is_empty() && !self.is_active() {
             lines.push("activating makes this server the active one of this database".to_owned());
         }

@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::io::{BufReader, BufWriter, Read, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{Context as Digest, SHA256};
@@ -17,7 +18,8 @@ use serde::{Deserialize, Serialize};
 use zstd::bulk::{Compressor, Decompressor};
 
 use super::keys::KeysNeeded;
-use super::{at, ended, sha256};
+use super::{KEY_FILE_MAX, at, ended, sha256};
+use crate::account;
 use crate::error::ServiceError;
 use crate::home::{no_link, restrict_file};
 
@@ -130,6 +132,14 @@ impl Writer {
                 ));
             }
             Err(TryLockError::Error(source)) => return Err(in_file(source)),
+        }
+        // Who made it could read what is written into it.
+        let found = file.metadata().map_err(&in_file)?;
+        if account::uid() != Some(found.uid()) || found.nlink() != 1 {
+            return Err(ServiceError::usage(
+                format!("{} is there, and belongs to another account", place.display()),
+                "nothing is written into it: remove it, or name another file",
+            ));
         }
         let mut head = Vec::new();
         Read::by_ref(&mut file).take(OURS.len() as u64).read_to_end(&mut head).map_err(&in_file)?;
@@ -359,7 +369,9 @@ impl Backup {
             let (rows, sizes) =
                 (rows.map_or(0, |b| u64::from_le_bytes(*b)), sizes.map_or(0, |b| u64::from_le_bytes(*b)));
             let (raw, size) = (sizes as u32, sizes >> 32);
-            left = left.checked_sub(size).filter(|_| raw <= BLOCK_MAX).ok_or_else(wrong)?;
+            // Nothing that was packed is larger than this.
+            let most = zstd::zstd_safe::compress_bound(raw as usize) as u64;
+            left = left.checked_sub(size).filter(|_| raw <= BLOCK_MAX && size <= most).ok_or_else(wrong)?;
             packed.clear();
             let got = file.by_ref().take(size).read_to_end(&mut packed).map_err(&in_file)?;
             digest.update(&head);
@@ -407,6 +419,9 @@ impl Backup {
         let Some(keys) = &self.manifest.keys.included else { return Ok(None) };
         let mut file = Vec::new();
         self.blocks(&keys.part, &mut |_, bytes| {
+            if (file.len() + bytes.len()) as u64 > KEY_FILE_MAX {
+                return Err(damaged(&self.place, "what it has in place of a key file is none"));
+            }
             file.extend_from_slice(bytes);
             Ok(())
         })?;

@@ -135,6 +135,8 @@ pub fn restore(
     // Killed when the home named it already: all is done.
     if !home.exists() {
         work.look(to, noted.as_ref() == Some(&note))?;
+        // An activation that was begun with what this home had before has nothing to do with what comes.
+        crate::activate::Note::remove(home)?;
         note.write(home)?;
         match to.url.as_str() {
             EMBEDDED => work.embedded()?,

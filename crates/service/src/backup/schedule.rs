@@ -169,6 +169,10 @@ impl Service {
     /// # Errors
     /// When the database cannot be read.
     pub fn backup_is_due(&self) -> Result<bool, ServiceError> {
+        // What is a copy was restored with the schedule of the installation that it is of, and is none of its backups.
+        if self.copy_of()?.is_some() {
+            return Ok(false);
+        }
         let Some(schedule) = self.backup_schedule()? else { return Ok(false) };
         Ok(schedule.due(&self.last_backup()?, self.now()) <= self.now())
     }

@@ -86,11 +86,19 @@ pub fn verify(
     let known: Vec<&[String]> =
         key_files.iter().copied().chain(later.iter().map(|export| &export.keys[..])).collect();
     let Backup { bytes, manifest, .. } = backup;
+    // One that was named is to be the right one, whatever other exports are known.
+    let lacks = |keys: &&&[String]| manifest.keys.sealed_by.iter().any(|id| !keys.contains(id));
+    let wrong = key_files.iter().find(lacks).map(|_| {
+        format!(
+            "not restorable with this key file: the backup needs key {}, and the file does not hold all of them",
+            manifest.keys.sealed_by.join(", ")
+        )
+    });
     Ok(Verified {
         file: file.to_owned(),
         bytes,
         rows: rows(&manifest),
-        not_restorable: manifest.keys.not_restorable(&known),
+        not_restorable: wrong.or_else(|| manifest.keys.not_restorable(&known)),
         manifest,
     })
 }

@@ -1,6 +1,6 @@
 //! Events: what people did and what happened, for the database, the system's journal and syslog.
 //!
-//! Each is of a kind of the [`catalogue`], and says who did it, when, and from where. It is written into the database in the
+//! Each is of a kind of the catalogue, and says who did it, when, and from where. It is written into the database in the
 //! transaction of what it is about, as a link of a chain (`onesync_store::verify_chain`), and told to the system's loggers
 //! when that is committed. What the database does not take (it is out of reach, or another server's) the loggers get alone.
 //! No event ever stops what it is about. There is no secret in any.

@@ -68,7 +68,14 @@ impl Service {
     pub fn abandon_keys(&self) -> Result<Vec<Lost>, ServiceError> {
         let _lock = self.lock_keys("keys abandon")?;
         let lost = self.lost_with_keys()?;
-        let whole = Vault::open(&self.home().key_set()).is_ok();
+        let whole = match Vault::open(&self.home().key_set()) {
+            Ok(_) => true,
+            // They are there: that they cannot be read is mended otherwise than by giving them up.
+            Err(error @ (VaultError::TooOpen { .. } | VaultError::Io { .. })) => {
+                return Err(ServiceError::held(error.to_string(), "repair that first: nothing was changed"));
+            }
+            Err(_) => false,
+        };
         if lost.is_empty() && whole {
             return Err(ServiceError::usage(
                 "no key is lost: everything that is sealed in the database opens",

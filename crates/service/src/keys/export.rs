@@ -45,7 +45,13 @@ impl Service {
     ///
     /// # Errors
     /// When account or password are others, the file exists, or cannot be written.
-    pub fn export_keys(&self, request: &ExportRequest<'_>) -> Result<Exported, ServiceError> {
+    ///
+    /// `deliver` takes the shares to those who keep them: what nobody could open is removed, and is no export.
+    pub fn export_keys(
+        &self,
+        request: &ExportRequest<'_>,
+        deliver: &dyn Fn(&[SecretString]) -> Result<(), ServiceError>,
+    ) -> Result<Exported, ServiceError> {
         self.must_be_active()?;
         let account = ServiceAccount::read(&*self.store().reader()?)?.ok_or_else(|| {
             ServiceError::usage(
@@ -69,7 +75,9 @@ impl Service {
         write_new(request.file, &bytes).map_err(|error| {
             may_write(request.file, error, self.home(), &format!("keys export {}", place()))
         })?;
-        let verified = match verify(request, &account.name, &shares, &file) {
+        let verified = match verify(request, &account.name, &shares, &file)
+            .and_then(|verified| deliver(&shares).map(|()| verified))
+        {
             Ok(verified) => verified,
             Err(error) => {
                 // What cannot be opened is no export. What hinders its removal says the error of the reading better.

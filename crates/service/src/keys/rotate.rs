@@ -4,12 +4,14 @@
 //! what somebody set meanwhile. Cut anywhere, everything opens: the keys before are kept. Later they are forgotten, when no
 //! value and no backup needs them any more.
 
+use std::collections::BTreeSet;
+
 use onesync_model::Time;
 use onesync_store::{SecretRow, ServiceChanges};
 use onesync_vault::{Kek, KeySet, Vault};
 use serde::Serialize;
 
-use super::{LOCK, needed, place, sealed_of};
+use super::{LOCK, exports_with, needed, place, sealed_of};
 use crate::error::ServiceError;
 use crate::events;
 use crate::runtime::Service;
@@ -68,9 +70,8 @@ impl Service {
     ) -> Result<Rotated, ServiceError> {
         let _lock = self.lock_keys("keys rotate")?;
         let (file, mut set) = (self.home().key_set(), self.key_set()?);
-        let known: Vec<String> = set.notes().into_iter().map(|note| note.id).collect();
-        let went_on =
-            needed(&*self.store().reader()?)?.iter().any(|id| known.contains(id) && id != set.current());
+        // What does not open is none that was left by a rotation, and does not keep one from beginning.
+        let went_on = !self.sealed_by_others(&Vault::of(&set)?)?.is_empty();
         if !went_on {
             told(Rotation::Begins)?;
             set.rotate(&self.now().to_string())?;
@@ -123,7 +124,8 @@ impl Service {
     pub fn forget_retired_keys(&self) -> Result<Forgotten, ServiceError> {
         let _lock = self.lock_keys("keys rotate --forget-retired")?;
         let mut set = self.key_set()?;
-        let needed = needed(&*self.store().reader()?)?;
+        let reader = self.store().reader()?;
+        let needed = needed(&*reader)?;
         let days = self.key_retention()?;
         let (mut forgotten, mut kept) = (Vec::new(), Vec::new());
         for note in set.notes().into_iter().filter(|note| note.id != set.current()) {
@@ -136,9 +138,17 @@ impl Service {
                 Some(over) if over > self.now() => {
                     kept.push((note.id, format!("backups from before {over} may need it")));
                 }
-                _ => forgotten.push(note.id),
+                None => kept.push((note.id, "it is not known since when it is retired".to_owned())),
+                Some(_) if exports_with(&*reader, &BTreeSet::from([note.id.clone()]))?.is_empty() => {
+                    kept.push((
+                        note.id,
+                        "no exported key file holds it: run `onesync keys export`".to_owned(),
+                    ));
+                }
+                Some(_) => forgotten.push(note.id),
             }
         }
+        drop(reader);
         if !forgotten.is_empty() {
             set.forget(&forgotten);
             set.save(&self.home().key_set(), &self.kek_in_use()?)?;

@@ -61,7 +61,8 @@ impl House {
     ) -> Result<Exported, ServiceError> {
         let password = SecretString::from(password);
         let seal = onesync_vault::Seal::Password(&password);
-        self.service.export_keys(&ExportRequest { file, account, password: &password, seal: &seal })
+        self.service
+            .export_keys(&ExportRequest { file, account, password: &password, seal: &seal }, &|_| Ok(()))
     }
 
     fn values(&self) -> BTreeMap<String, String> {
@@ -251,6 +252,10 @@ async fn retired_keys_are_kept_as_long_as_a_backup_may_need_them() {
         })
         .unwrap_err();
     let Forgotten { forgotten, kept } = house.service.forget_retired_keys().unwrap();
+    assert_eq!((forgotten.len(), kept.len()), (0, 2), "{kept:?}");
+    assert!(kept.iter().any(|(_, why)| why.contains("no exported key file")), "{kept:?}");
+    house.export_as(&house.path("keys.age"), None, PASSWORD).unwrap();
+    let Forgotten { forgotten, kept } = house.service.forget_retired_keys().unwrap();
     assert_eq!((forgotten.len(), kept.len()), (1, 1), "{kept:?}");
     assert!(kept[0].1.contains("database"));
     house.service.rotate_keys(&mut |_| Ok(())).unwrap();
@@ -287,6 +292,12 @@ async fn the_key_set_is_sealed_under_a_key_from_elsewhere() {
 async fn lost_keys_are_given_up_and_nothing_else() {
     let house = House::new(3).await;
     assert_eq!(house.service.abandon_keys().unwrap_err().status(), Status::Usage, "nothing is lost");
+    // That it cannot be read for a reason that is mended is no loss.
+    let open = std::os::unix::fs::PermissionsExt::from_mode;
+    std::fs::set_permissions(house.service.home().key_set(), open(0o640)).unwrap();
+    assert!(house.service.abandon_keys().unwrap_err().to_string().contains("chmod 600"));
+    std::fs::set_permissions(house.service.home().key_set(), open(0o600)).unwrap();
+    assert_eq!(house.values().len(), 3);
     // A key set of another time, with one value that it can open.
     let keys = house.service.home().key_set();
     std::fs::rename(&keys, house.path("away")).unwrap();

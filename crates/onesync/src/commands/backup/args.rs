@@ -43,7 +43,7 @@ pub enum BackupCommand {
 /// A key file, and what opens it.
 #[derive(Debug, ClapArgs)]
 pub struct KeyFileArgs {
-    /// Key file; the one in the backup when left out
+    /// Key file, as `keys export` wrote it
     #[arg(long, value_name = "FILE")]
     pub key_file: Option<PathBuf>,
     /// Service account that exported it

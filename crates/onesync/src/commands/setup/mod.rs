@@ -257,7 +257,7 @@ fn next(plan: &Plan, folder: &str) {
     if let Some(id) = &plan.joins {
         eprintln!(
             "this server has joined installation {id} and is not active: `onesync status` looks, nothing is imported, synchronised or exported here.\n\
-             `onesync activate KEYFILE ACCOUNT PASSWORD` takes the active server's place, with a key file that was exported there; `onesync standby manual` or `automatic` has this one wait for that (docs/standby.md)."
+             It has no key set yet: `onesync activate KEYFILE ACCOUNT PASSWORD` takes the active server's place, with a key file that was exported there; `onesync standby manual` or `automatic` has this one wait for that (docs/standby.md)."
         );
         return;
     }

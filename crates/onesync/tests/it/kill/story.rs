@@ -238,8 +238,8 @@ fn differing(place: &str, was: &Value, is: &Value, out: &mut Vec<String>) {
 
 /// What differs between two runs that did the same: ids and what is made from them, runs, times; and what was used of
 /// limits, where what was perhaps sent before a kill counts as sent.
-const VOLATILE: [&str; 9] =
-    ["id", "run", "cloudAnchor", "last_import", "since", "windows", "began", "ended", "next"];
+const VOLATILE: [&str; 10] =
+    ["id", "run", "cloudAnchor", "last_import", "since", "windows", "began", "ended", "next", "servers"];
 
 fn strip(value: &mut Value) {
     match value {
