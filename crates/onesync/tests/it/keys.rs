@@ -272,8 +272,9 @@ async fn keys_are_rotated_under_the_daemon_and_lost_ones_given_up() {
     assert_eq!(values[0], &Value::from(0), "{report}");
     let kept = run(&home, &["keys", "rotate", "--forget-retired"]).await.ends_with(0);
     assert!(kept.out.contains("kept: ") && kept.out.contains("backups"), "{}", kept.out);
+    // A key that is in no key file may be the only one that opens a backup.
     let forgotten = ["keys", "rotate", "--forget-retired", "--retention", "0"];
-    assert!(run(&home, &forgotten).await.ends_with(0).out.contains("forgotten: "));
+    assert!(run(&home, &forgotten).await.ends_with(0).out.contains("no exported key file"));
 
     std::fs::remove_file(home.join("kek")).unwrap();
     let status = run(&home, &["keys", "status"]).await.ends_with(4);

@@ -236,6 +236,10 @@ fn differing(place: &str, was: &Value, is: &Value, out: &mut Vec<String>) {
     }
 }
 
+/// What kills are to fall into.
+const PHASES: [&str; 3] = ["import", "sync", "export"];
+/// Seeds beyond the usual ones.
+const MORE: u64 = 16;
 /// What differs between two runs that did the same: ids and what is made from them, runs, times; and what was used of
 /// limits, where what was perhaps sent before a kill counts as sent.
 const VOLATILE: [&str; 10] =
@@ -273,10 +277,20 @@ pub fn seeds(usual: u64) -> std::ops::Range<u64> {
     first..first + number("ONESYNC_KILL_SEEDS").unwrap_or(usual)
 }
 
+/// The same, and as many more as it takes until a kill fell into each phase: where they fall depends on the machine.
+pub fn seeds_until_all_hit(usual: u64) -> impl Iterator<Item = (u64, bool)> {
+    let first = seeds(usual);
+    let end = first.end;
+    first.map(|seed| (seed, false)).chain((end..end + MORE).map(|seed| (seed, true)))
+}
+
+/// Whether a kill fell into each phase.
+pub fn all_hit(phases: &Phases) -> bool {
+    PHASES.iter().all(|phase| phases.get(*phase).is_some_and(|count| *count > 0))
+}
+
 /// A test that never hits a phase shows nothing about it.
 pub fn assert_all_hit(test: &str, phases: &Phases) {
     println!("{test}: kills {phases:?}");
-    for phase in ["import", "sync", "export"] {
-        assert!(phases.get(phase).is_some_and(|count| *count > 0), "no kill fell into {phase}: {phases:?}");
-    }
+    assert!(all_hit(phases), "no kill fell into one of {PHASES:?}: {phases:?}");
 }
