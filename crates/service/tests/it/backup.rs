@@ -287,7 +287,7 @@ async fn a_copy_reads_everything_before_it_writes_and_exports_nothing_again() {
     assert_eq!(status.copy_of.as_ref().map(|copy| copy.installation.clone()), Some(status.installation));
     let refused = service.set_secret("graph", b"x").unwrap_err();
     assert_eq!(refused.status(), Status::Held);
-    assert!(refused.hint().unwrap().contains("onesync activate"), "{refused:?}");
+    assert!(refused.to_string().contains("onesync activate"), "{refused:?}");
     drop(service);
 
     // With it, a copy reads and plans; it writes nothing, nor can it be told to.
