@@ -4,6 +4,7 @@ use onesync_model::Time;
 use secrecy::SecretString;
 
 use crate::error::StoreError;
+use crate::schema::SchemaState;
 
 /// An administrator of a server, at work for one installation.
 pub trait DatabaseAdmin {
@@ -92,4 +93,36 @@ pub enum DatabaseContent {
         /// How it was found out.
         why: String,
     },
+}
+
+impl DatabaseContent {
+    /// What a database without our tables holds: nothing, or something of others, which `refused` says.
+    pub(crate) fn of_others(refused: Result<(), StoreError>) -> Result<Self, StoreError> {
+        match refused {
+            Ok(()) => Ok(Self::Empty),
+            Err(StoreError::NotOurs { why, .. }) => Ok(Self::Other { why }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What a database with our tables holds. Where the account may not read them, nobody can tell.
+    pub(crate) fn of_ours(
+        applied: Result<SchemaState, StoreError>,
+        installation: impl FnOnce() -> Result<Option<String>, StoreError>,
+    ) -> Result<Self, StoreError> {
+        let read = applied.and_then(|state| {
+            if state.found == 0 {
+                return Ok(Self::Schema { current: false });
+            }
+            let current = state.missing.is_empty();
+            Ok(match installation()? {
+                None => Self::Schema { current },
+                Some(id) => Self::Installation { id, current },
+            })
+        });
+        match read {
+            Err(StoreError::Rights { .. }) => Ok(Self::Unreadable),
+            read => read,
+        }
+    }
 }

@@ -70,32 +70,11 @@ fn look_over(client: &Client, options: &SqlServerOptions, ready: bool) -> Checke
 
 fn content(client: &Client, options: &SqlServerOptions) -> Checked<DatabaseContent> {
     if !open::exists(client)? {
-        return match open::refuse_others(client, options) {
-            Ok(()) => Ok(DatabaseContent::Empty),
-            Err(StoreError::NotOurs { why, .. }) => Ok(DatabaseContent::Other { why }),
-            Err(error) => Err(error),
-        };
+        return DatabaseContent::of_others(open::refuse_others(client, options));
     }
-    let state = match open::applied(client) {
-        Ok(state) => state,
-        // Nobody can tell: the account sees the table and may not read it.
-        Err(StoreError::Rights { .. }) => return Ok(DatabaseContent::Unreadable),
-        Err(error) => return Err(error),
-    };
-    if state.found == 0 {
-        return Ok(DatabaseContent::Schema { current: false });
-    }
-    let current = state.missing.is_empty();
-    let rows = match client.run(super::sql::INSTALLATION, DOING) {
-        Ok(results) => last(results),
-        Err(StoreError::Rights { .. }) => return Ok(DatabaseContent::Unreadable),
-        Err(error) => return Err(error),
-    };
-    Ok(match rows.first() {
-        None => DatabaseContent::Schema { current },
-        Some(row) => {
-            DatabaseContent::Installation { id: Cells { table: "installation", row }.get(0)?, current }
-        }
+    DatabaseContent::of_ours(open::applied(client), || {
+        let rows = last(client.run(super::sql::INSTALLATION, DOING)?);
+        rows.first().map(|row| Cells { table: "installation", row }.get(0)).transpose()
     })
 }
 

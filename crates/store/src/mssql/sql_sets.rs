@@ -128,40 +128,9 @@ macro_rules! delete {
     };
 }
 pub(super) use delete;
-/// Adds to one count, or makes it.
-macro_rules! add {
-    ($table:literal, $columns:literal, $values:literal, $on:literal, $count:literal) => {
-        add!($table, $columns, $values, $on, $count, "")
-    };
-    ($table:literal, $columns:literal, $values:literal, $on:literal, $count:literal, $more:literal) => {
-        concat!(
-            "UPDATE ",
-            $table,
-            " SET [count] = [count] + ",
-            $count,
-            $more,
-            " WHERE ",
-            $on,
-            ";
-INSERT INTO ",
-            $table,
-            " (",
-            $columns,
-            ") SELECT ",
-            $values,
-            "
-  WHERE NOT EXISTS (SELECT 1 FROM ",
-            $table,
-            " WHERE ",
-            $on,
-            ")"
-        )
-    };
-}
-pub(super) use add;
 /// Updates one row, or inserts it.
 macro_rules! put_one {
-    ($table:literal, $on:literal, set $set:literal, insert $columns:literal $values:literal) => {
+    ($table:literal, $on:literal, set $set:expr, insert $columns:literal $values:literal) => {
         concat!(
             "UPDATE ",
             $table,
@@ -186,3 +155,13 @@ INSERT INTO ",
     };
 }
 pub(super) use put_one;
+/// Adds to one count, or makes it.
+macro_rules! add {
+    ($table:literal, $columns:literal, $values:literal, $on:literal, $count:literal) => {
+        add!($table, $columns, $values, $on, $count, "")
+    };
+    ($table:literal, $columns:literal, $values:literal, $on:literal, $count:literal, $more:literal) => {
+        put_one!($table, $on, set concat!("[count] = [count] + ", $count, $more), insert $columns $values)
+    };
+}
+pub(super) use add;

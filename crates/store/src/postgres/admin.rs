@@ -71,36 +71,12 @@ pub(super) fn look(options: &PostgresOptions) -> Result<DatabaseLook, StoreError
 
 fn content(client: &Object, options: &PostgresOptions) -> Result<DatabaseContent, StoreError> {
     if !open::exists(client)? {
-        return match open::refuse_others(client, options) {
-            Ok(()) => Ok(DatabaseContent::Empty),
-            Err(StoreError::NotOurs { why, .. }) => Ok(DatabaseContent::Other { why }),
-            Err(error) => Err(error),
-        };
+        return DatabaseContent::of_others(open::refuse_others(client, options));
     }
-    let state = match open::applied(client) {
-        Ok(state) => state,
-        // Nobody can tell: the account sees the table and may not read it.
-        Err(StoreError::Rights { .. }) => return Ok(DatabaseContent::Unreadable),
-        Err(error) => return Err(error),
-    };
-    if state.found == 0 {
-        return Ok(DatabaseContent::Schema { current: false });
-    }
-    let current = state.missing.is_empty();
-    let rows = match wait(ask(client, sql::INSTALLATION, &[])) {
-        Ok(rows) => rows,
-        Err(error) => match failed(DOING)(error) {
-            StoreError::Rights { .. } => return Ok(DatabaseContent::Unreadable),
-            error => return Err(error),
-        },
-    };
-    match rows.first() {
-        None => Ok(DatabaseContent::Schema { current }),
-        Some(row) => {
-            let id = Cells { table: "installation", row }.get(0)?;
-            Ok(DatabaseContent::Installation { id, current })
-        }
-    }
+    DatabaseContent::of_ours(open::applied(client), || {
+        let rows = wait(ask(client, sql::INSTALLATION, &[])).map_err(failed(DOING))?;
+        rows.first().map(|row| Cells { table: "installation", row }.get(0)).transpose()
+    })
 }
 
 /// Rights on tables that the account lacks.
