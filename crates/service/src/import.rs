@@ -33,7 +33,7 @@ pub(crate) const WATERMARK: &str = "watermark";
 const KNOWN: &str = "known-watermark";
 /// Why the last import that ended was not complete, where it was not.
 pub(crate) const UNPROVEN: &str = "unproven-import";
-/// The epoch at which the last import ended: who takes over reads before anything is exported.
+/// The epoch at which the last complete import ended: who takes over reads before anything is exported.
 pub(crate) const IMPORTED_AT: &str = "imported-at-epoch";
 /// Where an interrupted full import goes on.
 const RESUME: &str = "full-import/resume";
@@ -415,12 +415,12 @@ impl Service {
             remarks.extend(self.delete_gone(runtime, connector, run, &mut stager, &seen).await?);
         }
         let mut states = full_import_states(connector.id, &seen);
-        states.push((connector.id, IMPORTED_AT.to_owned(), Some(self.epoch().to_le_bytes().to_vec())));
         states.push((connector.id, UNPROVEN.to_owned(), unproven.map(String::into_bytes)));
         if full && complete {
             states.push((connector.id, VERIFY_FIRST.to_owned(), None));
         }
         if complete {
+            states.push((connector.id, IMPORTED_AT.to_owned(), Some(self.epoch().to_le_bytes().to_vec())));
             states.push((connector.id, WATERMARK.to_owned(), end.watermark.map(|watermark| watermark.0)));
         } else if full {
             // A delta after an incomplete full import would hide what is missing.

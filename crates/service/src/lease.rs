@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use onesync_store::{ServerRow, ServiceChanges, Store, StoreError};
 
+use crate::clock::{Clock as _, SystemClock};
 use crate::daemon;
 use crate::error::ServiceError;
 use crate::events;
@@ -72,7 +73,8 @@ fn may_go_on(store: &dyn Store, row: &ServerRow) -> bool {
     match store.renew(row) {
         Ok(_) => true,
         Err(error @ StoreError::Fenced { .. }) => {
-            tracing::warn!("{error}");
+            // Into its database this server cannot write any more.
+            events::tell(&events::row(SystemClock.now(), &events::LEASE_LOST, &row.id, &error.to_string()));
             false
         }
         // Until it works nothing is exported once the lease has ended.

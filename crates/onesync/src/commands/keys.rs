@@ -37,6 +37,9 @@ pub enum KeysCommand {
     },
     /// Give up keys that are lost: drops the secrets they sealed, and nothing else; shows them first, and asks
     Abandon {
+        /// The key-encryption key is lost for good, and not only away: what it seals is given up too
+        #[arg(long)]
+        kek_is_lost: bool,
         /// Do it without asking
         #[arg(long)]
         yes: bool,
@@ -108,7 +111,7 @@ pub fn keys(service: &Service, command: KeysCommand, out: &Output) -> anyhow::Re
             eprintln!("the key set is sealed under the key-encryption key from {kek}");
             Ok(Status::Done)
         }
-        KeysCommand::Abandon { yes } => abandon(service, yes, out),
+        KeysCommand::Abandon { kek_is_lost, yes } => abandon(service, kek_is_lost, yes, out),
     }
 }
 
@@ -301,7 +304,7 @@ fn rotate(service: &Service, args: &RotateArgs, out: &Output) -> anyhow::Result<
     Ok(if rotated.closed.is_empty() { Status::Done } else { Status::ObjectErrors })
 }
 
-fn abandon(service: &Service, yes: bool, out: &Output) -> anyhow::Result<Status> {
+fn abandon(service: &Service, kek_is_lost: bool, yes: bool, out: &Output) -> anyhow::Result<Status> {
     let lost = service.lost_with_keys()?;
     if !out.is_json() {
         print_lost(&lost);
@@ -309,7 +312,7 @@ fn abandon(service: &Service, yes: bool, out: &Output) -> anyhow::Result<Status>
     if !yes && !lost.is_empty() {
         super::setup::agree("Give these secrets up?", "`--yes` does it without asking")?;
     }
-    let lost = service.abandon_keys()?;
+    let lost = service.abandon_keys(kek_is_lost)?;
     if out.is_json() {
         out.json(&lost)?;
     }

@@ -285,7 +285,14 @@ async fn keys_are_rotated_under_the_daemon_and_lost_ones_given_up() {
     );
     let asked = run(&home, &["keys", "abandon"]).await.ends_with(2);
     assert!(asked.out.contains("unreadable: `graph`, used by entra"), "{}", asked.out);
-    let given_up = run(&home, &["keys", "abandon", "--yes"]).await.ends_with(0);
+    // It may only be away: then nothing is given up.
+    let refused = run(&home, &["keys", "abandon", "--yes"]).await.ends_with(4);
+    assert!(
+        refused.err.contains("kek is missing") && refused.err.contains("--kek-is-lost"),
+        "{}",
+        refused.err
+    );
+    let given_up = run(&home, &["keys", "abandon", "--kek-is-lost", "--yes"]).await.ends_with(0);
     assert!(given_up.err.contains("onesync secret set graph"), "{}", given_up.err);
     setup.secret("graph", CLOUD_SECRET).await;
     let mark = sim.log_mark();

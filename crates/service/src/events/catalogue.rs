@@ -141,7 +141,6 @@ catalogue! {
     ACTIVATED 7070 "service-activated" Notice "service activated and running, installation {}"
     ACTIVATION_REFUSED 7071 "activation-refused" Warning "an activation was refused, {}"
     MARKER_TAKEN 7072 "marker-taken" Notice "the marker of {} names this server"
-    OLD_CREDENTIAL_REMOVED 7073 "old-credential-removed" Notice "the credential of the server before was removed, {}"
     TAKEN_OVER 7074 "taken-over" Notice "this server has taken the place of the one before, {}"
     LEASE_LOST 7075 "lease-lost" Error "the lease on the database is lost, nothing is exported, server {}"
 }

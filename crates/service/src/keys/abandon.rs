@@ -64,8 +64,9 @@ impl Service {
     /// does not open is kept beside. Links, history and configuration stay as they are.
     ///
     /// # Errors
-    /// When nothing is lost, or the key set or the database cannot be written.
-    pub fn abandon_keys(&self) -> Result<Vec<Lost>, ServiceError> {
+    /// When nothing is lost, or the key set or the database cannot be written; when the key set is there and its
+    /// key-encryption key is not, unless `kek_is_lost` says that this one is lost too, and not only away.
+    pub fn abandon_keys(&self, kek_is_lost: bool) -> Result<Vec<Lost>, ServiceError> {
         let _lock = self.lock_keys("keys abandon")?;
         let lost = self.lost_with_keys()?;
         let whole = match Vault::open(&self.home().key_set()) {
@@ -73,6 +74,14 @@ impl Service {
             // They are there: that they cannot be read is mended otherwise than by giving them up.
             Err(error @ (VaultError::TooOpen { .. } | VaultError::Io { .. })) => {
                 return Err(ServiceError::held(error.to_string(), "repair that first: nothing was changed"));
+            }
+            // A token that is out, a wrong PIN, a credential of a service that is stopped: they come back.
+            Err(error @ (VaultError::Kek { .. } | VaultError::OtherKek { .. })) if !kek_is_lost => {
+                return Err(ServiceError::held(
+                    error.to_string(),
+                    "bring that key-encryption key back: nothing was changed; when it is lost for good, `--kek-is-lost` gives up what \
+                     it seals",
+                ));
             }
             Err(_) => false,
         };
