@@ -74,7 +74,7 @@ pub enum Command {
     Scheduler(SchedulerCommand),
     /// Who is the active server, who stands by, and whether this one does
     #[command(subcommand)]
-    Standby(StandbyCommand),
+    Standby(crate::commands::StandbyCommand),
     /// Bring the database to this program: takes a backup first, changes the schema, and compares
     Upgrade(UpgradeArgs),
     /// Write one state of the database into a file, while the service goes on; it is read through
@@ -140,7 +140,7 @@ pub enum Command {
         limit: usize,
     },
     /// What people did and what happened to the service
-    Events(EventsArgs),
+    Events(crate::commands::EventsArgs),
     /// The database
     #[command(subcommand)]
     Db(DbCommand),
@@ -148,25 +148,6 @@ pub enum Command {
     Status,
     /// Evaluate an expression over attributes given as JSON
     Eval(EvalArgs),
-}
-
-/// `standby`.
-#[derive(Clone, Copy, Debug, Subcommand)]
-pub enum StandbyCommand {
-    /// The servers of the database, and how this one stands by
-    Status,
-    /// Look only, while another server is the active one
-    Off,
-    /// Be ready, and wait for a person
-    Manual,
-    /// Take over when the active server is gone
-    Automatic,
-    /// Take over now
-    Take {
-        /// Also when the active server is there
-        #[arg(long)]
-        yes: bool,
-    },
 }
 
 /// How a cycle begins.
@@ -455,37 +436,6 @@ pub enum HeldCommand {
         /// Hash of a plan or of one change
         hash: String,
     },
-}
-
-/// Options of `events`.
-#[derive(Debug, ClapArgs)]
-#[command(args_conflicts_with_subcommands = true)]
-pub struct EventsArgs {
-    /// Go on as they come
-    #[arg(long)]
-    pub follow: bool,
-    /// From a time on: 2026-01-31T08:00:00Z, or so long ago: 30m, 12h, 7d
-    #[arg(long, value_name = "TIME")]
-    pub since: Option<String>,
-    /// Of this number
-    #[arg(long)]
-    pub number: Option<u16>,
-    /// As grave as this, or graver: error, warning, notice, info
-    #[arg(long)]
-    pub level: Option<String>,
-    /// Most events, the newest ones
-    #[arg(long, default_value_t = 50)]
-    pub limit: usize,
-    /// What else
-    #[command(subcommand)]
-    pub command: Option<EventsCommand>,
-}
-
-/// What else there is to do with events.
-#[derive(Debug, Subcommand)]
-pub enum EventsCommand {
-    /// Look whether none was changed or taken out
-    Verify,
 }
 
 /// The database.

@@ -3,15 +3,46 @@
 use std::time::Duration;
 
 use anyhow::bail;
+use clap::{Args as ClapArgs, Subcommand};
 use onesync_service::events::{EventView, Events, Level, Wanted};
 use onesync_service::{Home, ServiceError, Status};
 
 use super::Wishes;
-use crate::args::{EventsArgs, EventsCommand};
 use crate::output::{Output, say, short_time, table};
 
 /// How often is looked for new ones.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// Options of `events`.
+#[derive(Debug, ClapArgs)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct EventsArgs {
+    /// Go on as they come
+    #[arg(long)]
+    pub follow: bool,
+    /// From a time on: 2026-01-31T08:00:00Z, or so long ago: 30m, 12h, 7d
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Of this number
+    #[arg(long)]
+    pub number: Option<u16>,
+    /// As grave as this, or graver: error, warning, notice, info
+    #[arg(long)]
+    pub level: Option<String>,
+    /// Most events, the newest ones
+    #[arg(long, default_value_t = 50)]
+    pub limit: usize,
+    /// What else
+    #[command(subcommand)]
+    pub command: Option<EventsCommand>,
+}
+
+/// What else there is to do with events.
+#[derive(Debug, Subcommand)]
+pub enum EventsCommand {
+    /// Look whether none was changed or taken out
+    Verify,
+}
 
 /// `events`.
 pub async fn events(home: &Home, args: &EventsArgs, out: &Output) -> anyhow::Result<Status> {

@@ -28,14 +28,14 @@ pub use config::{
 };
 pub use database::{has_database, server as database_server};
 pub use db::move_;
-pub use events::events;
+pub use events::{EventsArgs, events};
 pub use keys::{KeysCommand, check_right as check_right_to_keys, keys};
 pub use look::eval;
 pub use rule::test as rule_test;
 pub use secret::{read as read_secret, secret};
 pub use serve::serve;
 pub use setup::{SetupArgs, UninstallArgs, hide_argument, new_spelling, setup, uninstall};
-pub use standby::standby;
+pub use standby::{StandbyCommand, standby};
 pub use upgrade::upgrade;
 
 use onesync_service::{CycleReport, Service, Status, Step};

@@ -2,11 +2,30 @@
 
 use std::sync::Arc;
 
+use clap::Subcommand;
 use onesync_service::{Home, Service, ServiceError, StandbyMode, Status, SystemClock};
 use serde_json::json;
 
-use crate::args::StandbyCommand;
 use crate::output::{Output, say, short_time};
+
+/// `standby`.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum StandbyCommand {
+    /// The servers of the database, and how this one stands by
+    Status,
+    /// Look only, while another server is the active one
+    Off,
+    /// Be ready, and wait for a person
+    Manual,
+    /// Take over when the active server is gone
+    Automatic,
+    /// Take over now
+    Take {
+        /// Also when the active server is there
+        #[arg(long)]
+        yes: bool,
+    },
+}
 
 /// `standby`.
 pub async fn standby(home: Home, command: StandbyCommand, out: &Output) -> anyhow::Result<Status> {

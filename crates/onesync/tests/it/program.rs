@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use onesync_graphsim::{DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET, DEFAULT_TENANT_ID, GraphSim};
+use onesync_testkit::generate::{Company, CompanyOptions};
 use serde_json::Value;
 use tokio::process::Command;
 
@@ -48,6 +49,14 @@ pub async fn run(home: &Path, arguments: &[&str]) -> Ended {
 /// A folder with a configuration that can be changed before it is applied, and a home beside it.
 pub struct Setup {
     folder: tempfile::TempDir,
+}
+
+/// A generated directory of so many objects, as LDIF.
+pub fn directory(objects: usize) -> String {
+    let company = Company::new(CompanyOptions { seed: 4, objects, ..CompanyOptions::default() });
+    let mut bytes = Vec::new();
+    company.write_ldif(&mut bytes).unwrap();
+    String::from_utf8(bytes).unwrap()
 }
 
 impl Setup {

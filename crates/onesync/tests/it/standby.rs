@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use onesync_graphsim::{FaultAction, FaultRule, GraphSim};
-use onesync_testkit::generate::{Company, CompanyOptions};
+
 use serde_json::Value;
 use tokio::process::{Child, Command};
 
 use crate::kill::ldif::SOURCE;
-use crate::program::{CLOUD_SECRET, Ended, Setup, cloud, leave_staging, onesync, run};
+use crate::program::{CLOUD_SECRET, Ended, Setup, cloud, directory, leave_staging, onesync, run};
 use crate::setup::postgres::Server;
 use crate::setup::{Place, arguments};
 
@@ -61,13 +61,6 @@ fn requests(sim: &GraphSim, epoch: u64) -> Vec<u64> {
             && entry.client_request_id.as_ref().is_some_and(|id| id.starts_with(&mark))
     });
     of_epoch.map(|entry| entry.number).collect()
-}
-
-fn directory(objects: usize) -> String {
-    let company = Company::new(CompanyOptions { seed: 4, objects, ..CompanyOptions::default() });
-    let mut bytes = Vec::new();
-    company.write_ldif(&mut bytes).unwrap();
-    String::from_utf8(bytes).unwrap()
 }
 
 /// A second server that joins the database, with the key set of the first.

@@ -6,7 +6,7 @@ use tokio_postgres::NoTls;
 
 use super::{Place, arguments, record, rows, shown};
 use crate::kill::ldif::SOURCE;
-use crate::program::{CLOUD_SECRET, Setup, cloud, leave_staging, run};
+use crate::program::{CLOUD_SECRET, Setup, cloud, directory, leave_staging, run};
 
 /// Roles and a database of their own on the server of `PG_URL`.
 pub struct Server {
@@ -89,14 +89,7 @@ async fn an_administrator_makes_everything_and_the_service_may_read_and_write_ro
     let server = Server::new("rights").await;
     let sim = GraphSim::builder().seed(31).judged().await.unwrap();
     let setup = Setup::new("ldif", SOURCE, &cloud(&sim)).await;
-    let company = onesync_testkit::generate::Company::new(onesync_testkit::generate::CompanyOptions {
-        seed: 4,
-        objects: 60,
-        ..Default::default()
-    });
-    let mut ldif = Vec::new();
-    company.write_ldif(&mut ldif).unwrap();
-    std::fs::write(setup.path().join("directory.ldif"), ldif).unwrap();
+    std::fs::write(setup.path().join("directory.ldif"), directory(60)).unwrap();
     let files = Place::new();
     let (password, admin) = (files.file("db", "open sesame"), files.file("admin", &server.password));
     let (url, admin_url) = (server.url(), server.admin_url());

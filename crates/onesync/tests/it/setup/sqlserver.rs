@@ -10,7 +10,7 @@ use tokio_util::compat::TokioAsyncWriteCompatExt as _;
 use super::kill::at_each_step;
 use super::{Place, arguments, rows, shown};
 use crate::kill::ldif::SOURCE;
-use crate::program::{CLOUD_SECRET, Setup, cloud, leave_staging, run};
+use crate::program::{CLOUD_SECRET, Setup, cloud, directory, leave_staging, run};
 
 /// Of the service's login. Its policy is the server's, not ours.
 const PASSWORD: &str = "Open-Sesame-1";
@@ -129,14 +129,7 @@ async fn an_administrator_makes_everything_and_the_service_may_read_and_write_ro
     let server = Server::new("rights").await;
     let sim = GraphSim::builder().seed(31).judged().await.unwrap();
     let setup = Setup::new("ldif", SOURCE, &cloud(&sim)).await;
-    let company = onesync_testkit::generate::Company::new(onesync_testkit::generate::CompanyOptions {
-        seed: 4,
-        objects: 60,
-        ..Default::default()
-    });
-    let mut ldif = Vec::new();
-    company.write_ldif(&mut ldif).unwrap();
-    std::fs::write(setup.path().join("directory.ldif"), ldif).unwrap();
+    std::fs::write(setup.path().join("directory.ldif"), directory(60)).unwrap();
     let files = Place::new();
     let options = Options::of(&server, &files);
     let first = setup.run(&arguments(&options.both())).await.ends_with(0);

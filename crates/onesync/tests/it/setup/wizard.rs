@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use super::{Place, service};
-use crate::program::{CLOUD_SECRET, run};
+use crate::program::{CLOUD_SECRET, directory, run};
 
 const LONG: Duration = Duration::from_secs(120);
 const DOWN: &str = "\u{1b}[B";
@@ -118,14 +118,7 @@ async fn other_questions(terminal: &mut Terminal) {
 async fn from_nothing_to_a_connector_that_exports() {
     let sim = GraphSim::builder().seed(41).judged().await.unwrap();
     let place = Place::new();
-    let company = onesync_testkit::generate::Company::new(onesync_testkit::generate::CompanyOptions {
-        seed: 4,
-        objects: 40,
-        ..Default::default()
-    });
-    let mut ldif = Vec::new();
-    company.write_ldif(&mut ldif).unwrap();
-    std::fs::write(place.path().join("directory.ldif"), ldif).unwrap();
+    std::fs::write(place.path().join("directory.ldif"), directory(40)).unwrap();
     let home = place.home();
 
     let mut terminal = Terminal::run(&home, "setup --no-systemd");
