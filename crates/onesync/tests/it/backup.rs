@@ -41,6 +41,11 @@ async fn a_server_that_is_lost_is_back_from_its_backup() {
     let verified = run(&second, &["backup", "verify", file]).await.ends_with(4);
     assert!(verified.out.contains("all as they were written"), "{verified:?}");
     assert!(!second.exists(), "looking makes nothing");
+    let password = setup.path().join("some-password");
+    std::fs::write(&password, "a long enough password").unwrap();
+    let account = ["--account", "sync", "--password-file", password.to_str().unwrap()];
+    let none = run(&second, &[&["backup", "verify", file, "--key-file", file][..], &account].concat()).await;
+    assert!(none.ends_with(2).err.contains("no key file"), "a backup is none");
     let cut = setup.path().join("cut.backup");
     std::fs::write(&cut, &bytes[..bytes.len() - 9]).unwrap();
     let damaged = setup.run(&["backup", "verify", cut.to_str().unwrap()]).await.ends_with(1);

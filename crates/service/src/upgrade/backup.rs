@@ -43,6 +43,9 @@ pub struct Backup {
     pub program: String,
     /// When.
     pub taken: String,
+    /// The installation in a database on a server; older backups do not say it.
+    #[serde(default)]
+    pub installation: Option<String>,
     /// The version of the database's schema.
     pub schema: u32,
     /// Its files.
@@ -113,6 +116,7 @@ impl Backup {
             kind: kind.to_owned(),
             program: env!("CARGO_PKG_VERSION").to_owned(),
             taken: now.to_string(),
+            installation: home.named()?.map(|named| named.installation),
             schema: state.found,
             parts,
             tables: tables(rows),
@@ -246,6 +250,15 @@ fn put_on_server(
     before: &Named,
     now: Time,
 ) -> Result<(), ServiceError> {
+    if let Some(id) = backup.installation.as_ref().filter(|id| **id != before.installation) {
+        return Err(ServiceError::usage(
+            format!(
+                "the backup is of installation {id}, and this home belongs to {}: it was activated as a copy since",
+                before.installation
+            ),
+            "put back a backup that was taken since; nothing was changed",
+        ));
+    }
     let tables: Vec<BackedUp> =
         backup.tables.iter().map(|table| BackedUp { table: table.name.clone(), rows: table.rows }).collect();
     let epoch = home.note_put_back(now)?;
@@ -269,4 +282,33 @@ fn hash(place: &Path) -> Result<(u64, String), ServiceError> {
         bytes += read as u64;
     }
     Ok((bytes, ended(digest)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backup_from_before_an_activation_is_not_put_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let backup = Backup {
+            folder: folder.path().to_owned(),
+            form: FORM,
+            kind: "server".to_owned(),
+            program: "0".to_owned(),
+            taken: "then".to_owned(),
+            installation: Some("before".to_owned()),
+            schema: 1,
+            parts: Vec::new(),
+            tables: Vec::new(),
+        };
+        let url = "postgres://a@localhost/b";
+        let named =
+            Named { url: url.to_owned(), installation: "now".to_owned(), password: None, joined: false };
+        let home = Home::new(folder.path());
+        let server = DatabaseServer::new(url, None);
+        let refused = put_on_server(&home, &backup, &server, &named, Time::from_seconds(0)).unwrap_err();
+        assert!(refused.to_string().contains("is of installation before"), "{refused}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was changed");
+    }
 }

@@ -123,7 +123,11 @@ pub fn verify(home: &Home, file: &Path, keys: &KeyFileArgs, out: &Output) -> any
     let ids: Option<Vec<String>> = match key_file(file, keys)? {
         None => None,
         Some((bytes, unlock)) => {
-            let opened = KeyFile::open(&bytes, &unlock).map_err(ServiceError::from)?;
+            // Status 4 is for a backup that was read, and is whole.
+            let opened = KeyFile::open(&bytes, &unlock).map_err(|error| ServiceError::Usage {
+                message: error.to_string(),
+                hint: Some("the backup was not read: name its key file, and what opens that".to_owned()),
+            })?;
             Some(opened.keys.notes().into_iter().map(|note| note.id).collect())
         }
     };
@@ -153,21 +157,21 @@ fn print_verified(verified: &Verified) {
     );
     say!(
         "installation {} (epoch {}), taken at {} by program {} of a database of kind `{}`",
-        manifest.installation,
+        manifest.installation.escape_debug(),
         manifest.epoch,
-        manifest.taken,
-        manifest.program,
-        manifest.database
+        manifest.taken.escape_debug(),
+        manifest.program.escape_debug(),
+        manifest.database.escape_debug()
     );
     let versions: Vec<String> =
-        manifest.schema.iter().map(|(kind, version)| format!("{kind} {version}")).collect();
+        manifest.schema.iter().map(|(kind, version)| format!("{} {version}", kind.escape_debug())).collect();
     say!("schema: {}", versions.join(", "));
     match manifest.keys.sealed_by.as_slice() {
         [] => say!("keys: none is needed"),
-        keys => say!("keys: {}", keys.join(", ")),
+        keys => say!("keys: {}", keys.join(", ").escape_debug()),
     }
     if let Some(export) = &manifest.keys.exported {
-        say!("the key set was exported before it, at {}", export.exported);
+        say!("the key set was exported before it, at {}", export.exported.escape_debug());
     }
 }
 
