@@ -210,8 +210,12 @@ impl Daemon {
             };
             if let Ok(Looked { open, .. }) = &looked {
                 if opened.replace(open.clone()).is_none() {
-                    let begun = open.clone();
-                    tokio::task::spawn_blocking(move || begun.note_begun());
+                    let (begun, tell) = (open.clone(), self.tell.clone());
+                    tokio::task::spawn_blocking(move || {
+                        if let Err(error) = begun.note_begun() {
+                            tell(Told::Trouble(error));
+                        }
+                    });
                 }
                 if let Err(error) = self.keep(open, active) {
                     tracing::warn!("the lease cannot be kept: {error}"); // tried again with the next look

@@ -2,6 +2,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod activate;
+mod article;
 mod backup;
 mod errors;
 mod eval;
@@ -14,4 +15,5 @@ mod rule_test;
 mod serve;
 mod setup;
 mod standby;
+mod terminal;
 mod upgrade;

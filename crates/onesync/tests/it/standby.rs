@@ -12,7 +12,7 @@ use tokio::process::{Child, Command};
 use crate::kill::ldif::SOURCE;
 use crate::program::{CLOUD_SECRET, Ended, Setup, cloud, directory, leave_staging, onesync, run};
 use crate::setup::postgres::Server;
-use crate::setup::{Place, arguments};
+use crate::setup::{Database, Place, arguments};
 
 /// Longer than anything that is waited for needs on a busy machine.
 const LONG: Duration = Duration::from_secs(180);
@@ -64,9 +64,9 @@ fn requests(sim: &GraphSim, epoch: u64) -> Vec<u64> {
 }
 
 /// A second server that joins the database, with the key set of the first.
-async fn second(setup: &Setup, name: &str, database: &[&str]) -> PathBuf {
+async fn second(setup: &Setup, name: &str, database: &Database) -> PathBuf {
     let home = setup.path().join(name);
-    let joined: Ended = run(&home, &arguments(database)).await.ends_with(0);
+    let joined: Ended = run(&home, &arguments(&database.service())).await.ends_with(0);
     assert!(joined.out.contains("join installation"), "{}", joined.out);
     for file in ["keyset.toml", "kek"] {
         std::fs::copy(setup.home().join(file), home.join(file)).unwrap();
@@ -76,24 +76,37 @@ async fn second(setup: &Setup, name: &str, database: &[&str]) -> PathBuf {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_one_that_stands_by_takes_over_and_the_old_one_writes_nothing_more() {
-    let server = Server::new("standby").await;
+    let (server, files) = (Server::new("standby").await, Place::new());
+    takes_over(&server.database(&files)).await;
+    server.remove().await;
+}
+
+mod sqlserver {
+    use super::{Place, takes_over};
+    use crate::setup::sqlserver::Server;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_one_that_stands_by_takes_over_and_the_old_one_writes_nothing_more() {
+        let (server, files) = (Server::new("standby").await, Place::new());
+        takes_over(&server.database(&files)).await;
+        server.remove().await;
+    }
+}
+
+/// Of three servers on a database the active one is stopped in the middle of its export, and goes on.
+async fn takes_over(database: &Database) {
     let sim = GraphSim::builder().seed(41).judged().await.unwrap();
     let setup = Setup::new("ldif", SOURCE, &cloud(&sim)).await;
     let ldif = setup.path().join("directory.ldif");
     std::fs::write(&ldif, directory(160)).unwrap();
-    let files = Place::new();
-    let (password, admin) = (files.file("db", "open sesame"), files.file("admin", &server.password));
-    let (url, admin_url) = (server.url(), server.admin_url());
-    let database = ["--database", &url, "--database-password-file", &password, "--yes"];
-    let administrator = ["--database-admin", &admin_url, "--database-admin-password-file", &admin];
-    setup.run(&arguments(&[&database[..], &administrator].concat())).await.ends_with(0);
+    setup.run(&arguments(&database.both())).await.ends_with(0);
     setup.secret("graph", CLOUD_SECRET).await;
     setup.write("onesync.toml", "name = \"test\"\n[schedule]\nevery = \"2s\"\n");
     setup.apply().await.ends_with(0);
     setup.run(&["cycle", "initial"]).await.ends_with(0);
     leave_staging(&setup.home()).await;
     let (one, two, three) =
-        (setup.home(), second(&setup, "two", &database).await, second(&setup, "three", &database).await);
+        (setup.home(), second(&setup, "two", database).await, second(&setup, "three", database).await);
     for home in [&one, &two, &three] {
         run(home, &["standby", "automatic"]).await.ends_with(0);
     }
@@ -169,7 +182,6 @@ async fn the_one_that_stands_by_takes_over_and_the_old_one_writes_nothing_more()
     let holder =
         view(&two).await["servers"].as_array().unwrap().iter().find(|s| s["active"] == true).cloned();
     assert_eq!(holder.unwrap()["epoch"], 2);
-    server.remove().await;
 }
 
 /// A machine that was off, with its own database: nothing in that says that it was replaced, the marker does.

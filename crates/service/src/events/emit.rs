@@ -43,12 +43,12 @@ impl Service {
         }
     }
 
-    /// Notes that the service has started, and whether it has its keys.
-    pub(crate) fn note_begun(&self) {
+    /// Notes that the service has started, and whether it has its keys; gives what is wrong with them.
+    pub(crate) fn note_begun(&self) -> Result<(), ServiceError> {
         self.note_daemon(&SERVICE_STARTED, "");
-        if let Err(error) = self.vault() {
+        self.vault().map(|_| ()).inspect_err(|error| {
             self.note_event(&KEYS_MISSING, self.installation_id(), &error.to_string());
-        }
+        })
     }
 
     /// Notes what becomes of the service.

@@ -5,7 +5,7 @@ mod embedded;
 mod kill;
 mod machine;
 pub mod postgres;
-mod sqlserver;
+pub mod sqlserver;
 mod wizard;
 
 use std::path::{Path, PathBuf};
@@ -42,6 +42,34 @@ impl Place {
     /// `setup` with more options.
     pub async fn setup(&self, options: &[&str]) -> Ended {
         run(&self.home(), &arguments(options)).await
+    }
+}
+
+/// What `setup` is told of a database.
+#[derive(Default)]
+pub struct Database {
+    service: Vec<String>,
+    administrator: Vec<String>,
+}
+
+impl Database {
+    /// One on a server: where it is, the password of the service, and the administrator's.
+    pub fn on_server(files: &Place, service: [&str; 2], admin: [&str; 2]) -> Self {
+        let options = |name: &str, [url, password]: [&str; 2]| {
+            let file = files.file(&name.replace("--", ""), password);
+            vec![name.to_owned(), url.to_owned(), format!("{name}-password-file"), file]
+        };
+        Self { service: options("--database", service), administrator: options("--database-admin", admin) }
+    }
+
+    /// Options of a server that joins it.
+    pub fn service(&self) -> Vec<&str> {
+        self.service.iter().map(String::as_str).chain(["--yes"]).collect()
+    }
+
+    /// Options of whoever makes it.
+    pub fn both(&self) -> Vec<&str> {
+        self.service.iter().chain(&self.administrator).map(String::as_str).chain(["--yes"]).collect()
     }
 }
 

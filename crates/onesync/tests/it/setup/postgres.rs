@@ -4,9 +4,12 @@
 use onesync_graphsim::GraphSim;
 use tokio_postgres::NoTls;
 
-use super::{Place, arguments, record, rows, shown};
+use super::{Database, Place, arguments, record, rows, shown};
 use crate::kill::ldif::SOURCE;
 use crate::program::{CLOUD_SECRET, Setup, cloud, directory, leave_staging, run};
+
+/// Of the service's role.
+pub const PASSWORD: &str = "open sesame";
 
 /// Roles and a database of their own on the server of `PG_URL`.
 pub struct Server {
@@ -44,6 +47,19 @@ impl Server {
     pub fn admin_url(&self) -> String {
         let user = self.admin.strip_prefix("postgres://").unwrap().split_once(':').unwrap().0;
         format!("postgres://{user}@{}/postgres?sslmode=require", self.host())
+    }
+
+    /// Options of `setup`.
+    pub fn database(&self, files: &Place) -> Database {
+        Database::on_server(files, [&self.url(), PASSWORD], [&self.admin_url(), &self.password])
+    }
+
+    /// Makes an empty database that belongs to the service.
+    pub async fn make_empty(&self) {
+        let name = &self.name;
+        self.run("postgres", &format!("CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'")).await;
+        let database = format!("CREATE DATABASE {name} OWNER {name} ENCODING 'UTF8' TEMPLATE template0");
+        self.run("postgres", &database).await;
     }
 
     /// Runs statements as an account, in a database of the server.

@@ -8,15 +8,15 @@ use tokio::net::TcpStream;
 use tokio_util::compat::TokioAsyncWriteCompatExt as _;
 
 use super::kill::at_each_step;
-use super::{Place, arguments, rows, shown};
+use super::{Database, Place, arguments, rows, shown};
 use crate::kill::ldif::SOURCE;
 use crate::program::{CLOUD_SECRET, Setup, cloud, directory, leave_staging, run};
 
 /// Of the service's login. Its policy is the server's, not ours.
-const PASSWORD: &str = "Open-Sesame-1";
+pub const PASSWORD: &str = "Open-Sesame-1";
 
 /// Logins and a database of their own on a server.
-struct Server {
+pub struct Server {
     /// `sqlserver://user@host:port/database?parameters`.
     admin: String,
     password: String,
@@ -28,7 +28,7 @@ fn variable(name: &str) -> String {
 }
 
 impl Server {
-    async fn new(name: &str) -> Self {
+    pub async fn new(name: &str) -> Self {
         let password = std::fs::read_to_string(variable("ONESYNC_TEST_SQLSERVER_PASSWORD_FILE")).unwrap();
         let server = Self {
             admin: variable("ONESYNC_TEST_SQLSERVER"),
@@ -52,8 +52,21 @@ impl Server {
     }
 
     /// The database as the service opens it.
-    fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("sqlserver://{0}@{1}/{0}?{2}", self.name, self.host(), self.parameters())
+    }
+
+    /// Options of `setup`.
+    pub fn database(&self, files: &Place) -> Database {
+        Database::on_server(files, [&self.url(), PASSWORD], [&self.admin, &self.password])
+    }
+
+    /// Makes an empty database that belongs to the service.
+    pub async fn make_empty(&self) {
+        let name = &self.name;
+        self.run("master", &format!("CREATE LOGIN [{name}] WITH PASSWORD = N'{PASSWORD}'")).await;
+        self.run("master", &format!("CREATE DATABASE [{name}]")).await;
+        self.run("master", &format!("ALTER AUTHORIZATION ON DATABASE::[{name}] TO [{name}]")).await;
     }
 
     /// Runs statements as a login, in a database of the server.
@@ -80,7 +93,7 @@ impl Server {
     }
 
     /// Removes what tests made.
-    async fn remove(&self) {
+    pub async fn remove(&self) {
         let name = &self.name;
         for text in [
             format!("ALTER DATABASE {name} SET SINGLE_USER WITH ROLLBACK IMMEDIATE"),
@@ -94,36 +107,6 @@ impl Server {
     }
 }
 
-/// Options of `setup`: the database, and its administrator.
-struct Options {
-    database: Vec<String>,
-    administrator: Vec<String>,
-}
-
-impl Options {
-    fn of(server: &Server, files: &Place) -> Self {
-        let (service, admin) = (files.file("db", PASSWORD), files.file("admin", &server.password));
-        let owned = |words: [&str; 4]| words.map(str::to_owned).to_vec();
-        Self {
-            database: owned(["--database", &server.url(), "--database-password-file", &service]),
-            administrator: owned([
-                "--database-admin",
-                &server.admin,
-                "--database-admin-password-file",
-                &admin,
-            ]),
-        }
-    }
-
-    fn service(&self) -> Vec<&str> {
-        self.database.iter().map(String::as_str).chain(["--yes"]).collect()
-    }
-
-    fn both(&self) -> Vec<&str> {
-        self.database.iter().chain(&self.administrator).map(String::as_str).chain(["--yes"]).collect()
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn an_administrator_makes_everything_and_the_service_may_read_and_write_rows_only() {
     let server = Server::new("rights").await;
@@ -131,7 +114,7 @@ async fn an_administrator_makes_everything_and_the_service_may_read_and_write_ro
     let setup = Setup::new("ldif", SOURCE, &cloud(&sim)).await;
     std::fs::write(setup.path().join("directory.ldif"), directory(60)).unwrap();
     let files = Place::new();
-    let options = Options::of(&server, &files);
+    let options = server.database(&files);
     let first = setup.run(&arguments(&options.both())).await.ends_with(0);
     assert!(first.out.contains("make the login") && first.out.contains("make the tables"), "{}", first.out);
     let made = shown(&first).unwrap();
@@ -170,7 +153,7 @@ async fn an_administrator_makes_everything_and_the_service_may_read_and_write_ro
 async fn without_an_administrator_the_statements_are_shown_and_it_goes_on_when_they_were_run() {
     let server = Server::new("delegated").await;
     let place = Place::new();
-    let options = Options::of(&server, &place);
+    let options = server.database(&place);
     let waits = place.setup(&options.service()).await.ends_with(4);
     assert!(!place.home().exists() && waits.out.contains("--database-admin 'sqlserver://"), "{}", waits.out);
 
@@ -202,7 +185,7 @@ async fn without_an_administrator_the_statements_are_shown_and_it_goes_on_when_t
 async fn anything_else_is_refused() {
     let server = Server::new("others").await;
     let place = Place::new();
-    let options = Options::of(&server, &place);
+    let options = server.database(&place);
     let name = &server.name;
     server.run("master", &format!("CREATE LOGIN {name} WITH PASSWORD = '{PASSWORD}'")).await;
     server.run("master", &format!("CREATE DATABASE {name}")).await;
@@ -236,7 +219,8 @@ async fn anything_else_is_refused() {
         assert!(refused.err.contains("99") && !place.home().exists(), "{}", refused.err);
     }
     let wrong = place.file("wrong", "not-The-password-1");
-    let database = ["--database", &options.database[1], "--database-password-file", &wrong, "--yes"];
+    let url = server.url();
+    let database = ["--database", &url, "--database-password-file", &wrong, "--yes"];
     let waits = place.setup(&database).await.ends_with(4);
     assert!(!waits.out.contains("not-The-password-1"), "{}", waits.out);
     server.remove().await;
@@ -246,7 +230,7 @@ async fn anything_else_is_refused() {
 async fn a_database_with_an_installation_is_joined_and_stays_as_it_is() {
     let server = Server::new("join").await;
     let place = Place::new();
-    let options = Options::of(&server, &place);
+    let options = server.database(&place);
     place.setup(&options.both()).await.ends_with(0);
     let before = rows(&place.home()).await;
     // The old home is gone, with everything in it.
@@ -264,7 +248,7 @@ async fn a_database_with_an_installation_is_joined_and_stays_as_it_is() {
 async fn killed_at_each_step_it_goes_on() {
     let server = Server::new("steps").await;
     let files = Place::new();
-    let options = Options::of(&server, &files);
+    let options = server.database(&files);
     let mut options = options.both();
     options.pop(); // `--yes`, which is said there
     at_each_step(&options, Place::new, async |_| server.remove().await).await;
