@@ -140,6 +140,10 @@ async fn run(args: Args) -> anyhow::Result<Status> {
         Command::Backup(BackupArgs { command: Some(BackupCommand::Verify { file, keys }), .. }) => {
             commands::backup_verify(&home, &file, &keys, &out)
         }
+        command @ Command::Backup(BackupArgs { include_keys: true, .. }) => {
+            commands::may_read_keys(&home, "backup --include-keys DIR")?;
+            commands::run(open(home).await?, command, None, &out).await
+        }
         Command::Restore(args) => commands::restore(home, &args, &out).await,
         Command::Setup(args) => commands::setup(home, *args, &out).await,
         Command::Uninstall(args) => commands::uninstall(home, &args, &out),

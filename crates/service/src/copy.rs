@@ -3,6 +3,8 @@
 //!
 //! Deliberately absent: activation itself, which ends it, and staging, in which a copy begins beside this.
 
+use std::path::PathBuf;
+
 use onesync_store::StoreReader;
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +34,9 @@ pub struct CopyOf {
     pub taken: String,
     /// When it was restored.
     pub restored: String,
+    /// The backup, where the keys are inside of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys_in: Option<PathBuf>,
 }
 
 impl CopyOf {

@@ -61,6 +61,19 @@ pub enum Seal<'a> {
     Shares(Split),
 }
 
+impl Seal<'_> {
+    /// An error when one of the recipients is none.
+    ///
+    /// # Errors
+    /// [`VaultError::Recipient`] names it.
+    pub fn check(&self) -> Result<(), VaultError> {
+        match self {
+            Self::Recipients(texts) => recipients(texts).map(drop),
+            Self::Password(_) | Self::Shares(_) => Ok(()),
+        }
+    }
+}
+
 /// A sealed key file, and the shares that open it, where it was sealed so.
 #[derive(Debug)]
 pub struct SealedKeyFile {
@@ -152,12 +165,7 @@ impl KeyFile {
             Seal::Password(password) => {
                 (seal(&To::Passphrase { passphrase: password, work_factor })?, Vec::new())
             }
-            Seal::Recipients(texts) => {
-                let parse =
-                    |text: &String| Recipient::parse(text).ok_or_else(|| VaultError::Recipient(text.clone()));
-                let recipients = texts.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
-                (seal(&To::Recipients(&recipients))?, Vec::new())
-            }
+            Seal::Recipients(texts) => (seal(&To::Recipients(&recipients(texts)?))?, Vec::new()),
             Seal::Shares(split) => {
                 let identity = Identity::make();
                 let bytes = seal(&To::Recipients(&[identity.recipient()]))?;
@@ -204,6 +212,11 @@ fn identities(text: &SecretString) -> Result<Vec<Identity>, VaultError> {
     let found: Vec<Identity> =
         lines.map(Identity::parse).collect::<Option<_>>().ok_or(VaultError::Identity)?;
     if found.is_empty() { Err(VaultError::Identity) } else { Ok(found) }
+}
+
+fn recipients(texts: &[String]) -> Result<Vec<Recipient>, VaultError> {
+    let parse = |text: &String| Recipient::parse(text).ok_or_else(|| VaultError::Recipient(text.clone()));
+    texts.iter().map(parse).collect()
 }
 
 fn of_age(error: AgeError, bytes: &[u8]) -> VaultError {
@@ -305,6 +318,8 @@ mod tests {
             Err(VaultError::KeyFileSealedOtherwise { .. })
         ));
         let wrong = ["age1nonsense".to_owned()];
+        assert!(matches!(Seal::Recipients(&wrong).check(), Err(VaultError::Recipient(_))));
+        Seal::Recipients(&recipients).check().unwrap();
         assert!(matches!(key_file().seal(&Seal::Recipients(&wrong)), Err(VaultError::Recipient(_))));
     }
 

@@ -438,7 +438,26 @@ mod tests {
         }
         std::fs::write(&path, &text).unwrap();
         std::fs::write(&pin, "999999").unwrap();
-        assert!(Vault::open(&path).unwrap_err().to_string().contains("PIN"));
+        let refused = |pin: &str| {
+            let error = Vault::open(&path).unwrap_err().to_string();
+            assert!(error.contains("refused the PIN in pin") && !error.contains(pin), "{error}");
+        };
+        refused("999999");
+        // It is not tried again: the token would take it by now.
+        let set_pin = |old: &str, new: &str| {
+            let Kek::Pkcs11(key) = &kek else { unreachable!() };
+            key.set_pin(old, new);
+        };
+        set_pin("123456", "999999");
+        refused("999999");
+        refused("999999");
+        // Another one is, once; and the right one after it.
+        std::fs::write(&pin, "888888").unwrap();
+        refused("888888");
+        std::fs::write(&pin, "999999\n").unwrap();
+        Vault::open(&path).unwrap();
+        set_pin("999999", "123456");
+        refused("999999");
         std::fs::write(&pin, "123456").unwrap();
         Vault::open(&path).unwrap();
     }

@@ -1,19 +1,23 @@
 //! A key-encryption key that never leaves a token: AES-256 in a module with the interface PKCS#11.
 //!
 //! The token seals and opens the key set itself (AES-GCM). Who asks needs the PIN, which comes from a file or from a
-//! credential of systemd. Deliberately absent: setting up a token.
+//! credential of systemd. A PIN that was refused is not tried a second time by the same process: tokens lock themselves after
+//! some wrong ones, and a daemon tries in each cycle. Deliberately absent: setting up a token.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::hmac;
+use aws_lc_rs::rand::SystemRandom;
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::error::{Error, RvError};
 use cryptoki::mechanism::Mechanism;
 use cryptoki::mechanism::aead::GcmParams;
 use cryptoki::object::{Attribute, KeyType, ObjectClass, ObjectHandle};
 use cryptoki::session::{Session, UserType};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -22,6 +26,9 @@ use crate::random;
 
 /// Modules that are loaded: each may be initialised once in a process.
 static MODULES: Mutex<BTreeMap<PathBuf, Pkcs11>> = Mutex::new(BTreeMap::new());
+/// Tokens by module and label, each with what tells the PIN that it refused from others. The key of that is in this process only.
+static REFUSED: Mutex<BTreeMap<(PathBuf, String), hmac::Tag>> = Mutex::new(BTreeMap::new());
+static MARKED_BY: OnceLock<hmac::Key> = OnceLock::new();
 /// Bytes of the nonce and bits of the tag of AES-GCM.
 const NONCE_LEN: usize = 12;
 const TAG_BITS: u64 = 128;
@@ -129,20 +136,79 @@ impl TokenKey {
             }
             let session = module.open_rw_session(slot).map_err(failed)?;
             let pin = SecretString::from(read_pin(&self.pin, folder)?.trim());
-            match session.login(UserType::User, Some(&pin)) {
-                Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => {}
-                Err(Error::Pkcs11(RvError::PinIncorrect, _)) => {
-                    return Err(format!(
-                        "the PIN in {} is wrong; a token locks itself after some wrong ones: nothing tries again by itself before \
-                         the next command or cycle",
-                        self.pin
-                    ));
-                }
-                Err(error) => return Err(failed(error)),
-            }
+            self.log_in(&session, &pin)?;
             return work(&session, format!("{}:{}", token.serial_number().trim_end(), self.key));
         }
-        Err(format!("there is no token `{}`", self.token))
+        Err(format!(
+            "there is no token `{}` for {}: is it plugged in, and does what serves it run?",
+            self.token,
+            self.module.display()
+        ))
+    }
+
+    /// Logs in, unless this very PIN was refused before.
+    fn log_in(&self, session: &Session, pin: &SecretString) -> Result<(), String> {
+        let mark = mark(pin)?;
+        let token = (self.module.clone(), self.token.clone());
+        let mut refused = REFUSED.lock().unwrap_or_else(PoisonError::into_inner);
+        let again = || {
+            format!(
+                "the token `{}` refused the PIN in {}. It is not tried again, so that the token does not lock itself, before there is \
+                 another one in that place, or the service is started anew; each run of `onesync keys status` tries it once",
+                self.token, self.pin
+            )
+        };
+        if let Some(before) = refused.get(&token)
+            && verify_slices_are_equal(before.as_ref(), mark.as_ref()).is_ok()
+        {
+            return Err(again());
+        }
+        match session.login(UserType::User, Some(pin)) {
+            Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => {
+                refused.remove(&token);
+                Ok(())
+            }
+            Err(Error::Pkcs11(RvError::PinIncorrect | RvError::PinInvalid | RvError::PinLenRange, _)) => {
+                refused.insert(token, mark);
+                Err(again())
+            }
+            Err(Error::Pkcs11(error, _)) => Err(self.not_logged_in(&error)),
+            Err(error) => Err(format!("the module answers: {error}")),
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn set_pin(&self, old: &str, new: &str) {
+        let modules = MODULES.lock().unwrap();
+        let module = &modules[&self.module];
+        let mut slots = module.get_slots_with_initialized_token().unwrap().into_iter();
+        let ours = slots.find(|slot| module.get_token_info(*slot).unwrap().label().trim_end() == self.token);
+        let session = module.open_rw_session(ours.unwrap()).unwrap();
+        let (old, new) = (SecretString::from(old), SecretString::from(new));
+        session.login(UserType::User, Some(&old)).unwrap();
+        session.set_pin(&old, &new).unwrap();
+    }
+
+    /// Why a token lets nobody in, whatever the PIN.
+    fn not_logged_in(&self, error: &RvError) -> String {
+        match error {
+            RvError::PinLocked => format!(
+                "the token `{}` has locked its PIN after wrong ones: its security officer unlocks it and sets one, with the token's \
+                 own tool; then write that into {}",
+                self.token, self.pin
+            ),
+            RvError::PinExpired => format!(
+                "the PIN of the token `{}` has expired: set a new one with the token's own tool, and write it into {}",
+                self.token, self.pin
+            ),
+            RvError::UserPinNotInitialized => {
+                format!("the token `{}` has no PIN yet: its security officer sets one", self.token)
+            }
+            RvError::DeviceRemoved | RvError::TokenNotPresent | RvError::TokenNotRecognized => {
+                format!("the token `{}` was taken out: put it back", self.token)
+            }
+            error => format!("the module answers: {error}"),
+        }
     }
 
     fn load(&self) -> Result<Pkcs11, Error> {
@@ -172,6 +238,19 @@ impl TokenKey {
     }
 }
 
+/// What tells one PIN from others in this process.
+fn mark(pin: &SecretString) -> Result<hmac::Tag, String> {
+    let key = match MARKED_BY.get() {
+        Some(key) => key,
+        None => {
+            let made = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new());
+            let made = made.map_err(|_| "the system's source of randomness failed".to_owned())?;
+            MARKED_BY.get_or_init(|| made)
+        }
+    };
+    Ok(hmac::sign(key, pin.expose_secret().as_bytes()))
+}
+
 fn read_pin(pin: &str, folder: &Path) -> Result<Zeroizing<String>, String> {
     match pin.strip_prefix("credential:") {
         Some(name) => {
@@ -181,6 +260,32 @@ fn read_pin(pin: &str, folder: &Path) -> Result<Zeroizing<String>, String> {
         None => {
             let place = folder.join(pin);
             read_text(&place, true).map_err(|error| format!("{}: {error}", place.display()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_token_says_is_told_in_plain_words() {
+        let key = TokenKey {
+            module: "/m.so".into(),
+            token: "t".to_owned(),
+            key: "k".to_owned(),
+            pin: "/run/pin".to_owned(),
+        };
+        for (error, says) in [
+            (RvError::PinLocked, "has locked its PIN"),
+            (RvError::PinExpired, "has expired"),
+            (RvError::UserPinNotInitialized, "has no PIN yet"),
+            (RvError::DeviceRemoved, "was taken out"),
+            (RvError::TokenNotPresent, "was taken out"),
+            (RvError::FunctionFailed, "the module answers"),
+        ] {
+            let text = key.not_logged_in(&error);
+            assert!(text.contains(says), "{text}");
         }
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::Args as ClapArgs;
 use onesync_service::activate::{AccountName, Activated, Activation, Request, Unlock};
+use onesync_service::keys::parse_kek;
 use onesync_service::{Home, ServiceError, Status, SystemClock};
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -18,13 +19,13 @@ use crate::output::{Output, say};
 const OLD_NAME: &str = "miisactivate";
 /// The password that asks for one.
 const ASK: &str = "*";
-/// More is no key file and no share.
+/// More is no share.
 const FILE_MAX: u64 = 1 << 20;
 
 /// Options of `activate`.
 #[derive(Debug, ClapArgs)]
 pub struct ActivateArgs {
-    /// Key file, as `keys export` wrote it
+    /// Key file, as `keys export` wrote it, or a backup with its keys inside
     key_file: PathBuf,
     /// Service account: NAME or DOMAIN\NAME; may be left out with --identity or --share
     account: Option<String>,
@@ -39,6 +40,9 @@ pub struct ActivateArgs {
     /// File with a share of a key file that was exported in shares; once for each
     #[arg(long, value_name = "FILE")]
     share: Vec<PathBuf>,
+    /// Where the key-encryption key of this server's key set comes from, `file` when left out; see `setup --kek`
+    #[arg(long, value_name = "SOURCE")]
+    kek: Option<String>,
     /// Activate the active server anew: its database was put back, or a marker names another server
     #[arg(long)]
     again: bool,
@@ -134,12 +138,14 @@ fn tell(done: &Activated, out: &Output) -> anyhow::Result<()> {
 }
 
 fn request(args: &mut ActivateArgs) -> anyhow::Result<Request> {
-    let key_file = read(&args.key_file)?;
+    let file = args.key_file.clone();
+    // Nobody types a password for a file that is not there.
+    must_be_readable(&file)?;
+    let kek = args.kek.as_deref().map(parse_kek).transpose()?;
     let account = args.account.as_deref().map(AccountName::parse).transpose().map_err(|error| {
         let hint = Some("name the service account: NAME, or DOMAIN\\NAME".to_owned());
         ServiceError::Usage { message: error.to_string(), hint }
     })?;
-    let place = args.key_file.display().to_string();
     let unlock = match (&args.identity, args.share.as_slice()) {
         (Some(file), _) => Unlock::Identity(text(&read(file)?, file)?),
         (None, []) => {
@@ -153,7 +159,7 @@ fn request(args: &mut ActivateArgs) -> anyhow::Result<Request> {
             };
             let password = password(args)?.map_or_else(ask, Ok)?;
             let unlock = Unlock::Account { name: name.clone(), password };
-            return Ok(Request { key_file, place, unlock, account: Some((name, None)) });
+            return Ok(Request { file, unlock, account: Some((name, None)), kek });
         }
         (None, files) => {
             let lines: anyhow::Result<Vec<SecretString>> = files
@@ -168,7 +174,7 @@ fn request(args: &mut ActivateArgs) -> anyhow::Result<Request> {
         Some(name) => Some((name, password(args)?)),
         None => None,
     };
-    Ok(Request { key_file, place, unlock, account })
+    Ok(Request { file, unlock, account, kek })
 }
 
 /// A password that was given, or is asked for by `*`; `None` where none was.
@@ -194,6 +200,26 @@ fn ask() -> anyhow::Result<SecretString> {
         return Err(ServiceError::Usage { message, hint }.into());
     }
     secret(&read_asking(None, "Password of the service account:")?)
+}
+
+fn must_be_readable(file: &Path) -> Result<(), ServiceError> {
+    let why = match std::fs::metadata(file) {
+        Ok(found) if found.is_dir() => "it is a folder".to_owned(),
+        // What is handed over by a pipe can be read once.
+        Ok(found) if !found.is_file() => return Ok(()),
+        Ok(_) => match std::fs::File::open(file) {
+            Ok(_) => return Ok(()),
+            Err(error) => error.to_string(),
+        },
+        Err(error) => error.to_string(),
+    };
+    Err(ServiceError::Usage {
+        message: format!("the key file {} cannot be read: {why}", file.display()),
+        hint: Some(
+            "name a file that `onesync keys export` wrote, or a backup with its keys inside, as an account that may read it"
+                .to_owned(),
+        ),
+    })
 }
 
 fn read(file: &Path) -> anyhow::Result<Vec<u8>> {

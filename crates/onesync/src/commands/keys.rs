@@ -88,12 +88,17 @@ pub fn check_right(home: &Home, command: &KeysCommand) -> Result<(), ServiceErro
         KeysCommand::Seal { .. } => "keys seal".to_owned(),
         KeysCommand::Abandon { .. } => "keys abandon".to_owned(),
     };
-    may_read(home, &line)?;
+    may_read_keys(home, &line)
+}
+
+/// The same for a command of whatever name.
+pub fn may_read_keys(home: &Home, line: &str) -> Result<(), ServiceError> {
+    may_read(home, line)?;
     // Whoever names no home has one of their own, and means the one of the system.
     let system = Home::new(SYSTEM_HOME);
     let own_is_empty = std::fs::symlink_metadata(home.folder()).is_err();
     if own_is_empty && !account::is_root() && system.folder().exists() {
-        may_read(&system, &line)
+        may_read(&system, line)
     } else {
         Ok(())
     }
@@ -128,9 +133,15 @@ fn status(report: &KeysReport, out: &Output) -> anyhow::Result<Status> {
     if !report.keys.is_empty() {
         let row = |key: &onesync_service::keys::KeyLine| {
             let days = key.age_days.map_or_else(|| "not known".to_owned(), |days| format!("{days} days"));
-            vec![key.id.clone(), key.state.to_owned(), days, key.values.to_string()]
+            let (values, backups) = (key.values.to_string(), key.backups.len().to_string());
+            vec![key.id.clone(), key.state.to_owned(), days, values, backups]
         };
-        say!("{}", table(&["key", "state", "age", "values"], report.keys.iter().map(row)));
+        say!("{}", table(&["key", "state", "age", "values", "backups"], report.keys.iter().map(row)));
+        for key in report.keys.iter().filter(|key| key.state == "retired") {
+            for file in &key.backups {
+                say!("  key {} is needed by {}", key.id, file.display());
+            }
+        }
     }
     match report.exports.first() {
         None => say!("last export: never"),
@@ -180,17 +191,8 @@ fn export(service: &Service, args: &ExportArgs, out: &Output) -> anyhow::Result<
         let there = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
         return Err(may_write(file, there, service.home(), &command).into());
     }
-    let account = match &args.account {
-        Some(name) => Some(name.clone()),
-        None if args.password_file.is_none() && std::io::stdin().is_terminal() => {
-            let known = service.service_account()?.unwrap_or_default();
-            let question = inquire::Text::new("service account:").with_default(&known);
-            Some(question.prompt().context("the service account was not entered")?)
-        }
-        None => None,
-    };
-    let typed = read_asking(args.password_file.as_deref(), "its password:")?;
-    let password = SecretString::from(std::str::from_utf8(&typed).context("the password is no UTF-8 text")?);
+    let (account, password) =
+        exporting_account(service, args.account.as_deref(), args.password_file.as_deref())?;
     let seal = match split {
         Some(split) => Seal::Shares(split),
         None if args.recipients.is_empty() => Seal::Password(&password),
@@ -238,6 +240,26 @@ fn export(service: &Service, args: &ExportArgs, out: &Output) -> anyhow::Result<
         eprintln!("warning: these keys do not open the secret `{name}` that is in the database");
     }
     Ok(if exported.closed.is_empty() { Status::Done } else { Status::ObjectErrors })
+}
+
+/// The service account that keys are exported by, as it is named, and its password; asks for both on a terminal.
+pub(super) fn exporting_account(
+    service: &Service,
+    named: Option<&str>,
+    password_file: Option<&Path>,
+) -> anyhow::Result<(Option<String>, SecretString)> {
+    let account = match named {
+        Some(name) => Some(name.to_owned()),
+        None if password_file.is_none() && std::io::stdin().is_terminal() => {
+            let known = service.service_account()?.unwrap_or_default();
+            let question = inquire::Text::new("service account:").with_default(&known);
+            Some(question.prompt().context("the service account was not entered")?)
+        }
+        None => None,
+    };
+    let typed = read_asking(password_file, "its password:")?;
+    let password = std::str::from_utf8(&typed).context("the password is no UTF-8 text")?;
+    Ok((account, SecretString::from(password)))
 }
 
 /// The shares, each with what it is for whoever keeps it.

@@ -1,5 +1,7 @@
 //! `activate`: a server is lost, and another one takes its place; each wrong input is named, and nothing is changed by it.
 
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use onesync_graphsim::GraphSim;
@@ -24,6 +26,21 @@ async fn with_account(setup: &Setup) {
     let password = file(setup, "account.pass", PASSWORD);
     let account = ["--yes", "--service-account-name", ACCOUNT, "--service-account-password-file", &password];
     setup.run(&arguments(&account)).await.ends_with(0);
+}
+
+/// All files of a home, but the database, whose rows are compared.
+fn files(home: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let (mut open, mut found) = (vec![home.to_owned()], BTreeMap::new());
+    while let Some(place) = open.pop() {
+        for file in std::fs::read_dir(&place).unwrap().map(|entry| entry.unwrap().path()) {
+            match file.file_name().unwrap().to_string_lossy().starts_with("onesync.db") {
+                true => {}
+                false if file.is_dir() => open.push(file),
+                false => drop(found.insert(file.clone(), std::fs::read(&file).unwrap())),
+            }
+        }
+    }
+    found
 }
 
 /// One that has exported to the cloud, with its scheduler off: embedded.
@@ -93,21 +110,47 @@ async fn each_wrong_input_has_its_own_words_and_changes_nothing() {
     std::fs::write(&cut, &bytes[..bytes.len() - 40]).unwrap();
     let none = setup.path().join("none.age");
     std::fs::write(&none, "no key file").unwrap();
-    let one_share = setup.path().join("share");
+    let empty = setup.path().join("empty.age");
+    std::fs::write(&empty, "").unwrap();
+    let begun = setup.path().join("begun.age");
+    std::fs::write(&begun, &bytes[..9]).unwrap();
     let lines = std::fs::read_to_string(&shares_file).unwrap();
-    let share = lines.lines().find(|line| line.starts_with("onesync-share-")).unwrap();
-    std::fs::write(&one_share, share).unwrap();
+    let shares: Vec<&str> = lines.lines().filter(|line| line.starts_with("onesync-share-")).collect();
+    let (one_share, two_share) = (file(&setup, "share", shares[0]), file(&setup, "share2", shares[1]));
+    let damaged = shares[1].replace(['q', 'p'], "z");
+    let damaged = file(&setup, "damaged", &damaged);
+    let again_file = setup.path().join("again");
+    export(&setup, "again.age", &["--shares", "2-of-3", "--shares-file", again_file.to_str().unwrap()]).await;
+    let again = std::fs::read_to_string(&again_file).unwrap();
+    let again =
+        file(&setup, "share3", again.lines().rfind(|line| line.starts_with("onesync-share-")).unwrap());
     let wrong = file(&setup, "wrong.pass", "another password than that");
 
-    let before = rows(&second).await;
-    for (keys, account, words) in [
-        (&none, ACCOUNT, "the key file is wrong: this is no key file"),
-        (&cut, ACCOUNT, "cut short"),
-        (&keys, "CONTOSO\\somebody", "the account is wrong"),
-        (&foreign, ACCOUNT, "the key file is of another database"),
-        (&old, ACCOUNT, "the key file is too old"),
+    let before = (rows(&second).await, files(&second));
+    let folder = setup.path().to_owned();
+    let nowhere = folder.join("nowhere.age");
+    for (keys, account, status, words) in [
+        (&none, ACCOUNT, 4, "the key file is wrong: this is no key file"),
+        (&empty, ACCOUNT, 4, "the key file is wrong: this is no key file"),
+        (&PathBuf::from(&backup), ACCOUNT, 4, "is a backup without its keys"),
+        (&cut, ACCOUNT, 4, "the key file is wrong: the key file is cut short"),
+        (&begun, ACCOUNT, 4, "the key file is wrong: the key file is cut short"),
+        (&keys, "CONTOSO\\somebody", 4, "the account is wrong"),
+        (
+            &keys,
+            "svc-onesync@contoso.com",
+            4,
+            "by the service account `CONTOSO\\svc-onesync`, not by `svc-onesync@contoso.com`",
+        ),
+        (&keys, "svc-onesync", 4, "the account is wrong"),
+        (&keys, "CONTOSO\\", 2, "a service account is named"),
+        (&in_shares, ACCOUNT, 4, "is sealed to recipients or shares, and does not open with a password"),
+        (&foreign, ACCOUNT, 4, "the key file is of another database"),
+        (&old, ACCOUNT, 4, "the key file is too old"),
+        (&folder, ACCOUNT, 2, "it is a folder"),
+        (&nowhere, ACCOUNT, 2, "nowhere.age cannot be read: No such file"),
     ] {
-        let refused = activate(&setup, &second, keys, account, &["--yes"]).await.ends_with(4);
+        let refused = activate(&setup, &second, keys, account, &["--yes"]).await.ends_with(status);
         assert!(refused.err.contains(words), "{words}: {refused:?}");
     }
     let keys_path = keys.to_str().unwrap();
@@ -115,17 +158,50 @@ async fn each_wrong_input_has_its_own_words_and_changes_nothing() {
         .await
         .ends_with(4);
     assert!(refused.err.contains("the password is wrong"), "{refused:?}");
-    let share = ["activate", in_shares.to_str().unwrap(), "--share", one_share.to_str().unwrap(), "--yes"];
-    let refused = run(&second, &share).await.ends_with(4);
-    assert!(
-        refused.err.contains("the shares are wrong: there are 1 different shares, and 2 are needed"),
-        "{refused:?}"
-    );
+    let in_shares = in_shares.to_str().unwrap();
+    for (given, words) in [
+        (&[&one_share][..], "the shares are wrong: there are 1 different shares, and 2 are needed"),
+        (
+            &[&one_share, &one_share][..],
+            "the shares are wrong: there are 1 different shares, and 2 are needed",
+        ),
+        (&[&one_share, &damaged][..], "the shares are wrong: line 2 of the shares is damaged"),
+        (&[&one_share, &again][..], "the shares are wrong: the share in line 2 is of set "),
+    ] {
+        let mut line = vec!["activate", in_shares, "--yes"];
+        line.extend(given.iter().flat_map(|share| ["--share", share.as_str()]));
+        let refused = run(&second, &line).await.ends_with(4);
+        assert!(refused.err.contains(words), "{words}: {refused:?}");
+    }
+    let refused =
+        run(&second, &["activate", keys_path, "--share", &one_share, "--share", &two_share, "--yes"])
+            .await
+            .ends_with(4);
+    assert!(refused.err.contains("is sealed to a password, and does not open with shares"), "{refused:?}");
     // Without consent, too.
     let refused = activate(&setup, &second, &keys, ACCOUNT, &[]).await.ends_with(2);
     assert!(refused.err.contains("warning: ") && refused.err.contains("nothing was changed"), "{refused:?}");
-    assert_eq!(rows(&second).await, before);
+    if !onesync_service::account::is_root() {
+        std::fs::set_permissions(&cut, std::fs::Permissions::from_mode(0o000)).unwrap();
+        let refused = activate(&setup, &second, &cut, ACCOUNT, &["--yes"]).await.ends_with(2);
+        assert!(refused.err.contains("cannot be read: Permission denied"), "{refused:?}");
+    }
+    assert!((rows(&second).await, files(&second)) == before, "nothing was changed");
     assert!(!second.join("keyset.toml").exists() && !second.join("activation.unfinished").exists());
+
+    // Through a link, with the account in other letters, and a password as people have them.
+    let new = file(&setup, "new.pass", " Gr\u{fc}\u{df}e  aus K\u{f6}ln \u{2602} ");
+    let password = file(&setup, "account.pass", PASSWORD);
+    let change = ["setup", "service-account", "--password-file", &password, "--new-password-file", &new];
+    setup.run(&change).await.ends_with(0);
+    let latest = setup.path().join("latest.age");
+    setup.run(&["keys", "export", latest.to_str().unwrap(), "--password-file", &new]).await.ends_with(0);
+    let refused = activate(&setup, &second, &latest, ACCOUNT, &["--yes"]).await.ends_with(4);
+    assert!(refused.err.contains("the password is wrong"), "older files keep their password: {refused:?}");
+    let link = setup.path().join("link.age");
+    std::os::unix::fs::symlink(&latest, &link).unwrap();
+    let line = ["activate", link.to_str().unwrap(), "contoso\\SVC-OneSync", "--password-file", &new, "--yes"];
+    run(&second, &line).await.ends_with(0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -244,6 +320,17 @@ async fn a_second_server_on_the_same_database_takes_the_place_of_the_first() {
     run(&second, &["cycle"]).await.ends_with(4);
     run(&second, &["events"]).await.ends_with(0);
     let before = setup.run(&["status", "--format", "json"]).await.json()["installation"].clone();
+    // What is wrong changes nothing on a shared database either.
+    let held = (rows(&second).await, server.mark().await, files(&second));
+    let cut = setup.path().join("cut.age");
+    std::fs::write(&cut, &std::fs::read(&keys).unwrap()[..200]).unwrap();
+    for (keys, account, words) in
+        [(&keys, "CONTOSO\\somebody", "the account is wrong"), (&cut, ACCOUNT, "cut short")]
+    {
+        let refused = activate(&setup, &second, keys, account, &["--yes"]).await.ends_with(4);
+        assert!(refused.err.contains(words), "{words}: {refused:?}");
+    }
+    assert!((rows(&second).await, server.mark().await, files(&second)) == held);
     // By its old name, as a link.
     let link = setup.path().join("miisactivate");
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_onesync"), &link).unwrap();

@@ -8,7 +8,13 @@ use onesync_graphsim::GraphSim;
 use crate::kill::disturb::Dice;
 use crate::kill::ldif::small;
 use crate::program::{CLOUD_SECRET, Setup, leave_staging, onesync, run};
+use crate::setup::{arguments, rows};
 
+const PASSWORD: &str = "a long password of the service account";
+const ACCOUNT: &str = "CONTOSO\\svc-onesync";
+/// A pair of the test vectors of the format.
+const RECIPIENT: &str = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
+const IDENTITY: &str = "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX";
 /// Longer than anything that is waited for needs on a busy machine.
 const LONG: Duration = Duration::from_secs(120);
 
@@ -154,4 +160,127 @@ async fn the_daemon_takes_backups_by_itself() {
     let status = setup.run(&["db", "status"]).await.out;
     assert!(status.contains("last backup: 2"), "{status}");
     setup.run(&["backup", "schedule", "off"]).await.ends_with(0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_with_its_keys_inside_is_all_that_a_new_server_needs() {
+    let sim = GraphSim::builder().seed(44).judged().await.unwrap();
+    let setup = live(&sim).await;
+    let file = |name: &str, text: &str| {
+        let file = setup.path().join(name);
+        std::fs::write(&file, text).unwrap();
+        file.display().to_string()
+    };
+    let place = |name: &str| setup.path().join(name).display().to_string();
+    let (password, wrong) = (file("password", PASSWORD), file("wrong", "another password than that"));
+    let account = ["--yes", "--service-account-name", ACCOUNT, "--service-account-password-file", &password];
+    setup.run(&arguments(&account)).await.ends_with(0);
+
+    // Who may not export keys takes none into a backup either; what makes no sense is refused.
+    let one = place("one.backup");
+    let keys = ["backup", &one, "--include-keys"];
+    let with = |more: &[&'static str]| [&keys[..], more].concat();
+    let refused = setup.run(&[&keys[..], &["--password-file", &wrong]].concat()).await.ends_with(2);
+    assert!(refused.err.contains("not the password of the service account"), "{}", refused.err);
+    let other = [&keys[..], &["--account", "CONTOSO\\other", "--password-file", &password]].concat();
+    assert!(setup.run(&other).await.ends_with(2).err.contains("not `CONTOSO\\other`"));
+    setup.run(&keys).await.ends_with(2); // no terminal, and no password
+    let refused = setup.run(&with(&["--recipient", "age1nonsense"])).await.ends_with(2);
+    assert!(refused.err.contains("no recipient"), "{}", refused.err);
+    setup.run(&["backup", &one, "--recipient", RECIPIENT]).await.ends_with(2);
+    let schedule = ["backup", "schedule", setup.path().to_str().unwrap(), "--include-keys"];
+    let refused = setup.run(&schedule).await.ends_with(2);
+    assert!(refused.err.contains("knows no password") && refused.err.contains("--recipient age1"));
+    assert!(!files(setup.path()).iter().any(|file| file.to_string_lossy().contains(".backup")));
+
+    // With the password, it is restorable by itself: status 0.
+    let taken = setup.run(&[&keys[..], &["--password-file", &password]].concat()).await.ends_with(0);
+    assert!(taken.err.contains("the keys are inside") && !taken.err.contains("not restorable"), "{taken:?}");
+    let second = setup.path().join("second");
+    let verify = ["backup", "verify", &one];
+    let verified = run(&second, &verify).await.ends_with(0);
+    let inside =
+        format!("key file inside, not opened here: the service account `{}`", ACCOUNT.escape_debug());
+    assert!(verified.out.contains(&inside), "{inside}: {verified:?}");
+    let opens = |password| [&verify[..], &["--account", ACCOUNT, "--password-file", password]].concat();
+    let opened = run(&second, &opens(&password)).await.ends_with(0);
+    assert!(opened.out.contains("key file inside, opened: "), "{opened:?}");
+    let refused = run(&second, &opens(&wrong)).await.ends_with(2);
+    assert!(refused.err.contains("the password does not open"), "{refused:?}");
+    let kinds: Vec<u64> = setup
+        .run(&["events", "--format", "json"])
+        .await
+        .json()
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|event| event["subject"] == one)
+        .filter_map(|event| event["number"].as_u64())
+        .collect();
+    assert_eq!(kinds, [7060, 7050]);
+    // To recipients, it needs no password here.
+    let two = place("two.backup");
+    setup.run(&["backup", &two, "--include-keys", "--recipient", RECIPIENT]).await.ends_with(0);
+    assert!(run(&second, &["backup", "verify", &two]).await.ends_with(0).out.contains(RECIPIENT));
+    let plain = place("plain.backup");
+    setup.run(&["backup", &plain]).await.ends_with(4);
+    for name in [&one, &two] {
+        let bytes = std::fs::read(name).unwrap();
+        assert!(
+            ![CLOUD_SECRET, PASSWORD]
+                .iter()
+                .any(|secret| { bytes.windows(secret.len()).any(|window| window == secret.as_bytes()) })
+        );
+    }
+
+    // The server is lost. The new one says where its keys are, and the backup is the key file.
+    let restored = run(&second, &["restore", &one]).await.ends_with(0);
+    assert!(restored.out.contains(&format!("`onesync activate {one} ACCOUNT PASSWORD`")), "{restored:?}");
+    let status = run(&second, &["status"]).await.ends_with(4);
+    assert!(status.out.contains("inside of the backup that it was restored from"), "{status:?}");
+    assert!(status.out.contains(&format!("onesync activate {one} ACCOUNT PASSWORD")), "{status:?}");
+    let before = rows(&second).await;
+    let cut = place("cut.backup");
+    let bytes = std::fs::read(&one).unwrap();
+    std::fs::write(&cut, &bytes[..bytes.len() / 2]).unwrap();
+    let folder = setup.path().to_str().unwrap();
+    let activate = |file, password| ["activate", file, ACCOUNT, "--password-file", password, "--yes"];
+    for (line, status, words) in [
+        (activate(&plain, &password), 4, "the key file is wrong: "),
+        (activate(&plain, &password), 4, "is a backup without its keys"),
+        (activate(&cut, &password), 4, "the key file is wrong: "),
+        (activate(&one, &wrong), 4, "the password is wrong"),
+        (activate(&two, &password), 4, "does not open with a password"),
+        (activate(folder, &password), 2, "it is a folder"),
+        (activate("/nowhere/keys.age", &password), 2, "cannot be read: No such file"),
+    ] {
+        let refused = run(&second, &line).await.ends_with(status);
+        assert!(refused.err.contains(words), "{words}: {refused:?}");
+    }
+    // Its key-encryption key may come from elsewhere; where that is not there, nothing has happened yet.
+    let elsewhere = place("kek-of-the-second");
+    let source = format!("file:{elsewhere}");
+    let line = activate(&one, &password);
+    let refused = run(&second, &[&line[..], &["--kek", "credential:none"]].concat()).await.ends_with(4);
+    assert!(refused.err.contains("LoadCredentialEncrypted=none"), "{refused:?}");
+    run(&second, &[&line[..], &["--kek", "usb"]].concat()).await.ends_with(2);
+    assert!(!second.join("keyset.toml").exists() && !second.join("activation.unfinished").exists());
+    assert_eq!(rows(&second).await, before, "nothing was changed");
+    let done = run(&second, &[&line[..], &["--kek", &source]].concat()).await.ends_with(0);
+    assert!(done.out.contains("service activated and running"), "{done:?}");
+    assert!(Path::new(&elsewhere).exists() && !second.join("kek").exists());
+    let keys = run(&second, &["keys", "status"]).await.ends_with(0);
+    assert!(keys.out.contains(&elsewhere), "{keys:?}");
+    let refused = run(&second, &[&line[..], &["--again", "--kek", "file"]].concat()).await.ends_with(2);
+    assert!(refused.err.contains("keys seal --kek"), "{refused:?}");
+    let mark = sim.log_mark();
+    run(&second, &["cycle"]).await.ends_with(0);
+    assert_eq!(sim.writes(mark).len(), 0, "what was exported is not exported again");
+
+    // The other one is opened by whoever has the identity.
+    let third = setup.path().join("third");
+    run(&third, &["restore", &two]).await.ends_with(0);
+    let identity = file("identity", IDENTITY);
+    run(&third, &["activate", &two, "--identity", &identity, "--yes"]).await.ends_with(0);
+    run(&third, &["keys", "status"]).await.ends_with(0);
 }

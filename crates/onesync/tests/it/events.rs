@@ -27,6 +27,35 @@ async fn listed(setup: &Setup, more: &[&str]) -> Vec<Value> {
     setup.run(&arguments).await.ends_with(0).json().as_array().unwrap().clone()
 }
 
+/// A rehearsal restores into a scratch place: what happens there is no news for whoever reads the journal.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rehearsal_tells_the_journal_that_it_was_one_and_nothing_else() {
+    let setup = with_source("").await;
+    std::fs::remove_file(setup.configuration().join("connectors/entra.toml")).unwrap();
+    setup.apply().await.ends_with(0);
+    setup.run(&["cycle"]).await.ends_with(0);
+    let (journal, backup) = (setup.path().join("journal"), setup.path().join("one.backup"));
+    let backup = backup.to_str().unwrap();
+    setup.run(&["backup", backup]).await.ends_with(0);
+    let socket = UnixDatagram::bind(&journal).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let told = async |home: &std::path::Path, line: &[&str]| -> Vec<String> {
+        let output = onesync(home, line).env("ONESYNC_JOURNAL", &journal).output().await.unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let mut bytes = vec![0; 64 << 10];
+        let entry = || {
+            let length = socket.recv(&mut bytes).ok()?;
+            Some(field(&String::from_utf8_lossy(&bytes[..length]), "ONESYNC_EVENT").to_owned())
+        };
+        std::iter::from_fn(entry).collect()
+    };
+    assert_eq!(told(&setup.home(), &["restore", "rehearse", backup]).await, ["7063"]);
+    // A directory that is away is told by the rehearsal, not as a run that has failed.
+    std::fs::remove_file(setup.path().join("source.ldif")).unwrap();
+    assert_eq!(told(&setup.home(), &["restore", "rehearse", backup]).await, ["7063"]);
+    assert_eq!(told(&setup.path().join("second"), &["restore", backup]).await, ["7062"]);
+}
+
 /// What a field of an entry of the journal is.
 fn field<'a>(entry: &'a str, name: &str) -> &'a str {
     entry.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('=')).unwrap_or_default()

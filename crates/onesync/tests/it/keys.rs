@@ -1,7 +1,5 @@
 //! `keys`: who may export, what is said to whoever may not, and that no secret lies where it should not.
 
-use std::collections::BTreeMap;
-use std::io::{Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -15,6 +13,7 @@ use tokio::io::AsyncWriteExt as _;
 
 use crate::kill::ldif::small;
 use crate::program::{CLOUD_SECRET, Ended, leave_staging, onesync, run};
+use crate::search::Needles;
 use crate::setup::{Place, arguments};
 
 const PASSWORD: &str = "correct horse battery";
@@ -160,7 +159,7 @@ async fn setup_takes_the_key_encryption_key_from_elsewhere() {
 }
 
 /// Runs the program as another user of the system.
-async fn run_as(user: (u32, u32), home: &Path, line: &[&str]) -> Ended {
+pub async fn run_as(user: (u32, u32), home: &Path, line: &[&str]) -> Ended {
     let mut command = onesync(home, line);
     command.uid(user.0).gid(user.1).env_remove("SUDO_USER").env("HOME", "/");
     let output = command.output().await.unwrap();
@@ -168,8 +167,8 @@ async fn run_as(user: (u32, u32), home: &Path, line: &[&str]) -> Ended {
     Ended { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 
-/// Number and group of a user that every system has.
-fn user(name: &str) -> (u32, u32) {
+/// Number and group of a user of the system.
+pub fn user(name: &str) -> (u32, u32) {
     let entries = std::fs::read_to_string("/etc/passwd").unwrap();
     let line = entries.lines().find(|line| line.starts_with(&format!("{name}:"))).unwrap();
     let parts: Vec<&str> = line.split(':').collect();
@@ -301,46 +300,6 @@ async fn keys_are_rotated_under_the_daemon_and_lost_ones_given_up() {
     run(&home, &["keys", "status"]).await.ends_with(0);
 }
 
-/// What is looked for, by name.
-type Known = BTreeMap<&'static str, Vec<u8>>;
-
-fn found(known: &Known, bytes: &[u8]) -> Vec<&'static str> {
-    let is_in = |what: &[u8]| {
-        bytes.iter().enumerate().any(|(at, byte)| *byte == what[0] && bytes[at..].starts_with(what))
-    };
-    known.iter().filter(|(_, what)| is_in(what)).map(|(name, _)| *name).collect()
-}
-
-/// Bytes of memory that are looked at at once, and of the piece before that are looked at again.
-const PIECE: usize = 1 << 20;
-const OVERLAP: usize = 256;
-
-/// All that a process has in memory and may write, in pieces that overlap. Gives how much that was.
-fn memory(process: u32, look: &mut dyn FnMut(&str, &[u8])) -> usize {
-    let maps = std::fs::read_to_string(format!("/proc/{process}/maps")).unwrap();
-    let mut file = std::fs::File::open(format!("/proc/{process}/mem")).unwrap();
-    let (untouched, mut seen) = (vec![0; PIECE], 0);
-    for line in maps.lines().filter(|line| line.contains(" rw")) {
-        let (begin, end) = line.split(' ').next().unwrap().split_once('-').unwrap();
-        let number = |text| u64::from_str_radix(text, 16).unwrap();
-        let (mut at, end) = (number(begin), number(end));
-        while at < end {
-            let mut bytes = vec![0; PIECE.min(usize::try_from(end - at).unwrap())];
-            // What was given back meanwhile cannot be read.
-            let there = file.seek(SeekFrom::Start(at)).is_ok() && file.read_exact(&mut bytes).is_ok();
-            if there && bytes != untouched[..bytes.len()] {
-                seen += bytes.len();
-                look(line, &bytes);
-            }
-            at += (bytes.len().saturating_sub(OVERLAP)).max(1).try_into().unwrap_or(u64::MAX);
-            if bytes.len() < PIECE {
-                break;
-            }
-        }
-    }
-    seen
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_lies_in_files_logs_or_the_memory_of_the_daemon() {
     let sim = GraphSim::builder().seed(6).judged().await.unwrap();
@@ -368,20 +327,11 @@ async fn no_secret_lies_in_files_logs_or_the_memory_of_the_daemon() {
     let status = setup.run(&["keys", "status", "--format", "json"]).await.ends_with(0).json();
     assert_eq!(status["keys"][0]["id"], id, "{status}");
     let kek_text = std::fs::read_to_string(home.join("kek")).unwrap().trim().to_owned();
-    let known: Known = [
-        ("the data key", key.clone()),
-        ("the data key in base64", text.into_bytes()),
-        (
-            "the data key in hex",
-            key.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into_bytes(),
-        ),
-        ("the key-encryption key", BASE64.decode(&kek_text).unwrap()),
-        ("the key-encryption key in base64", kek_text.into_bytes()),
-        ("the password of the service account", PASSWORD.as_bytes().to_vec()),
-    ]
-    .into();
-    let mut on_disk = known.clone();
-    on_disk.insert("the secret of the connector", CLOUD_SECRET.as_bytes().to_vec());
+    let known = Needles::default()
+        .with("the data key", &key)
+        .with("the key-encryption key", &BASE64.decode(&kek_text).unwrap())
+        .with("the password of the service account", PASSWORD.as_bytes());
+    let on_disk = known.clone().with("the secret of the connector", CLOUD_SECRET.as_bytes());
 
     let said = |ended: &Ended| format!("{}{}", ended.out, ended.err);
     let trace = |line: Vec<String>| {
@@ -403,7 +353,7 @@ async fn no_secret_lies_in_files_logs_or_the_memory_of_the_daemon() {
     ] {
         let ended = trace(line.clone()).await;
         assert!(ended.code == Some(0) && ended.err.contains("TRACE") | !line.contains(&"cycle".to_owned()));
-        assert_eq!(found(&on_disk, said(&ended).as_bytes()), [""; 0], "{line:?}");
+        assert_eq!(on_disk.found(said(&ended).as_bytes()), [""; 0], "{line:?}");
     }
     let log = setup.path().join("log");
     let mut daemon = onesync(&home, &["serve"])
@@ -424,33 +374,18 @@ async fn no_secret_lies_in_files_logs_or_the_memory_of_the_daemon() {
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     assert_eq!(core.split_whitespace().filter(|word| *word == "0").count(), 2, "{core}");
     if root {
-        let seen = memory(process, &mut |place, bytes| {
-            assert_eq!(found(&known, bytes), [""; 0], "{place}");
-        });
+        let (found, seen) = known.found_in_memory(process);
+        assert_eq!(found, [""; 0]);
         assert!(seen > 1 << 20, "{seen}");
     } else {
         eprintln!("SKIPPED: only root can look into the memory of a process that is closed to others");
     }
     daemon.kill().await.unwrap();
-    assert_eq!(found(&on_disk, &std::fs::read(&log).unwrap()), [""; 0]);
+    assert_eq!(on_disk.found(&std::fs::read(&log).unwrap()), [""; 0]);
 
     // Files: the database with its log, the key set, what was exported; the key-encryption key lies in its own file only.
-    let mut open = vec![home.clone()];
-    while let Some(place) = open.pop() {
-        for entry in std::fs::read_dir(&place).unwrap().map(|entry| entry.unwrap().path()) {
-            match std::fs::symlink_metadata(&entry).unwrap() {
-                metadata if metadata.is_dir() => open.push(entry),
-                metadata if metadata.is_file() && !entry.ends_with("kek") => {
-                    assert_eq!(
-                        found(&on_disk, &std::fs::read(&entry).unwrap()),
-                        [""; 0],
-                        "{}",
-                        entry.display()
-                    );
-                }
-                _ => {}
-            }
-        }
-    }
-    assert_eq!(found(&on_disk, &std::fs::read(&exported).unwrap()), [""; 0]);
+    let kek = home.join("kek");
+    let found: Vec<_> = on_disk.found_below(&home).into_iter().filter(|(file, _)| *file != kek).collect();
+    assert!(found.is_empty(), "{found:?}");
+    assert_eq!(on_disk.found(&std::fs::read(&exported).unwrap()), [""; 0]);
 }

@@ -7,6 +7,7 @@ mod cloud;
 pub mod disturb;
 pub mod ldif;
 mod one;
+mod rotate;
 mod samba;
 mod stop;
 mod story;

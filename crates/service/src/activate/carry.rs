@@ -15,20 +15,26 @@ use crate::scheduler::SWITCH;
 use crate::standing::Standing;
 use crate::verified::distrusted;
 
+/// The setting with the epoch whose activation was told last.
+const TOLD: &str = "activation-told";
+
 impl Activation {
     /// Carries it out; `tell` hears what is done.
     ///
     /// # Errors
     /// When a step fails: run it again, it goes on from there.
     pub async fn carry_out(self, tell: &dyn Fn(&str)) -> Result<Activated, ServiceError> {
-        let Self { service, clock, threads, key_file, copy, note, again, .. } = self;
+        let Self { service, clock, threads, key_file, copy, note, again, kek, .. } = self;
+        let kek = kek.unwrap_or_default();
         let home = service.home().clone();
         let found = service.store().lease()?.epoch;
         let was_active = matches!(service.standing(), Standing::Active { .. });
         let renamed = |note: &Note| note.installation.as_deref() == Some(service.installation_id());
         // A copy goes on under another id, which it has for good once it was given, by whichever server.
         let unnamed = copy.as_ref().is_some_and(|copy| service.installation_id() == copy.installation);
-        let wants = !was_active || unnamed || again;
+        // One that was begun before goes on with the epoch that it took.
+        let taken = was_active && note.as_ref().is_some_and(|note| found > note.epoch_before);
+        let wants = !was_active || unnamed || (again && !taken);
         let note = match note {
             // One that was begun before this copy was restored gives no id.
             Some(note) if !unnamed || note.installation.is_some() => note,
@@ -40,8 +46,8 @@ impl Activation {
         };
         let begun = takes || found > note.epoch_before;
         // Before the note: while that is there nothing works here, and keys that do not fit are no reason for it.
-        if install(&service, &key_file)? {
-            tell("the key set is in the home, sealed under the home's own key");
+        if install(&service, &key_file, &kek)? {
+            tell(&format!("the key set is in the home, sealed under the key-encryption key from {kek}"));
         }
         if begun {
             note.write(&home)?;
@@ -57,10 +63,10 @@ impl Activation {
         service.standing().must_be_active()?;
         if begun {
             service.forget_what_was_known(copy.is_some())?;
-            Note::remove(&home)?;
             tell(
                 "watermarks and what was being sent are forgotten: every connector owes a full import; the scheduler is off",
             );
+            Note::remove(&home)?;
         }
         let mut done = Activated {
             installation: service.installation_id().to_owned(),
@@ -84,11 +90,11 @@ impl Activation {
 }
 
 /// Puts the key set into the home, unless the one that is there holds these keys; whether it did.
-fn install(service: &Service, key_file: &KeyFile) -> Result<bool, ServiceError> {
+fn install(service: &Service, key_file: &KeyFile, kek: &Kek) -> Result<bool, ServiceError> {
     let (home, file) = (service.home(), service.home().key_set());
     let there = file.exists();
     home.make_folder()?;
-    match Vault::install(&file, key_file, &Kek::default()) {
+    match Vault::install(&file, key_file, kek) {
         Ok(_) => Ok(!there),
         Err(VaultError::Exists { .. }) => Err(ServiceError::held(
             format!(
@@ -106,8 +112,14 @@ impl Service {
     /// itself. Of a database that is no copy, that is all there is to be done before it works.
     fn forget_what_was_known(&self, copy: bool) -> Result<(), ServiceError> {
         let changes = distrusted(&*self.store().reader()?)?;
-        let settings = vec![(SWITCH.to_owned(), "off".to_owned())];
-        let events = if copy { Vec::new() } else { vec![self.activated()] };
+        let mut settings = vec![(SWITCH.to_owned(), "off".to_owned())];
+        let mut events = Vec::new();
+        let epoch = self.epoch().to_string();
+        // Whoever was killed between this and the end of the note comes here again: it is told once.
+        if !copy && self.store().reader()?.setting(TOLD)?.as_ref() != Some(&epoch) {
+            settings.push((TOLD.to_owned(), epoch));
+            events.push(self.activated());
+        }
         self.write(&changes, &ServiceChanges { settings, events, ..ServiceChanges::default() })
     }
 

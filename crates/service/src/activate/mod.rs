@@ -10,15 +10,19 @@
 mod carry;
 mod credentials;
 mod note;
+#[cfg(test)]
+mod tests;
 mod words;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use onesync_store::StoreReader;
-use onesync_vault::{KeyFile, VaultError};
+use onesync_vault::{Kek, KeyFile, KeySet, VaultError};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 
+use crate::backup::key_file_in;
 use crate::clock::Clock;
 use crate::copy::CopyOf;
 use crate::error::ServiceError;
@@ -41,14 +45,14 @@ const NAMED: usize = 10;
 
 /// What an activation is asked with.
 pub struct Request {
-    /// The key file.
-    pub key_file: Vec<u8>,
-    /// How it is called, for people.
-    pub place: String,
+    /// The key file, or a backup with its keys inside.
+    pub file: PathBuf,
     /// What opens it.
     pub unlock: Unlock,
     /// The service account and its password, where something else opens the file; then they need not be named.
     pub account: Option<(AccountName, Option<SecretString>)>,
+    /// Where the key-encryption key of the key set comes from that the home gets; the home's own when nobody says.
+    pub kek: Option<Kek>,
 }
 
 /// What an activation did.
@@ -84,6 +88,7 @@ pub struct Activation {
     note: Option<Note>,
     /// Whether it is carried out on the active server, too.
     again: bool,
+    kek: Option<Kek>,
 }
 
 impl Activation {
@@ -100,12 +105,13 @@ impl Activation {
         let service = Service::open(home, clock.clone(), threads).await?;
         let looked = Self::fitting(&service, request);
         if let Err(error) = &looked {
-            let text = format!("{}: {error}", request.place);
+            let text = format!("{}: {error}", request.file.display());
             events::tell(&service.audit(&ACTIVATION_REFUSED, service.installation_id(), &text));
         }
         let (key_file, copy, note) = looked?;
         let active = service.servers()?.into_iter().find(|server| server.active && !server.here);
-        Ok(Self { service, clock, threads, key_file, copy, active, note, again: false })
+        let kek = request.kek.clone();
+        Ok(Self { service, clock, threads, key_file, copy, active, note, again: false, kek })
     }
 
     fn fitting(
@@ -113,12 +119,14 @@ impl Activation {
         request: &Request,
     ) -> Result<(KeyFile, Option<CopyOf>, Option<Note>), ServiceError> {
         let reader = service.store().reader()?;
-        let key_file = KeyFile::open(&request.key_file, &request.unlock).map_err(wrong)?;
+        let bytes = key_file_in(&request.file).map_err(no_key_file)?;
+        let key_file = KeyFile::open(&bytes, &request.unlock).map_err(wrong)?;
         let (copy, note) = (CopyOf::of(&*reader)?, Note::read(service.home())?);
         of_this_database(&*reader, &key_file, copy.as_ref())?;
         let there = ServiceAccount::read(&*reader)?;
         of_this_account(&key_file, there.as_ref().map(|account| account.name.as_str()), request)?;
         opens_all(&*reader, &key_file)?;
+        under_this_kek(service.home(), request.kek.as_ref())?;
         Ok((key_file, copy, note))
     }
 
@@ -140,6 +148,16 @@ impl Activation {
 
     fn is_active(&self) -> bool {
         matches!(self.service.standing(), Standing::Active { .. })
+    }
+}
+
+/// A backup that is damaged, or has no keys inside.
+fn no_key_file(error: ServiceError) -> ServiceError {
+    match error {
+        ServiceError::Backup { message, hint } | ServiceError::Usage { message, hint: Some(hint) } => {
+            ServiceError::held(format!("the key file is wrong: {message}"), hint)
+        }
+        error => error,
     }
 }
 
@@ -217,6 +235,19 @@ fn of_this_account(key_file: &KeyFile, there: Option<&str>, request: &Request) -
         Some(password) if !key_file.verifier.is_of(password.expose_secret().as_bytes()) => {
             Err(wrong(VaultError::KeyFilePassword))
         }
+        _ => Ok(()),
+    }
+}
+
+/// Whether the key set in the home, where one is there already, lies under the key-encryption key that is named.
+fn under_this_kek(home: &Home, wanted: Option<&Kek>) -> Result<(), ServiceError> {
+    match (wanted, KeySet::source(&home.key_set())) {
+        (Some(wanted), Ok(Some((there, _)))) if there != *wanted => Err(ServiceError::usage(
+            format!(
+                "the key set in the home is sealed under the key-encryption key from {there}, not from {wanted}"
+            ),
+            "leave `--kek` out; `onesync keys seal --kek SOURCE` changes it afterwards",
+        )),
         _ => Ok(()),
     }
 }

@@ -4,6 +4,7 @@ use onesync_store::StoreReader;
 use onesync_vault::VaultError;
 
 use super::{Activation, COMMAND};
+use crate::copy::CopyOf;
 use crate::error::ServiceError;
 use crate::keys;
 use crate::standing::Standing;
@@ -15,6 +16,14 @@ pub(crate) fn keys_missing(reader: &dyn StoreReader, error: &VaultError) -> Resu
         return Ok(error.to_string());
     }
     let ids: Vec<&str> = needed.iter().map(String::as_str).collect();
+    if let Some(backup) = CopyOf::of(reader)?.and_then(|copy| copy.keys_in) {
+        return Ok(format!(
+            "configuration settings cannot be read: this database is protected by key set {}, which is inside of the backup \
+             that it was restored from. Run `onesync activate {} ACCOUNT PASSWORD` with that file and the service account ({error})",
+            ids.join(", "),
+            backup.display()
+        ));
+    }
     let exported = match keys::exports_with(reader, &needed)?.first() {
         Some(note) => format!("exported at {}", note.exported),
         None if exports.is_empty() => "never exported".to_owned(),

@@ -27,7 +27,7 @@ use crate::home::{no_link, restrict_file};
 pub(super) const FORM: u32 = 1;
 const HEAD: &[u8; 17] = b"OneSync backup 1\n";
 /// What the first line of any form begins with.
-const OURS: &[u8] = b"OneSync backup ";
+pub(super) const OURS: &[u8] = b"OneSync backup ";
 const TAIL: &[u8; 16] = b"OneSync end   1\n";
 const TAIL_BYTES: u64 = 64;
 /// Bytes before each block.

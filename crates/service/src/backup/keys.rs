@@ -56,6 +56,10 @@ pub struct KeysNeeded {
 pub struct KeysIncluded {
     /// The ids of its keys.
     pub keys: Vec<String>,
+    /// The service account at that time.
+    pub account: String,
+    /// The recipients it is sealed to; where there are none, it is sealed by the password of the account.
+    pub recipients: Vec<String>,
     /// Where it lies.
     pub part: Part,
 }

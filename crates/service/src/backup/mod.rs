@@ -7,6 +7,8 @@
 //! by itself.
 
 mod file;
+mod inside;
+mod kept;
 mod keys;
 mod rehearse;
 mod restore;
@@ -19,14 +21,18 @@ use aws_lc_rs::digest::{Context as Digest, SHA256, digest};
 use onesync_model::Time;
 
 pub use file::{Backup, Manifest, Part, TablePart};
+pub use inside::{KeysInside, key_file_in};
+pub use kept::KeptBackup;
 pub use keys::{KeyExport, KeysIncluded, KeysNeeded};
 pub use onesync_vault::{AccountName, KEY_FILE_MAX, KeyFile, Unlock, VaultError};
-pub use rehearse::{Owed, Proven, Rehearsal, RehearsedKeys, included_keys, rehearse};
+pub use rehearse::{Owed, Proven, Rehearsal, RehearsedKeys, rehearse};
 pub use restore::{RestoreReport, Restoring, restore};
 pub use schedule::{BackupView, Failed, Scheduled, Taken};
 pub use take::{BackupReport, Verified, verify};
 
 use crate::error::ServiceError;
+pub(crate) use inside::RECIPIENTS;
+pub(crate) use kept::KeptBackups;
 
 /// An error in a file.
 pub(crate) fn at(place: &Path) -> impl Fn(std::io::Error) -> ServiceError + '_ {

@@ -14,8 +14,7 @@ use onesync_store::{ServiceChanges, StoreReader};
 use onesync_vault::{Kek, KeyFile, Unlock, Vault};
 use serde::{Deserialize, Serialize};
 
-use super::file::Backup;
-use super::restore::{Heard, restore};
+use super::restore::{Heard, restore_quietly};
 use crate::clock::Clock;
 use crate::database::{DatabaseServer, EMBEDDED};
 use crate::error::ServiceError;
@@ -155,7 +154,7 @@ pub async fn rehearse(
     let scratch = Scratch(home.folder().join(format!("{SCRATCH}{}", new_id()?)));
     let place = Home::new(&scratch.0);
     let embedded = DatabaseServer::new(EMBEDDED, None);
-    let restored = tokio::task::block_in_place(|| restore(&place, &*clock, file, &embedded, heard))?;
+    let restored = tokio::task::block_in_place(|| restore_quietly(&place, &*clock, file, &embedded, heard))?;
     if let RehearsedKeys::File(bytes, unlock) = keys {
         Vault::install(&place.key_set(), &KeyFile::open(bytes, unlock)?, &Kek::default())?;
     }
@@ -276,12 +275,4 @@ impl Service {
         }
         Ok((read, away))
     }
-}
-
-/// The key file that a backup holds, where it holds one.
-///
-/// # Errors
-/// When the file is no backup, or is damaged.
-pub fn included_keys(file: &Path) -> Result<Option<Vec<u8>>, ServiceError> {
-    Backup::open(file)?.key_file()
 }

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::at;
 use super::file::Backup;
+use super::keys::KeysIncluded;
 use super::take::kind_of;
 use crate::clock::Clock;
 use crate::copy::{COPY_OF, CopyOf};
@@ -67,6 +68,8 @@ pub struct RestoreReport {
     pub upgraded: Option<(u32, u32)>,
     /// The ids of the keys that its secrets need.
     pub keys: Vec<String>,
+    /// What opens the keys in the backup, where it has some.
+    pub keys_inside: Option<String>,
     /// How long it took.
     pub seconds: f64,
 }
@@ -116,6 +119,28 @@ pub fn restore(
     to: &DatabaseServer,
     heard: Heard<'_>,
 ) -> Result<RestoreReport, ServiceError> {
+    put_back(home, clock, file, to, heard, true)
+}
+
+/// The same into a place that goes again: it is no news for the system's loggers.
+pub(super) fn restore_quietly(
+    home: &Home,
+    clock: &dyn Clock,
+    file: &Path,
+    to: &DatabaseServer,
+    heard: Heard<'_>,
+) -> Result<RestoreReport, ServiceError> {
+    put_back(home, clock, file, to, heard, false)
+}
+
+fn put_back(
+    home: &Home,
+    clock: &dyn Clock,
+    file: &Path,
+    to: &DatabaseServer,
+    heard: Heard<'_>,
+    told: bool,
+) -> Result<RestoreReport, ServiceError> {
     let began = Instant::now();
     to.check()?;
     let backup = Backup::open(file)?;
@@ -131,7 +156,7 @@ pub fn restore(
     backup.verify(&|table, rows| heard(Restoring::Reading(table.to_owned(), rows)))?;
     home.make_folder()?;
     let _lock = WorkLock::take(home.folder(), "restore", clock.now())?;
-    let work = Work { home, clock, backup: &backup, older, heard };
+    let work = Work { home, clock, backup: &backup, older, heard, told };
     // Killed when the home named it already: all is done.
     if !home.exists() {
         work.look(to, noted.as_ref() == Some(&note))?;
@@ -154,6 +179,7 @@ pub fn restore(
         rows: manifest.tables.iter().map(|table| table.rows).sum(),
         upgraded: older.map(|version| (version, known(&to.url))),
         keys: manifest.keys.sealed_by.clone(),
+        keys_inside: manifest.keys.included.as_ref().map(KeysIncluded::words),
         seconds: began.elapsed().as_secs_f64(),
     })
 }
@@ -174,6 +200,8 @@ struct Work<'w> {
     /// The version of the backup's schema, where that is older than this program's.
     older: Option<u32>,
     heard: Heard<'w>,
+    /// Whether the system's loggers are told.
+    told: bool,
 }
 
 impl Work<'_> {
@@ -356,7 +384,9 @@ impl Work<'_> {
         let events = vec![events::row(now, &events::RESTORED, &from, &text)];
         let service = ServiceChanges { staging: Some(true), settings, events, ..ServiceChanges::default() };
         store.write(manifest.epoch, &changes, &service)?;
-        events::announce(store, &service.events);
+        if self.told {
+            events::announce(store, &service.events);
+        }
         store.bulk()?.set(MOVE_MARK, &MoveMark::Arrived { when: now.to_string(), from }.text())?;
         Ok(())
     }
@@ -368,6 +398,10 @@ impl Work<'_> {
             epoch: manifest.epoch,
             taken: manifest.taken.clone(),
             restored: now.to_string(),
+            keys_in: manifest.keys.included.as_ref().map(|_| {
+                let file = self.backup.place();
+                std::path::absolute(file).unwrap_or_else(|_| file.to_owned())
+            }),
         };
         serde_json::to_string(&copy).map_err(|error| ServiceError::Internal(error.to_string()))
     }

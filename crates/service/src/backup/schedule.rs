@@ -6,6 +6,7 @@ use onesync_model::Time;
 use onesync_store::ServiceChanges;
 use serde::{Deserialize, Serialize};
 
+use super::inside::{KeysInside, RECIPIENTS};
 use super::rehearse::Proven;
 use super::take::BackupReport;
 use crate::config::parse_duration;
@@ -24,6 +25,10 @@ const KEEP_MAX: usize = 10_000;
 /// Intervals after which a backup that did not come is an alarm.
 const LATE: i64 = 2;
 const TICKS: i64 = 10_000_000;
+/// Backups by hand that are remembered.
+const ELSEWHERE_MAX: usize = 100;
+/// Seconds of a day.
+const DAY: i64 = 86_400;
 
 /// When backups are taken by themselves.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -36,6 +41,9 @@ pub struct Scheduled {
     pub keep: usize,
     /// Since when.
     pub since: String,
+    /// For whom the keys are inside; where nobody is named, they are not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recipients: Vec<String>,
 }
 
 /// The last backup that was taken.
@@ -49,6 +57,9 @@ pub struct Taken {
     pub bytes: u64,
     /// Why it would be of no use without this server.
     pub not_restorable: Option<String>,
+    /// The ids of the keys that it needs.
+    #[serde(default)]
+    pub keys: Vec<String>,
 }
 
 /// A backup that was to be taken, and was not.
@@ -66,6 +77,9 @@ struct Last {
     taken: Option<Taken>,
     /// Since the last one that was taken.
     failed: Option<Failed>,
+    /// Those that were not taken into the folder of the schedule, newest first.
+    #[serde(default)]
+    elsewhere: Vec<Taken>,
 }
 
 /// Backups in one look.
@@ -86,6 +100,12 @@ pub struct BackupView {
 impl Scheduled {
     fn seconds(&self) -> i64 {
         parse_duration(&self.every).unwrap_or(*EVERY.end())
+    }
+
+    /// For how many days a backup is kept.
+    pub(super) fn kept_days(&self) -> i64 {
+        let keep = i64::try_from(self.keep).unwrap_or(i64::MAX);
+        self.seconds().saturating_mul(keep.saturating_add(1)) / DAY + 1
     }
 
     /// When the next one is due; at once when none was taken since the schedule began. A clock that was put back must not
@@ -109,7 +129,19 @@ impl Service {
 
     /// The setting that says that one was taken.
     pub(super) fn note_taken(&self, taken: Taken) -> Result<(String, String), ServiceError> {
-        setting(LAST, &Last { taken: Some(taken), failed: None })
+        let mut elsewhere = self.last_backup()?.elsewhere;
+        let schedule = self.backup_schedule()?;
+        let folder = Path::new(&taken.file).parent();
+        if schedule.is_none_or(|schedule| folder != Some(schedule.folder.as_path())) {
+            elsewhere.insert(0, taken.clone());
+            elsewhere.truncate(ELSEWHERE_MAX);
+        }
+        setting(LAST, &Last { taken: Some(taken), failed: None, elsewhere })
+    }
+
+    /// Backups that were not taken into the folder of the schedule, newest first.
+    pub(super) fn backups_elsewhere(&self) -> Result<Vec<Taken>, ServiceError> {
+        Ok(self.last_backup()?.elsewhere)
     }
 
     /// When backups are taken by themselves.
@@ -129,11 +161,18 @@ impl Service {
         text.map(read).transpose()
     }
 
-    /// Has backups taken by themselves: a folder, how often, how many are kept. `None` switches it off.
+    /// Has backups taken by themselves: a folder, how often, how many are kept; with keys inside for recipients, where some
+    /// are named. `None` switches it off.
     ///
     /// # Errors
-    /// When the folder is none, or a number is out of its bounds.
-    pub fn set_backup_schedule(&self, wanted: Option<(&Path, &str, usize)>) -> Result<(), ServiceError> {
+    /// When the folder is none, a number is out of its bounds, or a recipient is none.
+    pub fn set_backup_schedule(
+        &self,
+        wanted: Option<(&Path, &str, usize)>,
+        recipients: &[String],
+    ) -> Result<(), ServiceError> {
+        let (mut secrets, mut secrets_deleted) = (Vec::new(), vec![RECIPIENTS.to_owned()]);
+        let former = self.backup_schedule().ok().flatten(); // one that cannot be read is set anew
         let (text, words) = match wanted {
             None => (String::new(), "off".to_owned()),
             Some((folder, every, keep)) => {
@@ -153,15 +192,35 @@ impl Service {
                         "name a folder, on another disk than the database",
                     ));
                 }
-                let words = format!("every {every} into {}, {keep} are kept", folder.display());
-                let scheduled =
-                    Scheduled { folder, every: every.to_owned(), keep, since: self.now().to_string() };
+                let mut words = format!("every {every} into {}, {keep} are kept", folder.display());
+                if !recipients.is_empty() {
+                    self.inside(&KeysInside::Recipients(recipients))?;
+                    (secrets, secrets_deleted) = (vec![self.vouch(recipients)?], Vec::new());
+                    words.push_str(&format!(", with the keys inside for {}", recipients.join(", ")));
+                }
+                let (every, since) = (every.to_owned(), self.now().to_string());
+                let scheduled = Scheduled { folder, every, keep, since, recipients: recipients.to_vec() };
                 (setting(SCHEDULE, &scheduled)?.1, words)
             }
         };
         let events = vec![self.audit(&events::BACKUPS_SCHEDULED, &words, "")];
-        let settings = vec![(SCHEDULE.to_owned(), text)];
-        self.record(&ServiceChanges { settings, events, ..ServiceChanges::default() })
+        let mut settings = vec![(SCHEDULE.to_owned(), text)];
+        // What lies in the folder so far is kept, whatever becomes of the schedule.
+        if let Some(former) =
+            former.filter(|former| wanted.is_none_or(|(folder, ..)| former.folder != folder))
+        {
+            let mut last = self.last_backup()?;
+            last.elsewhere.splice(0..0, self.leave_folder(&former));
+            last.elsewhere.truncate(ELSEWHERE_MAX);
+            settings.push(setting(LAST, &last)?);
+        }
+        self.record(&ServiceChanges {
+            settings,
+            events,
+            secrets,
+            secrets_deleted,
+            ..ServiceChanges::default()
+        })
     }
 
     /// Whether a backup is due.
@@ -183,10 +242,15 @@ impl Service {
     /// When it cannot be taken; the older ones are kept then.
     pub fn scheduled_backup(&self) -> Result<Option<BackupReport>, ServiceError> {
         let Some(schedule) = self.backup_schedule()? else { return Ok(None) };
-        let taken = self.backup_in(&schedule.folder, &|_, _| self.check_stop()).and_then(|report| {
-            self.retain(&schedule)?;
-            Ok(report)
-        });
+        let inside = Some(KeysInside::Recipients(&schedule.recipients));
+        let inside = inside.filter(|_| !schedule.recipients.is_empty());
+        let taken = self
+            .must_be_vouched(&schedule)
+            .and_then(|()| self.backup_in(&schedule.folder, inside.as_ref(), &|_, _| self.check_stop()))
+            .and_then(|report| {
+                self.retain(&schedule)?;
+                Ok(report)
+            });
         if let Err(error) = &taken {
             let failed = Some(Failed { when: self.now().to_string(), why: error.to_string() });
             let note = setting(LAST, &Last { failed, ..self.last_backup()? })?;

@@ -7,7 +7,8 @@ use onesync_store::{Gist, ServiceChanges, StoreError, TableForm, schema_versions
 use serde::Serialize;
 
 use super::file::{Backup, Manifest, TablePart, Writer, appear, is_left};
-use super::keys::{KEY_EXPORT, KeyExport, KeysNeeded};
+use super::inside::{Inside, KeysInside};
+use super::keys::{KEY_EXPORT, KeyExport, KeysIncluded, KeysNeeded};
 use super::schedule::Taken;
 use super::{at, stamp};
 use crate::database::{EMBEDDED, PART};
@@ -17,7 +18,7 @@ use crate::home::Home;
 use crate::runtime::Service;
 
 /// What the names of backups begin and end with.
-const NAME: (&str, &str) = ("onesync-", ".backup");
+pub(super) const NAME: (&str, &str) = ("onesync-", ".backup");
 /// Characters of the installation in a name.
 const NAMED_BY: usize = 8;
 
@@ -34,6 +35,8 @@ pub struct BackupReport {
     pub taken: String,
     /// How long it took, with reading it through.
     pub seconds: f64,
+    /// What opens the keys in it, where it has some.
+    pub keys_inside: Option<String>,
     /// Why it would be of no use without this server.
     pub not_restorable: Option<String>,
     /// Why it is not noted in the database.
@@ -117,18 +120,20 @@ fn exported_since(home: &Home, manifest: &Manifest) -> Option<KeyExport> {
 
 impl Service {
     /// Writes one state of the database into a new file, and reads that through before it gets its name; cycles may go on
-    /// meanwhile. In a folder it gets a name of its own.
+    /// meanwhile. In a folder it gets a name of its own. With keys inside it is all that a new server needs.
     ///
     /// # Errors
-    /// When the file is there, or cannot be written or is not what was written; then there is none.
+    /// When the file is there, or cannot be written or is not what was written, or keys are to be inside and whoever asks is
+    /// not who may export them; then there is none.
     pub fn backup(
         &self,
         place: &Path,
+        keys: Option<&KeysInside<'_>>,
         told: &dyn Fn(&str, u64) -> Result<(), ServiceError>,
     ) -> Result<BackupReport, ServiceError> {
         match place.is_dir() {
-            true => self.backup_in(place, told),
-            false => self.backup_as(place.to_owned(), told),
+            true => self.backup_in(place, keys, told),
+            false => self.backup_as(place.to_owned(), keys, told),
         }
     }
 
@@ -136,14 +141,16 @@ impl Service {
     pub(super) fn backup_in(
         &self,
         folder: &Path,
+        keys: Option<&KeysInside<'_>>,
         told: &dyn Fn(&str, u64) -> Result<(), ServiceError>,
     ) -> Result<BackupReport, ServiceError> {
-        self.backup_as(folder.join(self.backup_name(&stamp(self.now()))), told)
+        self.backup_as(folder.join(self.backup_name(&stamp(self.now()))), keys, told)
     }
 
     fn backup_as(
         &self,
         file: PathBuf,
+        keys: Option<&KeysInside<'_>>,
         told: &dyn Fn(&str, u64) -> Result<(), ServiceError>,
     ) -> Result<BackupReport, ServiceError> {
         let (began, now) = (Instant::now(), self.now());
@@ -157,12 +164,14 @@ impl Service {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(at(&file)(error)),
         }
+        let inside = keys.map(|keys| self.inside(keys)).transpose()?;
         let mut part = file.clone().into_os_string();
         part.push(PART);
         let part = PathBuf::from(part);
-        let written = self.write_backup(&part, &now.to_string(), told).and_then(|()| {
+        let written = self.write_backup(&part, &now.to_string(), inside.as_ref(), told).and_then(|()| {
             let backup = Backup::open(&part)?;
             backup.verify(told)?;
+            inside.as_ref().map_or(Ok(()), |inside| inside.verify(&backup))?;
             appear(&part, &file)?;
             Ok(backup)
         });
@@ -186,11 +195,13 @@ impl Service {
             rows: rows(&backup.manifest),
             taken: backup.manifest.taken.clone(),
             seconds: began.elapsed().as_secs_f64(),
+            keys_inside: backup.manifest.keys.included.as_ref().map(KeysIncluded::words),
             not_restorable: backup.manifest.keys.not_restorable(&[]),
             not_noted: None,
             file,
         };
-        report.not_noted = self.note_backup(&report).err().map(|error| error.to_string());
+        report.not_noted =
+            self.note_backup(&report, backup.manifest.keys.sealed_by).err().map(|error| error.to_string());
         Ok(report)
     }
 
@@ -207,6 +218,7 @@ impl Service {
         &self,
         part: &Path,
         taken: &str,
+        inside: Option<&Inside<'_>>,
         told: &dyn Fn(&str, u64) -> Result<(), ServiceError>,
     ) -> Result<(), ServiceError> {
         let mut writer = Writer::begin(part)?;
@@ -224,6 +236,8 @@ impl Service {
             tables.push(TablePart::new(form, content, part));
         }
         drop(from);
+        let mut keys = KeysNeeded::new(&gist.sealed, &gist.settings);
+        keys.included = inside.map(|inside| self.write_keys(&mut writer, inside)).transpose()?;
         let url = self.named().map_or(EMBEDDED, |named| &named.url);
         writer.end(&Manifest {
             form: super::file::FORM,
@@ -238,20 +252,24 @@ impl Service {
             epoch: gist.epoch,
             taken: taken.to_owned(),
             tables,
-            keys: KeysNeeded::new(&gist.sealed, &gist.settings),
+            keys,
         })
     }
 
-    fn note_backup(&self, report: &BackupReport) -> Result<(), ServiceError> {
+    fn note_backup(&self, report: &BackupReport, keys: Vec<String>) -> Result<(), ServiceError> {
         let file = report.file.display().to_string();
         let note = self.note_taken(Taken {
             when: report.taken.clone(),
             file: file.clone(),
             bytes: report.bytes,
             not_restorable: report.not_restorable.clone(),
+            keys,
         })?;
-        let events =
+        let mut events =
             vec![self.audit(&events::BACKED_UP, &file, report.not_restorable.as_deref().unwrap_or(""))];
+        if let Some(words) = &report.keys_inside {
+            events.push(self.audit(&events::KEYS_EXPORTED, &file, &format!("in a backup, for {words}")));
+        }
         self.record(&ServiceChanges { settings: vec![note], events, ..ServiceChanges::default() })
     }
 

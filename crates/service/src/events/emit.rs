@@ -25,8 +25,22 @@ impl Service {
     /// Writes what was decided and what is recorded, in one transaction, and tells the loggers of its events.
     pub(crate) fn write(&self, changes: &Changes, service: &ServiceChanges) -> Result<(), ServiceError> {
         self.store().write(self.epoch(), changes, service)?;
-        announce(&**self.store(), &service.events);
+        if self.is_told() {
+            announce(&**self.store(), &service.events);
+        }
         Ok(())
+    }
+
+    /// Whether the system's loggers hear of it: what a scratch place goes through is no news.
+    fn is_told(&self) -> bool {
+        self.paths_from() == self.home().folder()
+    }
+
+    /// Tells the loggers alone.
+    fn tell_alone(&self, row: &EventRow) {
+        if self.is_told() {
+            tell(row);
+        }
     }
 
     pub(crate) fn record(&self, changes: &ServiceChanges) -> Result<(), ServiceError> {
@@ -39,7 +53,7 @@ impl Service {
         let events = vec![row.clone()];
         if let Err(error) = self.record(&ServiceChanges { events, ..ServiceChanges::default() }) {
             tracing::debug!("an event is not in the database: {error}");
-            tell(&row);
+            self.tell_alone(&row);
         }
     }
 
@@ -91,11 +105,11 @@ impl Service {
                 self.note_event(&NO_ROOM, self.installation_id(), &text);
             }
             ServiceError::Store(StoreError::Fenced { .. }) => {
-                tell(&self.audit(&SERVICE_REPLACED, self.installation_id(), &text));
+                self.tell_alone(&self.audit(&SERVICE_REPLACED, self.installation_id(), &text));
             }
             // What fails cannot be written to.
             ServiceError::Store(_) | ServiceError::Read(_) => {
-                tell(&self.audit(&DATABASE_TROUBLE, self.installation_id(), &text));
+                self.tell_alone(&self.audit(&DATABASE_TROUBLE, self.installation_id(), &text));
             }
             ServiceError::Suspect { .. } => self.note_event(&IMPORT_SUSPECT, connector, &text),
             ServiceError::Connector { .. } => self.note_event(&RUN_NOT_STARTED, connector, &text),

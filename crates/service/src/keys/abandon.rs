@@ -7,6 +7,7 @@ use onesync_vault::{Kek, KeySet, Vault, VaultError};
 use serde::Serialize;
 
 use super::place;
+use crate::backup::RECIPIENTS;
 use crate::error::ServiceError;
 use crate::events;
 use crate::kinds;
@@ -47,12 +48,15 @@ impl Service {
                 key: Vault::sealed_by(&row.current),
                 used_by: self.users_of(&row.name),
                 falls_back: row.previous.as_deref().is_some_and(|before| opens(&row, before)),
-                remedy: match row.name == credential::SEALED {
-                    true => {
+                remedy: match row.name.as_str() {
+                    credential::SEALED => {
                         "the password of the service account was shown when it was made, and still counts"
                             .to_owned()
                     }
-                    false => format!("onesync secret set {}", row.name),
+                    RECIPIENTS => {
+                        "onesync backup schedule DIR --include-keys --recipient RECIPIENT".to_owned()
+                    }
+                    name => format!("onesync secret set {name}"),
                 },
                 name: row.name,
             });

@@ -52,19 +52,7 @@ impl Service {
         request: &ExportRequest<'_>,
         deliver: &dyn Fn(&[SecretString]) -> Result<(), ServiceError>,
     ) -> Result<Exported, ServiceError> {
-        self.must_be_active()?;
-        let account = ServiceAccount::read(&*self.store().reader()?)?.ok_or_else(|| {
-            ServiceError::usage(
-                "this installation has no service account, under which keys are exported",
-                "run `onesync setup`, which makes one",
-            )
-        })?;
-        if let Err(refused) = account.check(request.account, Some(request.password)) {
-            let named = request.account.unwrap_or(&account.name);
-            let events = vec![self.audit(&events::KEYS_EXPORT_REFUSED, named, "")];
-            self.record(&ServiceChanges { events, ..ServiceChanges::default() })?;
-            return Err(refused);
-        }
+        let account = self.exporting_account(request.account, Some(request.password))?;
         let set = KeySet::open(&self.home().key_set())?;
         let notes = set.notes();
         let file = key_file(self.installation_id(), &account, self.now(), set)?;
@@ -103,6 +91,28 @@ impl Service {
         };
         self.note_export(&note)?;
         Ok(Exported { note, closed, shares })
+    }
+
+    /// The service account, under which keys leave this server, if it is the one that is named; who says otherwise is noted.
+    pub(crate) fn exporting_account(
+        &self,
+        named: Option<&str>,
+        password: Option<&SecretString>,
+    ) -> Result<ServiceAccount, ServiceError> {
+        self.must_be_active()?;
+        let account = ServiceAccount::read(&*self.store().reader()?)?.ok_or_else(|| {
+            ServiceError::usage(
+                "this installation has no service account, under which keys are exported",
+                "run `onesync setup`, which makes one",
+            )
+        })?;
+        if let Err(refused) = account.check(named, password) {
+            let named = named.unwrap_or(&account.name);
+            let events = vec![self.audit(&events::KEYS_EXPORT_REFUSED, named, "")];
+            self.record(&ServiceChanges { events, ..ServiceChanges::default() })?;
+            return Err(refused);
+        }
+        Ok(account)
     }
 
     fn note_export(&self, note: &ExportNote) -> Result<(), ServiceError> {

@@ -10,7 +10,7 @@ mod right;
 mod rotate;
 mod status;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -204,7 +204,7 @@ fn password_mark(verifier: &str) -> String {
 }
 
 /// The key file of a key set.
-fn key_file(
+pub(crate) fn key_file(
     installation: &str,
     account: &ServiceAccount,
     now: onesync_model::Time,

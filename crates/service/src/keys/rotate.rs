@@ -23,6 +23,8 @@ const RETENTION: &str = "key-retention-days";
 const RETENTION_DAYS: i64 = 400;
 /// Secrets that are sealed anew in one transaction.
 const BATCH: usize = 20;
+/// Backups that are named.
+const NAMED: usize = 3;
 /// How often is looked for secrets that were set by whoever opened the key set before the rotation.
 const PASSES_MAX: usize = 10;
 
@@ -117,7 +119,8 @@ impl Service {
         Ok(kek)
     }
 
-    /// Drops the retired keys that nothing needs: no value in the database, and no backup within the retention.
+    /// Drops the retired keys that nothing needs: no value in the database, no backup that is still there, and none that may be within
+    /// the retention.
     ///
     /// # Errors
     /// When the key set cannot be opened or written, or the database fails.
@@ -126,7 +129,9 @@ impl Service {
         let mut set = self.key_set()?;
         let reader = self.store().reader()?;
         let needed = needed(&*reader)?;
-        let days = self.key_retention()?;
+        let backups = self.kept_backups()?;
+        let unread = backups.unread.as_ref().map_or(0, |(_, days)| *days);
+        let days = self.key_retention()?.max(unread);
         let (mut forgotten, mut kept) = (Vec::new(), Vec::new());
         for note in set.notes().into_iter().filter(|note| note.id != set.current()) {
             let retired = note.retired.as_deref().and_then(|time| time.parse::<Time>().ok());
@@ -134,6 +139,22 @@ impl Service {
             match over {
                 _ if needed.contains(&note.id) => {
                     kept.push((note.id, "it sealed what is in the database".to_owned()));
+                }
+                _ if backups.needing(&note.id).next().is_some() => {
+                    let names: Vec<String> = backups
+                        .needing(&note.id)
+                        .take(NAMED)
+                        .map(|backup| format!("{} of {}", backup.file.display(), backup.taken))
+                        .collect();
+                    let (all, names) = (backups.needing(&note.id).count(), names.join(", "));
+                    kept.push((note.id, format!("backups need it, {all} in all: {names}")));
+                }
+                Some(over) if over > self.now() && unread == days => {
+                    let why = backups.unread.as_ref().map_or("", |(why, _)| why);
+                    kept.push((
+                        note.id,
+                        format!("backups of the schedule from before {over} may need it, and their folder cannot be read: {why}"),
+                    ));
                 }
                 Some(over) if over > self.now() => {
                     kept.push((note.id, format!("backups from before {over} may need it")));

@@ -1,6 +1,7 @@
 //! The keys in one look: which there are, what they open, where they were exported to.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use onesync_model::Time;
 use onesync_store::StoreReader;
@@ -8,6 +9,7 @@ use onesync_vault::{KeySet, Vault};
 use serde::Serialize;
 
 use super::{ExportNote, REHEARSED, exports, password_mark, place, reminders, sealed_of};
+use crate::backup::KeptBackups;
 use crate::error::{ServiceError, Status};
 use crate::runtime::Service;
 use crate::setup::credential::ServiceAccount;
@@ -51,6 +53,8 @@ pub struct KeyLine {
     pub age_days: Option<i64>,
     /// How many values in the database it sealed.
     pub values: u64,
+    /// The backups that need it, the oldest first: those of the schedule, and others that are where they were written.
+    pub backups: Vec<PathBuf>,
 }
 
 /// A sealed value that does not open.
@@ -84,6 +88,30 @@ impl KeysReport {
     }
 }
 
+/// What backups mean for keys.
+fn remark_backups(report: &mut KeysReport, backups: &KeptBackups) {
+    if let Some((why, days)) = &backups.unread {
+        report.remarks.push(format!(
+            "the folder of scheduled backups cannot be read ({why}): which keys they need is not known, and retired keys are kept \
+             for {days} days at least"
+        ));
+    }
+    // A key set that does not open says nothing of what it has.
+    let lacking = match report.keys.is_empty() {
+        true => Vec::new(),
+        false => backups.lacking(|id| report.keys.iter().any(|key| key.id == id)),
+    };
+    if let Some(backup) = lacking.last() {
+        report.remarks.push(format!(
+            "{} backups need keys that this key set does not have any more, the newest {} of {}: they open with a key file of that \
+             time",
+            lacking.len(),
+            backup.file.display(),
+            backup.taken
+        ));
+    }
+}
+
 impl Service {
     /// The keys in one look.
     ///
@@ -106,7 +134,9 @@ impl Service {
                 *values.entry(key.unwrap_or_default()).or_default() += 1;
             }
         }
+        let backups = self.kept_backups()?;
         let line = |note: onesync_vault::KeyNote, current: &str| KeyLine {
+            backups: backups.needing(&note.id).map(|backup| backup.file.clone()).collect(),
             state: if note.id == current { "current" } else { "retired" },
             age_days: note.made.as_deref().and_then(|made| self.days_since(made)),
             values: values.get(&note.id).copied().unwrap_or_default(),
@@ -131,6 +161,7 @@ impl Service {
             remarks: reminders(&*reader)?,
         };
         self.remark(&mut report, matches!(source, Ok(None)));
+        remark_backups(&mut report, &backups);
         Ok(report)
     }
 

@@ -9,18 +9,19 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::*;
 use crate::{Clock as _, Home, ManualClock, Service, Status, SystemClock};
 
-const PASSWORD: &str = "correct horse battery";
-const ACCOUNT: &str = "CONTOSO\\svc-sync";
+pub(crate) const PASSWORD: &str = "correct horse battery";
+const DAY: i64 = 24 * 3600;
+pub(crate) const ACCOUNT: &str = "CONTOSO\\svc-sync";
 
-struct House {
-    service: Service,
-    clock: Arc<ManualClock>,
+pub(crate) struct House {
+    pub(crate) service: Service,
+    pub(crate) clock: Arc<ManualClock>,
     folder: tempfile::TempDir,
 }
 
 impl House {
     /// An installation with a service account and this many secrets.
-    async fn new(secrets: usize) -> Self {
+    pub(crate) async fn new(secrets: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::new(SystemClock.now()));
         let home = Home::new(folder.path().join("home"));
@@ -49,11 +50,11 @@ impl House {
         Self { service: Service::open(home, clock.clone(), 1).await.unwrap(), clock, folder }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn export_as(
+    pub(crate) fn export_as(
         &self,
         file: &Path,
         account: Option<&str>,
@@ -332,4 +333,118 @@ async fn lost_keys_are_given_up_and_nothing_else() {
         house.service.set_secret("graph", b"entered again").unwrap();
     }
     assert_eq!(house.values()["graph"], "entered again");
+}
+
+#[tokio::test]
+async fn scheduled_backups_have_keys_for_those_only_who_were_named() {
+    // Of the test vectors of the format.
+    const RECIPIENT: &str = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
+    const IDENTITY: &str = "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX";
+    let house = House::new(2).await;
+    let (folder, recipients) = (house.path("backups"), [RECIPIENT.to_owned()]);
+    std::fs::create_dir(&folder).unwrap();
+    let set = |recipients: &[String]| house.service.set_backup_schedule(Some((&folder, "1d", 3)), recipients);
+    let wrong = set(&["age1nonsense".to_owned()]).unwrap_err();
+    assert!(wrong.status() == Status::Usage && wrong.to_string().contains("no recipient"), "{wrong}");
+    set(&recipients).unwrap();
+    let taken = house.service.scheduled_backup().unwrap().unwrap();
+    assert_eq!(taken.not_restorable, None, "{taken:?}");
+    let inside = crate::backup::key_file_in(&taken.file).unwrap();
+    let opened = KeyFile::open(&inside, &Unlock::Identity(IDENTITY.into())).unwrap();
+    assert!(fits(&*house.service.store().reader().unwrap(), &opened).unwrap().is_complete());
+    let verified = crate::backup::verify(house.service.home(), &taken.file, &[], &|_, _| Ok(())).unwrap();
+    assert_eq!(verified.manifest.keys.included.unwrap().recipients, recipients);
+    let event = house.service.events(10).unwrap().into_iter().find(|e| e.kind == "keys-exported").unwrap();
+    assert!(event.text.contains(RECIPIENT), "{event:?}");
+
+    // A rotation takes what vouches for them along, and the key before is inside, too.
+    house.service.rotate_keys(&mut |_| Ok(())).unwrap();
+    house.clock.advance_seconds(86_400);
+    let taken = house.service.scheduled_backup().unwrap().unwrap();
+    let inside = crate::backup::key_file_in(&taken.file).unwrap();
+    let opened = KeyFile::open(&inside, &Unlock::Identity(IDENTITY.into())).unwrap();
+    assert_eq!(opened.keys.notes().len(), 2);
+
+    // Whoever writes into the database puts nobody else in their place.
+    let setting = house.service.store().reader().unwrap().setting("backup-schedule").unwrap().unwrap();
+    let other = "age1lggyhqrw2nlhcxprm67z43rta597azn8gknawjehu9d9dl0jq3yqqvfafg";
+    let changes = onesync_store::ServiceChanges {
+        settings: vec![("backup-schedule".to_owned(), setting.replace(RECIPIENT, other))],
+        ..onesync_store::ServiceChanges::default()
+    };
+    house.service.record(&changes).unwrap();
+    house.clock.advance_seconds(86_400);
+    let refused = house.service.scheduled_backup().unwrap_err();
+    assert_eq!(refused.status(), Status::Held);
+    assert!(refused.to_string().contains("changed by other means"), "{refused}");
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 2, "nothing was written");
+    assert!(house.service.status().unwrap().alarms.iter().any(|alarm| alarm.contains("by other means")));
+    // Set anew, it goes on; without any, what vouched for them is gone.
+    set(&recipients).unwrap();
+    assert!(house.service.scheduled_backup().unwrap().is_some());
+    set(&[]).unwrap();
+    assert!(house.service.secrets().unwrap().iter().all(|(name, ..)| name != crate::backup::RECIPIENTS));
+    house.clock.advance_seconds(86_400);
+    let without = house.service.scheduled_backup().unwrap().unwrap();
+    assert!(without.not_restorable.unwrap().contains("never exported"));
+}
+
+#[tokio::test]
+async fn a_key_is_kept_as_long_as_there_is_a_backup_that_needs_it() {
+    let house = House::new(1).await;
+    let (folder, by_hand) = (house.path("backups"), house.path("by-hand.backup"));
+    std::fs::create_dir(&folder).unwrap();
+    house.service.set_backup_schedule(Some((&folder, "100d", 9)), &[]).unwrap();
+    let scheduled = house.service.scheduled_backup().unwrap().unwrap().file;
+    let first = house.service.keys().unwrap().keys[0].id.clone();
+    house.service.rotate_keys(&mut |_| Ok(())).unwrap();
+    house.export_as(&house.path("keys.age"), None, PASSWORD).unwrap();
+    house.service.set_key_retention(10).unwrap();
+    house.clock.advance_seconds(500 * DAY);
+    let why = || {
+        let Forgotten { forgotten, kept } = house.service.forget_retired_keys().unwrap();
+        assert_eq!(forgotten, [""; 0]);
+        let [(id, why)] = &kept[..] else { panic!("{kept:?}") };
+        assert_eq!(*id, first);
+        why.clone()
+    };
+    let says = why();
+    assert!(says.contains("1 in all") && says.contains(scheduled.to_str().unwrap()), "{says}");
+    let report = house.service.keys().unwrap();
+    assert_eq!(report.keys[0].backups, std::slice::from_ref(&scheduled));
+    assert!(report.keys[1].backups.is_empty());
+
+    // A folder that cannot be read: for as long as the schedule keeps its files, 1000 days and what one may be late.
+    let away = house.path("away");
+    std::fs::rename(&folder, &away).unwrap();
+    let says = why();
+    assert!(says.contains("cannot be read"), "{says}");
+    let remarks = house.service.keys().unwrap().remarks.join("\n");
+    assert!(remarks.contains("1001 days at least"), "{remarks}");
+    std::fs::rename(&away, &folder).unwrap();
+
+    // One that was taken by hand, elsewhere, and lies there still.
+    house.service.set_backup_schedule(None, &[]).unwrap();
+    house.service.backup(&by_hand, None, &|_, _| Ok(())).unwrap();
+    let second = house.service.keys().unwrap().keys[1].id.clone();
+    house.service.rotate_keys(&mut |_| Ok(())).unwrap();
+    house.export_as(&house.path("newer.age"), None, PASSWORD).unwrap();
+    house.clock.advance_seconds(500 * DAY);
+    let Forgotten { forgotten, kept } = house.service.forget_retired_keys().unwrap();
+    assert_eq!(forgotten, [""; 0]);
+    assert!(
+        kept[0].0 == first && kept[0].1.contains(scheduled.to_str().unwrap()),
+        "left by its schedule: {kept:?}"
+    );
+    std::fs::rename(&scheduled, house.path("moved.backup")).unwrap();
+    let Forgotten { forgotten, kept } = house.service.forget_retired_keys().unwrap();
+    assert_eq!(forgotten, std::slice::from_ref(&first), "it is nowhere any more");
+    assert!(kept.len() == 1 && kept[0].0 == second && kept[0].1.contains("by-hand.backup"), "{kept:?}");
+    std::fs::rename(house.path("moved.backup"), &scheduled).unwrap();
+    // What is dropped all the same is said.
+    house.service.set_backup_schedule(Some((&folder, "100d", 9)), &[]).unwrap();
+    let remarks = house.service.keys().unwrap().remarks.join("\n");
+    assert!(remarks.contains("1 backups need keys that this key set does not have any more"), "{remarks}");
+    std::fs::remove_file(&by_hand).unwrap();
+    assert_eq!(house.service.forget_retired_keys().unwrap().forgotten, [second]);
 }

@@ -19,7 +19,7 @@ fn embedded() -> DatabaseServer {
 }
 
 fn backup(service: &Service, place: &Path) -> BackupReport {
-    tokio::task::block_in_place(|| service.backup(place, &|_, _| Ok(()))).unwrap()
+    tokio::task::block_in_place(|| service.backup(place, None, &|_, _| Ok(()))).unwrap()
 }
 
 fn put(
@@ -94,7 +94,7 @@ async fn goes_everywhere(database: Database) {
     world.write();
     let (other, busy) = (world.reopen().await, world.beside("busy.backup"));
     let place = busy.clone();
-    let taker = tokio::task::spawn_blocking(move || other.backup(&place, &|_, _| Ok(())).unwrap());
+    let taker = tokio::task::spawn_blocking(move || other.backup(&place, None, &|_, _| Ok(())).unwrap());
     world.cycle(CycleKind::Delta).await;
     taker.await.unwrap();
     let (home, _) = put(&world, &busy, "busy", &embedded()).unwrap();
@@ -421,7 +421,8 @@ async fn nothing_is_written_over() {
     let world = people(2).await;
     let file = world.beside("one.backup");
     backup(&world.service, &file);
-    let again = tokio::task::block_in_place(|| world.service.backup(&file, &|_, _| Ok(()))).unwrap_err();
+    let again =
+        tokio::task::block_in_place(|| world.service.backup(&file, None, &|_, _| Ok(()))).unwrap_err();
     assert!(again.to_string().contains("is there already"), "{again}");
     Home::new(world.beside("other")).create_on(Some(&taken.server()), &*world.clock).unwrap();
     let refused = put(&world, &file, "new", &taken.server()).unwrap_err();
@@ -474,10 +475,10 @@ async fn backups_come_by_themselves_and_so_many_are_kept() {
     let service = &world.service;
     assert!(!service.backup_is_due().unwrap());
     for (every, keep) in [("5m", 2), ("1d", 0), ("often", 2), ("400d", 2)] {
-        let refused = service.set_backup_schedule(Some((&folder, every, keep))).unwrap_err();
+        let refused = service.set_backup_schedule(Some((&folder, every, keep)), &[]).unwrap_err();
         assert_eq!(refused.status(), Status::Usage, "{refused}");
     }
-    service.set_backup_schedule(Some((&folder, "1d", 2))).unwrap();
+    service.set_backup_schedule(Some((&folder, "1d", 2)), &[]).unwrap();
     // Others' files are nobody's business, whatever their names.
     let id = &service.status().unwrap().installation[..8];
     let alien = folder.join(format!("onesync-{id}-19990101T000000Z.backup"));
@@ -513,7 +514,7 @@ async fn backups_come_by_themselves_and_so_many_are_kept() {
     // One that does not come is one, too.
     world.clock.advance_seconds(3 * 86_400);
     assert!(alarm(service).contains("a backup is due since"), "{}", alarm(service));
-    service.set_backup_schedule(None).unwrap();
+    service.set_backup_schedule(None, &[]).unwrap();
     assert!(!service.backup_is_due().unwrap() && take().unwrap().is_none());
     assert!(!alarm(service).contains("backup is due"));
 }

@@ -11,6 +11,18 @@ pub struct BackupArgs {
     /// Folder, where it gets a name of its own, or a file that is not there yet
     #[arg(value_name = "DIR|FILE")]
     pub place: Option<PathBuf>,
+    /// With the key set inside, sealed by the service account's password, which is asked for, or to recipients
+    #[arg(long)]
+    pub include_keys: bool,
+    /// Seal the keys to this recipient, `age1...`, in place of the password (can be repeated)
+    #[arg(long = "recipient", value_name = "RECIPIENT", requires = "include_keys")]
+    pub recipients: Vec<String>,
+    /// Service account; that of the installation when left out
+    #[arg(long, value_name = "NAME", requires = "include_keys", conflicts_with = "recipients")]
+    pub account: Option<String>,
+    /// File with its password, - for standard input; asked for when left out
+    #[arg(long, value_name = "FILE", requires = "include_keys", conflicts_with = "recipients")]
+    pub password_file: Option<PathBuf>,
     /// What else
     #[command(subcommand)]
     pub command: Option<BackupCommand>,
@@ -37,13 +49,19 @@ pub enum BackupCommand {
         /// How many are kept in the folder
         #[arg(long, default_value_t = 14)]
         keep: usize,
+        /// With the key set inside of each, sealed to recipients
+        #[arg(long, requires = "folder")]
+        include_keys: bool,
+        /// Seal the keys to this recipient, `age1...` (can be repeated)
+        #[arg(long = "recipient", value_name = "RECIPIENT", requires = "include_keys")]
+        recipients: Vec<String>,
     },
 }
 
 /// A key file, and what opens it.
 #[derive(Debug, ClapArgs)]
 pub struct KeyFileArgs {
-    /// Key file, as `keys export` wrote it
+    /// Key file, as `keys export` wrote it, or a backup with its keys inside; the backup itself when left out
     #[arg(long, value_name = "FILE")]
     pub key_file: Option<PathBuf>,
     /// Service account that exported it

@@ -2,14 +2,13 @@
 
 mod args;
 
-use std::io::Read as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use onesync_service::backup::{
-    self as work, AccountName, BackupReport, Failed, KEY_FILE_MAX, KeyFile, Rehearsal, RehearsedKeys,
+    self as work, AccountName, BackupReport, Failed, KeyFile, KeysInside, Rehearsal, RehearsedKeys,
     RestoreReport, Restoring, Unlock, VaultError, Verified,
 };
 use onesync_service::{Home, Service, ServiceError, Status, SystemClock, size_words as bytes};
@@ -70,20 +69,45 @@ impl Teller {
 pub fn backup(service: &Service, args: &BackupArgs, out: &Output) -> anyhow::Result<Status> {
     match &args.command {
         Some(BackupCommand::Verify { .. }) => anyhow::bail!("this command needs no open installation"),
-        Some(BackupCommand::Schedule { folder, every, keep }) => {
-            schedule(service, folder.as_deref(), every, *keep, out)
+        Some(BackupCommand::Schedule { folder, every, keep, include_keys, recipients }) => {
+            if *include_keys && recipients.is_empty() {
+                return Err(usage(
+                    "a schedule knows no password, by which the keys could be sealed",
+                    "name whom they are sealed to: `--recipient age1...` (`age-keygen` makes such a pair, whose identity stays away from \
+                     this server); or take a backup by hand: `onesync backup DIR --include-keys`",
+                ));
+            }
+            schedule(service, folder.as_deref(), every, *keep, recipients, out)
         }
         None => {
             let Some(place) = &args.place else {
-                let message = "where to is missing".to_owned();
-                let hint =
-                    Some("name a folder, or a file that is not there yet: `onesync backup DIR`".to_owned());
-                return Err(ServiceError::Usage { message, hint }.into());
+                return Err(usage(
+                    "where to is missing",
+                    "name a folder, or a file that is not there yet: `onesync backup DIR`",
+                ));
+            };
+            let by_account = match args.include_keys && args.recipients.is_empty() {
+                true => {
+                    let (named, file) = (args.account.as_deref(), args.password_file.as_deref());
+                    Some(super::keys::exporting_account(service, named, file)?)
+                }
+                false => None,
+            };
+            let inside = match &by_account {
+                Some((account, password)) => {
+                    Some(KeysInside::Password { account: account.as_deref(), password })
+                }
+                None => args.include_keys.then_some(KeysInside::Recipients(&args.recipients)),
             };
             let teller = Teller::new()?;
             let report = tokio::task::block_in_place(|| {
-                service.backup(place, &|table, rows| teller.tell("backing up", table, rows))
+                service.backup(place, inside.as_ref(), &|table, rows| teller.tell("backing up", table, rows))
             })?;
+            if let Some(words) = &report.keys_inside {
+                eprintln!(
+                    "the keys are inside: {words} opens them. Keep it where nobody reads it: it is all that a new server needs"
+                );
+            }
             if let Some(why) = &report.not_noted {
                 eprintln!("warning: the backup is taken, but could not be noted in the database: {why}");
             }
@@ -138,7 +162,7 @@ pub fn verify(home: &Home, file: &Path, keys: &KeyFileArgs, out: &Output) -> any
     if out.is_json() {
         out.json(&verified)?;
     } else {
-        print_verified(&verified);
+        print_verified(&verified, keys.key_file.is_none() && ids.is_some());
     }
     if let Some(why) = &verified.not_restorable {
         eprintln!("error: {why}");
@@ -146,7 +170,7 @@ pub fn verify(home: &Home, file: &Path, keys: &KeyFileArgs, out: &Output) -> any
     Ok(restorable(verified.not_restorable.as_deref()))
 }
 
-fn print_verified(verified: &Verified) {
+fn print_verified(verified: &Verified, opened: bool) {
     let manifest = &verified.manifest;
     say!(
         "{}: {}, {} rows in {} tables, all as they were written",
@@ -170,6 +194,10 @@ fn print_verified(verified: &Verified) {
         [] => say!("keys: none is needed"),
         keys => say!("keys: {}", keys.join(", ").escape_debug()),
     }
+    if let Some(inside) = &manifest.keys.included {
+        let how = if opened { "opened" } else { "not opened here" };
+        say!("key file inside, {how}: {} opens it", inside.words().escape_debug());
+    }
     if let Some(export) = &manifest.keys.exported {
         say!("the key set was exported before it, at {}", export.exported.escape_debug());
     }
@@ -180,11 +208,12 @@ fn schedule(
     folder: Option<&Path>,
     every: &str,
     keep: usize,
+    recipients: &[String],
     out: &Output,
 ) -> anyhow::Result<Status> {
     match folder {
-        Some(off) if off.as_os_str() == "off" => service.set_backup_schedule(None)?,
-        Some(folder) => service.set_backup_schedule(Some((folder, every, keep)))?,
+        Some(off) if off.as_os_str() == "off" => service.set_backup_schedule(None, &[])?,
+        Some(folder) => service.set_backup_schedule(Some((folder, every, keep)), recipients)?,
         None => {}
     }
     let view = service.backups()?;
@@ -200,6 +229,9 @@ fn schedule(
             schedule.folder.display(),
             schedule.keep
         ),
+    }
+    for recipient in view.schedule.iter().flat_map(|schedule| &schedule.recipients) {
+        say!("with the keys inside, for {recipient}");
     }
     match &view.last {
         None => say!("last: none"),
@@ -219,10 +251,6 @@ fn schedule(
 
 /// The key file that is named, or the one in the backup, and what opens it; `None` where nothing is said about one.
 fn key_file(backup: &Path, args: &KeyFileArgs) -> anyhow::Result<Option<(Vec<u8>, Unlock)>> {
-    let missing = |message: &str, hint: &str| {
-        let (message, hint) = (message.to_owned(), Some(hint.to_owned()));
-        anyhow::Error::from(ServiceError::Usage { message, hint })
-    };
     let text = |file: &Path| -> anyhow::Result<SecretString> {
         let bytes = super::read_secret(Some(file))?;
         Ok(SecretString::from(std::str::from_utf8(&bytes).context("it is no UTF-8 text")?))
@@ -242,25 +270,19 @@ fn key_file(backup: &Path, args: &KeyFileArgs) -> anyhow::Result<Option<(Vec<u8>
             Unlock::Account { name, password }
         }
         _ if args.key_file.is_some() => {
-            return Err(missing(
+            return Err(usage(
                 "what opens the key file is missing",
                 "`--account NAME` (and `--password-file FILE`), `--identity FILE` or `--share-file FILE`",
             ));
         }
         _ => return Ok(None),
     };
-    let bytes = match &args.key_file {
-        Some(file) => {
-            let mut bytes = Vec::new();
-            let opened = std::fs::File::open(file).with_context(|| file.display().to_string())?;
-            opened.take(KEY_FILE_MAX + 1).read_to_end(&mut bytes)?;
-            bytes
-        }
-        None => work::included_keys(backup)?.ok_or_else(|| {
-            missing("the backup holds no key file", "name the one that was exported: `--key-file FILE`")
-        })?,
-    };
+    let bytes = work::key_file_in(args.key_file.as_deref().unwrap_or(backup))?;
     Ok(Some((bytes, unlock)))
+}
+
+fn usage(message: &str, hint: &str) -> anyhow::Error {
+    ServiceError::Usage { message: message.to_owned(), hint: Some(hint.to_owned()) }.into()
 }
 
 async fn rehearse(home: &Home, file: &Path, keys: &KeyFileArgs, out: &Output) -> anyhow::Result<Status> {
@@ -321,9 +343,9 @@ pub async fn restore(home: Home, args: &RestoreArgs, out: &Output) -> anyhow::Re
         return rehearse(&home, file, keys, out).await;
     }
     let Some(file) = args.file.clone() else {
-        let message = "which backup is missing".to_owned();
-        return Err(ServiceError::Usage { message, hint: Some("`onesync restore FILE`".to_owned()) }.into());
+        return Err(usage("which backup is missing", "`onesync restore FILE`"));
     };
+    let place = file.clone();
     let to = database::named(&args.to, args.database_password_file.as_deref())?;
     let teller = Teller::new()?;
     let work = tokio::task::spawn_blocking(move || {
@@ -335,13 +357,19 @@ pub async fn restore(home: Home, args: &RestoreArgs, out: &Output) -> anyhow::Re
         out.json(&report)?;
         return Ok(Status::Done);
     }
-    let RestoreReport { installation, epoch, taken, to, rows, upgraded, keys, seconds } = &report;
+    let RestoreReport { installation, epoch, taken, to, rows, upgraded, keys, keys_inside, seconds } =
+        &report;
     say!("restored into {to}: installation {installation} (epoch {epoch}) as it was at {taken}");
     say!("{rows} rows, read back and equal ({seconds:.1} s)");
     if let Some((from, to)) = upgraded {
         say!("its schema had version {from} and has {to} now; the next sync of each connector is a full one");
     }
-    if !keys.is_empty() {
+    if let Some(words) = keys_inside {
+        say!(
+            "its keys are inside of the backup, and {words} opens them: `onesync activate {} ACCOUNT PASSWORD`, or `--identity FILE`",
+            place.display()
+        );
+    } else if !keys.is_empty() {
         say!("its secrets are sealed by key {}, which a key file brings", keys.join(", "));
     }
     say!(

@@ -79,7 +79,7 @@ impl Server {
     }
 
     /// What counts and names every batch that is written into the database.
-    async fn mark(&self) -> String {
+    pub async fn mark(&self) -> String {
         let url = self.admin.rsplit_once('/').unwrap().0;
         let (client, connection) =
             tokio_postgres::connect(&format!("{url}/{}", self.name), NoTls).await.unwrap();
@@ -88,6 +88,51 @@ impl Server {
         drop(client);
         connection.await.unwrap().unwrap();
         row.get(0)
+    }
+
+    /// All rows of the database as text; binary values in hexadecimal.
+    pub async fn text(&self) -> String {
+        let url = self.admin.rsplit_once('/').unwrap().0;
+        let (client, connection) =
+            tokio_postgres::connect(&format!("{url}/{}", self.name), NoTls).await.unwrap();
+        let connection = tokio::spawn(connection);
+        let tables = "SELECT format('SELECT t::text FROM %I.%I t', schemaname, tablename) FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')";
+        let mut text = String::new();
+        for table in client.query(tables, &[]).await.unwrap() {
+            for row in client.query(&table.get::<_, String>(0), &[]).await.unwrap() {
+                text += &format!("{}\n", row.get::<_, String>(0));
+            }
+        }
+        drop(client);
+        connection.await.unwrap().unwrap();
+        text
+    }
+
+    /// The files of the database, where they can be read from here, and the log of the server's writes since a time.
+    pub async fn files(&self, since: std::time::SystemTime) -> Vec<std::path::PathBuf> {
+        let url = self.admin.rsplit_once('/').unwrap().0;
+        let (client, connection) =
+            tokio_postgres::connect(&format!("{url}/{}", self.name), NoTls).await.unwrap();
+        let connection = tokio::spawn(connection);
+        client.batch_execute("CHECKPOINT").await.unwrap();
+        let place = "SELECT current_setting('data_directory'), oid::text FROM pg_database WHERE datname = current_database()";
+        let row = client.query_one(place, &[]).await.unwrap();
+        let (folder, database): (String, String) = (row.get(0), row.get(1));
+        drop(client);
+        connection.await.unwrap().unwrap();
+        let mut files = Vec::new();
+        for folder in [format!("{folder}/base/{database}"), format!("{folder}/pg_wal")] {
+            let Ok(entries) = std::fs::read_dir(folder) else { continue };
+            for entry in entries.flatten() {
+                let fresh = entry
+                    .metadata()
+                    .is_ok_and(|found| found.is_file() && found.modified().is_ok_and(|when| when >= since));
+                if fresh {
+                    files.push(entry.path());
+                }
+            }
+        }
+        files
     }
 
     /// Removes what tests made.

@@ -1,0 +1,122 @@
+//! `keys rotate` is killed anywhere, and again: every secret opens, and the next one goes on.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use onesync_graphsim::GraphSim;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+
+use super::disturb::Dice;
+use super::ldif::{SOURCE, small};
+use crate::program::{CLOUD_SECRET, Setup, cloud, onesync, run};
+use crate::setup::postgres::Server;
+use crate::setup::{arguments, service};
+
+/// Secrets beside that of the cloud: seven transactions.
+const SECRETS: usize = 130;
+/// Kills, half of them at a time of the whole command, half once the key set has its new key.
+const ROUNDS: usize = 14;
+/// How long sealing takes, about.
+const SEALING: u64 = 40_000;
+
+/// Begins `keys rotate` and kills it, at a time or so long after the new key is in the key set; whether it was still there.
+async fn killed(home: &Path, after_the_key: bool, microseconds: u64) -> bool {
+    let mut child = onesync(home, &["keys", "rotate"]).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    while after_the_key {
+        match lines.next_line().await.unwrap() {
+            Some(line) if line.contains("seals from here on") => break,
+            Some(_) => {}
+            None => panic!("it never had a key: {:?}", child.wait().await),
+        }
+    }
+    tokio::time::sleep(Duration::from_micros(microseconds)).await;
+    child.start_kill().unwrap();
+    child.wait().await.unwrap().code().is_none()
+}
+
+/// Every secret opens; gives how many are sealed by older keys, and how many keys there are.
+async fn all_open(home: &Path) -> (u64, usize) {
+    let report = run(home, &["keys", "status", "--format", "json"]).await.ends_with(0).json();
+    assert!(report["closed"].as_array().unwrap().is_empty(), "{report}");
+    let keys = report["keys"].as_array().unwrap();
+    let values = |key: &serde_json::Value| key["values"].as_u64().unwrap();
+    assert_eq!(keys.iter().map(values).sum::<u64>(), SECRETS as u64 + 1, "{report}");
+    let older = keys.iter().filter(|key| key["state"] == "retired").map(values).sum();
+    (older, keys.len())
+}
+
+/// The story, in an installation whose cloud has its secret.
+async fn is_killed_anywhere(setup: &Setup, sim: &GraphSim, name: &str) {
+    let home = setup.home();
+    {
+        let service = service(&home).await;
+        for number in 0..SECRETS {
+            service.set_secret(&format!("s{number}"), format!("value {number}").as_bytes()).unwrap();
+        }
+    }
+    let began = Instant::now();
+    run(&home, &["keys", "rotate"]).await.ends_with(0);
+    let took = began.elapsed().as_micros() as u64;
+    let mut dice = Dice(8);
+    let (mut in_time, mut halfway) = (0, 0);
+    for round in 0..ROUNDS as u64 {
+        let at = match round % 2 {
+            0 => took * round / ROUNDS as u64 + dice.next() % (took / 10),
+            _ => dice.next() % SEALING,
+        };
+        let (older, keys) = all_open(&home).await;
+        assert_eq!(older, 0, "each round begins with a rotation that has ended");
+        in_time += usize::from(killed(&home, round % 2 == 1, at).await);
+        let (older, _) = all_open(&home).await;
+        halfway += usize::from(older > 0);
+        // Once more, while it goes on.
+        killed(&home, older > 0 && round % 4 == 1, dice.next() % SEALING).await;
+        let (older, between) = all_open(&home).await;
+        let done = run(&home, &["keys", "rotate", "--format", "json"]).await.ends_with(0).json();
+        assert_eq!(done["went_on"], older > 0, "{done}");
+        let (older, after) = all_open(&home).await;
+        assert_eq!((older, after), (0, between + usize::from(done["went_on"] == false)), "{done}");
+        assert!(after <= keys + 3, "no key more than commands that were run");
+    }
+    println!("{name}: {in_time} of {ROUNDS} were killed in time, {halfway} left secrets under two keys");
+    assert!(in_time > ROUNDS / 3 && halfway > 0, "{in_time} {halfway}");
+    let left: Vec<_> = std::fs::read_dir(&home).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(!left.iter().any(|name| name.to_string_lossy().ends_with(".new")), "{left:?}");
+    // The cloud takes what is sealed by the newest key.
+    setup.run(&["connector", "test", "entra"]).await.ends_with(0);
+    assert!(!sim.log(0).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn embedded() {
+    let sim = GraphSim::builder().seed(61).judged().await.unwrap();
+    let setup = small(&sim).await;
+    is_killed_anywhere(&setup, &sim, "embedded").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_the_database_on_a_server() {
+    let server = Server::new("rotate").await;
+    let sim = GraphSim::builder().seed(62).judged().await.unwrap();
+    let setup = Setup::new("ldif", SOURCE, &cloud(&sim)).await;
+    let source = small(&sim).await;
+    std::fs::copy(source.path().join("directory.ldif"), setup.path().join("directory.ldif")).unwrap();
+    let file = |name: &str, text: &str| {
+        let file = setup.path().join(name);
+        std::fs::write(&file, text).unwrap();
+        file.display().to_string()
+    };
+    let (password, admin) = (file("db", "of the service"), file("admin", &server.password));
+    let (url, admin_url) = (server.url(), server.admin_url());
+    let database = ["--database", &url, "--database-password-file", &password, "--yes"];
+    let administrator = ["--database-admin", &admin_url, "--database-admin-password-file", &admin];
+    let line = arguments(&[&database[..], &administrator].concat());
+    // The service account's password is in a file: it is none of the secrets that are counted.
+    let own = file("own", "a long password of the service account");
+    setup.run(&[&line[..], &["--service-account-password-file", &own]].concat()).await.ends_with(0);
+    setup.secret("graph", CLOUD_SECRET).await;
+    setup.apply().await.ends_with(0);
+    is_killed_anywhere(&setup, &sim, "postgres").await;
+    server.remove().await;
+}
