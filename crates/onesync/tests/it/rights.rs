@@ -72,7 +72,13 @@ impl Domain {
             .await
             .unwrap();
         let login = format!("svc-sync-{}", std::process::id() % 100_000);
-        let person = [("objectClass", vec!["user"]), ("sAMAccountName", vec![login.as_str()])];
+        let upn = format!("{login}@contoso.com");
+        let person = [
+            ("objectClass", vec!["user"]),
+            ("sAMAccountName", vec![login.as_str()]),
+            ("userPrincipalName", vec![upn.as_str()]),
+            ("displayName", vec![login.as_str()]),
+        ];
         client.add(Entry::build(&format!("CN={login},{ou}"), person), Vec::new()).await.unwrap();
         let account = format!("{}\\{login}", variable("AD_DOMAIN"));
         Some(Self { client, ou, account })
