@@ -177,10 +177,22 @@ impl Service {
             limit.saturating_sub(out.len()),
         )?;
         let known = objects(&*reader, links.iter().flat_map(|row| [row.owner, row.target]))?;
-        let name = |id: CsId| known.get(&id).map(|cs| label(runtime, cs, None)).unwrap_or_default();
+        // What is not there has the name that it is to get.
+        let absent: Vec<CsId> = known.values().filter(|cs| cs.anchor.is_none()).map(|cs| cs.id).collect();
+        let planned: BTreeMap<CsId, ExportRow> =
+            reader.exports(&absent)?.into_iter().map(|row| (row.cs, row)).collect();
+        let name =
+            |id: CsId| known.get(&id).map(|cs| label(runtime, cs, planned.get(&id))).unwrap_or_default();
         out.extend(links.iter().map(|row| {
             let of = known.get(&row.owner).map_or(TypeId(0), |owner| owner.object_type);
             let (state, waits) = stops.link_state(policy, of, row);
+            let target = planned.get(&row.target).filter(|_| row.add);
+            let waits = waits.or_else(|| {
+                target.map(|target| match target.kinds & ExportRow::KIND_UNWRITABLE {
+                    0 => "waits until that is there".to_owned(),
+                    _ => "waits: nobody can write that there".to_owned(),
+                })
+            });
             PendingView {
                 not_writable: BTreeMap::new(),
                 id: row.owner.0,

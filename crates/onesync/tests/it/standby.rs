@@ -15,7 +15,7 @@ use crate::setup::postgres::Server;
 use crate::setup::{Database, Place, arguments};
 
 /// Longer than anything that is waited for needs on a busy machine.
-const LONG: Duration = Duration::from_secs(180);
+const LONG: Duration = Duration::from_secs(600);
 /// Export workers of the connector (docs/standby.md).
 const WORKERS: usize = 4;
 

@@ -191,7 +191,12 @@ async fn link_values_that_no_flow_leads_to_any_more_are_not_owed() {
     let links = |world: &World| {
         let runtime = world.service.runtime().unwrap();
         let rows = world.service.pending(&runtime, runtime.connector("entra").unwrap(), 1_000).unwrap();
-        rows.iter().filter(|row| row.operation == "add link").count()
+        let links: Vec<_> = rows.into_iter().filter(|row| row.operation == "add link").collect();
+        for link in &links {
+            assert!(link.change.ends_with("@contoso.com"), "who it will be has a name: {link:?}");
+            assert_eq!(link.waits.as_deref(), Some("waits until that is there"), "{link:?}");
+        }
+        links.len()
     };
     assert_eq!(links(&world), 8);
     world.reconfigure("rules/out-to-entra-group-identity.toml", "members = \"[member]\"", "").await;
