@@ -83,7 +83,7 @@ pub enum Command {
     Restore(crate::commands::RestoreArgs),
     /// Whether exports are on
     #[command(subcommand)]
-    Staging(StagingCommand),
+    Staging(crate::commands::StagingCommand),
     /// What protections hold back
     #[command(subcommand)]
     Held(HeldCommand),
@@ -381,34 +381,6 @@ pub enum SchedulerCommand {
         wait: bool,
     },
     /// Switch, interval, daemon, last and next cycle
-    Status,
-}
-
-/// Whether exports are on.
-#[derive(Debug, Subcommand)]
-pub enum StagingCommand {
-    /// Turn exports to a connector off
-    On {
-        /// Connector
-        connector: String,
-    },
-    /// Turn exports to a connector on; needs the hash of the plan
-    Off {
-        /// Connector
-        connector: String,
-        /// Hash that `staging plan` shows
-        #[arg(long)]
-        plan: Option<String>,
-    },
-    /// What leaving staging would do
-    Plan {
-        /// Connector
-        connector: String,
-        /// Most objects of each group that are named
-        #[arg(long, default_value_t = 10)]
-        limit: usize,
-    },
-    /// Which connectors are in staging
     Status,
 }
 

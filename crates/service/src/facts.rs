@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::ServiceError;
 use crate::runtime::{ConnectorHandle, Runtime, Service};
 
+/// What a directory calls itself, as read last: the same to every server that is connected to it.
+pub(crate) const TARGET: &str = "target";
 /// When what a connector depends on ends, as read last.
 pub(crate) const EXPIRIES: &str = "expiries";
 /// Days before the end of something on which `status` speaks up.
@@ -52,18 +54,24 @@ impl Service {
         runtime: &Runtime,
         connector: &ConnectorHandle,
     ) -> Result<(), ServiceError> {
-        let (domains_known, kept) = {
+        let (domains_known, target_known, kept) = {
             let reader = self.store().reader()?;
-            (reader.state(connector.id, NAME_DOMAINS)?, self.kept(&*reader, connector)?)
+            let state = |name| reader.state(connector.id, name);
+            (state(NAME_DOMAINS)?, state(TARGET)?, self.kept(&*reader, connector)?)
         };
-        let (domains, anchor_only) = match connector.connector.facts().await {
-            Ok(facts) => (facts.domains.map(|domains| domains.encode()), facts.anchor_only),
+        let (domains, anchor_only, target) = match connector.connector.facts().await {
+            Ok(facts) => (
+                facts.domains.map(|domains| domains.encode()),
+                facts.anchor_only,
+                facts.target.map(String::into_bytes),
+            ),
             Err(error) => {
                 // What was known stays; who is protected is unknown until it can be read again.
                 tracing::warn!(connector = connector.name(), %error, "what the directory says about itself could not be read");
                 (
                     domains_known,
                     Some(format!("what the directory says about itself could not be read ({error})")),
+                    target_known,
                 )
             }
         };
@@ -90,6 +98,7 @@ impl Service {
                 (NAME_DOMAINS, domains, true),
                 (ANCHOR_ONLY, anchor_only.map(String::into_bytes), true),
                 (EXPIRIES, Some(ends), false),
+                (TARGET, target, false),
             ] {
                 let known = reader.state(connector.id, name)?;
                 if known != value {

@@ -60,7 +60,7 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    fn insert(&mut self, id: CsId) {
+    pub(crate) fn insert(&mut self, id: CsId) {
         let (chunk, bit) = (id.0.div_euclid(CHUNK_ROWS), id.0.rem_euclid(CHUNK_ROWS) as usize);
         let bytes = self.chunks.entry(chunk).or_insert_with(|| vec![0; CHUNK_ROWS as usize / 8]);
         if let Some(byte) = bytes.get_mut(bit / 8) {

@@ -111,7 +111,10 @@ pub use runs::{Progress, RunReport, Step, StepCounters};
 pub use runtime::{ConnectorHandle, Runtime, Service};
 pub use scheduler::{LastCycle, SchedulerView};
 pub use space::Space;
-pub use staging::{Adopted, FirstContact, StagingPlan};
+pub use staging::{
+    Adopted, Compared, ComparedConnector, ConnectorDiff, FirstContact, PlanExported, SettingDifference,
+    StagingDiff, StagingPlan, TakenAway,
+};
 pub use standing::{ServerFacts, ServerView, StandbyMode, Standing};
 pub use status::{ConnectorStatus, LimitLine, MetaverseCount, StatusReport, UnwritableCount};
 pub use unplaced::Unplaced;

@@ -1,14 +1,28 @@
-//! Staging: a connector that can export begins in it. Leaving it needs the shown plan, by its hash.
+//! Staging: a connector that can export begins in it. Leaving it needs the shown plan, by its hash; and what that would take
+//! away from people is compared with the active server (`diff`), or accepted by its own hash (`switch`).
+
+mod compare;
+mod diff;
+mod export;
+mod file;
+mod settings;
+mod side;
+mod switch;
 
 use std::collections::BTreeMap;
 
 use onesync_engine::{Changes, CsFlags, CsRow, ExportRow};
 use onesync_model::{ConnectorId, CsId, Hash128, Operation, Values, ValuesRef, values_to_json};
-use onesync_store::{ExportFilter, ServiceChanges, StoreReader};
+use onesync_store::{EventRow, ExportFilter, ServiceChanges, StoreReader};
 use serde::Serialize;
 
+pub use diff::{ConnectorDiff, StagingDiff, TakenAway};
+pub use export::PlanExported;
+pub use settings::SettingDifference;
+pub use switch::{Compared, ComparedConnector};
+
 use crate::error::ServiceError;
-use crate::events::{self, Event};
+use crate::events;
 use crate::find::objects;
 use crate::runs::Step;
 use crate::runtime::{ConnectorHandle, Runtime, Service};
@@ -94,18 +108,34 @@ impl Service {
     /// When the database cannot be written.
     pub fn staging_on(&self, connector: &ConnectorHandle) -> Result<(), ServiceError> {
         can_be_written(connector)?;
-        self.set_active(connector.id, None, &events::STAGING_ON, connector.name())
+        let event = self.audit(&events::STAGING_ON, connector.name(), "");
+        self.set_active(connector.id, None, vec![event])
     }
 
     /// Turns exports to a connector on. Needs the hash of the plan as it is now.
     ///
     /// # Errors
-    /// [`crate::Status::Held`] when the plan is another one by now, or nothing was read from the directory yet.
+    /// [`crate::Status::Held`] when the plan is another one by now, nothing was read from the directory yet, or the plan
+    /// takes something away from people that the active server does not.
     pub fn staging_off(
         &self,
-        _runtime: &Runtime,
+        runtime: &Runtime,
         connector: &ConnectorHandle,
         plan: &str,
+    ) -> Result<(), ServiceError> {
+        self.staging_off_accepting(runtime, connector, plan, None)
+    }
+
+    /// The same, where a person has accepted what would be taken away, by its hash.
+    ///
+    /// # Errors
+    /// As [`Service::staging_off`].
+    pub fn staging_off_accepting(
+        &self,
+        runtime: &Runtime,
+        connector: &ConnectorHandle,
+        plan: &str,
+        accepted: Option<&str>,
     ) -> Result<(), ServiceError> {
         let name = connector.name();
         can_be_written(connector)?;
@@ -133,7 +163,9 @@ impl Service {
             );
             return Err(ServiceError::held(message, hint));
         }
-        self.set_active(connector.id, Some(vec![1]), &events::STAGING_OFF, connector.name())
+        let accepted = self.must_be_accepted(runtime, connector, plan, accepted)?;
+        let event = self.audit(&events::STAGING_OFF, name, "");
+        self.set_active(connector.id, Some(vec![1]), accepted.into_iter().chain([event]).collect())
     }
 
     /// Whether a full import of this directory ever ended well.
@@ -150,12 +182,10 @@ impl Service {
         &self,
         connector: ConnectorId,
         value: Option<Vec<u8>>,
-        kind: &Event,
-        name: &str,
+        events: Vec<EventRow>,
     ) -> Result<(), ServiceError> {
         let states = vec![(connector, ACTIVE.to_owned(), value)];
-        let service =
-            ServiceChanges { events: vec![self.audit(kind, name, "")], ..ServiceChanges::default() };
+        let service = ServiceChanges { events, ..ServiceChanges::default() };
         self.write(&Changes { states, ..Changes::default() }, &service)
     }
 

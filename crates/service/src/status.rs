@@ -13,6 +13,7 @@ use crate::import::UNPROVEN;
 use crate::protect::WindowUse;
 use crate::runtime::{ConnectorHandle, Runtime, Service};
 use crate::scheduler::SchedulerView;
+use crate::staging::Compared;
 use crate::standing::ServerView;
 use crate::unplaced::Unplaced;
 use crate::unreadable::source_place;
@@ -38,6 +39,8 @@ pub struct StatusReport {
     pub imports_owed: Vec<String>,
     /// Backups.
     pub backups: BackupView,
+    /// The last comparison of this staging server with the active one.
+    pub compared: Option<Compared>,
     /// What should be done some day; nothing is wrong yet.
     pub reminders: Vec<String>,
     /// Whether the key set is there, else why not.
@@ -386,6 +389,7 @@ impl Service {
             copy_of,
             imports_owed,
             backups: self.backups()?,
+            compared: self.staging_compared()?,
             reminders: crate::keys::reminders(&*reader)?,
             key_set,
             source_anchor: runtime.as_ref().map(|runtime| self.anchor_words(runtime)).transpose()?,

@@ -9,4 +9,7 @@ pub struct DirectoryFacts {
     pub domains: Option<NameDomains>,
     /// Why its objects must be found by their source anchor only, e.g. because nobody can tell who is protected.
     pub anchor_only: Option<String>,
+    /// What it calls itself, the same to everybody who is connected to it: the id of a tenant. `None` where it has no such
+    /// name.
+    pub target: Option<String>,
 }

@@ -228,6 +228,7 @@ impl Connector for GraphConnector {
             default: organization.default_domain.clone(),
             replace: self.settings.unverified_suffix == UnverifiedSuffix::DefaultDomain,
         };
-        Ok(DirectoryFacts { domains: Some(domains), anchor_only })
+        let target = Some(format!("tenant {}", organization.id)).filter(|_| !organization.id.is_empty());
+        Ok(DirectoryFacts { domains: Some(domains), anchor_only, target })
     }
 }

@@ -35,6 +35,7 @@ pub use rule::test as rule_test;
 pub use secret::{read as read_secret, secret};
 pub use serve::serve;
 pub use setup::{SetupArgs, UninstallArgs, hide_argument, new_spelling, setup, uninstall};
+pub use staging::StagingCommand;
 pub use standby::{StandbyCommand, standby};
 pub use upgrade::upgrade;
 

@@ -50,6 +50,9 @@ fn print(report: &StatusReport) {
     if let Some(proven) = &report.backups.rehearsed {
         say!("last proven restore: {} ({})", short_time(&proven.when), proven.file);
     }
+    if let Some(compared) = &report.compared {
+        say!("staging: {}", compared.words());
+    }
     say!("agenda: {} due, {} later", report.agenda_due, report.agenda_later);
     for connector in &report.connectors {
         print_connector(connector);

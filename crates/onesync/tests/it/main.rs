@@ -17,6 +17,7 @@ mod search;
 mod secrets;
 mod serve;
 mod setup;
+mod staging;
 mod standby;
 mod terminal;
 mod upgrade;

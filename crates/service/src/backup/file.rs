@@ -118,39 +118,10 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Begins. What an earlier one left that was killed is written over; nothing else is.
+    /// Begins.
     pub(super) fn begin(place: &Path) -> Result<Self, ServiceError> {
         let in_file = at(place);
-        let open = no_link().read(true).write(true).create(true).truncate(false).open(place);
-        let mut file = open.map_err(&in_file)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(ServiceError::held(
-                    format!("{} is being written by another process", place.display()),
-                    "wait until it has ended, or name another file",
-                ));
-            }
-            Err(TryLockError::Error(source)) => return Err(in_file(source)),
-        }
-        // Who made it could read what is written into it.
-        let found = file.metadata().map_err(&in_file)?;
-        if account::uid() != Some(found.uid()) || found.nlink() != 1 {
-            return Err(ServiceError::usage(
-                format!("{} is there, and belongs to another account", place.display()),
-                "nothing is written into it: remove it, or name another file",
-            ));
-        }
-        let mut head = Vec::new();
-        Read::by_ref(&mut file).take(OURS.len() as u64).read_to_end(&mut head).map_err(&in_file)?;
-        if !OURS.starts_with(&head) {
-            return Err(ServiceError::usage(
-                format!("{} is there, and is no backup of ours that was cut off", place.display()),
-                "nothing is written over: move it away, or name another file",
-            ));
-        }
-        file.set_len(0).and_then(|()| file.rewind()).map_err(&in_file)?;
-        restrict_file(place).map_err(&in_file)?;
+        let file = begin_part(place, OURS)?;
         let packer = Compressor::new(LEVEL).map_err(&in_file)?;
         let mut writer = Self {
             file: BufWriter::with_capacity(BUFFER, file),
@@ -208,6 +179,43 @@ impl Writer {
         let file = self.file.into_inner().map_err(std::io::IntoInnerError::into_error);
         file.and_then(|file| file.sync_all()).map_err(at(&place))
     }
+}
+
+/// Opens a file of ours for writing under the name that it has until it is whole. What an earlier one left that was
+/// killed is written over; nothing else is.
+pub(crate) fn begin_part(place: &Path, ours: &[u8]) -> Result<File, ServiceError> {
+    let in_file = at(place);
+    let open = no_link().read(true).write(true).create(true).truncate(false).open(place);
+    let mut file = open.map_err(&in_file)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            return Err(ServiceError::held(
+                format!("{} is being written by another process", place.display()),
+                "wait until it has ended, or name another file",
+            ));
+        }
+        Err(TryLockError::Error(source)) => return Err(in_file(source)),
+    }
+    // Who made it could read what is written into it.
+    let found = file.metadata().map_err(&in_file)?;
+    if account::uid() != Some(found.uid()) || found.nlink() != 1 {
+        return Err(ServiceError::usage(
+            format!("{} is there, and belongs to another account", place.display()),
+            "nothing is written into it: remove it, or name another file",
+        ));
+    }
+    let mut head = Vec::new();
+    Read::by_ref(&mut file).take(ours.len() as u64).read_to_end(&mut head).map_err(&in_file)?;
+    if !ours.starts_with(&head) {
+        return Err(ServiceError::usage(
+            format!("{} is there, and is nothing of ours that was cut off", place.display()),
+            "nothing is written over: move it away, or name another file",
+        ));
+    }
+    file.set_len(0).and_then(|()| file.rewind()).map_err(&in_file)?;
+    restrict_file(place).map_err(&in_file)?;
+    Ok(file)
 }
 
 /// Takes a block: its rows, its bytes.
@@ -438,7 +446,7 @@ pub(super) fn is_left(part: &Path) -> bool {
 }
 
 /// Gives a file that is whole its name, if nothing has it.
-pub(super) fn appear(part: &Path, file: &Path) -> Result<(), ServiceError> {
+pub(crate) fn appear(part: &Path, file: &Path) -> Result<(), ServiceError> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
     let taken = || std::io::Error::from(std::io::ErrorKind::AlreadyExists);
     let named = match renameat_with(CWD, part, CWD, file, RenameFlags::NOREPLACE) {

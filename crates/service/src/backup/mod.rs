@@ -21,6 +21,7 @@ use aws_lc_rs::digest::{Context as Digest, SHA256, digest};
 use onesync_model::Time;
 
 pub use file::{Backup, Manifest, Part, TablePart};
+pub(crate) use file::{appear, begin_part};
 pub use inside::{KeysInside, key_file_in};
 pub use kept::KeptBackup;
 pub use keys::{KeyExport, KeysIncluded, KeysNeeded};

@@ -116,6 +116,7 @@ catalogue! {
     HELD_REJECTED 7022 "held-rejected" Notice "the held plan {} was rejected"
     STAGING_ON 7023 "staging-on" Notice "exports to {} were switched off"
     STAGING_OFF 7024 "staging-off" Notice "exports to {} were switched on"
+    STAGING_ACCEPTED 7025 "staging-accepted" Warning "what leaving staging takes away, and the active server does not, was accepted for {}"
     CONFIG_APPLIED 7030 "config-applied" Notice "configuration {} was applied"
     SOURCE_ANCHOR 7031 "source-anchor" Notice "the source anchor is {}"
     SECRET_REMOVED 7032 "secret-removed" Notice "the secret `{}` was removed"

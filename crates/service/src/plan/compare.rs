@@ -416,7 +416,7 @@ fn object_item(effect: Effect, names: &Names, connector: &str, row: &CsRow) -> P
 }
 
 /// The item of a pending export of an object.
-pub(super) fn export_item(cs: &CsRow, names: &Names, connector: &str, row: &ExportRow) -> PlanItem {
+pub(crate) fn export_item(cs: &CsRow, names: &Names, connector: &str, row: &ExportRow) -> PlanItem {
     let mut item = object_item(sent_effect(row), names, connector, cs);
     if cs.anchor.is_none()
         && let Some(key) = &row.create_key

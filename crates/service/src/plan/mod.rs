@@ -28,6 +28,7 @@ use crate::unreadable::source_place;
 use crate::{Home, ServiceError as Error};
 
 use compare::Comparison;
+pub(crate) use compare::export_item;
 use effect::Effects;
 pub use effect::{AttributeCount, Difference, Effect, EffectCount, PlanItem};
 pub(crate) use reviewed::forget_leftovers;

@@ -25,6 +25,7 @@ mod random;
 mod samba;
 mod secrets;
 mod sqlserver;
+mod staged;
 mod standing;
 mod stops;
 mod story;

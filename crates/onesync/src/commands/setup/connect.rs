@@ -12,7 +12,8 @@ use toml::Value;
 
 use super::ask;
 use super::options::usage;
-use crate::args::{ApplyArgs, DatabaseArgs, StagingCommand};
+use crate::args::{ApplyArgs, DatabaseArgs};
+use crate::commands::StagingCommand;
 use crate::commands::{config, cycle_report, staging};
 use crate::output::{Output, say};
 
@@ -115,7 +116,7 @@ async fn first_cycle(service: &Service, cloud: &str, out: &Output) -> Result<Sta
         let hash = service.staging_plan(&runtime, runtime.connector(cloud)?)?.hash;
         staging::staging(
             service,
-            StagingCommand::Off { connector: cloud.to_owned(), plan: Some(hash) },
+            StagingCommand::Off { connector: cloud.to_owned(), plan: Some(hash), accept: None },
             out,
         )?;
         eprintln!("the next cycle exports: `onesync cycle`, or by itself with `onesync serve`");
