@@ -181,11 +181,14 @@ async fn each_wrong_input_has_its_own_words_and_changes_nothing() {
     // Without consent, too.
     let refused = activate(&setup, &second, &keys, ACCOUNT, &[]).await.ends_with(2);
     assert!(refused.err.contains("warning: ") && refused.err.contains("nothing was changed"), "{refused:?}");
-    if !onesync_service::account::is_root() {
-        std::fs::set_permissions(&cut, std::fs::Permissions::from_mode(0o000)).unwrap();
-        let refused = activate(&setup, &second, &cut, ACCOUNT, &["--yes"]).await.ends_with(2);
-        assert!(refused.err.contains("cannot be read: Permission denied"), "{refused:?}");
-    }
+    // Closed to whoever asks: root is asked by somebody else.
+    std::fs::set_permissions(&cut, std::fs::Permissions::from_mode(0o000)).unwrap();
+    let line = ["activate", cut.to_str().unwrap(), ACCOUNT, "--password-file", &wrong, "--yes"];
+    let refused = match onesync_service::account::is_root() {
+        true => crate::keys::run_as(crate::keys::user("nobody"), &second, &line).await,
+        false => run(&second, &line).await,
+    };
+    assert!(refused.ends_with(2).err.contains("cannot be read: Permission denied"));
     assert!((rows(&second).await, files(&second)) == before, "nothing was changed");
     assert!(!second.join("keyset.toml").exists() && !second.join("activation.unfinished").exists());
 
