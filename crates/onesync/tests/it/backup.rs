@@ -218,6 +218,10 @@ async fn a_backup_with_its_keys_inside_is_all_that_a_new_server_needs() {
         .filter_map(|event| event["number"].as_u64())
         .collect();
     assert_eq!(kinds, [7060, 7050]);
+    // And it proves itself, with the password alone.
+    let rehearse = ["restore", "rehearse", &one, "--account", ACCOUNT, "--password-file", &password];
+    let proven = setup.run(&rehearse).await.ends_with(0);
+    assert!(proven.out.contains("proven: nothing would be written"), "{proven:?}");
     // To recipients, it needs no password here.
     let two = place("two.backup");
     setup.run(&["backup", &two, "--include-keys", "--recipient", RECIPIENT]).await.ends_with(0);

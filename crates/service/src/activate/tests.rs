@@ -10,11 +10,12 @@ use super::*;
 use crate::keys::tests::{ACCOUNT, House, PASSWORD};
 
 /// The events *service activated and running*, by their epochs.
-fn told(house: &House) -> Vec<String> {
+fn told(house: &House) -> Vec<u64> {
     let events = house.service.events(100).unwrap().into_iter().filter(|e| e.kind == "service-activated");
-    let epoch =
-        |text: &str| text.split("epoch ").nth(1).unwrap().chars().take_while(char::is_ascii_digit).collect();
-    let mut epochs: Vec<String> = events.map(|event| epoch(&event.text)).collect();
+    let digits = |text: &str| -> String {
+        text.split("epoch ").nth(1).unwrap().chars().take_while(char::is_ascii_digit).collect()
+    };
+    let mut epochs: Vec<u64> = events.map(|event| digits(&event.text).parse().unwrap()).collect();
     epochs.sort_unstable();
     epochs
 }
@@ -28,7 +29,7 @@ fn killed_at_any_step_it_takes_one_epoch_and_is_told_once() {
     let name = AccountName::parse(ACCOUNT).unwrap();
     let unlock = Unlock::Account { name: name.clone(), password: SecretString::from(PASSWORD) };
     let request = Request { file, unlock, account: Some((name, None)), kek: None };
-    let begin = |dies_at: usize| {
+    let begin = |again: bool, dies_at: usize| {
         let steps = Cell::new(0);
         let tell = |_: &str| {
             assert!(steps.get() != dies_at, "killed");
@@ -38,26 +39,36 @@ fn killed_at_any_step_it_takes_one_epoch_and_is_told_once() {
             runtime.block_on(async {
                 let (home, clock) = (house.service.home().clone(), house.clock.clone());
                 let activation = Activation::look(home, clock, 1, &request).await.unwrap();
-                activation.again().carry_out(&tell).await.unwrap()
+                let activation = if again { activation.again() } else { activation };
+                activation.carry_out(&tell).await.unwrap()
             })
         };
         catch_unwind(AssertUnwindSafe(all)).ok()
     };
-    let note = house.service.home().folder().join("activation.unfinished");
-    let mut kills = 0;
-    for dies_at in 0.. {
-        let wanted = 2 + dies_at as u64;
-        if let Some(done) = begin(dies_at) {
-            assert_eq!(done.epoch, wanted);
-            break;
+    let folder = house.service.home().folder();
+    let (note, mut epoch, mut kills) = (folder.join("activation.unfinished"), 1, 0);
+    // The active server, anew; and a home that knows nothing yet of the database that it was joined to.
+    for again in [true, false] {
+        for dies_at in 0.. {
+            if !again {
+                std::fs::remove_file(folder.join("server.toml")).unwrap();
+            }
+            epoch += 1;
+            let done = begin(again, dies_at);
+            let ended = done.is_some();
+            let done = done.unwrap_or_else(|| {
+                kills += 1;
+                assert!(note.exists(), "nothing works here before it is run again");
+                begin(again, usize::MAX).unwrap()
+            });
+            assert_eq!(done.epoch, epoch, "killed at {dies_at}: no other epoch is taken");
+            assert!(!note.exists());
+            let expected: Vec<u64> = (2..=epoch).collect();
+            assert_eq!(told(&house), expected, "killed at {dies_at}");
+            if ended {
+                break;
+            }
         }
-        kills += 1;
-        assert!(note.exists(), "nothing works here before it is run again");
-        let done = begin(usize::MAX).unwrap();
-        assert_eq!(done.epoch, wanted, "killed at {dies_at}: no other epoch is taken");
-        assert!(!note.exists());
-        let expected: Vec<String> = (2..=wanted).map(|epoch| epoch.to_string()).collect();
-        assert_eq!(told(&house), expected, "killed at {dies_at}");
     }
-    assert_eq!(kills, 2, "after the epoch, and after what was known is forgotten");
+    assert_eq!(kills, 4, "after the epoch, and after what was known is forgotten");
 }

@@ -14,7 +14,7 @@ use onesync_store::{ServiceChanges, StoreReader};
 use onesync_vault::{Kek, KeyFile, Unlock, Vault};
 use serde::{Deserialize, Serialize};
 
-use super::restore::{Heard, restore_quietly};
+use super::restore::{Heard, put_back};
 use crate::clock::Clock;
 use crate::database::{DatabaseServer, EMBEDDED};
 use crate::error::ServiceError;
@@ -154,7 +154,7 @@ pub async fn rehearse(
     let scratch = Scratch(home.folder().join(format!("{SCRATCH}{}", new_id()?)));
     let place = Home::new(&scratch.0);
     let embedded = DatabaseServer::new(EMBEDDED, None);
-    let restored = tokio::task::block_in_place(|| restore_quietly(&place, &*clock, file, &embedded, heard))?;
+    let restored = tokio::task::block_in_place(|| put_back(&place, &*clock, file, &embedded, heard, false))?;
     if let RehearsedKeys::File(bytes, unlock) = keys {
         Vault::install(&place.key_set(), &KeyFile::open(bytes, unlock)?, &Kek::default())?;
     }

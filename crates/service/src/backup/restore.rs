@@ -122,18 +122,8 @@ pub fn restore(
     put_back(home, clock, file, to, heard, true)
 }
 
-/// The same into a place that goes again: it is no news for the system's loggers.
-pub(super) fn restore_quietly(
-    home: &Home,
-    clock: &dyn Clock,
-    file: &Path,
-    to: &DatabaseServer,
-    heard: Heard<'_>,
-) -> Result<RestoreReport, ServiceError> {
-    put_back(home, clock, file, to, heard, false)
-}
-
-fn put_back(
+/// The same; the system's loggers are `told`, unless it is into a place that goes again.
+pub(super) fn put_back(
     home: &Home,
     clock: &dyn Clock,
     file: &Path,
