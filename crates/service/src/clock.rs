@@ -23,6 +23,12 @@ pub trait Clock: Send + Sync {
         }
     }
 
+    /// Which start of the machine this is: another one after each, and on each machine. Empty where that is not known.
+    fn boot(&self) -> String {
+        let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        id.trim().to_owned()
+    }
+
     /// Waits.
     fn wait(&self, time: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(tokio::time::sleep(time))

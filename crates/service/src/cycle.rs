@@ -149,7 +149,9 @@ impl Service {
         let _lock = self.begin_work(step.as_str())?;
         self.ask_again().await?;
         self.try_new_secrets().await?;
-        self.one_step(connector, step, progress).await
+        let report = self.one_step(connector, step, progress).await?;
+        self.bear_witness()?;
+        Ok(report)
     }
 
     /// One step, under the lock of the work that it belongs to.
@@ -242,7 +244,7 @@ impl Service {
     ) -> Result<CycleReport, ServiceError> {
         let last = self.note_begin(by_hand)?;
         let ended = self.cycle_locked(kind, progress).await;
-        match (self.note_end(last, &ended), &ended) {
+        match (self.note_end(last, &ended).and_then(|()| self.bear_witness()), &ended) {
             (Err(error), Ok(_)) => Err(error),
             _ => ended, // an error of the cycle itself says more
         }

@@ -229,6 +229,9 @@ impl Daemon {
                         let (id, text) = (open.installation_id(), error.to_string());
                         events::tell(&events::row(self.clock.now(), &events::SERVICE_REPLACED, id, &text));
                     }
+                    if let Standing::Behind { what, .. } = open.standing() {
+                        open.tell_behind(self.clock.now(), what);
+                    }
                     (self.tell)(Told::Trouble(error));
                 }
             }

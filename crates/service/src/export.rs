@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use onesync_connectors::{
-    ConnectorError, ErrorClass, ExportBatch, ExportItem, ExportOutcome, ExportResult, LinkExport, Marker,
+    ConnectorError, ErrorClass, ExportBatch, ExportItem, ExportOutcome, ExportResult, LinkExport, Permit as _,
 };
 use onesync_engine::{Answer, ExportLinkRow, Guarded, Outcome, Outgoing, Refusal, Stopped};
 use onesync_model::{AttrId, CsId, Operation, RunId, TypeId};
@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::anchor::EXPORTED;
 use crate::error::{ServiceError, Status};
 use crate::import::IMPORTED_AT;
-use crate::permit::{ExportPermit, MARKER_FRESH, NOT_OURS_HINT, not_ours};
+use crate::permit::ExportPermit;
 use crate::runs::{Progress, RunReport, Step, StepCounters};
 use crate::runtime::{ConnectorHandle, Runtime, Service};
 use crate::stops::{Stops, keep_sendable, waiting};
@@ -56,7 +56,8 @@ struct Course {
     failed: u32,
     stops: Stops,
     stopped: Stopped,
-    permit: Arc<ExportPermit>,
+    /// There from the first batch on.
+    permit: Option<Arc<ExportPermit>>,
 }
 
 impl Service {
@@ -87,22 +88,28 @@ impl Service {
         };
         let counters =
             StepCounters { held: held.iter().map(|group| group.deletes).sum(), ..StepCounters::default() };
-        let permit = match self.permit(connector) {
-            Ok(permit) => permit,
-            Err(error) => return self.fail_run(run, error),
-        };
         let mut course =
-            Course { run: run.id, counters, failed: 0, stops, stopped: Stopped::default(), permit };
+            Course { run: run.id, counters, failed: 0, stops, stopped: Stopped::default(), permit: None };
         course.stopped = course.stops.stopped();
-        if let Err(error) = self.send_all(runtime, connector, &mut course, progress).await {
+        let sent = self.send_all(runtime, connector, &mut course, progress).await;
+        let Course { counters, stops, permit, .. } = course;
+        let mut remarks = Vec::new();
+        if let Some(permit) = permit
+            && permit.check().await.is_ok()
+            && let Err(error) = self.leave(connector, permit.claim()).await
+        {
+            remarks.push(format!(
+                "a copy of this server from during this run would not be seen as one: {error}"
+            ));
+        }
+        if let Err(error) = sent {
             return self.fail_run(run, error);
         }
-        let Course { counters, stops, .. } = course;
         let held = held.iter().map(|group| format!("held: {} ({})", group.reason, group.object_type));
         let standing = stops.0.iter().filter(|stop| stop.decided != HeldState::Released);
         let stopped = standing
             .map(|stop| format!("stopped: {} ({})", stop.reason, runtime.names.type_name(stop.object_type)));
-        let remarks = held.chain(stopped).collect();
+        remarks.extend(held.chain(stopped));
         let outcome = if counters.held > 0 {
             ("completed-held", Status::Held)
         } else if counters.errors > 0 {
@@ -157,50 +164,7 @@ impl Service {
                 "see docs/graph.md, coexistence",
             ));
         }
-        self.claim(connector).await
-    }
-
-    /// What the marker at a target of ours says.
-    pub(crate) fn our_marker(&self) -> Marker {
-        Marker { installation: self.installation_id().to_owned(), epoch: self.epoch() }
-    }
-
-    /// Compares the marker at the target with this installation, and sets it where there is none, or where this server
-    /// was another one's successor.
-    async fn claim(&self, connector: &ConnectorHandle) -> Result<(), ServiceError> {
-        if !connector.capabilities.marker {
-            return Ok(());
-        }
-        let failed = |error| ServiceError::connector(connector.name(), error);
-        let ours = self.our_marker();
-        match connector.connector.marker().await.map_err(failed)? {
-            Some(there) if there == ours => Ok(()),
-            Some(there) if there.installation == ours.installation && there.epoch < ours.epoch => {
-                self.take_marker(connector).await
-            }
-            None => connector.connector.set_marker(&ours).await.map_err(failed),
-            Some(there) => {
-                Err(ServiceError::held(not_ours(connector.name(), Some(&there), &ours), NOT_OURS_HINT))
-            }
-        }
-    }
-
-    /// Takes the marker at a target for this server, whoever has it, and waits until whoever had it must have looked.
-    /// Nothing may be written before.
-    ///
-    /// # Errors
-    /// When the target does not answer, or another one took it back meanwhile.
-    pub async fn take_marker(&self, connector: &ConnectorHandle) -> Result<(), ServiceError> {
-        let failed = |error| ServiceError::connector(connector.name(), error);
-        let ours = self.our_marker();
-        connector.connector.set_marker(&ours).await.map_err(failed)?;
-        self.clock().wait(MARKER_FRESH * 2).await;
-        match connector.connector.marker().await.map_err(failed)? {
-            Some(there) if there == ours => Ok(()),
-            there => {
-                Err(ServiceError::held(not_ours(connector.name(), there.as_ref(), &ours), NOT_OURS_HINT))
-            }
-        }
+        self.must_have_marker(connector).await
     }
 
     async fn send_all(
@@ -281,6 +245,15 @@ impl Service {
                 format!("look at `onesync staging plan {}`", connector.name()),
             ));
         }
+        let permit = match &course.permit {
+            Some(permit) => permit.clone(),
+            None => {
+                // What is sent from here on is to be missed in a database that was brought back from before.
+                self.bear_witness()?;
+                let permit = self.permit(connector, self.claim(connector).await?)?;
+                course.permit.insert(permit).clone()
+            }
+        };
         let ctx = self.context(runtime, course.run);
         let (changes, outgoing) = {
             let reader = self.store().reader()?;
@@ -300,12 +273,12 @@ impl Service {
         let items = split_items(&outgoing, connector.capabilities.export_links_max.max(1));
         let batch = ExportBatch {
             items: items.iter().map(|(_, item)| item.clone()).collect(),
-            pass: course.permit.pass(),
+            pass: permit.pass(),
             seed,
         };
         let exported = connector.connector.export(batch).await;
         // What is not known to have been sent stays as it is, and is looked up by whoever may write.
-        if let Some(refused) = course.permit.refusal() {
+        if let Some(refused) = permit.refusal() {
             return Err(refused);
         }
         let results = match exported {

@@ -36,6 +36,7 @@ pub mod keys;
 mod kinds;
 mod lease;
 pub mod look;
+mod marker;
 mod mistakes;
 mod moving;
 mod narrowed;
@@ -69,6 +70,7 @@ pub mod upgrade;
 mod upkeep;
 mod verified;
 mod verify;
+mod witness;
 mod work;
 
 pub use aadconnect::{AadConnectImport, import_aadconnect};

@@ -3,8 +3,8 @@
 //! The database says that this server holds its epoch: read anew each time. Where a database cannot say it, because the
 //! other server has one of its own (a restored copy), the marker at the target does. It is read again when what is known
 //! of it is older than [`MARKER_FRESH`], by a clock that also counts while the machine sleeps or the process is stopped.
-//! Whoever takes the marker away from another waits twice as long before it writes: by then the other one has looked.
-//! No clocks of two machines are compared. What remains: a server may be stopped between the answer and the request, in
+//! Whoever takes the marker away from another waits twice as long before it writes: by then the other one has looked
+//! (`marker`). No clocks of two machines are compared. What remains: a server may be stopped between the answer and the request, in
 //! each of its export workers once.
 
 use std::fmt;
@@ -12,11 +12,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use onesync_connectors::{Connector, ConnectorError, ErrorClass, Marker, Pass, Permit};
+use onesync_connectors::{Connector, ConnectorError, ErrorClass, Pass, Permit};
 use onesync_store::{Lease, ServerRow, Store, StoreError};
 
 use crate::clock::Clock;
 use crate::error::ServiceError;
+use crate::marker::{Claim, NOT_OURS_HINT, not_ours};
 use crate::runtime::{ConnectorHandle, Service};
 use crate::standing::LEASE;
 
@@ -31,7 +32,7 @@ pub(crate) struct ExportPermit {
     clock: Arc<dyn Clock>,
     connector: Arc<dyn Connector>,
     name: String,
-    ours: Marker,
+    ours: Claim,
     /// The server that must hold the epoch; `None` for a copy for what-if.
     row: Option<ServerRow>,
     has_marker: bool,
@@ -47,14 +48,18 @@ impl fmt::Debug for ExportPermit {
 }
 
 impl Service {
-    /// The leave to write to a directory.
-    pub(crate) fn permit(&self, connector: &ConnectorHandle) -> Result<Arc<ExportPermit>, ServiceError> {
+    /// The leave to write to a directory whose marker is ours.
+    pub(crate) fn permit(
+        &self,
+        connector: &ConnectorHandle,
+        ours: Claim,
+    ) -> Result<Arc<ExportPermit>, ServiceError> {
         Ok(Arc::new(ExportPermit {
             store: self.store().clone(),
             clock: self.clock().clone(),
             connector: connector.connector.clone(),
             name: connector.name().to_owned(),
-            ours: self.our_marker(),
+            ours,
             row: self.own_row(LEASE)?,
             has_marker: connector.capabilities.marker,
             marker_seen: tokio::sync::Mutex::new(None),
@@ -69,8 +74,12 @@ impl ExportPermit {
         self.clock.since_boot().saturating_sub(then) < MARKER_FRESH
     }
 
+    pub(crate) fn claim(&self) -> &Claim {
+        &self.ours
+    }
+
     pub(crate) fn pass(self: &Arc<Self>) -> Pass {
-        Pass::new(self.ours.epoch, self.clone())
+        Pass::new(self.ours.marker.epoch, self.clone())
     }
 
     /// An error when it was refused: nothing was sent since, and nothing may be.
@@ -98,9 +107,10 @@ impl ExportPermit {
             }
             let asked = self.clock.since_boot();
             match self.connector.marker().await? {
-                Some(there) if there == self.ours => *seen = Some(asked),
+                Some(there) if self.ours.is(&there) => *seen = Some(asked),
                 there => {
-                    return Err(self.refuse(not_ours(&self.name, there.as_ref(), &self.ours), NOT_OURS_HINT));
+                    let text = not_ours(&self.name, there.as_ref(), &self.ours.marker);
+                    return Err(self.refuse(text, NOT_OURS_HINT));
                 }
             }
         }
@@ -120,7 +130,7 @@ impl ExportPermit {
             Err(error) => return Err(self.unknown(&error)),
         };
         let other = self.row.as_ref().is_some_and(|row| !lease.is_of(&row.id));
-        if lease.epoch != self.ours.epoch || other {
+        if lease.epoch != self.ours.marker.epoch || other {
             return Err(self.replaced(lease.epoch));
         }
         Ok(())
@@ -130,7 +140,7 @@ impl ExportPermit {
         let message = format!(
             "nothing more is written to `{}`: this server holds epoch {}, the database is at epoch {theirs}; another server has \
              taken over",
-            self.name, self.ours.epoch
+            self.name, self.ours.marker.epoch
         );
         self.refuse(message, "work goes on there; `onesync status` says which server it is")
     }
@@ -153,23 +163,6 @@ fn look(store: &dyn Store, row: Option<&ServerRow>) -> Result<Lease, StoreError>
             store.renew(row)
         }
         _ => Ok(lease),
-    }
-}
-
-/// What to do about a marker of somebody else.
-pub(crate) const NOT_OURS_HINT: &str = "one server of one installation writes to a tenant. To go on with this one, stop the \
-     other for good and run `onesync activate --again` (docs/activate.md)";
-
-/// A marker that is not ours, in words.
-pub(crate) fn not_ours(name: &str, there: Option<&Marker>, ours: &Marker) -> String {
-    match there {
-        None => format!(
-            "the marker of this installation was removed from `{name}` while it was written: the rest is not sent"
-        ),
-        Some(there) => format!(
-            "`{name}` belongs to installation {} (epoch {}), this is {} (epoch {})",
-            there.installation, there.epoch, ours.installation, ours.epoch
-        ),
     }
 }
 

@@ -133,6 +133,7 @@ pub(crate) struct OpenRun {
 
 impl Service {
     pub(crate) fn begin_run(&self, connector: &ConnectorHandle, step: Step) -> Result<OpenRun, ServiceError> {
+        self.database_must_know_us()?;
         let id = self.store().reader()?.next_run()?;
         let row = RunRow {
             id,
@@ -173,7 +174,7 @@ impl Service {
         let json = serde_json::json!({"counters": counters, "remarks": remarks}).to_string();
         let row =
             RunRow { ended: Some(ended), result: Some(outcome.0.to_owned()), counters: json, ..run.row };
-        self.record(&ServiceChanges { runs: vec![row], ..ServiceChanges::default() })?;
+        self.record(&ServiceChanges { runs_ended: vec![row], ..ServiceChanges::default() })?;
         Ok(RunReport {
             id: run.id,
             connector: connector.name().to_owned(),
@@ -193,7 +194,9 @@ impl Service {
         let row =
             RunRow { ended: Some(self.now()), result: Some(result.to_owned()), counters: json, ..run.row };
         // The step's own error matters more than one in writing it down.
-        if let Err(second) = self.record(&ServiceChanges { runs: vec![row], ..ServiceChanges::default() }) {
+        if let Err(second) =
+            self.record(&ServiceChanges { runs_ended: vec![row], ..ServiceChanges::default() })
+        {
             tracing::error!(%second, "the failed run could not be recorded");
         }
         Err(error)

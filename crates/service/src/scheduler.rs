@@ -154,8 +154,10 @@ impl Service {
                 _ => Ok(true),
             };
         }
-        if self.standing().must_be_active().is_err() && self.stands_elsewhere()? {
-            return Ok(true);
+        match self.standing().must_be_active() {
+            Err(_) if self.stands_elsewhere()? => return Ok(true),
+            Ok(()) if self.database_must_know_us().is_err() => return Ok(true),
+            _ => {}
         }
         let latest = reader.config_versions()?.last().map_or(0, |version| version.version);
         Ok(latest != self.version_applied())

@@ -49,8 +49,12 @@ impl Service {
         if let Err(error) = must_be_finished(self.home()) {
             return wait(format!("cannot stand by: {error}"), LOOKS);
         }
-        self.be_seen(mode)?;
         let lease = self.store().lease()?;
+        let missed = self.look_back(lease.epoch)?;
+        self.be_seen(mode, missed.is_some())?;
+        if let Some(what) = missed {
+            return wait(format!("stands by ({}), and does not take over: {what}", mode.as_str()), RENEW);
+        }
         let active = self.servers()?.into_iter().find(|server| server.active);
         let Some(active) = active else {
             // Nobody says that it holds the epoch: an older program may.
@@ -100,14 +104,23 @@ impl Service {
         }
         self.vault()?;
         must_be_finished(self.home())?;
-        let gone = self.store().lease()?.left().is_zero();
+        let lease = self.store().lease()?;
+        if let Some(what) = self.home().missed(&**self.store(), self.installation_id(), lease.epoch)? {
+            return Err(ServiceError::held(
+                format!("{what}. It is not taken over"),
+                "`onesync activate` on the server that is to go on takes it as it is, and reads everything first; or say here \
+                 `onesync standby manual` again, and this server forgets what it has seen",
+            ));
+        }
+        let gone = lease.left().is_zero();
         Ok(self.servers()?.into_iter().find(|server| server.active && !gone))
     }
 
     /// Says in the database that this server stands by.
-    fn be_seen(&self, mode: StandbyMode) -> Result<(), ServiceError> {
+    fn be_seen(&self, mode: StandbyMode, missed: bool) -> Result<(), ServiceError> {
         let Some(file) = ServerFile::read(self.home())? else { return Ok(()) };
-        let row = file.row(&format!("standby {}", mode.as_str()), LEASE);
+        let but = if missed { ", does not take over: the database was brought back from before" } else { "" };
+        let row = file.row(&format!("standby {}{but}", mode.as_str()), LEASE);
         let row = ServerRow { epoch: 0, ..row };
         match self.store().renew(&row) {
             // Not noted yet, or as one that held an epoch once.

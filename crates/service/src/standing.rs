@@ -173,13 +173,18 @@ impl Standing {
                     "work goes on there. `onesync activate` makes this one the active server again, in the place of that one",
                 ))
             }
-            Self::Behind { what, .. } => Err(ServiceError::held(
-                format!("{what}. This server is not active: it looks, and changes nothing"),
-                "when the database was brought back on purpose, `onesync activate` goes on with it as it is; else name the right \
-                 one in `database.toml`, or the right home with `--home`",
-            )),
+            Self::Behind { what, .. } => Err(behind(what)),
         }
     }
+}
+
+/// What a server says whose database knows less than it does.
+pub(crate) fn behind(what: &str) -> ServiceError {
+    ServiceError::held(
+        format!("{what}. This server is not active: it looks, and changes nothing"),
+        "when the database was brought back on purpose, `onesync activate` goes on with it as it is; else name the right one in \
+         `database.toml`, or the right home with `--home`",
+    )
 }
 
 /// What a server says that has only joined a database.
@@ -369,6 +374,11 @@ impl Home {
             );
             return Ok(Standing::Behind { server, what });
         }
+        if epoch == theirs
+            && let Some(what) = self.missed(store, &there, epoch)?
+        {
+            return Ok(Standing::Behind { server, what });
+        }
         if epoch == theirs && lease.holder.is_none() {
             match store.enrol(&file.row("active", RESTART)) {
                 Err(StoreError::Conflict(_)) => {}
@@ -508,7 +518,8 @@ impl Home {
                 return self.set_standby(mode);
             }
         };
-        ServerFile { standby: mode, ..file }.write(self)
+        ServerFile { standby: mode, ..file }.write(self)?;
+        self.forget_looks()
     }
 }
 

@@ -138,6 +138,7 @@ impl Service {
                 "do it again: it is done where the database is now",
             ));
         }
+        self.database_must_know_us()?;
         let lock = WorkLock { _lease: self.keep_lease()?, ..lock };
         let mut open = self.store().reader()?.runs(None, None, RUNS_LOOKED_AT)?;
         open.retain(|run| run.ended.is_none());
@@ -146,7 +147,7 @@ impl Service {
                 run.ended = Some(self.now());
                 run.result = Some(INTERRUPTED.to_owned());
             }
-            self.record(&ServiceChanges { runs: open, ..ServiceChanges::default() })?;
+            self.record(&ServiceChanges { runs_ended: open, ..ServiceChanges::default() })?;
         }
         Ok(lock)
     }

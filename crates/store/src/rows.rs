@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use onesync_engine::{ChangeState, ExportLinkRow, ExportRow, LinkSum, Turn};
 use onesync_model::{AttrId, ConnectorId, CsId, Hash128, MvId, Operation, RuleId, RunId, Time, TypeId};
 
+use crate::error::StoreError;
+
 /// The one row that says whose database this is, and who may write.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct InstallationRow {
@@ -188,6 +190,9 @@ pub struct ServiceChanges {
     pub settings: Vec<(String, String)>,
     /// Runs to write; a row with the same id is replaced.
     pub runs: Vec<RunRow>,
+    /// Runs that have ended. Each must be there as it began: in a database that was put back under it a run is missing, or
+    /// another one has its number, and that is a conflict.
+    pub runs_ended: Vec<RunRow>,
     /// Names that were interned. Append only: the same id with another name is a conflict.
     pub names: Vec<(AttrId, String)>,
     /// Connectors to write; a row with the same id is replaced.
@@ -209,6 +214,22 @@ pub struct ServiceChanges {
     pub exported: Vec<ExportedRow>,
     /// Held plans to write; a row with the same hash is replaced.
     pub held: Vec<HeldPlanRow>,
+    /// Whether this must be on the disk, with all that was written before it, when it is written.
+    pub must_last: bool,
+}
+
+impl RunRow {
+    /// A conflict unless the run is there as it began.
+    pub(crate) fn must_be(&self, there: Option<&Self>) -> Result<(), StoreError> {
+        let began = |row: &Self| (row.connector, row.started, row.step.clone());
+        match there {
+            Some(there) if began(there) == began(self) => Ok(()),
+            _ => Err(StoreError::Conflict(format!(
+                "run {} is not in the database as it began: the database was put back meanwhile",
+                self.id.0
+            ))),
+        }
+    }
 }
 
 /// What to delete because it is old.

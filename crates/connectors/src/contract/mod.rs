@@ -83,8 +83,13 @@ pub trait Connector: Send + Sync {
     /// The marker of the installation that writes to this directory, where the directory can keep one.
     async fn marker(&self) -> Result<Option<Marker>, ConnectorError>;
 
-    /// Sets the marker.
+    /// Sets the marker, but for its session.
     async fn set_marker(&self, marker: &Marker) -> Result<(), ConnectorError>;
+
+    /// Sets the session of the marker, and nothing else of it.
+    async fn set_session(&self, _marker: &Marker) -> Result<(), ConnectorError> {
+        Err(ConnectorError::new(ErrorClass::Configuration, "NO-MARKER", self.kind(), "it keeps no marker"))
+    }
 
     /// What stands in the way of any export, read from the directory itself (e.g. another synchronisation service
     /// masters the tenant). `None` when nothing does.
@@ -200,6 +205,20 @@ pub struct Marker {
     pub installation: String,
     /// The epoch of its active server.
     pub epoch: u64,
+    /// Made anew by whoever takes the marker; `None` where a program set it that makes none.
+    pub taken: Option<String>,
+    /// Higher than whatever was there when it was taken.
+    pub number: u64,
+    /// Written apart by whoever has it, with each export. Letters, digits and `-`, at most 48.
+    pub session: Option<String>,
+}
+
+impl Marker {
+    /// One that nobody can be told from a copy by.
+    #[must_use]
+    pub fn new(installation: &str, epoch: u64) -> Self {
+        Self { installation: installation.to_owned(), epoch, taken: None, number: 0, session: None }
+    }
 }
 
 /// The result of looking at a connected directory.

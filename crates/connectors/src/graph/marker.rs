@@ -2,7 +2,9 @@
 //!
 //! It is a security group of our own without members, `onesync-marker`, because every connector that writes groups
 //! has the permission to keep it; an extension of the organisation would need far more. Its description holds the
-//! marker, its key says how groups are anchored: decided once, when it is created, and read from it ever after.
+//! marker, its nickname the session: apart, since Graph changes no group on a condition, and who writes one of them late
+//! must not undo the other. Its key says how groups are anchored: decided once, when it
+//! is created, and read from it ever after.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
@@ -16,6 +18,8 @@ use crate::{ConnectorError, Marker, Pass};
 const MARKER_KEY: &str = "onesync-marker";
 /// What a person reads who finds the group.
 const MARKER_TEXT: &str = "Kept by OneSync against a second installation; do not change or delete.";
+/// What is read of it.
+const SELECT: &str = "$select=id,description,mailNickname";
 
 /// What keeps the source anchor of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,18 +38,31 @@ pub(super) struct MarkerObject {
     pub(super) marker: Option<Marker>,
 }
 
+/// What the description says; more, of a later program, is left alone.
 #[derive(Serialize, Deserialize)]
 struct Written {
     installation: String,
     epoch: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    taken: Option<String>,
+    #[serde(default)]
+    number: u64,
 }
 
 impl GraphConnector {
     /// Looks the marker's group up.
     pub(super) async fn find_marker(&self) -> Result<Option<MarkerObject>, CallError> {
-        let known = self.memory().marker.clone();
+        let (known, made) = {
+            let memory = self.memory();
+            (memory.marker.clone(), memory.marker_made)
+        };
+        if made && let Some(found) = self.look_up(AnchorPlace::Extension).await? {
+            let mut memory = self.memory();
+            (memory.marker, memory.marker_made) = (Some((found.id.clone(), found.place)), false);
+            return Ok(Some(found));
+        }
         if let Some((id, place)) = known {
-            let path = format!("groups/{}?$select=id,description", encode(&id));
+            let path = format!("groups/{}?{SELECT}", encode(&id));
             match self.get_new(&id, &path).await {
                 Ok(group) => return Ok(Some(MarkerObject { id, place, marker: read(&group) })),
                 Err(error) if error.is_not_found() => self.memory().marker = None,
@@ -58,7 +75,8 @@ impl GraphConnector {
             found => found,
         };
         if let Some(found) = &found {
-            self.memory().marker = Some((found.id.clone(), found.place));
+            let mut memory = self.memory();
+            (memory.marker, memory.marker_made) = (Some((found.id.clone(), found.place)), false);
         }
         Ok(found)
     }
@@ -82,28 +100,37 @@ impl GraphConnector {
     pub(super) fn by_anchor(&self, place: AnchorPlace, key: &str) -> String {
         match place {
             AnchorPlace::UniqueName => {
-                format!("groups(uniqueName={})?$select=id,description", literal(key))
+                format!("groups(uniqueName={})?{SELECT}", literal(key))
             }
-            AnchorPlace::Extension => format!(
-                "groups?$filter={}%20eq%20{}&$select=id,description",
-                self.table.anchor_extension,
-                literal(key)
-            ),
+            AnchorPlace::Extension => {
+                format!("groups?$filter={}%20eq%20{}&{SELECT}", self.table.anchor_extension, literal(key))
+            }
         }
     }
 
     /// Writes the marker; the first time this decides where groups keep their source anchors.
     pub(super) async fn write_marker(&self, marker: &Marker) -> Result<(), ConnectorError> {
-        let (text, pass) = (write(Some(marker)), Pass::unchecked(marker.epoch));
+        let pass = Pass::unchecked(marker.epoch);
         let place = "marker group";
         match self.find_marker().await.map_err(|e| e.at(place))? {
             Some(found) => {
-                let call = Call::patch(format!("groups/{}", encode(&found.id)), json!({"description": text}));
+                let body = json!({"description": write(Some(marker))});
+                let call = Call::patch(format!("groups/{}", encode(&found.id)), body);
                 self.send_new(&found.id, &call, &pass).await.map_err(|e| e.at(place))?;
             }
-            None => drop(self.create_marker(&text, &pass).await.map_err(|e| e.at(place))?),
+            None => drop(self.create_marker(&write(Some(marker)), &pass).await.map_err(|e| e.at(place))?),
         }
         Ok(())
+    }
+
+    /// Writes the session, and nothing else of the marker.
+    pub(super) async fn write_session(&self, marker: &Marker) -> Result<(), ConnectorError> {
+        let place = "marker group";
+        let Some(found) = self.find_marker().await.map_err(|e| e.at(place))? else { return Ok(()) };
+        let body = json!({"mailNickname": nickname(marker)});
+        let call = Call::patch(format!("groups/{}", encode(&found.id)), body);
+        let sent = self.send_new(&found.id, &call, &Pass::unchecked(marker.epoch)).await;
+        sent.map(drop).map_err(|e| e.at(place))
     }
 
     /// Where groups keep their source anchors in this tenant; decided now if it was not yet.
@@ -134,9 +161,10 @@ impl GraphConnector {
             Err(CallError::Api(e)) if matches!(e.status, 400 | 404 | 405 | 501) => {
                 self.define_extension(pass).await?;
                 group[self.table.anchor_extension.as_str()] = json!(MARKER_KEY);
-                // Twice does harm, but nobody is hurt: the one found first counts.
+                // Two that do so at once have two: the one that is found counts, as soon as one is.
                 let created = self.api.send(&Call::post("groups", group), pass).await?;
                 self.remember(&created, AnchorPlace::Extension);
+                self.memory().marker_made = true;
                 return Ok(AnchorPlace::Extension);
             }
             Err(error) => return Err(error),
@@ -176,17 +204,29 @@ impl GraphConnector {
 fn write(marker: Option<&Marker>) -> String {
     match marker {
         Some(marker) => {
-            let written = Written { installation: marker.installation.clone(), epoch: marker.epoch };
+            let (installation, taken) = (marker.installation.clone(), marker.taken.clone());
+            let written = Written { installation, epoch: marker.epoch, taken, number: marker.number };
             format!("{MARKER_TEXT} {}", serde_json::to_string(&written).unwrap_or_default())
         }
         None => MARKER_TEXT.to_owned(),
     }
 }
 
+/// The nickname of the group, with the session.
+fn nickname(marker: &Marker) -> String {
+    match &marker.session {
+        Some(session) => format!("{MARKER_KEY}-{session}"),
+        None => MARKER_KEY.to_owned(),
+    }
+}
+
 fn read(group: &Json) -> Option<Marker> {
     let text = group.get("description")?.as_str()?;
-    let written: Written = serde_json::from_str(text.get(text.find('{')?..)?).ok()?;
-    Some(Marker { installation: written.installation, epoch: written.epoch })
+    let Written { installation, epoch, taken, number } =
+        serde_json::from_str(text.get(text.find('{')?..)?).ok()?;
+    let nickname = group.get("mailNickname").and_then(Json::as_str).unwrap_or_default();
+    let session = nickname.strip_prefix(MARKER_KEY).and_then(|rest| rest.strip_prefix('-'));
+    Some(Marker { installation, epoch, taken, number, session: session.map(str::to_owned) })
 }
 
 #[cfg(test)]
@@ -195,10 +235,29 @@ mod tests {
 
     #[test]
     fn the_marker_survives_its_description() {
-        let marker = Marker { installation: "inst-\"1\"".to_owned(), epoch: 7 };
-        assert_eq!(read(&json!({"description": write(Some(&marker))})), Some(marker));
+        let bare = Marker::new("inst-\"1\"", 7);
+        let session = Some(format!("{}-0123456789abcdef-0123456789abcdef", u32::MAX));
+        let full = Marker { taken: Some("t".to_owned()), number: 5, session, ..bare.clone() };
+        assert!(nickname(&full).len() <= 64, "as much as Graph takes");
+        let group =
+            |marker: &Marker| json!({"description": write(Some(marker)), "mailNickname": nickname(marker)});
+        for marker in [&bare, &full] {
+            assert_eq!(read(&group(marker)).as_ref(), Some(marker));
+        }
         for text in [json!(write(None)), json!(null), json!("{broken"), json!("")] {
             assert_eq!(read(&json!({ "description": text })), None);
         }
+    }
+
+    #[test]
+    fn what_another_program_has_written_is_read() {
+        let before = r#"Kept by OneSync. {"installation":"i","epoch":3}"#;
+        assert_eq!(
+            read(&json!({"description": before, "mailNickname": MARKER_KEY})),
+            Some(Marker::new("i", 3))
+        );
+        let later = r#"Kept by OneSync. {"installation":"i","epoch":3,"taken":"t","more":[1]}"#;
+        let read = read(&json!({"description": later})).unwrap();
+        assert_eq!((read.taken.as_deref(), read.session), (Some("t"), None));
     }
 }

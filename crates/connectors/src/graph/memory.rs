@@ -30,6 +30,8 @@ pub(super) struct Memory {
     roles: Option<(Instant, Arc<RoleHolders>)>,
     /// Id of the marker's group, and where groups keep their anchors.
     pub(super) marker: Option<(String, AnchorPlace)>,
+    /// Whether it was made here, and not found yet: somebody else may have made one at the same time.
+    pub(super) marker_made: bool,
     new: NewObjects,
 }
 

@@ -202,6 +202,10 @@ impl Connector for GraphConnector {
         self.write_marker(marker).await
     }
 
+    async fn set_session(&self, marker: &Marker) -> Result<(), ConnectorError> {
+        self.write_session(marker).await
+    }
+
     async fn export_obstacle(&self) -> Result<Option<String>, ConnectorError> {
         let organization = self.read_organization().await.map_err(|e| e.at("organization"))?;
         Ok(self.obstacle(&organization))

@@ -119,16 +119,35 @@ impl JsonlConnector {
         let json: Json = serde_json::from_slice(&text).map_err(|_| damaged())?;
         let installation = json.get("installation").and_then(Json::as_str).ok_or_else(damaged)?.to_owned();
         let epoch = json.get("epoch").and_then(Json::as_u64).ok_or_else(damaged)?;
-        Ok(Some(Marker { installation, epoch }))
+        let taken = json.get("taken").and_then(Json::as_str).map(str::to_owned);
+        let session = match fs::read_to_string(self.settings.beside(".session")) {
+            Ok(text) => Some(text.trim_end().to_owned()).filter(|text| !text.is_empty()),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(_) => return Err(damaged()),
+        };
+        let number = json.get("number").and_then(Json::as_u64).unwrap_or_default();
+        Ok(Some(Marker { installation, epoch, taken, number, session }))
     }
 
     fn write_marker(&self, marker: &Marker) -> Result<(), ConnectorError> {
+        let mut json = json!({"installation": marker.installation, "epoch": marker.epoch});
+        if let Some(taken) = &marker.taken {
+            (json["taken"], json["number"]) = (json!(taken), json!(marker.number));
+        }
+        self.write_beside(".marker", &json.to_string())
+    }
+
+    /// In a file of its own: neither is written with the other.
+    fn write_session(&self, marker: &Marker) -> Result<(), ConnectorError> {
+        self.write_beside(".session", marker.session.as_deref().unwrap_or_default())
+    }
+
+    fn write_beside(&self, name: &str, text: &str) -> Result<(), ConnectorError> {
         if !self.settings.write {
             return Err(read_only(&self.settings));
         }
-        let json = json!({"installation": marker.installation, "epoch": marker.epoch});
-        let (path, beside) = (self.settings.beside(".marker"), self.settings.beside(".marker.new"));
-        replace(&path, &beside, |out| writeln!(out, "{json}")).map_err(|error| {
+        let (path, beside) = (self.settings.beside(name), self.settings.beside(&format!("{name}.new")));
+        replace(&path, &beside, |out| writeln!(out, "{text}")).map_err(|error| {
             let (ReplaceError::Before(error) | ReplaceError::After(error)) = error;
             self.error(
                 ErrorClass::Transient,
@@ -197,5 +216,10 @@ impl Connector for JsonlConnector {
     async fn set_marker(&self, marker: &Marker) -> Result<(), ConnectorError> {
         let marker = marker.clone();
         self.blocking(move |this| this.write_marker(&marker)).await
+    }
+
+    async fn set_session(&self, marker: &Marker) -> Result<(), ConnectorError> {
+        let marker = marker.clone();
+        self.blocking(move |this| this.write_session(&marker)).await
     }
 }

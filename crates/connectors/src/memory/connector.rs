@@ -87,7 +87,16 @@ impl Connector for MemoryConnector {
     }
 
     async fn set_marker(&self, marker: &Marker) -> Result<(), ConnectorError> {
-        self.directory.lock().marker = Some(marker.clone());
+        let mut state = self.directory.lock();
+        let session = state.marker.take().and_then(|there| there.session);
+        state.marker = Some(Marker { session, ..marker.clone() });
+        Ok(())
+    }
+
+    async fn set_session(&self, marker: &Marker) -> Result<(), ConnectorError> {
+        if let Some(there) = &mut self.directory.lock().marker {
+            there.session.clone_from(&marker.session);
+        }
         Ok(())
     }
 

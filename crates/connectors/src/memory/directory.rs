@@ -197,6 +197,11 @@ impl MemoryDirectory {
         self.lock().obstacle = obstacle.map(str::to_owned);
     }
 
+    /// Somebody takes the marker away.
+    pub fn remove_marker(&self) {
+        self.lock().marker = None;
+    }
+
     /// One object.
     #[must_use]
     pub fn object(&self, anchor: &Anchor) -> Option<MemoryObject> {

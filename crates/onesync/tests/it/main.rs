@@ -11,6 +11,7 @@ mod insight;
 mod keys;
 mod kill;
 mod program;
+mod put_back;
 mod rights;
 mod rule_test;
 mod search;

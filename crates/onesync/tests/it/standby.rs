@@ -19,12 +19,12 @@ const LONG: Duration = Duration::from_secs(600);
 /// Export workers of the connector (docs/standby.md).
 const WORKERS: usize = 4;
 
-async fn signal(child: &Child, name: &str) {
+pub async fn signal(child: &Child, name: &str) {
     let id = child.id().unwrap().to_string();
     assert!(Command::new("kill").args([name, &id]).status().await.unwrap().success());
 }
 
-async fn until(what: &str, mut is: impl AsyncFnMut() -> bool) -> Duration {
+pub async fn until(what: &str, mut is: impl AsyncFnMut() -> bool) -> Duration {
     let began = Instant::now();
     while !is().await {
         assert!(began.elapsed() < LONG, "{what}");
@@ -33,12 +33,12 @@ async fn until(what: &str, mut is: impl AsyncFnMut() -> bool) -> Duration {
     began.elapsed()
 }
 
-async fn view(home: &Path) -> Value {
+pub async fn view(home: &Path) -> Value {
     let shown = run(home, &["standby", "status", "--format", "json"]).await;
     shown.ends_with(0).json()
 }
 
-async fn doing(home: &Path) -> String {
+pub async fn doing(home: &Path) -> String {
     let view = run(home, &["scheduler", "status", "--format", "json"]).await.ends_with(0).json();
     view["daemon"]["doing"].as_str().unwrap_or_default().to_owned()
 }
@@ -64,7 +64,7 @@ fn requests(sim: &GraphSim, epoch: u64) -> Vec<u64> {
 }
 
 /// A second server that joins the database, with the key set of the first.
-async fn second(setup: &Setup, name: &str, database: &Database) -> PathBuf {
+pub async fn second(setup: &Setup, name: &str, database: &Database) -> PathBuf {
     let home = setup.path().join(name);
     let joined: Ended = run(&home, &arguments(&database.service())).await.ends_with(0);
     assert!(joined.out.contains("join installation"), "{}", joined.out);

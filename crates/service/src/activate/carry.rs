@@ -14,6 +14,7 @@ use crate::runtime::Service;
 use crate::scheduler::SWITCH;
 use crate::standing::Standing;
 use crate::verified::distrusted;
+use crate::work::WorkLock;
 
 /// The setting with the epoch whose activation was told last.
 const TOLD: &str = "activation-told";
@@ -135,12 +136,14 @@ impl Service {
         done: &mut Activated,
         tell: &dyn Fn(&str),
     ) -> Result<(), ServiceError> {
-        let runtime = match self.runtime() {
+        // What the home knows of markers has one writer.
+        let lock = WorkLock::take(self.home().folder(), "activate", self.now());
+        let (_lock, runtime) = match lock.and_then(|lock| Ok((lock, self.runtime()?))) {
             Err(error) if !copy => {
                 done.later.push(error.to_string());
                 return Ok(());
             }
-            runtime => runtime?,
+            ready => ready?,
         };
         for connector in runtime.connectors.iter().filter(|connector| connector.capabilities.export) {
             let name = connector.name();

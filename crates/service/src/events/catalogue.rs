@@ -144,6 +144,9 @@ catalogue! {
     MARKER_TAKEN 7072 "marker-taken" Notice "the marker of {} names this server"
     TAKEN_OVER 7074 "taken-over" Notice "this server has taken the place of the one before, {}"
     LEASE_LOST 7075 "lease-lost" Error "the lease on the database is lost, nothing is exported, server {}"
+    SERVER_COPIED 7076 "server-copied" Error "another copy of this server has written to {} since, nothing is exported there"
+    MARKER_GONE 7077 "marker-gone" Warning "the marker of {} was gone, and names this server again"
+    DATABASE_BEHIND 7078 "database-behind" Error "the database was brought back from before, nothing is written, installation {}"
 }
 
 #[cfg(test)]

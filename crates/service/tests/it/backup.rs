@@ -304,6 +304,8 @@ async fn a_copy_reads_everything_before_it_writes_and_exports_nothing_again() {
     // Activated, each connector owes a full import before the first export.
     no_copy_any_more(&service);
     service = open(&world, &home, false).await;
+    let runtime = service.runtime().unwrap();
+    service.take_marker(runtime.connector("entra").unwrap()).await.unwrap();
     let mark = world.sim.log_mark();
     let refuses = async |service: &Service, names: &str| {
         let refused = service.run_step("entra", Step::Export, &|_| ()).await.unwrap_err();

@@ -35,6 +35,7 @@ fn lost_members(times: u64) -> FaultRule {
     FaultRule {
         method: Some("PATCH".into()),
         path: Some("/v1.0/groups/".into()),
+        body: Some("members@odata.bind".into()),
         times,
         phase: FaultPhase::Before,
         action,

@@ -7,6 +7,7 @@ mod backup;
 mod chosen;
 mod coming;
 mod contact;
+mod copies;
 mod crash;
 mod database;
 mod forests;

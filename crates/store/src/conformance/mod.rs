@@ -35,6 +35,7 @@ const CHECKS: &[Check] = &[
     ("what the service records is read back", service::recorded),
     ("append-only rows do not change", service::append_only),
     ("runs and events are paged backwards", service::paged),
+    ("a run ends where it began", service::ended),
     ("events are a chain", service::chained),
     ("exported counts add up", service::exported),
     ("retention deletes what is old, a little at a time", service::trimmed),

@@ -262,6 +262,25 @@ pub(super) fn chained(store: &dyn Store) {
     assert_eq!(report.broken, Some(ChainBreak::Removed(newest.seq + 2)));
 }
 
+/// A run that is not there, or is another one by now, ends in an error: the database was put back under it.
+pub(super) fn ended(store: &dyn Store) {
+    let ends = |row: RunRow| ServiceChanges { runs_ended: vec![row], ..ServiceChanges::default() };
+    record(store, &ServiceChanges { runs: vec![run(1, None)], must_last: true, ..ServiceChanges::default() });
+    record(store, &ends(run(1, Some(9))));
+    assert_eq!(store.reader().unwrap().run(RunId(1)).unwrap(), Some(run(1, Some(9))));
+    let later = RunRow { started: time(5), ..run(1, Some(9)) };
+    let other = RunRow { connector: A, ..run(1, Some(9)) };
+    for gone in [run(2, Some(9)), later, other] {
+        let setting = vec![("a".to_owned(), "b".to_owned())];
+        let changes = ServiceChanges { settings: setting, ..ends(gone) };
+        let refused = store.record(EPOCH, &changes).unwrap_err();
+        assert!(matches!(&refused, StoreError::Conflict(text) if text.contains("was put back")), "{refused}");
+    }
+    let reader = store.reader().unwrap();
+    assert_eq!((reader.setting("a").unwrap(), reader.run(RunId(2)).unwrap()), (None, None));
+    assert_eq!(reader.run(RunId(1)).unwrap(), Some(run(1, Some(9))));
+}
+
 pub(super) fn exported(store: &dyn Store) {
     let row = |connector, kind, hour, count| ExportedRow { connector, object_type: USER, kind, hour, count };
     let rows = vec![row(A, 1, 10, 5), row(A, 1, 10, 2), row(A, 1, 11, 1), row(B, 1, 10, 9), row(A, 2, 10, 3)];

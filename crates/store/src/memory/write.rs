@@ -156,7 +156,11 @@ impl State {
             row.staging = staging;
         }
         self.settings.extend(service.settings.iter().cloned());
-        self.runs.extend(service.runs.iter().map(|row| (row.id, row.clone())));
+        for row in &service.runs_ended {
+            row.must_be(self.runs.get(&row.id))?;
+        }
+        let runs = service.runs.iter().chain(&service.runs_ended);
+        self.runs.extend(runs.map(|row| (row.id, row.clone())));
         for (id, name) in &service.names {
             append(&mut self.names, *id, name.clone(), "name")?;
         }

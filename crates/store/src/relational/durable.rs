@@ -13,6 +13,7 @@ pub(crate) fn changes_must_last(changes: &Changes, service: &ServiceChanges) -> 
         || !service.secrets.is_empty()
         || !service.secrets_resealed.is_empty()
         || !service.configs.is_empty()
+        || service.must_last
 }
 
 #[cfg(test)]

@@ -15,7 +15,10 @@ pub(crate) fn service_rows<W: Writer>(tx: &mut W, service: &ServiceChanges) -> C
     for (name, value) in &service.settings {
         tx.put(W::SETTING_PUT, &values![name, value])?;
     }
-    for row in &service.runs {
+    for row in &service.runs_ended {
+        row.must_be(tx.there(W::RUN, "run", &values![row.id.0], row::run)?.as_ref())?;
+    }
+    for row in service.runs.iter().chain(&service.runs_ended) {
         let (started, ended) = (row.started.ticks(), row.ended.map(Time::ticks));
         let values =
             values![row.id.0, row.connector.0, &row.step, started, ended, row.result.as_ref(), &row.counters];

@@ -35,15 +35,35 @@ pub async fn refused(connector: &dyn Connector) -> Result<(), String> {
 
 /// A marker that was set is read.
 pub async fn marker(connector: &dyn Connector) -> Result<(), String> {
+    let mut session = None;
     for epoch in [1, 2] {
-        let marker = Marker { installation: "conformance".to_owned(), epoch };
+        let taken = Some(format!("taken{epoch}"));
+        let marker = Marker {
+            taken,
+            number: 10 * epoch,
+            session: session.clone(),
+            ..Marker::new("conformance", epoch)
+        };
         connector.set_marker(&marker).await.map_err(|error| error.to_string())?;
-        let found = connector.marker().await.map_err(|error| error.to_string())?;
-        if found.as_ref() != Some(&marker) {
-            return Err(format!("{marker:?} was set, {found:?} is read"));
-        }
+        read_back(connector, &marker).await?;
+        // Each is written without the other.
+        session = Some(format!("{epoch}-a-b"));
+        let other = Marker { session: session.clone(), ..Marker::new("other", 9) };
+        connector.set_session(&other).await.map_err(|error| error.to_string())?;
+        read_back(connector, &Marker { session: session.clone(), ..marker }).await?;
     }
-    Ok(())
+    // Of a program that makes no more than that.
+    connector.set_marker(&Marker::new("conformance", 3)).await.map_err(|error| error.to_string())?;
+    read_back(connector, &Marker { session, ..Marker::new("conformance", 3) }).await
+}
+
+async fn read_back(connector: &dyn Connector, marker: &Marker) -> Result<(), String> {
+    let found = connector.marker().await.map_err(|error| error.to_string())?;
+    if found.as_ref() == Some(marker) {
+        Ok(())
+    } else {
+        Err(format!("{marker:?} was set, {found:?} is read"))
+    }
 }
 
 struct Suite<'a> {

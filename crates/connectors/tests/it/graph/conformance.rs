@@ -36,7 +36,7 @@ impl Driver {
                 let members = o["members"].as_array().into_iter().flatten().map(text).collect();
                 (name_of(o), Present { id: text(&o["id"]), text: text(&o["displayName"]), members })
             })
-            .filter(|(name, _)| name != "onesync-marker")
+            .filter(|(name, _)| !name.starts_with("onesync-marker"))
             .collect()
     }
 

@@ -248,7 +248,7 @@ async fn groups_are_created_once_by_their_source_anchor() {
 #[tokio::test]
 async fn without_upsert_groups_are_anchored_by_an_extension() {
     let mut lab = Lab::behaving(|b| b.group_upsert = false).await;
-    let marker = Marker { installation: "one".into(), epoch: 3 };
+    let marker = Marker::new("one", 3);
     lab.graph.set_marker(&marker).await.unwrap();
     let id = lab.create(lab.group("a")).await;
     // Another process finds the decision in the tenant, even if the tenant has learned upserts meanwhile.
@@ -269,7 +269,8 @@ async fn without_upsert_groups_are_anchored_by_an_extension() {
 async fn the_marker_is_kept_in_the_tenant() {
     let mut lab = Lab::new().await;
     assert_eq!(lab.graph.marker().await.unwrap(), None);
-    let marker = |epoch| Marker { installation: "inst-1".into(), epoch };
+    let marker =
+        |epoch| Marker { taken: Some(format!("t{epoch}")), number: epoch, ..Marker::new("inst-1", epoch) };
     lab.graph.set_marker(&marker(1)).await.unwrap();
     assert_eq!(lab.graph.marker().await.unwrap(), Some(marker(1)));
     lab.reconnect(|_| {});
@@ -277,6 +278,10 @@ async fn the_marker_is_kept_in_the_tenant() {
     lab.graph.set_marker(&marker(2)).await.unwrap();
     lab.reconnect(|_| {});
     assert_eq!(lab.graph.marker().await.unwrap(), Some(marker(2)));
+    // The session stands apart.
+    let session = Some("3-t2-s".to_owned());
+    lab.graph.set_session(&Marker { session: session.clone(), ..marker(1) }).await.unwrap();
+    assert_eq!(lab.graph.marker().await.unwrap(), Some(Marker { session, ..marker(2) }));
     let groups = lab.sim.dump()["groups"].as_array().unwrap().clone();
     assert_eq!(groups.len(), 1);
     // Nobody deletes it through us.

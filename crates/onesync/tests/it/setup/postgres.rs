@@ -135,10 +135,25 @@ impl Server {
         files
     }
 
+    /// Keeps the database as it is, for [`Server::put_back`]; nobody may have it open.
+    pub async fn keep_copy(&self) {
+        let (name, owner) = (&self.name, format!("{}_owner", self.name));
+        self.run("postgres", &format!("CREATE DATABASE {name}_kept TEMPLATE {name} OWNER {owner}")).await;
+    }
+
+    /// Puts the database back to what was kept, under whoever has it open.
+    pub async fn put_back(&self) {
+        let name = &self.name;
+        self.run("postgres", &format!("DROP DATABASE {name} WITH (FORCE)")).await;
+        self.run("postgres", &format!("ALTER DATABASE {name}_kept RENAME TO {name}")).await;
+    }
+
     /// Removes what tests made.
     pub async fn remove(&self) {
         let name = &self.name;
-        self.run("postgres", &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await;
+        for database in [name.clone(), format!("{name}_kept")] {
+            self.run("postgres", &format!("DROP DATABASE IF EXISTS {database} WITH (FORCE)")).await;
+        }
         for role in [name.clone(), format!("{name}_owner")] {
             self.run("postgres", &format!("DROP ROLE IF EXISTS {role}")).await;
         }

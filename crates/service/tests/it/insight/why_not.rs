@@ -175,6 +175,7 @@ async fn held_rejected_refused_and_stopped() {
 
     world.sim.fault(FaultRule {
         method: Some("PATCH".to_owned()),
+        path: Some("/users/".to_owned()),
         action: FaultAction::Status {
             status: 400,
             code: Some("Request_BadRequest".to_owned()),

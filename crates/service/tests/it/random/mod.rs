@@ -6,10 +6,12 @@ mod acts;
 mod containers;
 mod fencing;
 mod house;
+mod machine;
 mod named;
 mod picture;
 mod plays;
 mod stage;
+mod twins;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};

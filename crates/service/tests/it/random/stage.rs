@@ -194,4 +194,8 @@ impl Connector for Player {
     async fn set_marker(&self, marker: &Marker) -> Result<(), ConnectorError> {
         self.connector.set_marker(marker).await
     }
+
+    async fn set_session(&self, marker: &Marker) -> Result<(), ConnectorError> {
+        self.connector.set_session(marker).await
+    }
 }

@@ -1,0 +1,87 @@
+//! An administrator puts a PostgreSQL database back to an earlier time, under the active server and under one that stands by.
+
+use onesync_graphsim::GraphSim;
+
+use crate::kill::ldif::SOURCE;
+use crate::program::{CLOUD_SECRET, Setup, cloud, directory, leave_staging, onesync, run};
+use crate::setup::postgres::Server;
+use crate::setup::{Place, arguments};
+use crate::standby::{doing, second, signal, until, view};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_was_put_back_is_neither_written_nor_taken_over() {
+    let server = Server::new("putback").await;
+    let sim = GraphSim::builder().seed(43).judged().await.unwrap();
+    let setup = Setup::new("ldif", SOURCE, &cloud(&sim)).await;
+    let ldif = setup.path().join("directory.ldif");
+    std::fs::write(&ldif, directory(60)).unwrap();
+    let files = Place::new();
+    let (password, admin) = (files.file("db", "open sesame"), files.file("admin", &server.password));
+    let (url, admin_url) = (server.url(), server.admin_url());
+    let database = ["--database", &url, "--database-password-file", &password, "--yes"];
+    let administrator = ["--database-admin", &admin_url, "--database-admin-password-file", &admin];
+    setup.run(&arguments(&[&database[..], &administrator].concat())).await.ends_with(0);
+    setup.secret("graph", CLOUD_SECRET).await;
+    setup.apply().await.ends_with(0);
+    setup.run(&["cycle", "initial"]).await.ends_with(0);
+    leave_staging(&setup.home()).await;
+    setup.run(&["cycle"]).await.ends_with(0);
+    server.keep_copy().await;
+
+    // What is written then is lost.
+    let change = |to: &str| {
+        let text = std::fs::read_to_string(&ldif).unwrap();
+        let (from, _) =
+            text.split_once("\ndepartment: ").map(|(_, rest)| rest.split_once('\n').unwrap()).unwrap();
+        std::fs::write(
+            &ldif,
+            text.replacen(&format!("\ndepartment: {from}"), &format!("\ndepartment: {to}"), 1),
+        )
+        .unwrap();
+    };
+    change("First");
+    let mark = sim.log_mark();
+    setup.run(&["cycle"]).await.ends_with(0);
+    assert!(!sim.writes(mark).is_empty());
+    let two = second(&setup, "two", &database).await;
+    run(&two, &["standby", "automatic"]).await.ends_with(0);
+    let standby = onesync(&two, &["serve"]).spawn().unwrap();
+    until("it stands by", async || doing(&two).await.contains("stands by (automatic): the active")).await;
+    server.put_back().await;
+
+    change("Second");
+    let mark = sim.log_mark();
+    let refused = setup.run(&["cycle"]).await.ends_with(4);
+    assert!(
+        refused.err.contains("was brought back from before") && refused.err.contains("onesync activate"),
+        "{refused:?}"
+    );
+    let status = setup.run(&["status"]).await.ends_with(4);
+    assert!(status.out.contains("was brought back from before"), "{status:?}");
+    assert_eq!(sim.writes(mark).len(), 0);
+    until("it takes nothing over", async || {
+        doing(&two).await.contains("and does not take over: the database")
+    })
+    .await;
+    until("it says so to all", async || {
+        let view = view(&setup.home()).await;
+        view["servers"].to_string().contains("does not take over")
+    })
+    .await;
+    let refused = run(&two, &["standby", "take", "--yes"]).await.ends_with(4);
+    assert!(refused.err.contains("It is not taken over"), "{refused:?}");
+
+    // As `activate` does it.
+    let home = onesync_service::Home::new(setup.home());
+    let clock = std::sync::Arc::new(onesync_service::SystemClock);
+    let service = onesync_service::Service::open(home, clock, 1).await.unwrap();
+    assert_eq!(service.take_over(None).unwrap(), 2);
+    drop(service);
+    setup.run(&["cycle", "initial"]).await.ends_with(0);
+    assert!(!sim.writes(mark).is_empty());
+    until("it stands by again", async || doing(&two).await.contains("stands by (automatic): the active"))
+        .await;
+    signal(&standby, "-TERM").await;
+    standby.wait_with_output().await.unwrap();
+    server.remove().await;
+}

@@ -1,0 +1,447 @@
+//! The marker at a target: which server of which installation has it, and how a copy of that server is told from it.
+//!
+//! Installation and epoch are the same in a copied machine and in an old snapshot of one. So whoever takes the marker writes
+//! something that nobody else can know, the *taking*, and with each export that has something to write a *session*. The
+//! home remembers both, and notes each before the target gets it: killed in between, what is there is ours either way. A
+//! marker of our installation and epoch that this home did not write was written by a copy: nothing is exported.
+//!
+//! * **When it is taken.** Once after each start of the machine, and by each home: then this server may be the copy, and
+//!   another one may believe what it read, for [`MARKER_FRESH`]. So it is waited for twice as long and read again, as when
+//!   it is taken from another server, or where there is none: of several that do so at once the last one has it, and
+//!   the others see that before their first request. What was waited for is noted with the start of the machine
+//!   and the folder of the home (its device and number): a process there follows one that has ended, because they have
+//!   a lock between them, and nobody else ever held this taking. It need not wait again.
+//! * **Why there are sessions, without waiting.** A copy that was made before the last export knows another session than
+//!   is there, and is refused at once. If nothing was exported since, it knows all; it takes the marker, and whoever was
+//!   copied finds that. Whoever takes it and whoever begins a session at the same time cannot both go on: the one with the
+//!   session reads the marker after that and before each request ([`crate::permit`]), and is refused within the time
+//!   for which the other one waits.
+//!   An export ends with a new session, too, for a copy that was made in the middle of it.
+//! * **Why there are two texts with numbers.** No target changes its marker on a condition. A server that was stopped
+//!   between reading the marker and writing one writes it late, when another server may have the marker; it would take it
+//!   back. So a taking and a session are written apart, each with a number one higher than whatever was read, and the
+//!   higher one counts, the taking where both are the same. Whoever takes the marker writes both before its first request,
+//!   the session with the higher number: a late session is lower or as high as the taking, a late taking is lower than the
+//!   session. Neither takes anything back.
+//!
+//!   One thing is left: a taking as high as a session that was begun meanwhile. Whoever took it knows how long it took; was it
+//!   longer than [`MARKER_FRESH`], and was a session begun, it gives the marker back.
+//!
+//! What remains: of a machine that was copied while it runs, its memory included, both have what was waited for, and are told
+//! apart by their sessions alone; and two servers that are both stopped, each just before it writes its part of the marker.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use onesync_connectors::{ConnectorError, ErrorClass, Marker};
+use serde::{Deserialize, Serialize};
+
+use crate::Home;
+use crate::database::write_flushed;
+use crate::error::ServiceError;
+use crate::events::{MARKER_GONE, SERVER_COPIED};
+use crate::permit::MARKER_FRESH;
+use crate::runtime::{ConnectorHandle, Service};
+
+/// What this home knows of markers.
+pub(crate) const FILE: &str = "markers.toml";
+/// Looks at a marker that still shows what was there before.
+const LOOKS_MAX: usize = 5;
+/// What is remembered: the newest, those before it that an answer of the target may still show, and what was there.
+const KEPT: usize = 3;
+/// Bytes of a taking and of a session: nobody guesses them, and both fit into a name.
+const BYTES: usize = 8;
+
+/// What to do about a marker of somebody else.
+pub(crate) const NOT_OURS_HINT: &str = "one server of one installation writes to a tenant. To go on with this one, stop the \
+     other for good and run `onesync activate --again` (docs/activate.md)";
+
+/// A marker that is not ours, in words.
+pub(crate) fn not_ours(name: &str, there: Option<&Marker>, ours: &Marker) -> String {
+    match there {
+        Some(there) if Holder::of(there).late => format!(
+            "another server has taken the marker of `{name}` while this one was stopped: nothing is sent"
+        ),
+        None => format!(
+            "the marker of this installation was removed from `{name}` while it was written: the rest is not sent"
+        ),
+        Some(there) if is_of(there, ours) => format!(
+            "another copy of this server (same installation, same epoch) has written to `{name}` since: this is a copied machine \
+             or an old snapshot"
+        ),
+        Some(there) => format!(
+            "`{name}` belongs to installation {} (epoch {}), this is {} (epoch {})",
+            there.installation, there.epoch, ours.installation, ours.epoch
+        ),
+    }
+}
+
+/// Whether both are of one installation at one epoch.
+fn is_of(there: &Marker, ours: &Marker) -> bool {
+    (&there.installation, there.epoch) == (&ours.installation, ours.epoch)
+}
+
+/// Who has a marker.
+struct Holder<'m> {
+    /// The taking that counts; `None` where a program set the marker that makes none.
+    taken: Option<&'m str>,
+    /// The session, where that is what counts.
+    session: Option<&'m str>,
+    /// The highest number.
+    number: u64,
+    /// A taking was written late, and counts for nothing: of whom the marker is, the session says alone.
+    late: bool,
+}
+
+impl<'m> Holder<'m> {
+    /// The number of a session, the taking that it belongs to, and all of it.
+    fn session(marker: &'m Marker) -> Option<(u64, &'m str, &'m str)> {
+        let session = marker.session.as_deref()?;
+        let (number, rest) = session.split_once('-')?;
+        Some((number.parse().ok()?, rest.split_once('-')?.0, session))
+    }
+
+    fn of(marker: &'m Marker) -> Self {
+        let (taken, parts) = (marker.taken.as_deref(), Self::session(marker));
+        let highest = parts.map_or(0, |(number, ..)| number).max(marker.number);
+        match parts.filter(|(number, ..)| taken.is_some() && *number > marker.number) {
+            Some((number, by, session)) => {
+                Self { taken: Some(by), session: Some(session), number, late: taken != Some(by) }
+            }
+            None => Self { taken, session: None, number: highest, late: false },
+        }
+    }
+}
+
+/// Whether a copy of this server has begun a session while the marker was taken from it.
+fn was_used(before: &Marker, taken: &Marker) -> bool {
+    let session = Holder::session(taken);
+    is_of(before, taken)
+        && session
+            .is_some_and(|(number, by, _)| number >= taken.number && Some(by) == before.taken.as_deref())
+}
+
+/// The marker as this server has it.
+#[derive(Clone, Debug)]
+pub(crate) struct Claim {
+    pub(crate) marker: Marker,
+    /// Its session, and those before that an answer may still show: nobody else ever writes one of them.
+    sessions: Vec<String>,
+}
+
+impl Claim {
+    /// Whether what was read is this.
+    pub(crate) fn is(&self, there: &Marker) -> bool {
+        let holder = Holder::of(there);
+        let ours = |session: &str| self.sessions.iter().any(|known| known == session);
+        holder.taken == self.marker.taken.as_deref()
+            && (holder.late || is_of(there, &self.marker))
+            && holder.session.is_none_or(ours)
+    }
+}
+
+/// What this home has written at one target, the newest last.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Noted {
+    /// Takings.
+    taken: Vec<String>,
+    /// Sessions.
+    sessions: Vec<String>,
+    /// The taking that was waited for.
+    held: Option<String>,
+    /// On which start of the machine, and in which folder.
+    place: Option<String>,
+}
+
+/// The same for all targets, by the names of their connectors.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+struct Known(BTreeMap<String, Noted>);
+
+/// Adds what is about to be written; what is there stays known.
+fn note(list: &mut Vec<String>, there: Option<&str>, new: &str) {
+    let from = list.len().saturating_sub(KEPT);
+    let mut at = 0..;
+    list.retain(|one| at.next() >= Some(from) || Some(one.as_str()) == there);
+    list.push(new.to_owned());
+}
+
+impl Known {
+    fn path(home: &Home) -> PathBuf {
+        home.folder().join(FILE)
+    }
+
+    fn read(home: &Home) -> Result<Self, ServiceError> {
+        let path = Self::path(home);
+        let text = match std::fs::read_to_string(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
+            text => {
+                text.map_err(|source| ServiceError::File { place: path.display().to_string(), source })?
+            }
+        };
+        toml::from_str(&text).map_err(|error| {
+            ServiceError::held(
+                format!("{} cannot be read: {}", path.display(), error.message()),
+                "move it away, and run `onesync activate --again`: without it this server is not told from a copy of it",
+            )
+        })
+    }
+
+    fn write(&self, home: &Home) -> Result<(), ServiceError> {
+        let path = Self::path(home);
+        let text = toml::to_string(self).map_err(|error| ServiceError::Internal(error.to_string()))?;
+        let text =
+            format!("# By what this server is told from a copy of it. Not for another machine.\n{text}");
+        write_flushed(&path, &text)
+            .and_then(|()| std::fs::File::open(home.folder())?.sync_all())
+            .map_err(|source| ServiceError::File { place: path.display().to_string(), source })
+    }
+
+    fn of(&mut self, connector: &ConnectorHandle) -> &mut Noted {
+        self.0.entry(connector.name().to_owned()).or_default()
+    }
+
+    /// Whether this home took it, under whatever name the connector had then.
+    fn took(&self, taken: &str) -> bool {
+        self.0.values().any(|noted| noted.taken.iter().any(|one| one == taken))
+    }
+
+    fn began(&self, session: &str) -> bool {
+        self.0.values().any(|noted| noted.sessions.iter().any(|one| one == session))
+    }
+}
+
+/// Something that nobody else can know.
+fn unheard_of() -> Result<String, ServiceError> {
+    let mut bytes = [0u8; BYTES];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| onesync_vault::VaultError::Random)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+impl Service {
+    /// What the marker at a target of ours says, but for what nobody can know.
+    fn our_marker(&self) -> Marker {
+        Marker::new(self.installation_id(), self.epoch())
+    }
+
+    /// This start of the machine and the folder of the home; `None` where that is not known.
+    fn place(&self) -> Option<String> {
+        let boot = self.clock().boot();
+        let folder = std::fs::metadata(self.home().folder()).ok()?;
+        (!boot.is_empty()).then(|| format!("{boot} {}:{}", folder.dev(), folder.ino()))
+    }
+
+    /// An error when the marker at a target keeps this server from writing there. Nothing is written.
+    pub(crate) async fn must_have_marker(&self, connector: &ConnectorHandle) -> Result<(), ServiceError> {
+        if !connector.capabilities.marker {
+            return Ok(());
+        }
+        let there = read(connector).await?;
+        self.judge(connector, there.as_ref(), &Known::read(self.home())?)
+    }
+
+    fn judge(
+        &self,
+        connector: &ConnectorHandle,
+        there: Option<&Marker>,
+        known: &Known,
+    ) -> Result<(), ServiceError> {
+        let (Some(there), ours) = (there, self.our_marker()) else { return Ok(()) };
+        let holder = Holder::of(there);
+        let may = match holder.taken {
+            Some(taken) if holder.late => known.took(taken),
+            _ if there.installation != ours.installation => false,
+            _ if there.epoch != ours.epoch => there.epoch < ours.epoch,
+            // A program that makes none has written it, and knows nothing of copies.
+            None => true,
+            Some(taken) => known.took(taken) && holder.session.is_none_or(|one| known.began(one)),
+        };
+        if may { Ok(()) } else { Err(self.refused(connector, Some(there))) }
+    }
+
+    fn refused(&self, connector: &ConnectorHandle, there: Option<&Marker>) -> ServiceError {
+        let ours = self.our_marker();
+        let text = not_ours(connector.name(), there, &ours);
+        if there.is_some_and(|there| is_of(there, &ours) && !Holder::of(there).late) {
+            self.note_event(&SERVER_COPIED, connector.name(), &text);
+        }
+        ServiceError::held(text, NOT_OURS_HINT)
+    }
+
+    /// Has the marker of a target to which something is about to be written: takes it, or begins a new session where it is
+    /// held.
+    pub(crate) async fn claim(&self, connector: &ConnectorHandle) -> Result<Claim, ServiceError> {
+        if !connector.capabilities.marker {
+            return Ok(Claim { marker: self.our_marker(), sessions: Vec::new() });
+        }
+        let asked = self.clock().since_boot();
+        let there = read(connector).await?;
+        let mut known = Known::read(self.home())?;
+        self.judge(connector, there.as_ref(), &known)?;
+        let place = self.place();
+        let noted = known.of(connector);
+        let held = |there: &Marker| {
+            let holder = Holder::of(there);
+            holder.taken.is_some()
+                && !holder.late
+                && is_of(there, &self.our_marker())
+                && noted.held.as_deref() == holder.taken
+                && place.is_some()
+                && noted.place == place
+        };
+        let Some(there) = there.as_ref().filter(|there| held(there)) else {
+            return self.take(connector, there.as_ref(), asked, known).await;
+        };
+        let number = Holder::of(there).number + 1;
+        self.new_session(connector, &mut known, there.clone(), number).await
+    }
+
+    /// Ends the session of an export: a copy that was made in the middle of it knows it.
+    pub(crate) async fn leave(&self, connector: &ConnectorHandle, claim: &Claim) -> Result<(), ServiceError> {
+        if claim.marker.session.is_none() {
+            return Ok(());
+        }
+        let number = Holder::of(&claim.marker).number + 1;
+        let mut known = Known::read(self.home())?;
+        self.new_session(connector, &mut known, claim.marker.clone(), number).await.map(drop)
+    }
+
+    /// Begins a session of a marker that is held.
+    async fn new_session(
+        &self,
+        connector: &ConnectorHandle,
+        known: &mut Known,
+        marker: Marker,
+        number: u64,
+    ) -> Result<Claim, ServiceError> {
+        let session = format!("{number}-{}-{}", marker.taken.as_deref().unwrap_or_default(), unheard_of()?);
+        let noted = known.of(connector);
+        note(&mut noted.sessions, marker.session.as_deref(), &session);
+        let claim =
+            Claim { marker: Marker { session: Some(session), ..marker }, sessions: noted.sessions.clone() };
+        known.write(self.home())?;
+        let set = connector.connector.set_session(&claim.marker).await;
+        set.map_err(|error| ServiceError::connector(connector.name(), error))?;
+        Ok(claim)
+    }
+
+    /// Takes the marker at a target for this server, whoever has it, and waits until whoever had it must have looked.
+    /// Nothing may be written before.
+    ///
+    /// # Errors
+    /// When the target does not answer, or another one took it back meanwhile.
+    pub async fn take_marker(&self, connector: &ConnectorHandle) -> Result<(), ServiceError> {
+        let asked = self.clock().since_boot();
+        let there = read(connector).await?;
+        self.take(connector, there.as_ref(), asked, Known::read(self.home())?).await.map(drop)
+    }
+
+    async fn take(
+        &self,
+        connector: &ConnectorHandle,
+        before: Option<&Marker>,
+        asked: Duration,
+        mut known: Known,
+    ) -> Result<Claim, ServiceError> {
+        let taken = unheard_of()?;
+        let number = before.map_or(0, |before| Holder::of(before).number) + 1;
+        let noted = known.of(connector);
+        let gone = before.is_none() && !noted.taken.is_empty();
+        note(&mut noted.taken, before.and_then(|before| Holder::of(before).taken), &taken);
+        (noted.held, noted.place) = (None, None);
+        let marker = Marker { taken: Some(taken), number, ..self.our_marker() };
+        known.write(self.home())?;
+        let failed = |error| ServiceError::connector(connector.name(), error);
+        if before.is_none() {
+            // One that a marker left which a person has removed would be the higher one.
+            connector.connector.set_session(&self.our_marker()).await.map_err(failed)?;
+        }
+        connector.connector.set_marker(&marker).await.map_err(failed)?;
+        let late = self.clock().since_boot().saturating_sub(asked) >= MARKER_FRESH;
+        for _ in 0..LOOKS_MAX {
+            self.clock().wait(MARKER_FRESH * 2).await;
+            let there = read(connector).await?;
+            let holder = there.as_ref().map(Holder::of);
+            if there.as_ref().is_some_and(|there| is_of(there, &marker))
+                && holder.as_ref().is_some_and(|holder| holder.taken == marker.taken.as_deref())
+            {
+                let there = there.unwrap_or(marker);
+                if let Some(before) = before.filter(|before| late && was_used(before, &there)) {
+                    connector.connector.set_marker(before).await.map_err(failed)?;
+                    return Err(self.refused(connector, Some(before)));
+                }
+                // Both are written before the first request: whoever is late with one of them takes nothing back.
+                let claim = self.new_session(connector, &mut known, there, number + 1).await?;
+                let noted = known.of(connector);
+                (noted.held, noted.place) = (claim.marker.taken.clone(), self.place());
+                known.write(self.home())?;
+                if gone {
+                    self.note_event(&MARKER_GONE, connector.name(), "");
+                }
+                return Ok(claim);
+            }
+            // An answer from before: it is asked again.
+            if there.as_ref() != before {
+                return Err(self.refused(connector, there.as_ref()));
+            }
+        }
+        let text =
+            format!("the marker of `{}` was set, and still shows what was there before", connector.name());
+        let error = ConnectorError::new(ErrorClass::Transient, "MARKER-OLD", "marker", text);
+        Err(ServiceError::connector(connector.name(), error))
+    }
+}
+
+async fn read(connector: &ConnectorHandle) -> Result<Option<Marker>, ServiceError> {
+    connector.connector.marker().await.map_err(|error| ServiceError::connector(connector.name(), error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn marker(taken: &str, number: u64, session: &str) -> Marker {
+        let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+        Marker { taken: some(taken), number, session: some(session), ..Marker::new("i", 1) }
+    }
+
+    #[test]
+    fn the_higher_number_counts_and_the_taking_where_both_are_the_same() {
+        let sessions = ["6-t-a", "7-t-b"].map(str::to_owned).to_vec();
+        let claim = Claim { marker: marker("t", 5, "7-t-b"), sessions };
+        for ours in [
+            marker("t", 5, "7-t-b"),
+            marker("t", 5, "6-t-a"), // an old answer
+            marker("t", 5, ""),
+            marker("t", 5, "5-u-c"), // a session that came late
+            marker("u", 5, "7-t-b"), // a taking that came late
+            Marker { installation: "j".to_owned(), ..marker("u", 6, "7-t-b") },
+            marker("t", 5, "no session"),
+        ] {
+            assert!(claim.is(&ours), "{ours:?}");
+        }
+        for other in [
+            marker("t", 5, "8-t-c"), // a copy with our taking
+            marker("t", 5, "8-u-c"),
+            marker("u", 8, "7-t-b"),
+            marker("u", 7, "7-t-b"),
+            marker("", 0, "7-t-b"), // of an older program
+            Marker { epoch: 2, ..marker("t", 5, "7-t-b") },
+        ] {
+            assert!(!claim.is(&other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_there_stays_known_however_often_something_else_could_not_be_written() {
+        let mut list = vec!["there".to_owned()];
+        for number in 0..9 {
+            note(&mut list, Some("there"), &number.to_string());
+        }
+        assert_eq!(list, ["there", "5", "6", "7", "8"]);
+        note(&mut list, Some("8"), "9");
+        assert_eq!(list, ["6", "7", "8", "9"]);
+    }
+}

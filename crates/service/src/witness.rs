@@ -1,0 +1,233 @@
+//! Whether the database knows what this server has seen in it: one that was brought back from before does not, and the epoch
+//! alone does not tell that.
+//!
+//! The active server counts in the database how far it has got (the *tip*): before the first request of each export, and at the
+//! end of each cycle and each step by hand. It is a number and something random, in a transaction that lasts, and only then the
+//! home notes it (the *witness*). So what a killed process had not committed, and what a crash may take back, is in no
+//! witness. Runs and events would not do: retention deletes them, and runs are numbered by those that are there.
+//!
+//! A witness is of one epoch. Whoever takes the next one says by that what the database is to be: `activate`, `db move`,
+//! `upgrade back` need nothing here. Servers that stand by keep a witness from what they see: they take over no database that was
+//! put back, unless a higher epoch was taken in it since, or they are told anew to stand by.
+
+use std::path::PathBuf;
+
+use onesync_model::Time;
+use onesync_store::{ServiceChanges, Store, StoreReader};
+use serde::{Deserialize, Serialize};
+
+use crate::Home;
+use crate::database::write_flushed;
+use crate::error::ServiceError;
+use crate::events::{self, DATABASE_BEHIND};
+use crate::home::new_id;
+use crate::runtime::Service;
+use crate::standing::{Standing, behind};
+
+/// The file in the home.
+pub(crate) const FILE: &str = "witness.toml";
+/// The setting with the tip.
+const TIP: &str = "tip";
+
+/// How far the installation has got in its database.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+struct Tip {
+    number: u64,
+    /// Of two databases that have got as far, whether they are one.
+    id: String,
+    /// When, by the clock of the server: for people.
+    when: String,
+}
+
+impl Tip {
+    fn of(reader: &dyn StoreReader) -> Result<Self, ServiceError> {
+        let text = reader.setting(TIP)?;
+        // What another version wrote differently is an older one, which is seen.
+        Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
+    }
+}
+
+/// What a home has seen in its database.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+struct Witness {
+    installation: String,
+    epoch: u64,
+    /// Seen by a server that stands by.
+    #[serde(default)]
+    looked: bool,
+    /// That it was missed in the database was told.
+    #[serde(default)]
+    told: bool,
+    tip: Tip,
+}
+
+impl Witness {
+    fn path(home: &Home) -> PathBuf {
+        home.folder().join(FILE)
+    }
+
+    fn read(home: &Home) -> Result<Option<Self>, ServiceError> {
+        let path = Self::path(home);
+        let text = match std::fs::read_to_string(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            text => {
+                text.map_err(|source| ServiceError::File { place: path.display().to_string(), source })?
+            }
+        };
+        toml::from_str(&text).map(Some).map_err(|error| {
+            ServiceError::held(
+                format!("{} cannot be read: {}", path.display(), error.message()),
+                "move it away when the database is certainly the newest one: it says what this server has seen in it",
+            )
+        })
+    }
+
+    fn write(&self, home: &Home) -> Result<(), ServiceError> {
+        let path = Self::path(home);
+        let text = toml::to_string(self).map_err(|error| ServiceError::Internal(error.to_string()))?;
+        let text = format!("# What this server has seen in its database. Not for another machine.\n{text}");
+        write_flushed(&path, &text)
+            .and_then(|()| std::fs::File::open(home.folder())?.sync_all())
+            .map_err(|source| ServiceError::File { place: path.display().to_string(), source })
+    }
+
+    /// What is missed in a database, in words; nothing where it knows all, or another epoch was taken since.
+    fn missed(&self, installation: &str, epoch: u64, tip: &Tip) -> Option<String> {
+        if self.installation != installation || self.epoch < epoch {
+            return None;
+        }
+        if self.epoch > epoch {
+            return Some(format!(
+                "the database was brought back from before epoch {} was taken in it: it is at epoch {epoch}",
+                self.epoch
+            ));
+        }
+        let seen = &self.tip;
+        let is_there = tip.number > seen.number || tip.number == seen.number && tip.id == seen.id;
+        (!is_there).then(|| {
+            format!(
+                "the database was brought back from before {}: it does not know what was written then (this server has seen \
+                 step {} in it, it is at step {})",
+                seen.when, seen.number, tip.number
+            )
+        })
+    }
+}
+
+impl Home {
+    /// What this home misses in its database, in words.
+    pub(crate) fn missed(
+        &self,
+        store: &dyn Store,
+        installation: &str,
+        epoch: u64,
+    ) -> Result<Option<String>, ServiceError> {
+        match Witness::read(self)? {
+            Some(witness) => Ok(witness.missed(installation, epoch, &Tip::of(&*store.reader()?)?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Forgets what was seen while standing by: a person says that the database is as it is to be.
+    pub(crate) fn forget_looks(&self) -> Result<(), ServiceError> {
+        if !Witness::read(self)?.is_some_and(|witness| witness.looked) {
+            return Ok(());
+        }
+        let path = Witness::path(self);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            removed => {
+                removed.map_err(|source| ServiceError::File { place: path.display().to_string(), source })
+            }
+        }
+    }
+}
+
+impl Service {
+    /// An error when the database was brought back from before what this server has seen in it.
+    pub(crate) fn database_must_know_us(&self) -> Result<(), ServiceError> {
+        match self.standing() {
+            Standing::Active { server, epoch } if !server.is_empty() => {
+                match self.home().missed(&**self.store(), self.installation_id(), *epoch)? {
+                    None => Ok(()),
+                    Some(what) => Err(behind(&what)),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Counts in the database that this server is here, and notes it in the home.
+    pub(crate) fn bear_witness(&self) -> Result<(), ServiceError> {
+        let Standing::Active { server, epoch } = self.standing() else { return Ok(()) };
+        if server.is_empty() {
+            return Ok(()); // a copy for what-if
+        }
+        self.database_must_know_us()?;
+        let number = Tip::of(&*self.store().reader()?)?.number + 1;
+        let tip = Tip { number, id: new_id()?, when: self.now().to_string() };
+        let text = serde_json::to_string(&tip).map_err(|error| ServiceError::Internal(error.to_string()))?;
+        let settings = vec![(TIP.to_owned(), text)];
+        self.record(&ServiceChanges { settings, must_last: true, ..ServiceChanges::default() })?;
+        self.witness(*epoch, tip).write(self.home())
+    }
+
+    fn witness(&self, epoch: u64, tip: Tip) -> Witness {
+        let installation = self.installation_id().to_owned();
+        Witness { installation, epoch, looked: false, told: false, tip }
+    }
+
+    /// Looks, while this server stands by, whether the database knows what it saw before, and notes what is new. Gives what
+    /// is missed, in words.
+    pub(crate) fn look_back(&self, epoch: u64) -> Result<Option<String>, ServiceError> {
+        let (home, installation) = (self.home(), self.installation_id());
+        let tip = Tip::of(&*self.store().reader()?)?;
+        let fresh = || Witness { looked: true, ..self.witness(epoch, tip.clone()) };
+        let Some(seen) = Witness::read(home)? else {
+            fresh().write(home)?;
+            return Ok(None);
+        };
+        let missed = seen.missed(installation, epoch, &tip);
+        match &missed {
+            Some(what) if !seen.told => {
+                // Into its database it writes nothing.
+                events::tell(&events::row(self.now(), &DATABASE_BEHIND, installation, what));
+                Witness { told: true, ..seen }.write(home)?;
+            }
+            None if (seen.epoch, &seen.tip) != (epoch, &tip) || seen.installation != installation => {
+                fresh().write(home)?;
+            }
+            _ => {}
+        }
+        Ok(missed)
+    }
+
+    /// Tells, once, that the database was brought back.
+    pub(crate) fn tell_behind(&self, now: Time, what: &str) {
+        events::tell(&events::row(now, &DATABASE_BEHIND, self.installation_id(), what));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_knows_what_was_seen_or_a_later_epoch_decides() {
+        let tip = |number, id: &str| Tip { number, id: id.to_owned(), when: "then".to_owned() };
+        let installation = "i".to_owned();
+        let seen = Witness { installation, epoch: 3, looked: false, told: false, tip: tip(5, "a") };
+        let missed = |installation: &str, epoch, tip| seen.missed(installation, epoch, &tip);
+        for (installation, epoch, there) in [
+            ("i", 3, tip(5, "a")),
+            ("i", 3, tip(6, "b")),
+            ("i", 4, tip(1, "b")), // somebody has taken it as it is
+            ("j", 1, Tip::default()),
+        ] {
+            assert_eq!(missed(installation, epoch, there.clone()), None, "{installation} {epoch} {there:?}");
+        }
+        for (epoch, there) in [(3, tip(4, "a")), (3, tip(5, "b")), (3, Tip::default()), (2, tip(9, "a"))] {
+            assert!(missed("i", epoch, there.clone()).is_some(), "{epoch} {there:?}");
+        }
+    }
+}
