@@ -60,12 +60,12 @@ pub(crate) const NOT_OURS_HINT: &str = "one server of one installation writes to
 
 /// A marker that is not ours, in words.
 pub(crate) fn not_ours(name: &str, there: Option<&Marker>, ours: &Marker) -> String {
-    match there {
-        Some(there) if Holder::of(there).late => format!(
-            "another server has taken the marker of `{name}` while this one was stopped: nothing is sent"
-        ),
+    match there.filter(|there| !there.is_nobodys()) {
         None => format!(
             "the marker of this installation was removed from `{name}` while it was written: the rest is not sent"
+        ),
+        Some(there) if Holder::of(there).late => format!(
+            "another server has taken the marker of `{name}` while this one was stopped: nothing is sent"
         ),
         Some(there) if is_of(there, ours) => format!(
             "another copy of this server (same installation, same epoch) has written to `{name}` since: this is a copied machine \
@@ -248,7 +248,8 @@ impl Service {
         there: Option<&Marker>,
         known: &Known,
     ) -> Result<(), ServiceError> {
-        let (Some(there), ours) = (there, self.our_marker()) else { return Ok(()) };
+        let Some(there) = there.filter(|there| !there.is_nobodys()) else { return Ok(()) };
+        let ours = self.our_marker();
         let holder = Holder::of(there);
         let may = match holder.taken {
             Some(taken) if holder.late => known.took(taken),
@@ -348,16 +349,12 @@ impl Service {
         let taken = unheard_of()?;
         let number = before.map_or(0, |before| Holder::of(before).number) + 1;
         let noted = known.of(connector);
-        let gone = before.is_none() && !noted.taken.is_empty();
+        let gone = before.is_none_or(Marker::is_nobodys) && !noted.taken.is_empty();
         note(&mut noted.taken, before.and_then(|before| Holder::of(before).taken), &taken);
         (noted.held, noted.place) = (None, None);
         let marker = Marker { taken: Some(taken), number, ..self.our_marker() };
         known.write(self.home())?;
         let failed = |error| ServiceError::connector(connector.name(), error);
-        if before.is_none() {
-            // One that a marker left which a person has removed would be the higher one.
-            connector.connector.set_session(&self.our_marker()).await.map_err(failed)?;
-        }
         connector.connector.set_marker(&marker).await.map_err(failed)?;
         let late = self.clock().since_boot().saturating_sub(asked) >= MARKER_FRESH;
         for _ in 0..LOOKS_MAX {

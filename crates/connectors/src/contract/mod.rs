@@ -219,6 +219,18 @@ impl Marker {
     pub fn new(installation: &str, epoch: u64) -> Self {
         Self { installation: installation.to_owned(), epoch, taken: None, number: 0, session: None }
     }
+
+    /// What is left of one whose larger part somebody has removed: whoever takes it needs a higher number.
+    #[must_use]
+    pub fn remains(session: String) -> Self {
+        Self { session: Some(session), ..Self::new("", 0) }
+    }
+
+    /// Whether it names nobody.
+    #[must_use]
+    pub fn is_nobodys(&self) -> bool {
+        self.installation.is_empty()
+    }
 }
 
 /// The result of looking at a connected directory.

@@ -221,12 +221,17 @@ fn nickname(marker: &Marker) -> String {
 }
 
 fn read(group: &Json) -> Option<Marker> {
-    let text = group.get("description")?.as_str()?;
-    let Written { installation, epoch, taken, number } =
-        serde_json::from_str(text.get(text.find('{')?..)?).ok()?;
+    let text = group.get("description").and_then(Json::as_str).unwrap_or_default();
+    let written = text.find('{').and_then(|at| serde_json::from_str::<Written>(text.get(at..)?).ok());
     let nickname = group.get("mailNickname").and_then(Json::as_str).unwrap_or_default();
     let session = nickname.strip_prefix(MARKER_KEY).and_then(|rest| rest.strip_prefix('-'));
-    Some(Marker { installation, epoch, taken, number, session: session.map(str::to_owned) })
+    let session = session.map(str::to_owned);
+    match written {
+        Some(Written { installation, epoch, taken, number }) => {
+            Some(Marker { installation, epoch, taken, number, session })
+        }
+        None => session.map(Marker::remains),
+    }
 }
 
 #[cfg(test)]
@@ -246,6 +251,8 @@ mod tests {
         }
         for text in [json!(write(None)), json!(null), json!("{broken"), json!("")] {
             assert_eq!(read(&json!({ "description": text })), None);
+            let group = json!({"description": text, "mailNickname": "onesync-marker-7-t-s"});
+            assert_eq!(read(&group), Some(Marker::remains("7-t-s".to_owned())));
         }
     }
 

@@ -111,20 +111,20 @@ impl JsonlConnector {
                     "find out which installation writes this file; then remove the file `.marker` beside it",
                 )
         };
+        let session = match fs::read_to_string(self.settings.beside(".session")) {
+            Ok(text) => Some(text.trim_end().to_owned()).filter(|text| !text.is_empty()),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(_) => return Err(damaged()),
+        };
         let text = match fs::read(self.settings.beside(".marker")) {
             Ok(text) => text,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(session.map(Marker::remains)),
             Err(_) => return Err(damaged()),
         };
         let json: Json = serde_json::from_slice(&text).map_err(|_| damaged())?;
         let installation = json.get("installation").and_then(Json::as_str).ok_or_else(damaged)?.to_owned();
         let epoch = json.get("epoch").and_then(Json::as_u64).ok_or_else(damaged)?;
         let taken = json.get("taken").and_then(Json::as_str).map(str::to_owned);
-        let session = match fs::read_to_string(self.settings.beside(".session")) {
-            Ok(text) => Some(text.trim_end().to_owned()).filter(|text| !text.is_empty()),
-            Err(error) if error.kind() == ErrorKind::NotFound => None,
-            Err(_) => return Err(damaged()),
-        };
         let number = json.get("number").and_then(Json::as_u64).unwrap_or_default();
         Ok(Some(Marker { installation, epoch, taken, number, session }))
     }

@@ -5,7 +5,7 @@ use onesync_graphsim::GraphSim;
 use crate::kill::ldif::SOURCE;
 use crate::program::{CLOUD_SECRET, Setup, cloud, directory, leave_staging, onesync, run};
 use crate::setup::postgres::Server;
-use crate::setup::{Place, arguments};
+use crate::setup::{Database, Place, arguments};
 use crate::standby::{doing, second, signal, until, view};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -16,11 +16,9 @@ async fn a_database_that_was_put_back_is_neither_written_nor_taken_over() {
     let ldif = setup.path().join("directory.ldif");
     std::fs::write(&ldif, directory(60)).unwrap();
     let files = Place::new();
-    let (password, admin) = (files.file("db", "open sesame"), files.file("admin", &server.password));
-    let (url, admin_url) = (server.url(), server.admin_url());
-    let database = ["--database", &url, "--database-password-file", &password, "--yes"];
-    let administrator = ["--database-admin", &admin_url, "--database-admin-password-file", &admin];
-    setup.run(&arguments(&[&database[..], &administrator].concat())).await.ends_with(0);
+    let database =
+        Database::on_server(&files, [&server.url(), "open sesame"], [&server.admin_url(), &server.password]);
+    setup.run(&arguments(&database.both())).await.ends_with(0);
     setup.secret("graph", CLOUD_SECRET).await;
     setup.apply().await.ends_with(0);
     setup.run(&["cycle", "initial"]).await.ends_with(0);
