@@ -23,7 +23,9 @@ fn make_older(home: &Path) {
     let later = "DROP TABLE server; DROP TABLE setting; ALTER TABLE mv_object DROP COLUMN display_name;
         ALTER TABLE mv_object DROP COLUMN principal_name; ALTER TABLE event DROP COLUMN chain";
     database.execute_batch(later).unwrap();
-    std::fs::remove_file(home.join("server.toml")).unwrap();
+    for later in ["server.toml", "witness.toml"] {
+        std::fs::remove_file(home.join(later)).unwrap();
+    }
     database.execute("DELETE FROM schema_migration WHERE version > ?1", [OLDER]).unwrap();
 }
 

@@ -53,7 +53,11 @@ fn plain(object: &Value, names: &BTreeMap<String, String>) -> Value {
                 ids.sort();
                 ids.into()
             }
-            // It names the installation and its epoch: equal in copies of one home.
+            // The marker: installation and epoch are equal in copies of one home, what is made anew is not.
+            ("mailNickname", Value::String(text)) if text.starts_with("onesync-marker") => continue,
+            ("description", Value::String(text)) if text.starts_with("Kept by OneSync") => {
+                Value::String(text.split(",\"taken\"").next().unwrap_or_default().to_owned())
+            }
             (_, value) => value.clone(),
         };
         out.insert(key.clone(), value);
