@@ -140,8 +140,15 @@ async fn run(args: Args) -> anyhow::Result<Status> {
         Command::Backup(BackupArgs { command: Some(BackupCommand::Verify { file, keys }), .. }) => {
             commands::backup_verify(&home, &file, &keys, &out)
         }
-        command @ Command::Backup(BackupArgs { include_keys: true, .. }) => {
-            commands::may_read_keys(&home, "backup --include-keys DIR")?;
+        command @ Command::Backup(
+            BackupArgs { include_keys: true, .. }
+            | BackupArgs { command: Some(BackupCommand::Schedule { include_keys: true, .. }), .. },
+        ) => {
+            let line = match &command {
+                Command::Backup(BackupArgs { command: None, .. }) => "backup --include-keys DIR",
+                _ => "backup schedule DIR --include-keys --recipient age1...",
+            };
+            commands::may_read_keys(&home, line)?;
             commands::run(open(home).await?, command, None, &out).await
         }
         Command::Restore(args) => commands::restore(home, &args, &out).await,

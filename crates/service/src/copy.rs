@@ -3,8 +3,6 @@
 //!
 //! Deliberately absent: activation itself, which ends it, and staging, in which a copy begins beside this.
 
-use std::path::PathBuf;
-
 use onesync_store::StoreReader;
 use serde::{Deserialize, Serialize};
 
@@ -36,7 +34,10 @@ pub struct CopyOf {
     pub restored: String,
     /// The backup, where the keys are inside of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub keys_in: Option<PathBuf>,
+    pub keys_in: Option<String>,
+    /// Whether they are sealed to recipients, and not to a password.
+    #[serde(default)]
+    pub by_recipients: bool,
 }
 
 impl CopyOf {

@@ -74,6 +74,9 @@ pub struct RotateArgs {
     /// Make no new key, and drop the retired ones that no value and no backup needs any more
     #[arg(long)]
     forget_retired: bool,
+    /// What lay in this folder before is gone for good: of backups there only those count that lie there now (can be repeated)
+    #[arg(long, value_name = "FOLDER", requires = "forget_retired")]
+    gone: Vec<PathBuf>,
     /// Keep retired keys for so many days from now on: as long as the oldest backup
     #[arg(long, value_name = "DAYS")]
     retention: Option<u32>,
@@ -139,7 +142,7 @@ fn status(report: &KeysReport, out: &Output) -> anyhow::Result<Status> {
         say!("{}", table(&["key", "state", "age", "values", "backups"], report.keys.iter().map(row)));
         for key in report.keys.iter().filter(|key| key.state == "retired") {
             for file in &key.backups {
-                say!("  key {} is needed by {}", key.id, file.display());
+                say!("  key {} is needed by {file}", key.id);
             }
         }
     }
@@ -290,6 +293,7 @@ fn rotate(service: &Service, args: &RotateArgs, out: &Output) -> anyhow::Result<
         eprintln!("retired keys are kept for {days} days");
     }
     if args.forget_retired {
+        args.gone.iter().try_for_each(|folder| service.backups_are_gone(folder))?;
         let Forgotten { forgotten, kept } = service.forget_retired_keys()?;
         if out.is_json() {
             out.json(&json!({"forgotten": forgotten, "kept": kept}))?;

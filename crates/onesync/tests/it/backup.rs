@@ -13,7 +13,7 @@ use crate::setup::{arguments, rows};
 const PASSWORD: &str = "a long password of the service account";
 const ACCOUNT: &str = "CONTOSO\\svc-onesync";
 /// A pair of the test vectors of the format.
-const RECIPIENT: &str = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
+pub(crate) const RECIPIENT: &str = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
 const IDENTITY: &str = "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX";
 /// Longer than anything that is waited for needs on a busy machine.
 const LONG: Duration = Duration::from_secs(120);
@@ -284,6 +284,8 @@ async fn a_backup_with_its_keys_inside_is_all_that_a_new_server_needs() {
     // The other one is opened by whoever has the identity.
     let third = setup.path().join("third");
     run(&third, &["restore", &two]).await.ends_with(0);
+    let status = run(&third, &["status"]).await.ends_with(4);
+    assert!(status.out.contains(&format!("onesync activate {two} --identity FILE")), "{status:?}");
     let identity = file("identity", IDENTITY);
     run(&third, &["activate", &two, "--identity", &identity, "--yes"]).await.ends_with(0);
     run(&third, &["keys", "status"]).await.ends_with(0);

@@ -10,6 +10,7 @@ use onesync_graphsim::GraphSim;
 use onesync_ldap::control::TREE_DELETE;
 use onesync_ldap::{Client, ConnectOptions, Control, Entry};
 
+use crate::backup::RECIPIENT;
 use crate::keys::{run_as, user};
 use crate::kill::ldif::SOURCE;
 use crate::program::{CLOUD_SECRET, Setup, cloud, directory, run};
@@ -146,6 +147,10 @@ async fn on_a_domain_controller_each_is_told_the_right_the_account_and_the_comma
     };
     // Where each may write: their own folder. The account of the service may write into all of them.
     let own_folder = folder("of-the-service", service);
+    let schedule = |place: &Path| {
+        ["backup", "schedule", place.to_str().unwrap(), "--include-keys", "--recipient", RECIPIENT]
+            .map(str::to_owned)
+    };
     for (name, role) in [(ordinary, "an ordinary user"), (operator, "an operator")] {
         let who = user(name);
         let place = folder(name, who);
@@ -166,6 +171,11 @@ async fn on_a_domain_controller_each_is_told_the_right_the_account_and_the_comma
             }
             assert!(!Path::new(&file).exists() && !refused.err.contains(PASSWORD));
         }
+        let schedule = schedule(&place);
+        let refused = run_as(who, &home, &schedule.each_ref().map(String::as_str)).await.ends_with(4);
+        let works =
+            format!("sudo -u {runs} onesync --home {} backup schedule DIR --include-keys", home.display());
+        assert!(refused.err.contains(&works), "{role}: {}", refused.err);
         // The command that was named works, by whoever may run it (here: this test, in place of sudo), with a place to write.
         let file = own_folder.join(format!("for-{name}.age"));
         let refused = run_as(who, &home, &["keys", "export", file.to_str().unwrap()]).await.ends_with(4);
@@ -190,6 +200,10 @@ async fn on_a_domain_controller_each_is_told_the_right_the_account_and_the_comma
     assert!(refused.err.contains(&format!("`{runs}` has no right to write in")), "{}", refused.err);
     run(&home, &line).await.ends_with(0);
     assert_eq!(std::fs::metadata(&file).unwrap().mode() & 0o777, 0o600);
+    let schedule = schedule(&own_folder);
+    let schedule = schedule.each_ref().map(String::as_str);
+    run(&home, &schedule).await.ends_with(0);
+    run_as(service, &home, &schedule).await.ends_with(0);
     let status = run_as(service, &home, &["keys", "status"]).await.ends_with(0);
     assert!(status.out.contains("it opens all"), "{}", status.out);
     for entry in std::fs::read_dir(&home).unwrap().map(Result::unwrap) {

@@ -241,15 +241,17 @@ fn of_this_account(key_file: &KeyFile, there: Option<&str>, request: &Request) -
 
 /// Whether the key set in the home, where one is there already, lies under the key-encryption key that is named.
 fn under_this_kek(home: &Home, wanted: Option<&Kek>) -> Result<(), ServiceError> {
-    match (wanted, KeySet::source(&home.key_set())) {
-        (Some(wanted), Ok(Some((there, _)))) if there != *wanted => Err(ServiceError::usage(
-            format!(
-                "the key set in the home is sealed under the key-encryption key from {there}, not from {wanted}"
-            ),
-            "leave `--kek` out; `onesync keys seal --kek SOURCE` changes it afterwards",
-        )),
-        _ => Ok(()),
-    }
+    // What is missing is no obstacle; what cannot be read is said by whoever opens it.
+    let (Some(wanted), Ok(there)) = (wanted, KeySet::source(&home.key_set())) else { return Ok(()) };
+    let there = match there {
+        Some((there, _)) if there == *wanted => return Ok(()),
+        Some((there, _)) => format!("sealed under the key-encryption key from {there}"),
+        None => "of an earlier version, which is not sealed".to_owned(),
+    };
+    Err(ServiceError::usage(
+        format!("the key set in the home is {there}, and not under the key-encryption key from {wanted}"),
+        "leave `--kek` out; `onesync keys seal --kek SOURCE` seals it so afterwards",
+    ))
 }
 
 /// Whether the file opens all that is sealed: one from before a rotation does not.

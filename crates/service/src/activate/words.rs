@@ -16,12 +16,15 @@ pub(crate) fn keys_missing(reader: &dyn StoreReader, error: &VaultError) -> Resu
         return Ok(error.to_string());
     }
     let ids: Vec<&str> = needed.iter().map(String::as_str).collect();
-    if let Some(backup) = CopyOf::of(reader)?.and_then(|copy| copy.keys_in) {
+    if let Some(CopyOf { keys_in: Some(backup), by_recipients, .. }) = CopyOf::of(reader)? {
+        let (by, with) = match by_recipients {
+            true => ("--identity FILE", "the identity of one of its recipients"),
+            false => ("ACCOUNT PASSWORD", "the service account"),
+        };
         return Ok(format!(
             "configuration settings cannot be read: this database is protected by key set {}, which is inside of the backup \
-             that it was restored from. Run `onesync activate {} ACCOUNT PASSWORD` with that file and the service account ({error})",
-            ids.join(", "),
-            backup.display()
+             that it was restored from. Run `onesync activate {backup} {by}` with that file and {with} ({error})",
+            ids.join(", ")
         ));
     }
     let exported = match keys::exports_with(reader, &needed)?.first() {

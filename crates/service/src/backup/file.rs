@@ -445,6 +445,14 @@ pub(super) fn is_left(part: &Path) -> bool {
     read.is_ok() && OURS.starts_with(&head) && file.try_lock().is_ok()
 }
 
+/// Whether a file is a backup of a form that this program does not know.
+pub(super) fn has_later_form(place: &Path) -> Result<bool, ServiceError> {
+    let mut head = Vec::new();
+    let read = File::open(place).and_then(|file| file.take(HEAD.len() as u64).read_to_end(&mut head));
+    read.map_err(at(place))?;
+    Ok(head.starts_with(OURS) && head.len() == HEAD.len() && head != HEAD)
+}
+
 /// Gives a file that is whole its name, if nothing has it.
 pub(crate) fn appear(part: &Path, file: &Path) -> Result<(), ServiceError> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};

@@ -1,7 +1,8 @@
 //! Keys in a backup: the key set of that instant as a key file, sealed as an exported one is.
 //!
 //! The recipients of a schedule stand in its setting, which whoever can write to the database can change. So the list is
-//! kept a second time, sealed by the key set: the daemon seals the keys to nobody but whom somebody named that has them.
+//! kept a second time, sealed by the key set, and its hash in the home: the daemon seals the keys to nobody but whom
+//! somebody named last that has them.
 //! Deliberately absent: shares, which somebody has to take.
 
 use std::fs::File;
@@ -14,10 +15,11 @@ use onesync_vault::{
 };
 use secrecy::SecretString;
 
-use super::at;
 use super::file::{Backup, OURS, Writer};
 use super::keys::KeysIncluded;
 use super::schedule::Scheduled;
+use super::{at, sha256};
+use crate::database::write_flushed;
 use crate::error::ServiceError;
 use crate::keys::key_file;
 use crate::runtime::Service;
@@ -25,6 +27,8 @@ use crate::setup::credential::ServiceAccount;
 
 /// The secret that vouches for the recipients of the schedule.
 pub(crate) const RECIPIENTS: &str = "onesync/backup-recipients";
+/// The file of the home with the epoch and the hash of those that were named last.
+const NAMED_LAST: &str = "backup-recipients";
 const PLACE: Place<'static> = Place { table: "secret", row: RECIPIENTS, field: "value" };
 
 /// Who opens the keys in a backup.
@@ -86,6 +90,30 @@ impl Service {
         Ok(SecretRow { name: RECIPIENTS.to_owned(), current, previous: None, changed: self.now() })
     }
 
+    /// Notes in the home which recipients were named last: whoever writes into the database puts no older list, which the
+    /// key set sealed once, into its place.
+    pub(super) fn note_recipients(&self, recipients: &[String]) -> Result<(), ServiceError> {
+        let place = self.home().folder().join(NAMED_LAST);
+        write_flushed(&place, &self.mark(recipients)).map_err(at(&place))
+    }
+
+    fn mark(&self, recipients: &[String]) -> String {
+        format!("{} {}\n", self.epoch(), sha256(recipients.join("\n").as_bytes()))
+    }
+
+    /// Whether these were named last, as far as this home knows. With each epoch it takes what it finds: another server may
+    /// have been active meanwhile.
+    fn named_last(&self, recipients: &[String]) -> Result<bool, ServiceError> {
+        let place = self.home().folder().join(NAMED_LAST);
+        let epoch = format!("{} ", self.epoch());
+        match std::fs::read_to_string(&place) {
+            Ok(mark) if mark.starts_with(&epoch) => return Ok(mark == self.mark(recipients)),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(at(&place)(error)),
+            _ => {}
+        }
+        self.note_recipients(recipients).map(|()| true)
+    }
+
     /// An error when the recipients of the schedule are others than those that were named when it was set.
     pub(super) fn must_be_vouched(&self, schedule: &Scheduled) -> Result<(), ServiceError> {
         if schedule.recipients.is_empty() {
@@ -95,7 +123,8 @@ impl Service {
             Some(row) => Some(self.vault()?.open_sealed(&PLACE, &row.current)?),
             None => None,
         };
-        match named.is_some_and(|named| *named == schedule.recipients.join("\n").into_bytes()) {
+        let vouched = named.is_some_and(|named| *named == schedule.recipients.join("\n").into_bytes());
+        match vouched && self.named_last(&schedule.recipients)? {
             true => Ok(()),
             false => Err(ServiceError::held(
                 "the recipients of the keys in scheduled backups are not those that `onesync backup schedule` was given: the database \

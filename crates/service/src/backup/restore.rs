@@ -390,8 +390,9 @@ impl Work<'_> {
             restored: now.to_string(),
             keys_in: manifest.keys.included.as_ref().map(|_| {
                 let file = self.backup.place();
-                std::path::absolute(file).unwrap_or_else(|_| file.to_owned())
+                std::path::absolute(file).unwrap_or_else(|_| file.to_owned()).display().to_string()
             }),
+            by_recipients: manifest.keys.included.as_ref().is_some_and(|keys| !keys.recipients.is_empty()),
         };
         serde_json::to_string(&copy).map_err(|error| ServiceError::Internal(error.to_string()))
     }

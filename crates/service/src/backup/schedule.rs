@@ -25,10 +25,6 @@ const KEEP_MAX: usize = 10_000;
 /// Intervals after which a backup that did not come is an alarm.
 const LATE: i64 = 2;
 const TICKS: i64 = 10_000_000;
-/// Backups by hand that are remembered.
-const ELSEWHERE_MAX: usize = 100;
-/// Seconds of a day.
-const DAY: i64 = 86_400;
 
 /// When backups are taken by themselves.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -57,9 +53,6 @@ pub struct Taken {
     pub bytes: u64,
     /// Why it would be of no use without this server.
     pub not_restorable: Option<String>,
-    /// The ids of the keys that it needs.
-    #[serde(default)]
-    pub keys: Vec<String>,
 }
 
 /// A backup that was to be taken, and was not.
@@ -77,9 +70,6 @@ struct Last {
     taken: Option<Taken>,
     /// Since the last one that was taken.
     failed: Option<Failed>,
-    /// Those that were not taken into the folder of the schedule, newest first.
-    #[serde(default)]
-    elsewhere: Vec<Taken>,
 }
 
 /// Backups in one look.
@@ -102,12 +92,6 @@ impl Scheduled {
         parse_duration(&self.every).unwrap_or(*EVERY.end())
     }
 
-    /// For how many days a backup is kept.
-    pub(super) fn kept_days(&self) -> i64 {
-        let keep = i64::try_from(self.keep).unwrap_or(i64::MAX);
-        self.seconds().saturating_mul(keep.saturating_add(1)) / DAY + 1
-    }
-
     /// When the next one is due; at once when none was taken since the schedule began. A clock that was put back must not
     /// make everybody wait for the old time.
     fn due(&self, last: &Last, now: Time) -> Time {
@@ -120,28 +104,16 @@ impl Scheduled {
     }
 }
 
+/// The setting that says that one was taken.
+pub(super) fn note_taken(taken: Taken) -> Result<(String, String), ServiceError> {
+    setting(LAST, &Last { taken: Some(taken), failed: None })
+}
+
 impl Service {
     fn last_backup(&self) -> Result<Last, ServiceError> {
         let text = self.store().reader()?.setting(LAST)?;
         // What another version wrote is no reason not to go on: it is as if none had been taken.
         Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
-    }
-
-    /// The setting that says that one was taken.
-    pub(super) fn note_taken(&self, taken: Taken) -> Result<(String, String), ServiceError> {
-        let mut elsewhere = self.last_backup()?.elsewhere;
-        let schedule = self.backup_schedule()?;
-        let folder = Path::new(&taken.file).parent();
-        if schedule.is_none_or(|schedule| folder != Some(schedule.folder.as_path())) {
-            elsewhere.insert(0, taken.clone());
-            elsewhere.truncate(ELSEWHERE_MAX);
-        }
-        setting(LAST, &Last { taken: Some(taken), failed: None, elsewhere })
-    }
-
-    /// Backups that were not taken into the folder of the schedule, newest first.
-    pub(super) fn backups_elsewhere(&self) -> Result<Vec<Taken>, ServiceError> {
-        Ok(self.last_backup()?.elsewhere)
     }
 
     /// When backups are taken by themselves.
@@ -172,7 +144,7 @@ impl Service {
         recipients: &[String],
     ) -> Result<(), ServiceError> {
         let (mut secrets, mut secrets_deleted) = (Vec::new(), vec![RECIPIENTS.to_owned()]);
-        let former = self.backup_schedule().ok().flatten(); // one that cannot be read is set anew
+        let mut settings = Vec::new();
         let (text, words) = match wanted {
             None => (String::new(), "off".to_owned()),
             Some((folder, every, keep)) => {
@@ -198,22 +170,15 @@ impl Service {
                     (secrets, secrets_deleted) = (vec![self.vouch(recipients)?], Vec::new());
                     words.push_str(&format!(", with the keys inside for {}", recipients.join(", ")));
                 }
+                settings.extend(self.note_folder(&folder, None)?);
                 let (every, since) = (every.to_owned(), self.now().to_string());
                 let scheduled = Scheduled { folder, every, keep, since, recipients: recipients.to_vec() };
                 (setting(SCHEDULE, &scheduled)?.1, words)
             }
         };
+        self.note_recipients(recipients)?;
         let events = vec![self.audit(&events::BACKUPS_SCHEDULED, &words, "")];
-        let mut settings = vec![(SCHEDULE.to_owned(), text)];
-        // What lies in the folder so far is kept, whatever becomes of the schedule.
-        if let Some(former) =
-            former.filter(|former| wanted.is_none_or(|(folder, ..)| former.folder != folder))
-        {
-            let mut last = self.last_backup()?;
-            last.elsewhere.splice(0..0, self.leave_folder(&former));
-            last.elsewhere.truncate(ELSEWHERE_MAX);
-            settings.push(setting(LAST, &last)?);
-        }
+        settings.push((SCHEDULE.to_owned(), text));
         self.record(&ServiceChanges {
             settings,
             events,
@@ -310,7 +275,8 @@ impl Service {
     }
 }
 
-fn setting(name: &str, value: &impl Serialize) -> Result<(String, String), ServiceError> {
+/// A setting as it is written.
+pub(super) fn setting(name: &str, value: &impl Serialize) -> Result<(String, String), ServiceError> {
     let text = serde_json::to_string(value).map_err(|error| ServiceError::Internal(error.to_string()))?;
     Ok((name.to_owned(), text))
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::file::{Backup, Manifest, TablePart, Writer, appear, is_left};
 use super::inside::{Inside, KeysInside};
 use super::keys::{KEY_EXPORT, KeyExport, KeysIncluded, KeysNeeded};
-use super::schedule::Taken;
+use super::schedule::{Taken, note_taken};
 use super::{at, stamp};
 use crate::database::{EMBEDDED, PART};
 use crate::error::ServiceError;
@@ -18,7 +18,7 @@ use crate::home::Home;
 use crate::runtime::Service;
 
 /// What the names of backups begin and end with.
-pub(super) const NAME: (&str, &str) = ("onesync-", ".backup");
+const NAME: (&str, &str) = ("onesync-", ".backup");
 /// Characters of the installation in a name.
 const NAMED_BY: usize = 8;
 
@@ -200,8 +200,7 @@ impl Service {
             not_noted: None,
             file,
         };
-        report.not_noted =
-            self.note_backup(&report, backup.manifest.keys.sealed_by).err().map(|error| error.to_string());
+        report.not_noted = self.note_backup(&report).err().map(|error| error.to_string());
         Ok(report)
     }
 
@@ -256,21 +255,26 @@ impl Service {
         })
     }
 
-    fn note_backup(&self, report: &BackupReport, keys: Vec<String>) -> Result<(), ServiceError> {
-        let file = report.file.display().to_string();
-        let note = self.note_taken(Taken {
+    fn note_backup(&self, report: &BackupReport) -> Result<(), ServiceError> {
+        // Whoever reads the note has another working directory.
+        let folder = report.file.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new("."));
+        let folder = std::fs::canonicalize(folder).map_err(at(folder))?;
+        let place = folder.join(report.file.file_name().unwrap_or_default());
+        let file = place.display().to_string();
+        let mut settings = vec![note_taken(Taken {
             when: report.taken.clone(),
             file: file.clone(),
             bytes: report.bytes,
             not_restorable: report.not_restorable.clone(),
-            keys,
-        })?;
+        })?];
+        settings.extend(self.note_folder(&folder, Some(&place))?);
         let mut events =
             vec![self.audit(&events::BACKED_UP, &file, report.not_restorable.as_deref().unwrap_or(""))];
         if let Some(words) = &report.keys_inside {
             events.push(self.audit(&events::KEYS_EXPORTED, &file, &format!("in a backup, for {words}")));
         }
-        self.record(&ServiceChanges { settings: vec![note], events, ..ServiceChanges::default() })
+        self.record(&ServiceChanges { settings, events, ..ServiceChanges::default() })
     }
 
     /// The backups of this installation in a folder that have a name of ours, the oldest first.

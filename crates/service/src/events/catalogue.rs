@@ -139,6 +139,7 @@ catalogue! {
     RESTORE_REHEARSED 7063 "restore-rehearsed" Notice "a restore was rehearsed, {}"
     REHEARSAL_FAILED 7064 "rehearsal-failed" Warning "the rehearsal of a restore has failed, {}"
     BACKUPS_SCHEDULED 7065 "backups-scheduled" Notice "backups by themselves are: {}"
+    BACKUPS_GONE 7066 "backups-gone" Notice "the backups that lay in {} before are gone for good"
     ACTIVATED 7070 "service-activated" Notice "service activated and running, installation {}"
     ACTIVATION_REFUSED 7071 "activation-refused" Warning "an activation was refused, {}"
     MARKER_TAKEN 7072 "marker-taken" Notice "the marker of {} names this server"

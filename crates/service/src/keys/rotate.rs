@@ -119,8 +119,8 @@ impl Service {
         Ok(kek)
     }
 
-    /// Drops the retired keys that nothing needs: no value in the database, no backup that is still there, and none that may be within
-    /// the retention.
+    /// Drops the retired keys that nothing needs: no value in the database, no backup that is there or may be, and none that may be
+    /// within the retention.
     ///
     /// # Errors
     /// When the key set cannot be opened or written, or the database fails.
@@ -130,8 +130,7 @@ impl Service {
         let reader = self.store().reader()?;
         let needed = needed(&*reader)?;
         let backups = self.kept_backups()?;
-        let unread = backups.unread.as_ref().map_or(0, |(_, days)| *days);
-        let days = self.key_retention()?.max(unread);
+        let days = self.key_retention()?;
         let (mut forgotten, mut kept) = (Vec::new(), Vec::new());
         for note in set.notes().into_iter().filter(|note| note.id != set.current()) {
             let retired = note.retired.as_deref().and_then(|time| time.parse::<Time>().ok());
@@ -149,11 +148,10 @@ impl Service {
                     let (all, names) = (backups.needing(&note.id).count(), names.join(", "));
                     kept.push((note.id, format!("backups need it, {all} in all: {names}")));
                 }
-                Some(over) if over > self.now() && unread == days => {
-                    let why = backups.unread.as_ref().map_or("", |(why, _)| why);
+                _ if !backups.unread.is_empty() => {
                     kept.push((
                         note.id,
-                        format!("backups of the schedule from before {over} may need it, and their folder cannot be read: {why}"),
+                        format!("backups may need it that are not seen: {}", backups.unread.join("; ")),
                     ));
                 }
                 Some(over) if over > self.now() => {

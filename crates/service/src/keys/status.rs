@@ -1,7 +1,6 @@
 //! The keys in one look: which there are, what they open, where they were exported to.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use onesync_model::Time;
 use onesync_store::StoreReader;
@@ -53,8 +52,8 @@ pub struct KeyLine {
     pub age_days: Option<i64>,
     /// How many values in the database it sealed.
     pub values: u64,
-    /// The backups that need it, the oldest first: those of the schedule, and others that are where they were written.
-    pub backups: Vec<PathBuf>,
+    /// The backups that need it, the oldest first: those in the folders in which backups were taken.
+    pub backups: Vec<String>,
 }
 
 /// A sealed value that does not open.
@@ -90,10 +89,10 @@ impl KeysReport {
 
 /// What backups mean for keys.
 fn remark_backups(report: &mut KeysReport, backups: &KeptBackups) {
-    if let Some((why, days)) = &backups.unread {
+    for why in &backups.unread {
         report.remarks.push(format!(
-            "the folder of scheduled backups cannot be read ({why}): which keys they need is not known, and retired keys are kept \
-             for {days} days at least"
+            "backups may lie there that are not seen, and retired keys are kept as long as that is so: {why}. Where what lay in a \
+             folder is gone for good, `onesync keys rotate --forget-retired --gone FOLDER` goes on without"
         ));
     }
     // A key set that does not open says nothing of what it has.
@@ -136,7 +135,7 @@ impl Service {
         }
         let backups = self.kept_backups()?;
         let line = |note: onesync_vault::KeyNote, current: &str| KeyLine {
-            backups: backups.needing(&note.id).map(|backup| backup.file.clone()).collect(),
+            backups: backups.needing(&note.id).map(|backup| backup.file.display().to_string()).collect(),
             state: if note.id == current { "current" } else { "retired" },
             age_days: note.made.as_deref().and_then(|made| self.days_since(made)),
             values: values.get(&note.id).copied().unwrap_or_default(),

@@ -379,9 +379,30 @@ async fn scheduled_backups_have_keys_for_those_only_who_were_named() {
     assert!(refused.to_string().contains("changed by other means"), "{refused}");
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 2, "nothing was written");
     assert!(house.service.status().unwrap().alarms.iter().any(|alarm| alarm.contains("by other means")));
-    // Set anew, it goes on; without any, what vouched for them is gone.
+    // Set anew, it goes on.
     set(&recipients).unwrap();
     assert!(house.service.scheduled_backup().unwrap().is_some());
+    // Nor does whoever kept what was vouched for before: who was left out stays out.
+    let kept = |house: &House| {
+        let reader = house.service.store().reader().unwrap();
+        (
+            reader.setting("backup-schedule").unwrap().unwrap(),
+            reader.secret(crate::backup::RECIPIENTS).unwrap().unwrap(),
+        )
+    };
+    let (setting, sealed) = kept(&house);
+    set(&[other.to_owned()]).unwrap();
+    let replayed = onesync_store::ServiceChanges {
+        settings: vec![("backup-schedule".to_owned(), setting)],
+        secrets: vec![sealed],
+        ..onesync_store::ServiceChanges::default()
+    };
+    house.service.record(&replayed).unwrap();
+    house.clock.advance_seconds(86_400);
+    let refused = house.service.scheduled_backup().unwrap_err();
+    assert!(refused.to_string().contains("changed by other means"), "{refused}");
+    // Without any, what vouched for them is gone.
+    set(&recipients).unwrap();
     set(&[]).unwrap();
     assert!(house.service.secrets().unwrap().iter().all(|(name, ..)| name != crate::backup::RECIPIENTS));
     house.clock.advance_seconds(86_400);
@@ -389,62 +410,144 @@ async fn scheduled_backups_have_keys_for_those_only_who_were_named() {
     assert!(without.not_restorable.unwrap().contains("never exported"));
 }
 
+/// A key that a rotation retired long ago, and every export holds.
+async fn with_a_retired_key() -> (House, String) {
+    let house = House::new(1).await;
+    let first = house.service.keys().unwrap().keys[0].id.clone();
+    house.service.set_key_retention(10).unwrap();
+    (house, first)
+}
+
+impl House {
+    fn rotated_long_ago(&self) {
+        self.service.rotate_keys(&mut |_| Ok(())).unwrap();
+        self.export_as(&self.path(&format!("{}.age", self.clock.now().ticks())), None, PASSWORD).unwrap();
+        self.clock.advance_seconds(5000 * DAY);
+    }
+
+    fn backed_up(&self, place: &Path) -> PathBuf {
+        self.clock.advance_seconds(1);
+        self.service.backup(place, None, &|_, _| Ok(())).unwrap().file
+    }
+
+    /// Why the only retired key is kept.
+    fn kept(&self, first: &str) -> String {
+        let Forgotten { forgotten, kept } = self.service.forget_retired_keys().unwrap();
+        assert_eq!(forgotten, [""; 0]);
+        let [(id, why)] = &kept[..] else { panic!("{kept:?}") };
+        assert_eq!(id, first);
+        why.clone()
+    }
+
+    /// All devices have another number than they had, as after a start of the machine.
+    fn other_devices(&self) {
+        let reader = self.service.store().reader().unwrap();
+        let folders =
+            reader.settings().unwrap().into_iter().filter(|(name, _)| name.starts_with("backup-folder/"));
+        let other =
+            |text: String| text.replace(&format!("{}/", self.service.standing().server()), "another/");
+        let settings = folders.map(|(name, text)| (name, other(text))).collect();
+        drop(reader);
+        let changes = onesync_store::ServiceChanges { settings, ..onesync_store::ServiceChanges::default() };
+        self.service.record(&changes).unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_key_is_kept_as_long_as_there_is_a_backup_that_needs_it() {
-    let house = House::new(1).await;
-    let (folder, by_hand) = (house.path("backups"), house.path("by-hand.backup"));
+    let (house, first) = with_a_retired_key().await;
+    let folder = house.path("backups");
     std::fs::create_dir(&folder).unwrap();
     house.service.set_backup_schedule(Some((&folder, "100d", 9)), &[]).unwrap();
     let scheduled = house.service.scheduled_backup().unwrap().unwrap().file;
-    let first = house.service.keys().unwrap().keys[0].id.clone();
-    house.service.rotate_keys(&mut |_| Ok(())).unwrap();
-    house.export_as(&house.path("keys.age"), None, PASSWORD).unwrap();
-    house.service.set_key_retention(10).unwrap();
-    house.clock.advance_seconds(500 * DAY);
-    let why = || {
-        let Forgotten { forgotten, kept } = house.service.forget_retired_keys().unwrap();
-        assert_eq!(forgotten, [""; 0]);
-        let [(id, why)] = &kept[..] else { panic!("{kept:?}") };
-        assert_eq!(*id, first);
-        why.clone()
-    };
-    let says = why();
-    assert!(says.contains("1 in all") && says.contains(scheduled.to_str().unwrap()), "{says}");
+    // By hand: with a name of its own in the folder of the schedule, and elsewhere by a relative path through a link.
+    let own = house.backed_up(&folder.join("monday"));
+    let (real, link) = (house.path("real"), house.path("link"));
+    std::fs::create_dir(&real).unwrap();
+    std::os::unix::fs::symlink(&real, &link).unwrap();
+    let up = "../".repeat(std::env::current_dir().unwrap().components().count() - 1);
+    let relative = format!("{up}{}", link.join("tuesday").strip_prefix("/").unwrap().display());
+    house.backed_up(Path::new(&relative));
+    let tuesday = real.canonicalize().unwrap().join("tuesday");
+    let event = house.service.events(10).unwrap().into_iter().find(|e| e.kind == "backed-up").unwrap();
+    assert_eq!(event.subject, tuesday.display().to_string());
+    house.rotated_long_ago();
+    let says = house.kept(&first);
+    assert!(says.contains("3 in all") && says.contains(scheduled.to_str().unwrap()), "{says}");
     let report = house.service.keys().unwrap();
-    assert_eq!(report.keys[0].backups, std::slice::from_ref(&scheduled));
+    assert_eq!(report.keys[0].backups, [&scheduled, &own, &tuesday].map(|file| file.display().to_string()));
     assert!(report.keys[1].backups.is_empty());
 
-    // A folder that cannot be read: for as long as the schedule keeps its files, 1000 days and what one may be late.
-    let away = house.path("away");
-    std::fs::rename(&folder, &away).unwrap();
-    let says = why();
-    assert!(says.contains("cannot be read"), "{says}");
-    let remarks = house.service.keys().unwrap().remarks.join("\n");
-    assert!(remarks.contains("1001 days at least"), "{remarks}");
-    std::fs::rename(&away, &folder).unwrap();
-
-    // One that was taken by hand, elsewhere, and lies there still.
+    // Whatever becomes of the schedule.
+    house.service.set_backup_schedule(Some((&real, "1d", 9)), &[]).unwrap();
     house.service.set_backup_schedule(None, &[]).unwrap();
-    house.service.backup(&by_hand, None, &|_, _| Ok(())).unwrap();
-    let second = house.service.keys().unwrap().keys[1].id.clone();
-    house.service.rotate_keys(&mut |_| Ok(())).unwrap();
-    house.export_as(&house.path("newer.age"), None, PASSWORD).unwrap();
-    house.clock.advance_seconds(500 * DAY);
-    let Forgotten { forgotten, kept } = house.service.forget_retired_keys().unwrap();
-    assert_eq!(forgotten, [""; 0]);
-    assert!(
-        kept[0].0 == first && kept[0].1.contains(scheduled.to_str().unwrap()),
-        "left by its schedule: {kept:?}"
-    );
-    std::fs::rename(&scheduled, house.path("moved.backup")).unwrap();
-    let Forgotten { forgotten, kept } = house.service.forget_retired_keys().unwrap();
-    assert_eq!(forgotten, std::slice::from_ref(&first), "it is nowhere any more");
-    assert!(kept.len() == 1 && kept[0].0 == second && kept[0].1.contains("by-hand.backup"), "{kept:?}");
-    std::fs::rename(house.path("moved.backup"), &scheduled).unwrap();
+    assert!(house.kept(&first).contains("3 in all"));
+    for file in [&scheduled, &tuesday] {
+        std::fs::remove_file(file).unwrap();
+    }
+    assert!(house.kept(&first).contains("1 in all: ") && house.kept(&first).contains("monday"));
+    // What was not finished, cut off, or is none needs no key.
+    std::fs::rename(&own, folder.join("monday.part")).unwrap();
+    let bytes = std::fs::read(folder.join("monday.part")).unwrap();
+    std::fs::write(folder.join("cut"), &bytes[..bytes.len() / 2]).unwrap();
+    std::fs::write(folder.join("text"), "OneSync").unwrap();
+    std::fs::create_dir(folder.join("inner")).unwrap();
+    assert_eq!(house.service.forget_retired_keys().unwrap().forgotten, std::slice::from_ref(&first));
     // What is dropped all the same is said.
-    house.service.set_backup_schedule(Some((&folder, "100d", 9)), &[]).unwrap();
+    std::fs::rename(folder.join("monday.part"), &own).unwrap();
     let remarks = house.service.keys().unwrap().remarks.join("\n");
     assert!(remarks.contains("1 backups need keys that this key set does not have any more"), "{remarks}");
-    std::fs::remove_file(&by_hand).unwrap();
-    assert_eq!(house.service.forget_retired_keys().unwrap().forgotten, [second]);
+}
+
+#[tokio::test]
+async fn all_keys_are_kept_where_it_is_not_known_which_backups_there_are() {
+    let (house, first) = with_a_retired_key().await;
+    let (folder, away) = (house.path("backups"), house.path("away"));
+    std::fs::create_dir(&folder).unwrap();
+    house.service.set_backup_schedule(Some((&folder, "1d", 9)), &[]).unwrap();
+    house.rotated_long_ago();
+    let taken = house.service.scheduled_backup().unwrap().unwrap().file;
+    // The folder is not there.
+    std::fs::rename(&folder, &away).unwrap();
+    let says = house.kept(&first);
+    assert!(says.contains("not seen") && says.contains(folder.to_str().unwrap()), "{says}");
+    let remarks = house.service.keys().unwrap().remarks.join("\n");
+    assert!(remarks.contains(folder.to_str().unwrap()) && remarks.contains("--gone FOLDER"), "{remarks}");
+    std::fs::rename(&away, &folder).unwrap();
+    // A file is of a later form; a link leads to a disk that is out.
+    let later = folder.join("later");
+    std::fs::write(&later, "OneSync backup 9\nand more").unwrap();
+    let says = house.kept(&first);
+    assert!(says.contains("later") && says.contains("form 9"), "{says}");
+    std::fs::remove_file(&later).unwrap();
+    std::os::unix::fs::symlink("/nowhere/at/all", &later).unwrap();
+    assert!(house.kept(&first).contains("later"));
+    std::fs::remove_file(&later).unwrap();
+    // Devices are numbered anew, and the last backup lies where it lay: it is the same folder, as the next one notes.
+    house.other_devices();
+    assert!(!house.service.keys().unwrap().remarks.iter().any(|remark| remark.contains("not seen")));
+    let second = house.backed_up(&folder);
+    std::fs::remove_file(&second).unwrap();
+    assert!(!house.service.keys().unwrap().remarks.iter().any(|remark| remark.contains("not seen")));
+    // The disk is out: nothing lies in its mount point, and what is taken into that meanwhile says nothing of the others.
+    house.other_devices();
+    std::fs::remove_file(&taken).unwrap();
+    assert!(house.kept(&first).contains("another device"));
+    house.clock.advance_seconds(86_400);
+    house.service.scheduled_backup().unwrap().unwrap();
+    house.service.set_backup_schedule(Some((&folder, "2d", 9)), &[]).unwrap();
+    assert!(house.kept(&first).contains("another device"));
+    // Until somebody says so; of one that is there, what lies in it counts from now on.
+    let refused = house.service.backups_are_gone(&away).unwrap_err();
+    assert_eq!(refused.status(), Status::Usage);
+    house.service.backups_are_gone(&folder).unwrap();
+    house.backed_up(&house.path("by-hand"));
+    assert_eq!(house.service.forget_retired_keys().unwrap().forgotten, [first]);
+    house.rotated_long_ago();
+    let Forgotten { forgotten, kept } = house.service.forget_retired_keys().unwrap();
+    assert!(forgotten.is_empty() && kept[0].1.contains("by-hand"), "{kept:?}");
+    std::fs::remove_dir_all(&folder).unwrap();
+    house.service.backups_are_gone(&folder).unwrap();
+    std::fs::remove_file(house.path("by-hand")).unwrap();
+    assert_eq!(house.service.forget_retired_keys().unwrap().forgotten.len(), 1);
 }

@@ -165,6 +165,7 @@ fn is_ours(path: &Path, in_home: bool) -> bool {
         crate::marker::FILE,
         crate::witness::FILE,
         "keyset.toml",
+        "backup-recipients",
         onesync_vault::KEK_FILE,
         crate::keys::LOCK,
         crate::plan::PLANS,
