@@ -29,7 +29,7 @@ pub use error::VaultError;
 pub use kek::{KEK_CREDENTIAL, KEK_FILE, Kek};
 pub use keyfile::{KEY_FILE_MAX, KeyFile, Seal, SealedKeyFile, Unlock};
 pub use keys::{KeyNote, KeySet};
-pub use pkcs11::TokenKey;
+pub use pkcs11::{TokenKey, try_pin_once_more};
 pub use shares::Split;
 
 /// The version byte of a sealed value: version, key id (8 bytes), nonce (12 bytes), ciphertext with tag.
@@ -455,6 +455,10 @@ mod tests {
         std::fs::write(&pin, "888888").unwrap();
         refused("888888");
         std::fs::write(&pin, "999999\n").unwrap();
+        // Where the token tells that it refused one, only for somebody who means it.
+        let held = Vault::open(&path).unwrap_err().to_string();
+        assert!(held.contains("keys status") && !held.contains("999999"), "{held}");
+        try_pin_once_more();
         Vault::open(&path).unwrap();
         set_pin("999999", "123456");
         refused("999999");

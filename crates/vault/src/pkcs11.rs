@@ -1,11 +1,13 @@
 //! A key-encryption key that never leaves a token: AES-256 in a module with the interface PKCS#11.
 //!
 //! The token seals and opens the key set itself (AES-GCM). Who asks needs the PIN, which comes from a file or from a
-//! credential of systemd. A PIN that was refused is not tried a second time by the same process: tokens lock themselves after
-//! some wrong ones, and a daemon tries in each cycle. Deliberately absent: setting up a token.
+//! credential of systemd. A PIN that was refused is not tried a second time by the same process, nor by another one where the
+//! token tells that it refused one: tokens lock themselves after some wrong ones, and everything that runs would try. Only
+//! somebody who means it has it tried, and nobody the last time. Deliberately absent: setting up a token.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -17,6 +19,7 @@ use cryptoki::mechanism::Mechanism;
 use cryptoki::mechanism::aead::GcmParams;
 use cryptoki::object::{Attribute, KeyType, ObjectClass, ObjectHandle};
 use cryptoki::session::{Session, UserType};
+use cryptoki::slot::TokenInfo;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -29,11 +32,18 @@ static MODULES: Mutex<BTreeMap<PathBuf, Pkcs11>> = Mutex::new(BTreeMap::new());
 /// Tokens by module and label, each with what tells the PIN that it refused from others. The key of that is in this process only.
 static REFUSED: Mutex<BTreeMap<(PathBuf, String), hmac::Tag>> = Mutex::new(BTreeMap::new());
 static MARKED_BY: OnceLock<hmac::Key> = OnceLock::new();
+/// Whether somebody means it that a PIN is tried.
+static MEANT: AtomicBool = AtomicBool::new(false);
 /// Bytes of the nonce and bits of the tag of AES-GCM.
 const NONCE_LEN: usize = 12;
 const TAG_BITS: u64 = 128;
 /// Bytes of the key.
 const KEY_LEN: u64 = 32;
+
+/// Has PINs tried by this process after the token refused one: somebody looks at what comes of it.
+pub fn try_pin_once_more() {
+    MEANT.store(true, Ordering::Relaxed);
+}
 
 /// A key on a token.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -136,7 +146,7 @@ impl TokenKey {
             }
             let session = module.open_rw_session(slot).map_err(failed)?;
             let pin = SecretString::from(read_pin(&self.pin, folder)?.trim());
-            self.log_in(&session, &pin)?;
+            self.log_in(&session, &token, &pin)?;
             return work(&session, format!("{}:{}", token.serial_number().trim_end(), self.key));
         }
         Err(format!(
@@ -146,15 +156,15 @@ impl TokenKey {
         ))
     }
 
-    /// Logs in, unless this very PIN was refused before.
-    fn log_in(&self, session: &Session, pin: &SecretString) -> Result<(), String> {
+    /// Logs in, unless this very PIN was refused before, or one was and nobody means it.
+    fn log_in(&self, session: &Session, info: &TokenInfo, pin: &SecretString) -> Result<(), String> {
         let mark = mark(pin)?;
         let token = (self.module.clone(), self.token.clone());
         let mut refused = REFUSED.lock().unwrap_or_else(PoisonError::into_inner);
         let again = || {
             format!(
                 "the token `{}` refused the PIN in {}. It is not tried again, so that the token does not lock itself, before there is \
-                 another one in that place, or the service is started anew; each run of `onesync keys status` tries it once",
+                 another one in that place; each run of `onesync keys status` tries once",
                 self.token, self.pin
             )
         };
@@ -162,6 +172,20 @@ impl TokenKey {
             && verify_slices_are_equal(before.as_ref(), mark.as_ref()).is_ok()
         {
             return Err(again());
+        }
+        if info.user_pin_final_try() {
+            return Err(format!(
+                "the token `{}` locks itself after one more wrong PIN: the one in {} is not tried. Log in once with the token's own tool \
+                 (such as `pkcs11-tool --login --list-objects`), and write the PIN that works into that place",
+                self.token, self.pin
+            ));
+        }
+        if info.user_pin_count_low() && !MEANT.load(Ordering::Relaxed) {
+            return Err(format!(
+                "the token `{}` refused a PIN, and only `onesync keys status` and `onesync keys seal` try the one in {} once more, so that \
+                 the token does not lock itself: see that it is the right one, and run `onesync keys status`",
+                self.token, self.pin
+            ));
         }
         match session.login(UserType::User, Some(pin)) {
             Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => {

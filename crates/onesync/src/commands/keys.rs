@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use clap::{Args as ClapArgs, Subcommand};
 use onesync_service::keys::{
     ExportRequest, Forgotten, KeysReport, Lost, Rotation, Seal, Split, VaultError, may_read, may_write,
-    parse_kek,
+    parse_kek, try_pin_once_more,
 };
 use onesync_service::{Home, Service, ServiceError, Status, account};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -82,7 +82,7 @@ pub struct RotateArgs {
     retention: Option<u32>,
 }
 
-/// Refuses whoever may not read the keys, before anything is opened.
+/// Refuses whoever may not read the keys, before anything is opened. Whoever may, and asks about them, means it that a PIN is tried.
 pub fn check_right(home: &Home, command: &KeysCommand) -> Result<(), ServiceError> {
     let line = match command {
         KeysCommand::Status => "keys status".to_owned(),
@@ -91,7 +91,11 @@ pub fn check_right(home: &Home, command: &KeysCommand) -> Result<(), ServiceErro
         KeysCommand::Seal { .. } => "keys seal".to_owned(),
         KeysCommand::Abandon { .. } => "keys abandon".to_owned(),
     };
-    may_read_keys(home, &line)
+    may_read_keys(home, &line)?;
+    if matches!(command, KeysCommand::Status | KeysCommand::Seal { .. }) {
+        try_pin_once_more();
+    }
+    Ok(())
 }
 
 /// The same for a command of whatever name.

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::ServiceError;
 use crate::setup::credential::{self, ServiceAccount};
 
-pub use onesync_vault::{Seal, Split, VaultError};
+pub use onesync_vault::{Seal, Split, VaultError, try_pin_once_more};
 
 pub use abandon::Lost;
 pub use export::{ExportRequest, Exported};
