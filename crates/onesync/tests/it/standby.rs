@@ -104,7 +104,6 @@ async fn takes_over(database: &Database) {
     setup.write("onesync.toml", "name = \"test\"\n[schedule]\nevery = \"2s\"\n");
     setup.apply().await.ends_with(0);
     setup.run(&["cycle", "initial"]).await.ends_with(0);
-    leave_staging(&setup.home()).await;
     let (one, two, three) =
         (setup.home(), second(&setup, "two", database).await, second(&setup, "three", database).await);
     for home in [&one, &two, &three] {
@@ -126,6 +125,13 @@ async fn takes_over(database: &Database) {
     for home in [&two, &three] {
         until("it stands by", async || doing(home).await.contains("stands by (automatic)")).await;
     }
+    // Not before all of them are there: everything is exported now. A cycle may be at work just then.
+    until("it leaves staging", async || {
+        let plan = run(&one, &["staging", "plan", "entra", "--format", "json"]).await.ends_with(0).json();
+        let off = ["staging", "off", "entra", "--plan", plan["hash"].as_str().unwrap()];
+        run(&one, &off).await.code == Some(0)
+    })
+    .await;
     let begun = requests(&sim, 1).len();
     until("the old one exports", async || requests(&sim, 1).len() >= begun + 2).await;
     signal(&old, "-STOP").await;
