@@ -1,10 +1,11 @@
 //! Where the time comes from: an argument for everything below.
 
 use std::pin::Pin;
-use std::sync::{LazyLock, Mutex};
-use std::time::{Duration, Instant};
+use std::sync::Mutex;
+use std::time::Duration;
 
 use onesync_model::Time;
+use rustix::time::{ClockId, clock_gettime};
 
 /// Gives the time.
 pub trait Clock: Send + Sync {
@@ -14,13 +15,10 @@ pub trait Clock: Send + Sync {
     /// Time since the machine was started, its sleep included, whatever is done to its clock: how old something is that
     /// must not be believed for long.
     fn since_boot(&self) -> Duration {
-        let text = std::fs::read_to_string("/proc/uptime").unwrap_or_default();
-        let seconds = text.split(' ').next().and_then(|text| text.parse::<f64>().ok());
-        match seconds.map(Duration::try_from_secs_f64) {
-            Some(Ok(since)) => since,
-            // No such file here: a clock that stands while the machine sleeps is the next best.
-            _ => STARTED.elapsed(),
-        }
+        // No file: a sandbox may hide what lies below /proc. And no `Instant`: that one stands while the machine sleeps.
+        let since = clock_gettime(ClockId::Boottime);
+        let seconds = Duration::from_secs(u64::try_from(since.tv_sec).unwrap_or_default());
+        seconds.saturating_add(Duration::from_nanos(u64::try_from(since.tv_nsec).unwrap_or_default()))
     }
 
     /// Which start of the machine this is: another one after each, and on each machine. Empty where that is not known.
@@ -34,8 +32,6 @@ pub trait Clock: Send + Sync {
         Box::pin(tokio::time::sleep(time))
     }
 }
-
-static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// The clock of the machine.
 #[derive(Debug, Default)]
@@ -73,5 +69,26 @@ impl Clock for ManualClock {
     /// It is moved by hand only: nobody is waited for.
     fn wait(&self, _time: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(std::future::ready(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_since_the_start_of_the_machine_is_that_of_the_system() {
+        let before = SystemClock.since_boot();
+        let text = std::fs::read_to_string("/proc/uptime").unwrap();
+        let system: f64 = text.split(' ').next().unwrap().parse().unwrap();
+        let after = SystemClock.since_boot();
+        // The file shows hundredths of a second.
+        let hundredth = Duration::from_millis(11);
+        let system = Duration::from_secs_f64(system);
+        assert!(
+            before <= system + hundredth && system <= after + hundredth,
+            "{before:?} {system:?} {after:?}"
+        );
+        assert!(!SystemClock.boot().is_empty());
     }
 }

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::anchor::EXPORTED;
 use crate::error::{ServiceError, Status};
+use crate::events::SERVER_COPIED;
 use crate::import::IMPORTED_AT;
 use crate::permit::ExportPermit;
 use crate::runs::{Progress, RunReport, Step, StepCounters};
@@ -278,7 +279,10 @@ impl Service {
         };
         let exported = connector.connector.export(batch).await;
         // What is not known to have been sent stays as it is, and is looked up by whoever may write.
-        if let Some(refused) = permit.refusal() {
+        if let Some((refused, copied)) = permit.refusal() {
+            if copied {
+                self.note_event(&SERVER_COPIED, connector.name(), &refused.to_string());
+            }
             return Err(refused);
         }
         let results = match exported {

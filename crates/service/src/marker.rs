@@ -24,8 +24,13 @@
 //!   the session with the higher number: a late session is lower or as high as the taking, a late taking is lower than the
 //!   session. Neither takes anything back.
 //!
-//!   One thing is left: a taking as high as a session that was begun meanwhile. Whoever took it knows how long it took; was it
-//!   longer than [`MARKER_FRESH`], and was a session begun, it gives the marker back.
+//!   Two things are left: a taking as high as a session that was begun meanwhile, and a session after that one. Both know how
+//!   long it took from what was read to what was written (a request may have waited to be repeated). Was it longer than
+//!   [`MARKER_FRESH`], and is the other one there, the marker is given back.
+//! * **What the target says may be old**, for as long as its replicas need. So the home knows many of its sessions and takings:
+//!   an earlier one of them is an old answer, and no copy.
+//! * **A marker that was removed** had numbers, and whoever was stopped then may write a part of it late. So where there is none
+//!   they begin with the seconds of the clock, and above those that this home knows.
 //!
 //! What remains: of a machine that was copied while it runs, its memory included, both have what was waited for, and are told
 //! apart by their sessions alone; and two servers that are both stopped, each just before it writes its part of the marker.
@@ -49,14 +54,28 @@ use crate::runtime::{ConnectorHandle, Service};
 pub(crate) const FILE: &str = "markers.toml";
 /// Looks at a marker that still shows what was there before.
 const LOOKS_MAX: usize = 5;
-/// What is remembered: the newest, those before it that an answer of the target may still show, and what was there.
-const KEPT: usize = 3;
+/// What is remembered: the newest, those before it that an answer of the target may still show, and what was there. An
+/// export makes two sessions, and a cycle may export several times within a minute.
+const KEPT: usize = 32;
 /// Bytes of a taking and of a session: nobody guesses them, and both fit into a name.
 const BYTES: usize = 8;
 
 /// What to do about a marker of somebody else.
-pub(crate) const NOT_OURS_HINT: &str = "one server of one installation writes to a tenant. To go on with this one, stop the \
-     other for good and run `onesync activate --again` (docs/activate.md)";
+const NOT_OURS_HINT: &str = "one server of one installation writes to a tenant. To go on with this one, stop the other for \
+     good and run `onesync activate --again` (docs/activate.md)";
+/// The same where it may be our own, from after what this home knows.
+const COPIED_HINT: &str = "when the files of this home were brought back from a backup, there is no other one: run `onesync \
+     activate --again` here (docs/activate.md). Else one server of one installation writes to a tenant: to go on with this one, \
+     stop the other for good and run the same";
+
+pub(crate) fn hint(there: Option<&Marker>, ours: &Marker) -> &'static str {
+    if is_of_copy(there, ours) { COPIED_HINT } else { NOT_OURS_HINT }
+}
+
+/// Whether a marker that is not ours is that of a copy of this server.
+pub(crate) fn is_of_copy(there: Option<&Marker>, ours: &Marker) -> bool {
+    there.is_some_and(|there| is_of(there, ours) && !Holder::of(there).late)
+}
 
 /// A marker that is not ours, in words.
 pub(crate) fn not_ours(name: &str, there: Option<&Marker>, ours: &Marker) -> String {
@@ -123,22 +142,45 @@ fn was_used(before: &Marker, taken: &Marker) -> bool {
             .is_some_and(|(number, by, _)| number >= taken.number && Some(by) == before.taken.as_deref())
 }
 
+/// Whether another server had taken the marker, by a number as high as any of ours before this session.
+fn was_taken(there: &Marker, ours: &Marker, session: u64) -> bool {
+    there.taken.is_some() && there.taken != ours.taken && there.number + 1 >= session
+}
+
 /// The marker as this server has it.
 #[derive(Clone, Debug)]
 pub(crate) struct Claim {
     pub(crate) marker: Marker,
     /// Its session, and those before that an answer may still show: nobody else ever writes one of them.
     sessions: Vec<String>,
+    /// Takings of this home from before.
+    earlier: Vec<String>,
 }
 
 impl Claim {
     /// Whether what was read is this.
     pub(crate) fn is(&self, there: &Marker) -> bool {
         let holder = Holder::of(there);
-        let ours = |session: &str| self.sessions.iter().any(|known| known == session);
         holder.taken == self.marker.taken.as_deref()
             && (holder.late || is_of(there, &self.marker))
-            && holder.session.is_none_or(ours)
+            && self.knows(&holder)
+    }
+
+    /// Whether what was read is what this home had written before: an old answer. A copy that goes on with that has begun
+    /// a session of its own.
+    pub(crate) fn was(&self, there: &Marker) -> bool {
+        let holder = Holder::of(there);
+        holder.taken.is_some_and(|taken| self.earlier.iter().any(|one| one == taken)) && self.knows(&holder)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn with(marker: Marker, sessions: &[&str], earlier: &[&str]) -> Self {
+        let list = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+        Self { marker, sessions: list(sessions), earlier: list(earlier) }
+    }
+
+    fn knows(&self, holder: &Holder<'_>) -> bool {
+        holder.session.is_none_or(|session| self.sessions.iter().any(|known| known == session))
     }
 }
 
@@ -166,6 +208,17 @@ fn note(list: &mut Vec<String>, there: Option<&str>, new: &str) {
     let mut at = 0..;
     list.retain(|one| at.next() >= Some(from) || Some(one.as_str()) == there);
     list.push(new.to_owned());
+}
+
+/// Forgets what a home wrote at the targets of a database that it has no more.
+pub(crate) fn forget(home: &Home) -> Result<(), ServiceError> {
+    let path = Known::path(home);
+    match std::fs::remove_file(&path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(ServiceError::File { place: path.display().to_string(), source })
+        }
+        _ => Ok(()),
+    }
 }
 
 impl Known {
@@ -210,6 +263,26 @@ impl Known {
 
     fn began(&self, session: &str) -> bool {
         self.0.values().any(|noted| noted.sessions.iter().any(|one| one == session))
+    }
+
+    /// Whether a taking was waited for at this place. Two connectors of one target have one marker.
+    fn holds(&self, taken: &str, place: &str) -> bool {
+        let is =
+            |noted: &Noted| (noted.held.as_deref(), noted.place.as_deref()) == (Some(taken), Some(place));
+        self.0.values().any(is)
+    }
+
+    /// The highest number of a session.
+    fn highest(&self) -> u64 {
+        let sessions = self.0.values().flat_map(|noted| &noted.sessions);
+        sessions.filter_map(|session| session.split_once('-')?.0.parse().ok()).max().unwrap_or_default()
+    }
+
+    fn claim(&self, marker: Marker) -> Claim {
+        let sessions = self.0.values().flat_map(|noted| noted.sessions.clone()).collect();
+        let takings = self.0.values().flat_map(|noted| noted.taken.clone());
+        let earlier = takings.filter(|taken| Some(taken) != marker.taken.as_ref()).collect();
+        Claim { marker, sessions, earlier }
     }
 }
 
@@ -265,38 +338,33 @@ impl Service {
     fn refused(&self, connector: &ConnectorHandle, there: Option<&Marker>) -> ServiceError {
         let ours = self.our_marker();
         let text = not_ours(connector.name(), there, &ours);
-        if there.is_some_and(|there| is_of(there, &ours) && !Holder::of(there).late) {
+        if is_of_copy(there, &ours) {
             self.note_event(&SERVER_COPIED, connector.name(), &text);
         }
-        ServiceError::held(text, NOT_OURS_HINT)
+        ServiceError::held(text, hint(there, &ours))
     }
 
     /// Has the marker of a target to which something is about to be written: takes it, or begins a new session where it is
     /// held.
     pub(crate) async fn claim(&self, connector: &ConnectorHandle) -> Result<Claim, ServiceError> {
         if !connector.capabilities.marker {
-            return Ok(Claim { marker: self.our_marker(), sessions: Vec::new() });
+            return Ok(Known::default().claim(self.our_marker()));
         }
         let asked = self.clock().since_boot();
         let there = read(connector).await?;
         let mut known = Known::read(self.home())?;
         self.judge(connector, there.as_ref(), &known)?;
         let place = self.place();
-        let noted = known.of(connector);
         let held = |there: &Marker| {
             let holder = Holder::of(there);
-            holder.taken.is_some()
-                && !holder.late
-                && is_of(there, &self.our_marker())
-                && noted.held.as_deref() == holder.taken
-                && place.is_some()
-                && noted.place == place
+            let known = holder.taken.zip(place.as_ref()).is_some_and(|(taken, at)| known.holds(taken, at));
+            known && !holder.late && is_of(there, &self.our_marker())
         };
         let Some(there) = there.as_ref().filter(|there| held(there)) else {
             return self.take(connector, there.as_ref(), asked, known).await;
         };
         let number = Holder::of(there).number + 1;
-        self.new_session(connector, &mut known, there.clone(), number).await
+        self.new_session(connector, &mut known, there.clone(), number, asked).await
     }
 
     /// Ends the session of an export: a copy that was made in the middle of it knows it.
@@ -304,27 +372,41 @@ impl Service {
         if claim.marker.session.is_none() {
             return Ok(());
         }
+        let asked = self.clock().since_boot();
         let number = Holder::of(&claim.marker).number + 1;
         let mut known = Known::read(self.home())?;
-        self.new_session(connector, &mut known, claim.marker.clone(), number).await.map(drop)
+        self.new_session(connector, &mut known, claim.marker.clone(), number, asked).await.map(drop)
     }
 
-    /// Begins a session of a marker that is held.
+    /// Begins a session of a marker that is held by what was `asked` then.
     async fn new_session(
         &self,
         connector: &ConnectorHandle,
         known: &mut Known,
         marker: Marker,
         number: u64,
+        asked: Duration,
     ) -> Result<Claim, ServiceError> {
         let session = format!("{number}-{}-{}", marker.taken.as_deref().unwrap_or_default(), unheard_of()?);
         let noted = known.of(connector);
         note(&mut noted.sessions, marker.session.as_deref(), &session);
-        let claim =
-            Claim { marker: Marker { session: Some(session), ..marker }, sessions: noted.sessions.clone() };
+        let claim = known.claim(Marker { session: Some(session), ..marker });
         known.write(self.home())?;
-        let set = connector.connector.set_session(&claim.marker).await;
-        set.map_err(|error| ServiceError::connector(connector.name(), error))?;
+        let failed = |error| ServiceError::connector(connector.name(), error);
+        connector.connector.set_session(&claim.marker).await.map_err(failed)?;
+        if self.clock().since_boot().saturating_sub(asked) < MARKER_FRESH {
+            return Ok(claim);
+        }
+        self.clock().wait(MARKER_FRESH * 2).await;
+        let there = read(connector).await?;
+        if let Some(there) = there.as_ref().filter(|there| was_taken(there, &claim.marker, number)) {
+            // It took the marker back from whoever has taken it meanwhile, whose taking counts again without it.
+            if there.session == claim.marker.session {
+                let none = Marker { session: None, ..claim.marker };
+                connector.connector.set_session(&none).await.map_err(failed)?;
+            }
+            return Err(self.refused(connector, Some(there)));
+        }
         Ok(claim)
     }
 
@@ -347,9 +429,13 @@ impl Service {
         mut known: Known,
     ) -> Result<Claim, ServiceError> {
         let taken = unheard_of()?;
-        let number = before.map_or(0, |before| Holder::of(before).number) + 1;
+        let nobodys = before.is_none_or(Marker::is_nobodys);
+        // No higher than it must be where there is one: whoever is late with it would take the marker back.
+        let number = before.map_or(0, |before| Holder::of(before).number);
+        let begin = u64::try_from(self.now().seconds()).unwrap_or_default().max(known.highest());
+        let number = if nobodys { number.max(begin) } else { number } + 1;
         let noted = known.of(connector);
-        let gone = before.is_none_or(Marker::is_nobodys) && !noted.taken.is_empty();
+        let gone = nobodys && !noted.taken.is_empty();
         note(&mut noted.taken, before.and_then(|before| Holder::of(before).taken), &taken);
         (noted.held, noted.place) = (None, None);
         let marker = Marker { taken: Some(taken), number, ..self.our_marker() };
@@ -359,6 +445,7 @@ impl Service {
         let late = self.clock().since_boot().saturating_sub(asked) >= MARKER_FRESH;
         for _ in 0..LOOKS_MAX {
             self.clock().wait(MARKER_FRESH * 2).await;
+            let asked = self.clock().since_boot();
             let there = read(connector).await?;
             let holder = there.as_ref().map(Holder::of);
             if there.as_ref().is_some_and(|there| is_of(there, &marker))
@@ -370,7 +457,7 @@ impl Service {
                     return Err(self.refused(connector, Some(before)));
                 }
                 // Both are written before the first request: whoever is late with one of them takes nothing back.
-                let claim = self.new_session(connector, &mut known, there, number + 1).await?;
+                let claim = self.new_session(connector, &mut known, there, number + 1, asked).await?;
                 let noted = known.of(connector);
                 (noted.held, noted.place) = (claim.marker.taken.clone(), self.place());
                 known.write(self.home())?;
@@ -380,7 +467,8 @@ impl Service {
                 return Ok(claim);
             }
             // An answer from before: it is asked again.
-            if there.as_ref() != before {
+            let ours = known.claim(marker.clone());
+            if there.as_ref() != before && !there.as_ref().is_some_and(|there| ours.was(there)) {
                 return Err(self.refused(connector, there.as_ref()));
             }
         }
@@ -406,8 +494,7 @@ mod tests {
 
     #[test]
     fn the_higher_number_counts_and_the_taking_where_both_are_the_same() {
-        let sessions = ["6-t-a", "7-t-b"].map(str::to_owned).to_vec();
-        let claim = Claim { marker: marker("t", 5, "7-t-b"), sessions };
+        let claim = Claim::with(marker("t", 5, "7-t-b"), &["6-t-a", "7-t-b"], &["s"]);
         for ours in [
             marker("t", 5, "7-t-b"),
             marker("t", 5, "6-t-a"), // an old answer
@@ -427,18 +514,59 @@ mod tests {
             marker("", 0, "7-t-b"), // of an older program
             Marker { epoch: 2, ..marker("t", 5, "7-t-b") },
         ] {
-            assert!(!claim.is(&other), "{other:?}");
+            assert!(!claim.is(&other) && !claim.was(&other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn what_this_home_had_written_before_is_an_old_answer_and_no_copy() {
+        let claim = Claim::with(marker("t", 5, "6-t-a"), &["3-s-a", "6-t-a"], &["s"]);
+        for old in [marker("s", 2, "3-s-a"), marker("s", 2, ""), marker("s", 3, "2-r-z")] {
+            assert!(claim.was(&old) && !claim.is(&old), "{old:?}");
+        }
+        for other in [marker("s", 2, "4-s-b"), marker("t", 5, "7-t-x"), marker("u", 6, "6-t-a")] {
+            assert!(!claim.was(&other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn two_connectors_of_one_target_have_one_marker() {
+        let noted = |taken: &str, sessions: &[&str]| Noted {
+            taken: vec![taken.to_owned()],
+            sessions: sessions.iter().map(|text| (*text).to_owned()).collect(),
+            held: Some(taken.to_owned()),
+            place: Some("here".to_owned()),
+        };
+        let both = [("one", noted("s", &["12-s-a", "x"])), ("two", noted("t", &["9-t-b"]))];
+        let known = Known(both.map(|(name, noted)| (name.to_owned(), noted)).into());
+        assert!(known.holds("s", "here") && known.holds("t", "here") && !known.holds("s", "there"));
+        assert_eq!(known.highest(), 12);
+        let claim = known.claim(marker("t", 5, "9-t-b"));
+        assert!(claim.is(&marker("t", 5, "9-t-b")) && claim.was(&marker("s", 5, "12-s-a")));
+    }
+
+    #[test]
+    fn a_session_that_came_late_gives_the_marker_back_to_whoever_had_it() {
+        let ours = marker("t", 5, "8-t-c");
+        for (there, had) in [
+            (marker("t", 5, "8-t-c"), false),
+            (marker("u", 7, "8-t-c"), true),  // as high as our session before
+            (marker("u", 6, "8-t-c"), false), // that one was higher: it is this that came late
+            (marker("u", 8, "9-u-a"), true),
+            (marker("", 0, "8-t-c"), false),
+        ] {
+            assert_eq!(was_taken(&there, &ours, 8), had, "{there:?}");
         }
     }
 
     #[test]
     fn what_is_there_stays_known_however_often_something_else_could_not_be_written() {
         let mut list = vec!["there".to_owned()];
-        for number in 0..9 {
+        for number in 0..99 {
             note(&mut list, Some("there"), &number.to_string());
         }
-        assert_eq!(list, ["there", "5", "6", "7", "8"]);
-        note(&mut list, Some("8"), "9");
-        assert_eq!(list, ["6", "7", "8", "9"]);
+        assert_eq!((list.len(), &*list[0], &*list[1], &*list[33]), (34, "there", "66", "98"));
+        note(&mut list, Some("98"), "99");
+        assert_eq!((list.len(), &*list[0], &*list[32]), (33, "67", "99"));
     }
 }

@@ -17,7 +17,7 @@ use onesync_store::{Lease, ServerRow, Store, StoreError};
 
 use crate::clock::Clock;
 use crate::error::ServiceError;
-use crate::marker::{Claim, NOT_OURS_HINT, not_ours};
+use crate::marker::{Claim, hint, is_of_copy, not_ours};
 use crate::runtime::{ConnectorHandle, Service};
 use crate::standing::LEASE;
 
@@ -38,7 +38,16 @@ pub(crate) struct ExportPermit {
     has_marker: bool,
     /// When the marker was asked for that was found to be ours.
     marker_seen: tokio::sync::Mutex<Option<Duration>>,
-    refused: Mutex<Option<(String, String)>>,
+    refused: Mutex<Option<Refused>>,
+}
+
+/// What the leave was refused with first.
+#[derive(Clone)]
+struct Refused {
+    message: String,
+    hint: String,
+    /// A copy of this server was found at the target.
+    copied: bool,
 }
 
 impl fmt::Debug for ExportPermit {
@@ -82,15 +91,15 @@ impl ExportPermit {
         Pass::new(self.ours.marker.epoch, self.clone())
     }
 
-    /// An error when it was refused: nothing was sent since, and nothing may be.
-    pub(crate) fn refusal(&self) -> Option<ServiceError> {
+    /// An error when it was refused, and whether because of a copy of this server: nothing was sent since, and nothing may be.
+    pub(crate) fn refusal(&self) -> Option<(ServiceError, bool)> {
         let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        refused.map(|(message, hint)| ServiceError::held(message, hint))
+        refused.map(|Refused { message, hint, copied }| (ServiceError::held(message, hint), copied))
     }
 
-    fn refuse(&self, message: String, hint: &str) -> ConnectorError {
+    fn refuse(&self, message: String, hint: &str, copied: bool) -> ConnectorError {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        refused.get_or_insert_with(|| (message.clone(), hint.to_owned()));
+        refused.get_or_insert_with(|| Refused { message: message.clone(), hint: hint.to_owned(), copied });
         ConnectorError::new(ErrorClass::Fatal, "FENCED", self.name.clone(), message).hint(hint)
     }
 
@@ -101,6 +110,7 @@ impl ExportPermit {
         }
         // Workers that ask at once wait for one answer.
         let mut seen = self.marker_seen.lock().await;
+        let mut why = ("MARKER-SLOW", format!("cannot be read in less than {} s", MARKER_FRESH.as_secs()));
         for _ in 0..LOOKS_MAX {
             if let Some(seen) = seen.filter(|seen| self.is_fresh(*seen)) {
                 return Ok(seen);
@@ -108,15 +118,21 @@ impl ExportPermit {
             let asked = self.clock.since_boot();
             match self.connector.marker().await? {
                 Some(there) if self.ours.is(&there) => *seen = Some(asked),
+                // Of a replica that is behind: nothing is sent on that, and nobody is accused.
+                Some(there) if self.ours.was(&there) => {
+                    why = ("MARKER-OLD", "shows what this server had written before".to_owned());
+                    self.clock.wait(MARKER_FRESH).await;
+                }
                 there => {
-                    let text = not_ours(&self.name, there.as_ref(), &self.ours.marker);
-                    return Err(self.refuse(text, NOT_OURS_HINT));
+                    let (there, ours) = (there.as_ref(), &self.ours.marker);
+                    let text = not_ours(&self.name, there, ours);
+                    return Err(self.refuse(text, hint(there, ours), is_of_copy(there, ours)));
                 }
             }
         }
-        let text =
-            format!("the marker at `{}` cannot be read in less than {} s", self.name, MARKER_FRESH.as_secs());
-        Err(ConnectorError::new(ErrorClass::Transient, "MARKER-SLOW", self.name.clone(), text))
+        let (code, what) = why;
+        let text = format!("the marker at `{}` {what}", self.name);
+        Err(ConnectorError::new(ErrorClass::Transient, code, self.name.clone(), text))
     }
 
     /// Whether the database is still at our epoch, and we hold it.
@@ -142,7 +158,7 @@ impl ExportPermit {
              taken over",
             self.name, self.ours.marker.epoch
         );
-        self.refuse(message, "work goes on there; `onesync status` says which server it is")
+        self.refuse(message, "work goes on there; `onesync status` says which server it is", false)
     }
 
     fn unknown(&self, error: &dyn fmt::Display) -> ConnectorError {
@@ -150,7 +166,7 @@ impl ExportPermit {
             "nothing more is written to `{}`: whether this server is still the active one cannot be told: {error}",
             self.name
         );
-        self.refuse(message, "nothing is lost: the next cycle goes on when the database answers")
+        self.refuse(message, "nothing is lost: the next cycle goes on when the database answers", false)
     }
 }
 
@@ -179,5 +195,55 @@ impl Permit for ExportPermit {
         }
         let text = format!("the database does not answer in less than {} s", MARKER_FRESH.as_secs());
         Err(ConnectorError::new(ErrorClass::Transient, "DATABASE-SLOW", self.name.clone(), text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use onesync_connectors::memory::MemoryDirectory;
+    use onesync_connectors::{Marker, Selection};
+    use onesync_model::Time;
+    use onesync_store::{InstallationRow, MemoryStore};
+
+    use super::*;
+    use crate::clock::ManualClock;
+
+    #[tokio::test]
+    async fn an_old_answer_refuses_nothing_for_good_and_a_copy_does() {
+        let store = MemoryStore::new();
+        let created = Time::from_seconds(0);
+        store.install(&InstallationRow { id: "i".to_owned(), epoch: 1, staging: false, created }).unwrap();
+        let connector = MemoryDirectory::new().connector(Selection::default());
+        let marker = |taken: &str, number, session: &str| {
+            let (taken, session) = (Some(taken.to_owned()), Some(session.to_owned()));
+            Marker { taken, number, session, ..Marker::new("i", 1) }
+        };
+        let ours = Claim::with(marker("t", 5, "6-t-a"), &["3-s-a", "6-t-a"], &["s"]);
+        let permit = ExportPermit {
+            store: Arc::new(store),
+            clock: Arc::new(ManualClock::new(created)),
+            connector: Arc::new(connector.clone()),
+            name: "cloud".to_owned(),
+            ours,
+            row: None,
+            has_marker: true,
+            marker_seen: tokio::sync::Mutex::new(None),
+            refused: Mutex::new(None),
+        };
+        let shows = async |marker: Marker| {
+            connector.set_marker(&marker).await.unwrap();
+            connector.set_session(&marker).await.unwrap();
+            *permit.marker_seen.lock().await = None;
+            permit.check().await
+        };
+        shows(marker("t", 5, "6-t-a")).await.unwrap();
+        let old = shows(marker("s", 2, "3-s-a")).await.unwrap_err();
+        assert_eq!((old.class, old.code.as_str()), (ErrorClass::Transient, "MARKER-OLD"));
+        assert!(permit.refusal().is_none());
+        shows(marker("t", 5, "6-t-a")).await.unwrap();
+        let copied = shows(marker("s", 2, "4-s-b")).await.unwrap_err();
+        assert_eq!(copied.class, ErrorClass::Fatal);
+        let (refused, copied) = permit.refusal().unwrap();
+        assert!(copied && refused.hint().unwrap().starts_with("when the files of this home"), "{refused}");
     }
 }

@@ -50,7 +50,7 @@ impl Service {
             return wait(format!("cannot stand by: {error}"), LOOKS);
         }
         let lease = self.store().lease()?;
-        let missed = self.look_back(lease.epoch)?;
+        let missed = self.look_back(&lease)?;
         self.be_seen(mode, missed.is_some())?;
         if let Some(what) = missed {
             return wait(format!("stands by ({}), and does not take over: {what}", mode.as_str()), RENEW);
@@ -105,7 +105,7 @@ impl Service {
         self.vault()?;
         must_be_finished(self.home())?;
         let lease = self.store().lease()?;
-        if let Some(what) = self.home().missed(&**self.store(), self.installation_id(), lease.epoch)? {
+        if let Some(what) = self.home().missed(&**self.store(), self.installation_id(), &lease)? {
             return Err(ServiceError::held(
                 format!("{what}. It is not taken over"),
                 "`onesync activate` on the server that is to go on takes it as it is, and reads everything first; or say here \

@@ -17,6 +17,7 @@ use crate::account;
 use crate::database::{Named, write_flushed};
 use crate::error::ServiceError;
 use crate::home::new_id;
+use crate::process;
 
 /// For how long a server that serves is not to be taken for gone after it was seen.
 pub(crate) const LEASE: Duration = Duration::from_secs(15);
@@ -291,7 +292,7 @@ impl ServerFile {
     /// What is noted of this server in the database.
     pub(crate) fn row(&self, mode: &str, lease: Duration) -> ServerRow {
         let facts = ServerFacts {
-            host: host(),
+            host: process::host(),
             address: address(),
             user: account::who(),
             program: env!("CARGO_PKG_VERSION").to_owned(),
@@ -306,12 +307,6 @@ impl ServerFile {
             ..ServerRow::default()
         }
     }
-}
-
-/// The name of this machine.
-fn host() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    name.trim().to_owned()
 }
 
 /// The address by which this machine reaches others. Nothing is sent: the system only chooses.
@@ -374,8 +369,10 @@ impl Home {
             );
             return Ok(Standing::Behind { server, what });
         }
+        // Where another one took this very epoch, in a database that was put back, this one was replaced.
         if epoch == theirs
-            && let Some(what) = self.missed(store, &there, epoch)?
+            && (lease.holder.is_none() || lease.is_of(&server))
+            && let Some(what) = self.missed(store, &there, &lease)?
         {
             return Ok(Standing::Behind { server, what });
         }
@@ -477,8 +474,13 @@ impl Home {
         now: Time,
     ) -> Result<u64, ServiceError> {
         let there = store.reader()?.installation()?.ok_or(StoreError::NotInstalled)?.id;
-        let known = ServerFile::read(self)?.map_or(0, |file| file.epoch);
         let mut seen = seen;
+        let known = ServerFile::read(self)?.map_or(0, |file| {
+            // One that was noted when the database was further than it is now may have been taken.
+            let taking = file.taking.filter(|taking| seen + 1 < *taking);
+            file.epoch.max(taking.unwrap_or_default())
+        });
+        let known = known.max(self.epoch_seen(&there)?);
         // Of a database from before epochs were used already: what was done under them is not to be taken for ours.
         while seen < known {
             seen = store.take_epoch(seen)?;

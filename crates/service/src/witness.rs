@@ -6,14 +6,15 @@
 //! home notes it (the *witness*). So what a killed process had not committed, and what a crash may take back, is in no
 //! witness. Runs and events would not do: retention deletes them, and runs are numbered by those that are there.
 //!
-//! A witness is of one epoch. Whoever takes the next one says by that what the database is to be: `activate`, `db move`,
-//! `upgrade back` need nothing here. Servers that stand by keep a witness from what they see: they take over no database that was
+//! A witness is of one epoch, and of the server that took it: in a database that was put back another one may take the same. Whoever
+//! takes one says by that what the database is to be: `activate`, `db move`, `upgrade back` need nothing here, but that the epoch
+//! is higher than any that the home has seen. Servers that stand by keep a witness from what they see: they take over no database that was
 //! put back, unless a higher epoch was taken in it since, or they are told anew to stand by.
 
 use std::path::PathBuf;
 
 use onesync_model::Time;
-use onesync_store::{ServiceChanges, Store, StoreReader};
+use onesync_store::{Lease, ServiceChanges, Store, StoreReader};
 use serde::{Deserialize, Serialize};
 
 use crate::Home;
@@ -52,6 +53,9 @@ impl Tip {
 struct Witness {
     installation: String,
     epoch: u64,
+    /// The server that took the epoch; empty where nobody said so.
+    #[serde(default)]
+    holder: String,
     /// Seen by a server that stands by.
     #[serde(default)]
     looked: bool,
@@ -91,9 +95,12 @@ impl Witness {
             .map_err(|source| ServiceError::File { place: path.display().to_string(), source })
     }
 
-    /// What is missed in a database, in words; nothing where it knows all, or another epoch was taken since.
-    fn missed(&self, installation: &str, epoch: u64, tip: &Tip) -> Option<String> {
-        if self.installation != installation || self.epoch < epoch {
+    /// What is missed in a database, in words; nothing where it knows all, or another epoch was taken since, or the same by
+    /// another server.
+    fn missed(&self, installation: &str, epoch: u64, holder: &str, tip: &Tip) -> Option<String> {
+        let by_another =
+            self.epoch == epoch && self.holder != holder && !self.holder.is_empty() && !holder.is_empty();
+        if self.installation != installation || self.epoch < epoch || by_another {
             return None;
         }
         if self.epoch > epoch {
@@ -114,25 +121,51 @@ impl Witness {
     }
 }
 
+/// The server that took the epoch of a database.
+fn holder_of(lease: &Lease) -> &str {
+    lease.holder.as_ref().map_or("", |holder| &holder.id)
+}
+
 impl Home {
     /// What this home misses in its database, in words.
     pub(crate) fn missed(
         &self,
         store: &dyn Store,
         installation: &str,
+        lease: &Lease,
+    ) -> Result<Option<String>, ServiceError> {
+        self.missed_by(store, installation, lease.epoch, holder_of(lease))
+    }
+
+    fn missed_by(
+        &self,
+        store: &dyn Store,
+        installation: &str,
         epoch: u64,
+        holder: &str,
     ) -> Result<Option<String>, ServiceError> {
         match Witness::read(self)? {
-            Some(witness) => Ok(witness.missed(installation, epoch, &Tip::of(&*store.reader()?)?)),
+            Some(witness) => Ok(witness.missed(installation, epoch, holder, &Tip::of(&*store.reader()?)?)),
             None => Ok(None),
         }
     }
 
+    /// The highest epoch that this home has seen in a database of an installation, by whomever it was taken.
+    pub(crate) fn epoch_seen(&self, installation: &str) -> Result<u64, ServiceError> {
+        let seen = Witness::read(self)?.filter(|witness| witness.installation == installation);
+        Ok(seen.map_or(0, |witness| witness.epoch))
+    }
+
     /// Forgets what was seen while standing by: a person says that the database is as it is to be.
     pub(crate) fn forget_looks(&self) -> Result<(), ServiceError> {
-        if !Witness::read(self)?.is_some_and(|witness| witness.looked) {
-            return Ok(());
+        match Witness::read(self)?.is_some_and(|witness| witness.looked) {
+            true => self.forget_witness(),
+            false => Ok(()),
         }
+    }
+
+    /// Forgets what was seen in a database that this home has no more.
+    pub(crate) fn forget_witness(&self) -> Result<(), ServiceError> {
         let path = Witness::path(self);
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
@@ -146,14 +179,16 @@ impl Home {
 impl Service {
     /// An error when the database was brought back from before what this server has seen in it.
     pub(crate) fn database_must_know_us(&self) -> Result<(), ServiceError> {
-        match self.standing() {
-            Standing::Active { server, epoch } if !server.is_empty() => {
-                match self.home().missed(&**self.store(), self.installation_id(), *epoch)? {
-                    None => Ok(()),
-                    Some(what) => Err(behind(&what)),
-                }
+        let Standing::Active { server, epoch } = self.standing() else { return Ok(()) };
+        if server.is_empty() {
+            return Ok(()); // a copy for what-if
+        }
+        match self.home().missed_by(&**self.store(), self.installation_id(), *epoch, server)? {
+            None => Ok(()),
+            Some(what) => {
+                self.tell_behind(self.now(), &what);
+                Err(behind(&what))
             }
-            _ => Ok(()),
         }
     }
 
@@ -169,32 +204,37 @@ impl Service {
         let text = serde_json::to_string(&tip).map_err(|error| ServiceError::Internal(error.to_string()))?;
         let settings = vec![(TIP.to_owned(), text)];
         self.record(&ServiceChanges { settings, must_last: true, ..ServiceChanges::default() })?;
-        self.witness(*epoch, tip).write(self.home())
+        self.witness(*epoch, server, tip).write(self.home())
     }
 
-    fn witness(&self, epoch: u64, tip: Tip) -> Witness {
-        let installation = self.installation_id().to_owned();
-        Witness { installation, epoch, looked: false, told: false, tip }
+    fn witness(&self, epoch: u64, holder: &str, tip: Tip) -> Witness {
+        let (installation, holder) = (self.installation_id().to_owned(), holder.to_owned());
+        Witness { installation, epoch, holder, looked: false, told: false, tip }
     }
 
     /// Looks, while this server stands by, whether the database knows what it saw before, and notes what is new. Gives what
     /// is missed, in words.
-    pub(crate) fn look_back(&self, epoch: u64) -> Result<Option<String>, ServiceError> {
+    pub(crate) fn look_back(&self, lease: &Lease) -> Result<Option<String>, ServiceError> {
         let (home, installation) = (self.home(), self.installation_id());
+        let (epoch, holder) = (lease.epoch, holder_of(lease));
         let tip = Tip::of(&*self.store().reader()?)?;
-        let fresh = || Witness { looked: true, ..self.witness(epoch, tip.clone()) };
+        let fresh = || Witness { looked: true, ..self.witness(epoch, holder, tip.clone()) };
         let Some(seen) = Witness::read(home)? else {
             fresh().write(home)?;
             return Ok(None);
         };
-        let missed = seen.missed(installation, epoch, &tip);
+        let missed = seen.missed(installation, epoch, holder, &tip);
         match &missed {
             Some(what) if !seen.told => {
                 // Into its database it writes nothing.
                 events::tell(&events::row(self.now(), &DATABASE_BEHIND, installation, what));
                 Witness { told: true, ..seen }.write(home)?;
             }
-            None if (seen.epoch, &seen.tip) != (epoch, &tip) || seen.installation != installation => {
+            // Also where it was told once: what is missed the next time is told again.
+            None if seen.told
+                || (seen.epoch, seen.holder.as_str(), &seen.tip) != (epoch, holder, &tip)
+                || seen.installation != installation =>
+            {
                 fresh().write(home)?;
             }
             _ => {}
@@ -215,9 +255,9 @@ mod tests {
     #[test]
     fn a_database_knows_what_was_seen_or_a_later_epoch_decides() {
         let tip = |number, id: &str| Tip { number, id: id.to_owned(), when: "then".to_owned() };
-        let installation = "i".to_owned();
-        let seen = Witness { installation, epoch: 3, looked: false, told: false, tip: tip(5, "a") };
-        let missed = |installation: &str, epoch, tip| seen.missed(installation, epoch, &tip);
+        let (installation, holder) = ("i".to_owned(), "one".to_owned());
+        let seen = Witness { installation, epoch: 3, holder, looked: false, told: false, tip: tip(5, "a") };
+        let missed = |installation: &str, epoch, tip| seen.missed(installation, epoch, "one", &tip);
         for (installation, epoch, there) in [
             ("i", 3, tip(5, "a")),
             ("i", 3, tip(6, "b")),
@@ -229,5 +269,9 @@ mod tests {
         for (epoch, there) in [(3, tip(4, "a")), (3, tip(5, "b")), (3, Tip::default()), (2, tip(9, "a"))] {
             assert!(missed("i", epoch, there.clone()).is_some(), "{epoch} {there:?}");
         }
+        // Put back, and the same epoch taken by another server. Where nobody says who it is, the steps count.
+        assert_eq!(seen.missed("i", 3, "two", &tip(4, "a")), None);
+        assert!(seen.missed("i", 3, "", &tip(4, "a")).is_some());
+        assert!(Witness { holder: String::new(), ..seen }.missed("i", 3, "two", &tip(4, "a")).is_some());
     }
 }

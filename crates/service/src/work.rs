@@ -18,6 +18,7 @@ use crate::error::ServiceError;
 use crate::home::no_link;
 use crate::lease::Keeper;
 use crate::runtime::Service;
+use crate::standing::Standing;
 
 /// The lock's file in the home.
 const FILE: &str = "work.lock";
@@ -129,6 +130,9 @@ impl Service {
     /// Takes the lock for work that must not happen twice at once. Runs that are still open belong to a process that
     /// was killed: they are marked.
     pub(crate) fn begin_work(&self, what: &str) -> Result<WorkLock, ServiceError> {
+        if let Standing::Behind { what, .. } = self.standing() {
+            self.tell_behind(self.now(), what);
+        }
         self.must_be_active()?;
         crate::activate::must_be_finished(self.home())?;
         let lock = WorkLock::take(self.home().folder(), what, self.now())?;

@@ -12,7 +12,7 @@ use serde_json::{Value as Json, json};
 use super::GraphConnector;
 use super::http::{Call, CallError, encode, literal};
 use super::schema::ANCHOR_EXTENSION;
-use crate::{ConnectorError, Marker, Pass};
+use crate::{ConnectorError, ErrorClass, Marker, Pass};
 
 /// Key of the marker's group; no source anchor reads like this.
 const MARKER_KEY: &str = "onesync-marker";
@@ -123,10 +123,17 @@ impl GraphConnector {
         Ok(())
     }
 
-    /// Writes the session, and nothing else of the marker.
+    /// Writes the session, and nothing else of the marker, while that is of whoever begins it: it may have been removed, and
+    /// taken by another one. None is written whoever has it.
     pub(super) async fn write_session(&self, marker: &Marker) -> Result<(), ConnectorError> {
         let place = "marker group";
         let Some(found) = self.find_marker().await.map_err(|e| e.at(place))? else { return Ok(()) };
+        let taken = found.marker.and_then(|there| there.taken);
+        if marker.session.is_some() && taken != marker.taken {
+            let text = "the marker does not show that this server has taken it: no session is begun";
+            let error = ConnectorError::new(ErrorClass::Transient, "MARKER-OLD", place, text);
+            return Err(error.hint("the next cycle looks again: it may be an old answer"));
+        }
         let body = json!({"mailNickname": nickname(marker)});
         let call = Call::patch(format!("groups/{}", encode(&found.id)), body);
         let sent = self.send_new(&found.id, &call, &Pass::unchecked(marker.epoch)).await;

@@ -105,16 +105,17 @@ impl JsonlConnector {
     }
 
     fn read_marker(&self) -> Result<Option<Marker>, ConnectorError> {
-        let damaged = || {
-            self.error(ErrorClass::Configuration, "JSONL-MARKER", "the marker beside the file cannot be read")
-                .hint(
-                    "find out which installation writes this file; then remove the file `.marker` beside it",
-                )
+        let unreadable = |name: &str| {
+            let text = "the marker beside the file cannot be read";
+            self.error(ErrorClass::Configuration, "JSONL-MARKER", text).hint(format!(
+                "find out which installation writes this file; then remove the file `{name}` beside it"
+            ))
         };
+        let damaged = || unreadable(".marker");
         let session = match fs::read_to_string(self.settings.beside(".session")) {
             Ok(text) => Some(text.trim_end().to_owned()).filter(|text| !text.is_empty()),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
-            Err(_) => return Err(damaged()),
+            Err(_) => return Err(unreadable(".session")),
         };
         let text = match fs::read(self.settings.beside(".marker")) {
             Ok(text) => text,

@@ -83,3 +83,50 @@ fn a_key_set_of_an_earlier_version_is_not_under_the_source_that_is_named() {
     let refused = under_this_kek(&home, Some(&Kek::default())).unwrap_err();
     assert!(refused.to_string().contains("of an earlier version"), "{refused}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_restore_to_before_a_failover_it_takes_an_epoch_that_nobody_has_seen() {
+    use onesync_store::{ServerRow, ServiceChanges, SqliteStore, Store as _};
+
+    let house = House::new(1).await;
+    let file = house.path("keys.age");
+    house.export_as(&file, None, PASSWORD).unwrap();
+    let (home, before) = (house.service.home().clone(), house.path("before"));
+    SqliteStore::copy_as_it_is(&home.database(), &before).unwrap();
+    let open = async || Service::open(home.clone(), house.clock.clone(), 1).await.unwrap();
+    // Another server takes over and gets on; this one stands by for it.
+    let other = ServerRow { id: "other".to_owned(), facts: "{}".to_owned(), ..ServerRow::default() };
+    let store = SqliteStore::open(&home.database()).unwrap();
+    assert_eq!(store.take_over(1, &other, None).unwrap(), 2);
+    let tip = ("tip".to_owned(), r#"{"number":60,"id":"x","when":"then"}"#.to_owned());
+    let step = ServiceChanges { settings: vec![tip], ..ServiceChanges::default() };
+    store.write(2, &onesync_engine::Changes::default(), &step).unwrap();
+    drop(store);
+    let server = home.folder().join("server.toml");
+    let ours = std::fs::read_to_string(&server).unwrap();
+    std::fs::write(&server, ours.replace("standby = \"off\"", "standby = \"manual\"")).unwrap();
+    assert!(matches!(open().await.watch().unwrap(), crate::standby::Watch::Wait(..)));
+    let witness = home.folder().join("witness.toml");
+    let theirs = std::fs::read_to_string(&witness).unwrap();
+    assert!(theirs.contains("epoch = 2") && theirs.contains("holder = \"other\""), "{theirs}");
+
+    SqliteStore::replace(&home.database(), &before).unwrap();
+    assert!(matches!(open().await.standing(), Standing::Behind { .. }));
+    let name = AccountName::parse(ACCOUNT).unwrap();
+    let unlock = Unlock::Account { name: name.clone(), password: SecretString::from(PASSWORD) };
+    let request = Request { file, unlock, account: Some((name, None)), kek: None };
+    let activation = Activation::look(home.clone(), house.clock.clone(), 1, &request).await.unwrap();
+    let done = activation.carry_out(&|_| ()).await.unwrap();
+    assert_eq!(done.epoch, 3, "2 was another one's");
+    assert!(matches!(open().await.standing(), Standing::Active { epoch: 3, .. }));
+
+    // Had it been the same epoch, the other one would be replaced, and not behind, for it lacks nothing by which to go on.
+    let activated = std::fs::read_to_string(&server).unwrap();
+    let id = activated.lines().find(|line| line.starts_with("server = ")).unwrap();
+    std::fs::write(&server, activated.replace(id, "server = \"other\"")).unwrap();
+    std::fs::write(&witness, theirs.replace("epoch = 2", "epoch = 3")).unwrap();
+    let other = open().await;
+    let replaced = matches!(other.standing(), Standing::Replaced { epoch: 3, theirs: 3, .. });
+    assert!(replaced, "{:?}", other.standing());
+    assert_eq!(other.look_back(&other.store().lease().unwrap()).unwrap(), None, "it stands by for that one");
+}

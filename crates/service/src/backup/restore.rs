@@ -150,8 +150,11 @@ pub(super) fn put_back(
     // Killed when the home named it already: all is done.
     if !home.exists() {
         work.look(to, noted.as_ref() == Some(&note))?;
-        // An activation that was begun with what this home had before has nothing to do with what comes.
+        // An activation that was begun with what this home had before has nothing to do with what comes; nor has what it saw in
+        // that, or wrote at its targets.
         crate::activate::Note::remove(home)?;
+        home.forget_witness()?;
+        crate::marker::forget(home)?;
         note.write(home)?;
         match to.url.as_str() {
             EMBEDDED => work.embedded()?,

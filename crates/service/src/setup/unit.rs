@@ -15,7 +15,8 @@ pub(super) const FOLDER: &str = "/etc/systemd/system";
 /// There while systemd runs the machine.
 pub(super) const RUNNING: &str = "/run/systemd/system";
 
-/// The text of the unit.
+/// The text of the unit. Not in it is `ProcSubset=pid`: by what lies in `/proc/sys/kernel` the daemon knows which start of the
+/// machine this is (`marker`).
 pub(super) fn text(
     program: &Path,
     home: &Path,
@@ -74,7 +75,6 @@ ProtectKernelLogs=yes
 ProtectKernelModules=yes
 ProtectKernelTunables=yes
 ProtectProc=invisible
-ProcSubset=pid
 RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX AF_NETLINK
 RestrictNamespaces=yes
 RestrictRealtime=yes
@@ -211,6 +211,7 @@ mod tests {
             text(Path::new("/usr/bin/onesync"), Path::new("/var/lib/onesync"), "onesync", None).unwrap();
         assert!(unit.contains("ExecStart=/usr/bin/onesync --home /var/lib/onesync serve\n"));
         assert!(unit.contains("\nReadWritePaths=/var/lib/onesync\nProtectHome=yes\n"));
+        assert!(!unit.contains("ProcSubset"), "which start of the machine this is lies in /proc/sys");
         let unit = text(Path::new("/usr/bin/onesync"), Path::new("/home/one%sync"), "one", None).unwrap();
         assert!(unit.contains("ProtectHome=tmpfs\nBindPaths=/home/one%%sync\n"), "{unit}");
         let kek = crate::keys::parse_kek("credential").unwrap();

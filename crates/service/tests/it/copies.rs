@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use onesync_service::{CycleKind, Home, Service, Standing, Status, Step};
+use onesync_service::{CycleKind, DatabaseServer, Home, Service, Standing, Status, Step};
 use onesync_store::SqliteStore;
 
 use crate::world::{World, person};
@@ -44,7 +44,8 @@ async fn refused(world: &World, service: &Service) {
     let report = service.cycle(CycleKind::Delta, &|_| ()).await.unwrap();
     let said = &report.failures[0];
     assert!(said.message.contains("another copy of this server") && said.step == Step::Export, "{said:?}");
-    assert!(said.hint.as_ref().unwrap().contains("onesync activate --again"), "{said:?}");
+    let hint = said.hint.as_ref().unwrap();
+    assert!(hint.contains("brought back from a backup") && hint.contains("activate --again"), "{hint}");
     assert_eq!(report.exit_status(), Status::Held);
     let log = world.sim.log(mark);
     let writes = log.iter().filter(|entry| entry.method != "GET" && !entry.path.ends_with("/token"));
@@ -182,4 +183,29 @@ async fn a_marker_that_was_removed_is_taken_anew_and_that_is_an_event() {
     assert_eq!(world.cycle(CycleKind::Delta).await.exported.update, 1);
     let later = marker(&world);
     assert!(later.0 == after.0 && later.1 != after.1, "{later:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_that_is_restored_into_the_same_home_is_a_copy_and_not_behind() {
+    let mut world = live().await;
+    let folder = image(&world, "same");
+    let (home, place) = (Home::new(&folder), world.beside("backups"));
+    std::fs::create_dir(&place).unwrap();
+    let service = booted(&world, &folder).await;
+    let backup = tokio::task::block_in_place(|| service.backup(&place, None, &|_, _| Ok(()))).unwrap();
+    change(&mut world, "Purchasing");
+    assert_eq!(service.cycle(CycleKind::Delta, &|_| ()).await.unwrap().exported.update, 1);
+    drop(service);
+    for suffix in ["", "-wal", "-shm"] {
+        let file = format!("{}{suffix}", home.database().display());
+        let _ = std::fs::remove_file(file); // the log goes by itself
+    }
+    let to = DatabaseServer::new("embedded", None);
+    let all = || onesync_service::backup::restore(&home, &*world.clock, &backup.file, &to, &|_| Ok(()));
+    tokio::task::block_in_place(all).unwrap();
+    let service = booted(&world, &folder).await;
+    assert!(matches!(service.standing(), Standing::Active { epoch: 1, .. }), "{:?}", service.standing());
+    let refused = service.run_step("entra", Step::Export, &|_| ()).await.unwrap_err();
+    assert!(refused.status() == Status::Held && refused.to_string().contains("copy"), "{refused}");
+    assert!(!folder.join("markers.toml").exists() && !folder.join("witness.toml").exists());
 }

@@ -280,8 +280,14 @@ async fn the_marker_is_kept_in_the_tenant() {
     assert_eq!(lab.graph.marker().await.unwrap(), Some(marker(2)));
     // The session stands apart.
     let session = Some("3-t2-s".to_owned());
-    lab.graph.set_session(&Marker { session: session.clone(), ..marker(1) }).await.unwrap();
+    lab.graph.set_session(&Marker { session: session.clone(), ..marker(2) }).await.unwrap();
+    assert_eq!(lab.graph.marker().await.unwrap(), Some(Marker { session: session.clone(), ..marker(2) }));
+    // Whoever has it no more begins none; what it had begun late can be ended.
+    let late = Marker { session: Some("4-t1-s".to_owned()), ..marker(1) };
+    assert_eq!(lab.graph.set_session(&late).await.unwrap_err().code, "MARKER-OLD");
     assert_eq!(lab.graph.marker().await.unwrap(), Some(Marker { session, ..marker(2) }));
+    lab.graph.set_session(&marker(1)).await.unwrap();
+    assert_eq!(lab.graph.marker().await.unwrap(), Some(marker(2)));
     let groups = lab.sim.dump()["groups"].as_array().unwrap().clone();
     assert_eq!(groups.len(), 1);
     // Nobody deletes it through us.
