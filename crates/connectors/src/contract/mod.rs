@@ -86,7 +86,7 @@ pub trait Connector: Send + Sync {
     /// Sets the marker, but for its session.
     async fn set_marker(&self, marker: &Marker) -> Result<(), ConnectorError>;
 
-    /// Sets the session of the marker, and nothing else of it.
+    /// Sets the session of the marker, and nothing else of it. May refuse one while another taking is read, never none.
     async fn set_session(&self, _marker: &Marker) -> Result<(), ConnectorError> {
         Err(ConnectorError::new(ErrorClass::Configuration, "NO-MARKER", self.kind(), "it keeps no marker"))
     }

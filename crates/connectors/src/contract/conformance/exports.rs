@@ -46,9 +46,10 @@ pub async fn marker(connector: &dyn Connector) -> Result<(), String> {
         };
         connector.set_marker(&marker).await.map_err(|error| error.to_string())?;
         read_back(connector, &marker).await?;
-        // Each is written without the other.
+        // Each is written without the other. A session is begun by whoever has taken it.
         session = Some(format!("{epoch}-a-b"));
-        let other = Marker { session: session.clone(), ..Marker::new("other", 9) };
+        let taken = marker.taken.clone();
+        let other = Marker { session: session.clone(), taken, ..Marker::new("other", 9) };
         connector.set_session(&other).await.map_err(|error| error.to_string())?;
         read_back(connector, &Marker { session: session.clone(), ..marker }).await?;
     }
