@@ -443,12 +443,15 @@ impl Service {
         Ok(())
     }
 
-    /// After a change of rules everything is looked at again: the next sync of each connector is a full one.
+    /// After a change of rules everything is looked at again: the next sync of each connector is a full one. What was
+    /// compared with another server was of the old ones.
     pub(crate) fn mark_full_sync(&self, runtime: &Runtime) -> Result<(), ServiceError> {
         let states = runtime
             .connectors
             .iter()
-            .map(|c| (c.id, crate::sync::FULL_SYNC_NEEDED.to_owned(), Some(vec![1])))
+            .flat_map(|c| {
+                [(c.id, crate::sync::FULL_SYNC_NEEDED.to_owned(), Some(vec![1])), crate::staging::void(c.id)]
+            })
             .collect();
         let changes = Changes { states, ..Changes::default() };
         Ok(self.store.apply(self.epoch(), &changes)?)

@@ -5,6 +5,7 @@ mod compare;
 mod diff;
 mod export;
 mod file;
+mod ready;
 mod settings;
 mod side;
 mod switch;
@@ -19,6 +20,7 @@ use serde::Serialize;
 pub use diff::{ConnectorDiff, StagingDiff, TakenAway};
 pub use export::PlanExported;
 pub use settings::SettingDifference;
+pub(crate) use switch::void;
 pub use switch::{Compared, ComparedConnector};
 
 use crate::error::ServiceError;
@@ -49,6 +51,10 @@ pub struct StagingPlan {
     pub adopted: Vec<Adopted>,
     /// What taking over from another system would change on the objects it masters, by attribute. Nothing of it is sent.
     pub mastered: Vec<Adopted>,
+    /// What was read or set and is not in it yet.
+    pub not_computed: Option<String>,
+    /// The last comparison with the active server.
+    pub compared: Option<Compared>,
 }
 
 /// How adopted objects change in one attribute, or would.
@@ -115,8 +121,9 @@ impl Service {
     /// Turns exports to a connector on. Needs the hash of the plan as it is now.
     ///
     /// # Errors
-    /// [`crate::Status::Held`] when the plan is another one by now, nothing was read from the directory yet, or the plan
-    /// takes something away from people that the active server does not.
+    /// [`crate::Status::Held`] when the plan is another one by now, nothing was read from the directory yet, something was
+    /// read or set that is not in the plan yet, or the plan takes something away from people that the active server does
+    /// not.
     pub fn staging_off(
         &self,
         runtime: &Runtime,
@@ -147,6 +154,7 @@ impl Service {
             ));
         }
         let _lock = self.begin_work("staging off")?; // the plan stays what it is while it is compared
+        self.must_be_computed(runtime, name)?;
         let now = self.plan_hash(connector)?;
         if Hash128::parse(plan) != Some(now) {
             let message = if plan.is_empty() {
@@ -184,7 +192,7 @@ impl Service {
         value: Option<Vec<u8>>,
         events: Vec<EventRow>,
     ) -> Result<(), ServiceError> {
-        let states = vec![(connector, ACTIVE.to_owned(), value)];
+        let states = vec![(connector, ACTIVE.to_owned(), value), void(connector)];
         let service = ServiceChanges { events, ..ServiceChanges::default() };
         self.write(&Changes { states, ..Changes::default() }, &service)
     }
@@ -279,6 +287,7 @@ impl Service {
             }
         }
         self.in_the_way(&*reader, connector, &mut groups)?;
+        let not_computed = self.not_computed(&*reader, runtime)?;
         drop(reader);
         Ok(StagingPlan {
             connector: connector.name().to_owned(),
@@ -286,6 +295,8 @@ impl Service {
             groups: groups.groups.into_values().collect(),
             adopted: adopted.into_values().collect(),
             mastered: mastered.into_values().collect(),
+            not_computed,
+            compared: self.staging_compared()?,
         })
     }
 

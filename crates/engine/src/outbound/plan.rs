@@ -97,6 +97,14 @@ pub(super) fn plan_update(
         && rules.not_created_if.iter().any(|(attribute, obstacle)| {
             obstacle.stands(wanted.values(*attribute).cloned().and_then(ValuesCow::into_values).as_ref())
         });
+    let kinds_of = |attribute: AttrId, values: Option<&ValuesCow<'_>>| match values {
+        _ if adding => 0,
+        None => ExportRow::KIND_EMPTY,
+        values if rules.disable.as_ref().is_some_and(|(a, off)| *a == attribute && is(values, off)) => {
+            ExportRow::KIND_DISABLE
+        }
+        Some(_) => 0,
+    };
     let mut changes = Vec::new();
     for (attribute, want) in &wanted.0 {
         let (attribute, values) = (*attribute, want.values.as_ref());
@@ -115,6 +123,8 @@ pub(super) fn plan_update(
         };
         if equal(values, effective.as_ref(), exact) {
             note(Fate::Same);
+            // What is not seen is sent again, and counts then as what it is.
+            kinds |= flying.map_or(0, |_| kinds_of(attribute, values));
             changes.extend(flying.map(|c| (*c).clone()));
             continue;
         }
@@ -137,12 +147,7 @@ pub(super) fn plan_update(
                 error: None,
             }),
         }
-        if !adding && values.is_none() {
-            kinds |= ExportRow::KIND_EMPTY;
-        }
-        if !adding && rules.disable.as_ref().is_some_and(|(a, off)| *a == attribute && is(values, off)) {
-            kinds |= ExportRow::KIND_DISABLE;
-        }
+        kinds |= kinds_of(attribute, values);
     }
     // A failed flow leaves its attribute alone; what is on its way and no longer wanted is still waited for.
     for (attribute, change) in &earlier {
@@ -151,6 +156,7 @@ pub(super) fn plan_update(
             && (change.state == ChangeState::Sent || change.state == ChangeState::Sending)
             && !isolated
         {
+            kinds |= kinds_of(*attribute, change.values.as_ref().map(ValuesCow::from).as_ref());
             changes.push((*change).clone());
         }
     }

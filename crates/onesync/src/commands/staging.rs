@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 use onesync_service::look::HeldDecision;
-use onesync_service::{Service, StagingDiff, Status, account, size_words};
+use onesync_service::{Compared, Service, StagingDiff, Status, account, size_words};
 use serde_json::json;
 
 use crate::args::HeldCommand;
@@ -66,15 +66,16 @@ pub fn staging(service: &Service, command: StagingCommand, out: &Output) -> anyh
         StagingCommand::Off { connector, plan, accept } => {
             let handle = runtime.connector(&connector)?;
             let plan = plan.as_deref().unwrap_or_default();
+            print_settings(service.staging_compared()?.as_ref());
             service.staging_off_accepting(&runtime, handle, plan, accept.as_deref())?;
             eprintln!("`{}` is active: the next cycle exports to it", handle.name());
-            if let Some(compared) = service.staging_compared()?.filter(|compared| compared.settings > 0) {
-                eprintln!("warning: {} settings are others than on {}:", compared.settings, compared.with());
-                compared.setting_samples.iter().for_each(|line| eprintln!("  {line}"));
-            }
         }
         StagingCommand::Plan { connector, limit } => {
             let plan = service.staging_plan_with(&runtime, runtime.connector(&connector)?, limit)?;
+            if let Some(why) = &plan.not_computed {
+                eprintln!("warning: this is not what would be done: {why}; `onesync cycle` computes it");
+            }
+            print_settings(plan.compared.as_ref());
             if out.is_json() {
                 out.json(&plan)?;
                 return Ok(Status::Done);
@@ -119,6 +120,9 @@ pub fn staging(service: &Service, command: StagingCommand, out: &Output) -> anyh
         }
         StagingCommand::ExportPlan { file } => {
             let done = tokio::task::block_in_place(|| service.export_plan(&file))?;
+            if let Some(why) = &done.not_computed {
+                eprintln!("warning: it explains nothing: {why}; run `onesync cycle`, and write another one");
+            }
             if out.is_json() {
                 out.json(&done)?;
             } else {
@@ -140,6 +144,14 @@ pub fn staging(service: &Service, command: StagingCommand, out: &Output) -> anyh
         }
     }
     Ok(Status::Done)
+}
+
+/// What is set otherwise than on the active server comes into force with a switch-over.
+fn print_settings(compared: Option<&Compared>) {
+    if let Some(compared) = compared.filter(|compared| compared.settings > 0) {
+        eprintln!("warning: {} settings are others than on {}:", compared.settings, compared.with());
+        compared.setting_samples.iter().for_each(|line| eprintln!("  {line}"));
+    }
 }
 
 /// What takes something away from people comes first.

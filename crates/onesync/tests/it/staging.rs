@@ -60,6 +60,9 @@ async fn a_staging_server_goes_live_only_with_what_the_active_one_does_too() {
     );
     setup.write(RULE, &rule.replace(clause, &out));
     run(&home, &["config", "apply", setup.configuration().to_str().unwrap(), "--no-plan"]).await.ends_with(0);
+    let hash = plan_hash(&home).await;
+    let early = run(&home, &["staging", "off", "entra", "--plan", &hash]).await.ends_with(4);
+    assert!(early.err.contains("not synchronised") && early.err.contains("`onesync cycle`"), "{early:?}");
     run(&home, &["cycle"]).await;
     let diff = run(&home, &["staging", "diff", file, "--format", "json"]).await.ends_with(4).json();
     let taken = &diff["connectors"][0]["unexplained"];
@@ -68,6 +71,12 @@ async fn a_staging_server_goes_live_only_with_what_the_active_one_does_too() {
     assert_eq!(diff["settings"][0]["section"], "rule", "{diff}");
     let shown = run(&home, &["staging", "diff", file, "--limit", "1"]).await.ends_with(4);
     assert!(shown.out.contains("UNEXPLAINED") && shown.out.contains(accept), "{shown:?}");
+
+    let plan = run(&home, &["staging", "plan", "entra"]).await.ends_with(0);
+    assert!(
+        plan.err.contains("settings are others than on") && plan.err.contains("Out to Entra"),
+        "{plan:?}"
+    );
 
     let mark = sim.log_mark();
     let hash = plan_hash(&home).await;

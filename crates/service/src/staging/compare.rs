@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use onesync_model::{CsId, Hash128};
+use onesync_model::{CsId, Hash128, Time};
 use onesync_store::StoreReader;
 
 use super::Groups;
@@ -18,17 +18,23 @@ use crate::import::Seen;
 use crate::plan::Effect;
 use crate::runtime::Runtime;
 
+/// Deletions of both servers whose times are not further apart are the same: cycles are not at one time.
+const GRACE_GAP_SECONDS: i64 = 86_400;
+/// When something is done with the next export, where what is done later is counted in seconds since 1970.
+const NOW: i64 = i64::MIN;
+
 /// Compares all targets.
 pub(super) fn compare(
     reader: &dyn StoreReader,
     runtime: &Runtime,
     here: &Head,
     file: &mut Reader,
+    now: Time,
     limit: usize,
 ) -> Result<Vec<ConnectorDiff>, ServiceError> {
     let mut all: Vec<Comparison<'_>> = Vec::new();
     for connector in runtime.connectors.iter().filter(|c| c.capabilities.export) {
-        all.push(Comparison::new(Side::new(reader, runtime, connector)?, limit));
+        all.push(Comparison::new(Side::new(reader, runtime, connector)?, now, limit));
     }
     let mut at = None;
     while let Some(line) = file.line()? {
@@ -62,28 +68,33 @@ struct LinkThere {
 /// One target of both servers.
 struct Comparison<'a> {
     side: Side<'a>,
+    now: Time,
     limit: usize,
     groups: Groups,
     /// Objects of the file that are to be looked up.
     waiting: Vec<Entry>,
     /// Rows here that the file names.
     seen: Seen,
-    /// Hashes of what the other server takes away, too.
-    explained: Vec<Hash128>,
+    /// Hashes of what the other server takes away, too, and when.
+    explained: Vec<(Hash128, i64)>,
+    /// Hashes of what it would take away and does not: it is held there, refused or rejected.
+    stopped: Vec<(Hash128, Stands)>,
     links: Vec<LinkThere>,
     /// Names of link attributes.
     attributes: Vec<String>,
 }
 
 impl<'a> Comparison<'a> {
-    fn new(side: Side<'a>, limit: usize) -> Self {
+    fn new(side: Side<'a>, now: Time, limit: usize) -> Self {
         Self {
             side,
+            now,
             limit,
             groups: Groups { samples: limit, groups: BTreeMap::new() },
             waiting: Vec::new(),
             seen: Seen::default(),
             explained: Vec::new(),
+            stopped: Vec::new(),
             links: Vec::new(),
             attributes: Vec::new(),
         }
@@ -92,14 +103,11 @@ impl<'a> Comparison<'a> {
     /// Takes an object of the file.
     fn object(&mut self, entry: Entry) -> Result<(), ServiceError> {
         let name = self.side.connector.name();
-        let taken = entry.change.as_ref().filter(|change| change.stands != Stands::Rejected);
-        // Who deletes there has nothing against disabling here; the reverse is worse than what is done there.
-        let explains: &[Taken] = match taken.map(|change| change.effect) {
-            Some(Effect::Delete) => &[Taken::Delete, Taken::Disable],
-            Some(Effect::Disable) => &[Taken::Disable],
-            _ => &[],
-        };
-        self.explained.extend(explains.iter().map(|&taken| deletion_hash(name, taken, &entry.key)));
+        let hash = |taken| deletion_hash(name, taken, &entry.key);
+        self.explained.extend(explains(&entry).into_iter().map(|(taken, at)| (hash(taken), at)));
+        if let Some((taken, stands)) = stops(&entry) {
+            self.stopped.push((hash(taken), stands));
+        }
         self.waiting.push(entry);
         if self.waiting.len() >= PAGE { self.look_up() } else { Ok(()) }
     }
@@ -107,11 +115,13 @@ impl<'a> Comparison<'a> {
     /// Takes a link value of the file.
     fn link(&mut self, link: &LinkChange) {
         let hash = link_hash(self.side.connector.name(), link);
+        match link.stands {
+            _ if link.add => {}
+            stands if stands.is_done() => self.explained.push((hash, NOW)),
+            stands => self.stopped.push((hash, stands)),
+        }
         if link.stands == Stands::Rejected {
             return;
-        }
-        if !link.add {
-            self.explained.push(hash);
         }
         let known = self.attributes.iter().position(|name| *name == link.attribute);
         let attribute = known.unwrap_or_else(|| {
@@ -160,13 +170,22 @@ impl<'a> Comparison<'a> {
         })?;
         self.compare_links()?;
         self.explained.sort_unstable();
-        self.explained.dedup();
+        self.explained.dedup_by_key(|(hash, _)| *hash); // the earliest stays
+        self.stopped.sort_unstable_by_key(|(hash, _)| *hash);
         let (mut unexplained, mut known) = (Counted::naming(self.limit), Vec::new());
         self.side.deletions(&mut |deletion| {
-            match self.explained.binary_search(&deletion.hash) {
-                Ok(_) => known.push(deletion.hash),
-                Err(_) => unexplained.take(deletion),
+            let (hash, here) = (deletion.hash, deletion.at.unwrap_or(self.now.seconds()));
+            let there = self.explained.binary_search_by_key(&hash, |(hash, _)| *hash).ok();
+            let there = there.and_then(|at| self.explained.get(at)).map(|(_, there)| *there);
+            if there.is_some_and(|there| there <= here.saturating_add(GRACE_GAP_SECONDS)) {
+                known.push(hash);
+                return Ok(());
             }
+            let stopped = self.stopped.binary_search_by_key(&hash, |(hash, _)| *hash).ok();
+            if let Some((_, stands)) = stopped.and_then(|at| self.stopped.get(at)) {
+                self.groups.add(0, stop_words(*stands), String::new(), Some(deletion.text.clone()), 1);
+            }
+            unexplained.take(deletion);
             Ok(())
         })?;
         let name = self.side.connector.name().to_owned();
@@ -212,6 +231,52 @@ impl<'a> Comparison<'a> {
     }
 }
 
+/// What an object of the other server explains here, and when that is done there. What is held or refused there may
+/// never be done.
+fn explains(entry: &Entry) -> Vec<(Taken, i64)> {
+    let change = entry.change.as_ref();
+    let does = change.filter(|change| change.stands.is_done()).map(|change| change.effect);
+    let stays_on = change.is_some_and(|change| change.effect == Effect::Disable && !change.stands.is_done());
+    let mut out = Vec::new();
+    // Who deletes there has nothing against disabling here; the reverse is worse than what is done there.
+    if does == Some(Effect::Delete) {
+        out.push((Taken::Delete, NOW));
+    }
+    if matches!(does, Some(Effect::Delete | Effect::Disable)) {
+        out.push((Taken::Disable, NOW));
+    }
+    if let Some(leaving) = entry.leaving {
+        if leaving.disabled && !stays_on {
+            out.push((Taken::Disable, NOW));
+        }
+        if let Some(at) = leaving.deleted {
+            out.push((Taken::Delete, at));
+            out.push((Taken::Disable, at));
+        }
+    }
+    out
+}
+
+/// What the other server would take away and does not.
+fn stops(entry: &Entry) -> Option<(Taken, Stands)> {
+    let change = entry.change.as_ref().filter(|change| !change.stands.is_done())?;
+    match change.effect {
+        Effect::Delete => Some((Taken::Delete, change.stands)),
+        Effect::Disable => Some((Taken::Disable, change.stands)),
+        _ => None,
+    }
+}
+
+fn stop_words(stands: Stands) -> &'static str {
+    match stands {
+        Stands::Rejected => {
+            "a person has rejected it there, and it is pending here: only --accept lets it go"
+        }
+        Stands::Refused => "the target refuses it there, and it is pending here: only --accept lets it go",
+        _ => "a protection holds it there, and it is pending here: only --accept lets it go",
+    }
+}
+
 /// Notes what is different about an object.
 fn note(groups: &mut Groups, entry: &Entry, found: Vec<Difference>) {
     for (order, what, more) in found {
@@ -251,6 +316,15 @@ fn differences(here: Option<&Entry>, there: Option<&Entry>) -> Vec<Difference> {
             out.push((2, "managed only here".to_owned(), String::new()));
         }
         _ => {}
+    }
+    let to_come = |entry: Option<&Entry>| entry.and_then(|entry| entry.leaving?.deleted);
+    let deletes = ours.as_ref().is_some_and(|change| change.effect == Effect::Delete);
+    // What is here only is told apart.
+    if let (None, Some(at)) = (to_come(here), to_come(there))
+        && !deletes
+    {
+        let what = "only there: delete when the grace time is over".to_owned();
+        out.push((4, what, Time::from_seconds(at).to_string()));
     }
     let same = match (&ours, &theirs) {
         (Some(a), Some(b)) => word(a.effect) == word(b.effect) && a.attributes == b.attributes,
@@ -310,6 +384,7 @@ fn word(effect: Effect) -> &'static str {
 mod tests {
     use serde_json::json;
 
+    use super::super::side::Leaving;
     use super::*;
 
     /// What is owed: effect, state, attributes.
@@ -321,7 +396,8 @@ mod tests {
             stands,
             attributes: attributes.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect(),
         });
-        Entry { object_type: "user".into(), key: Default::default(), name: "Anna".into(), managed, change }
+        let (object_type, name) = ("user".into(), "Anna".into());
+        Entry { object_type, key: Default::default(), name, managed, change, leaving: None }
     }
 
     fn said(here: Option<&Entry>, there: Option<&Entry>) -> Vec<String> {
@@ -343,6 +419,38 @@ mod tests {
         let create = entry(false, Some((Effect::Create, Stands::Pending, &[])));
         assert_eq!(said(Some(&quiet), Some(&create)), ["only there: create"]);
         assert_eq!(said(None, Some(&create)), ["only there: create"]);
+    }
+
+    #[test]
+    fn only_what_is_done_there_explains_and_what_comes_later_explains_later() {
+        let change = |effect, stands| entry(true, Some((effect, stands, &[])));
+        for stands in [Stands::Pending, Stands::Sent] {
+            let both = [(Taken::Delete, NOW), (Taken::Disable, NOW)];
+            assert_eq!(explains(&change(Effect::Delete, stands)), both);
+            assert_eq!(explains(&change(Effect::Disable, stands)), [(Taken::Disable, NOW)]);
+            assert_eq!(stops(&change(Effect::Delete, stands)), None);
+        }
+        for stands in [Stands::Held, Stands::Refused, Stands::Rejected] {
+            for (effect, taken) in [(Effect::Delete, Taken::Delete), (Effect::Disable, Taken::Disable)] {
+                assert!(explains(&change(effect, stands)).is_empty());
+                assert_eq!(stops(&change(effect, stands)), Some((taken, stands)));
+            }
+        }
+        assert!(explains(&change(Effect::Update, Stands::Pending)).is_empty());
+        let leaving = |deleted, disabled, change| Entry {
+            leaving: Some(Leaving { deleted, disabled }),
+            ..entry(true, change)
+        };
+        let later = [(Taken::Delete, 5), (Taken::Disable, 5)];
+        assert_eq!(explains(&leaving(Some(5), false, None)), later);
+        assert_eq!(explains(&leaving(None, true, None)), [(Taken::Disable, NOW)]);
+        let off = explains(&leaving(Some(5), true, None));
+        assert_eq!(off, [(Taken::Disable, NOW), (Taken::Delete, 5), (Taken::Disable, 5)]);
+        // A person has said that the account stays on.
+        let on = leaving(Some(5), true, Some((Effect::Disable, Stands::Rejected, &[])));
+        assert_eq!(explains(&on), later);
+        let told = said(Some(&entry(true, None)), Some(&leaving(Some(0), true, None)));
+        assert_eq!(told, ["only there: delete when the grace time is over (1970-01-01T00:00:00Z)"]);
     }
 
     #[test]

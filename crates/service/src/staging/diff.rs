@@ -12,11 +12,14 @@ use super::compare::compare;
 use super::file::{ConnectorHead, Head, Reader};
 use super::settings::SettingDifference;
 use super::side::{Deletion, Taken};
+use crate::copy::CopyOf;
 use crate::error::{ServiceError, Status};
 use crate::runtime::Service;
 
 /// A file that is older is warned of: another cycle has run there since.
 const FILE_AGE_SECONDS: i64 = 86_400;
+/// Clocks of two machines are so much apart at most.
+const CLOCKS_SECONDS: i64 = 300;
 /// The same for imports of one server that are so much older than those of the other.
 const IMPORT_GAP_SECONDS: i64 = 2 * 3_600;
 
@@ -131,11 +134,11 @@ impl Service {
     /// When the file is damaged, of this installation, of other targets, or of a later program.
     pub fn staging_diff(&self, file: &Path, limit: usize) -> Result<StagingDiff, ServiceError> {
         let mut file = Reader::open(file)?;
-        let runtime = self.runtime()?;
-        let diff = {
+        let (runtime, now) = (self.runtime()?, self.now());
+        let (diff, worthless) = {
             let reader = self.store().reader()?;
             let here = self.plan_head(&*reader, &runtime)?;
-            comparable(&here, &file.head)?;
+            comparable(&here, &file.head, CopyOf::of(&*reader)?.is_some())?;
             let mut settings = here.settings.differences(&file.head.settings);
             if here.program != file.head.program {
                 settings.push(SettingDifference {
@@ -145,31 +148,59 @@ impl Service {
                     there: Some(file.head.program.clone()),
                 });
             }
-            let connectors = compare(&*reader, &runtime, &here, &mut file, limit)?;
+            let connectors = compare(&*reader, &runtime, &here, &mut file, now, limit)?;
             let there = &file.head;
-            StagingDiff {
+            let diff = StagingDiff {
                 installation: there.installation.clone(),
                 epoch: there.epoch,
                 host: there.host.clone(),
                 taken: there.taken.clone(),
                 compared: here.taken.clone(),
-                warnings: warnings(&here, there, self.now()),
+                warnings: warnings(&here, there, now),
                 settings,
                 connectors,
                 not_kept: None,
-            }
+            };
+            (diff, worthless(&here, there, now))
         };
-        let not_kept = match self.must_be_active() {
-            Err(why) => Some(why.to_string()),
-            Ok(()) => self.keep_diff(&runtime, &diff)?,
+        let not_kept = match (self.must_be_active(), worthless) {
+            (Err(why), _) => Some(why.to_string()),
+            (Ok(()), Some(why)) => Some(format!("the result is not remembered, since {why}")),
+            (Ok(()), None) => self.keep_diff(&runtime, &diff)?,
         };
         Ok(StagingDiff { not_kept, ..diff })
     }
 }
 
-/// An error when two servers cannot be compared.
-fn comparable(here: &Head, there: &Head) -> Result<(), ServiceError> {
-    if here.installation == there.installation {
+/// Whether something of this time is young enough to explain what would be taken away.
+pub(super) fn is_fresh(time: &str, now: Time) -> bool {
+    let ages = -CLOCKS_SECONDS..=FILE_AGE_SECONDS;
+    time.parse::<Time>().is_ok_and(|time| ages.contains(&(now.seconds() - time.seconds())))
+}
+
+/// Why a comparison explains nothing.
+fn worthless(here: &Head, there: &Head, now: Time) -> Option<String> {
+    if here.not_computed.is_some() {
+        return Some(
+            "this server has not computed its plan: run `onesync cycle`, and compare again".to_owned(),
+        );
+    }
+    if there.not_computed.is_some() {
+        return Some(
+            "the other server had not computed its plan: run `onesync cycle` there, and write another file"
+                .to_owned(),
+        );
+    }
+    if there.standing != "active" {
+        return Some("the other server is not the active one of its database".to_owned());
+    }
+    (!is_fresh(&there.taken, now))
+        .then(|| format!("the plan is of {} and not of the last 24 hours: write another file", there.taken))
+}
+
+/// An error when two servers cannot be compared. A copy has the id of what it is a copy of.
+fn comparable(here: &Head, there: &Head, copy: bool) -> Result<(), ServiceError> {
+    if here.installation == there.installation && !copy {
         return Err(ServiceError::usage(
             format!(
                 "the file is of this very installation, {}: there is nothing to compare",
@@ -219,12 +250,16 @@ fn comparable(here: &Head, there: &Head) -> Result<(), ServiceError> {
 /// What makes a comparison worth less.
 fn warnings(here: &Head, there: &Head, now: Time) -> Vec<String> {
     let mut out = Vec::new();
+    for (head, place) in [(here, "this server"), (there, "the other server")] {
+        let stale = |why: &String| format!("what is pending is not what {place} will do: {why}");
+        out.extend(head.not_computed.as_ref().map(stale));
+    }
     let time = |text: &str| text.parse::<Time>().ok().map(Time::seconds);
     match time(&there.taken).map(|taken| now.seconds() - taken) {
         Some(age) if age > FILE_AGE_SECONDS => {
             out.push(format!("the plan of the other server is {} old, of {}", words(age), there.taken));
         }
-        Some(age) if age < -300 => out.push(format!(
+        Some(age) if age < -CLOCKS_SECONDS => out.push(format!(
             "the plan of the other server is of {}, which is still to come: is one of both clocks wrong?",
             there.taken
         )),

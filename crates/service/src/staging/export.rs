@@ -30,6 +30,8 @@ pub struct PlanExported {
     pub objects: u64,
     /// Changes of objects and link values that are owed.
     pub changes: u64,
+    /// What was read or set and is not in it yet.
+    pub not_computed: Option<String>,
 }
 
 impl Service {
@@ -41,7 +43,8 @@ impl Service {
     pub fn export_plan(&self, file: &Path) -> Result<PlanExported, ServiceError> {
         let runtime = self.runtime()?;
         let reader = self.store().reader()?;
-        let mut writer = Writer::begin(file, &self.plan_head(&*reader, &runtime)?)?;
+        let head = self.plan_head(&*reader, &runtime)?;
+        let mut writer = Writer::begin(file, &head)?;
         let part = writer.part();
         let (mut objects, mut changes) = (0, 0);
         let mut write = || -> Result<(), ServiceError> {
@@ -61,7 +64,10 @@ impl Service {
             Ok(())
         };
         match write().and_then(|()| writer.end()) {
-            Ok(bytes) => Ok(PlanExported { file: file.to_owned(), bytes, objects, changes }),
+            Ok(bytes) => {
+                let (file, not_computed) = (file.to_owned(), head.not_computed);
+                Ok(PlanExported { file, bytes, objects, changes, not_computed })
+            }
             Err(error) => {
                 // Half a file is none.
                 if let Err(left) = std::fs::remove_file(&part) {
@@ -88,6 +94,7 @@ impl Service {
             host: process::host(),
             standing: self.standing().word().to_owned(),
             taken: self.now().to_string(),
+            not_computed: self.not_computed(reader, runtime)?,
             settings: Settings::of(self, runtime)?,
             connectors: connectors.collect::<Result<_, _>>()?,
         })

@@ -48,6 +48,9 @@ pub(super) struct Head {
     pub(super) standing: String,
     /// When.
     pub(super) taken: String,
+    /// What was read or set there and is not in its plan yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) not_computed: Option<String>,
     pub(super) settings: Settings,
     pub(super) connectors: Vec<ConnectorHead>,
 }
@@ -257,6 +260,7 @@ mod tests {
             host: "h".to_owned(),
             standing: "active".to_owned(),
             taken: "now".to_owned(),
+            not_computed: None,
             settings: Settings::default(),
             connectors: vec![ConnectorHead { name: "entra".to_owned(), ..ConnectorHead::default() }],
         }

@@ -15,10 +15,26 @@ use crate::error::ServiceError;
 use crate::runtime::{ConnectorHandle, Runtime, Service};
 
 /// Settings of connectors that say how a server gets to its directory, and as whom.
-const OWN: [&str; 9] =
-    ["secret", "certificate", "key", "password", "proxy", "ca_file", "page_size", "url", "preferred_servers"];
+const OWN: [&str; 16] = [
+    "secret",
+    "certificate",
+    "key",
+    "password",
+    "bind",
+    "client_id",
+    "proxy",
+    "ca_file",
+    "starttls",
+    "page_size",
+    "url",
+    "graph_url",
+    "login_url",
+    "preferred_servers",
+    "path",
+    "paths",
+];
 /// Settings of connectors that say what is read.
-const SCOPE: [&str; 6] = ["base", "include", "include_below", "exclude", "object_types", "path"];
+const SCOPE: [&str; 5] = ["base", "include", "include_below", "exclude", "object_types"];
 /// Keys of a rule that decide nothing, and the one that is compared apart.
 const SAID_APART: [&str; 4] = ["precedence", "description", "test", "tag"];
 

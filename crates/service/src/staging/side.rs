@@ -6,8 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use onesync_engine::{ChangeState, CsFlags, CsRow, ExportLinkRow, ExportRow};
-use onesync_model::{Anchor, AttrId, CsId, Hash128, TypeId, Value, ValuesRef, hash128, join_key};
+use onesync_engine::{ChangeState, CsFlags, CsRow, Deprovision, ExportLinkRow, ExportRow};
+use onesync_model::{
+    Anchor, AttrId, CsId, Hash128, Operation, Time, TypeId, Value, ValuesRef, fold_case, hash128, join_key,
+};
 use onesync_store::{
     ExportFilter, ExportLinkFilter, ExportLinkKey, HeldState, StoreReader, export_hash, export_link_hash,
 };
@@ -109,6 +111,11 @@ impl Stands {
     pub(super) fn is_owed(self) -> bool {
         !matches!(self, Self::Sent | Self::Rejected)
     }
+
+    /// Whether it was written, or is with the next export: what is held or refused may never be.
+    pub(super) fn is_done(self) -> bool {
+        matches!(self, Self::Sent | Self::Pending)
+    }
 }
 
 /// A change that is owed to an object.
@@ -133,6 +140,16 @@ impl Change {
     }
 }
 
+/// What is coming for an object whose person left: until its time is over nothing of the deletion is owed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Leaving {
+    /// When it is deleted, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) deleted: Option<i64>,
+    /// Whether its account is disabled meanwhile.
+    pub(super) disabled: bool,
+}
+
 /// An object that a server manages at a target, or owes something.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Entry {
@@ -143,6 +160,9 @@ pub(super) struct Entry {
     pub(super) managed: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) change: Option<Change>,
+    /// Where a grace time runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) leaving: Option<Leaving>,
 }
 
 /// A link value that is owed.
@@ -186,6 +206,8 @@ pub(super) struct Deletion {
     /// The same on each server of a target.
     pub(super) hash: Hash128,
     pub(super) taken: Taken,
+    /// When, in seconds since 1970, where it is not with the next export.
+    pub(super) at: Option<i64>,
     /// In words.
     pub(super) text: String,
 }
@@ -240,11 +262,9 @@ impl<'a> Side<'a> {
 
     /// An object as it is told; `None` where it is neither managed nor owed anything.
     pub(super) fn entry(&self, row: &CsRow, export: Option<&ExportRow>) -> Option<Entry> {
-        let export = export.filter(|export| export.kinds & ExportRow::KINDS_NOT_SENT == 0);
-        let managed = row.anchor.is_some()
-            && row.join.is_some_and(|join| join.owned)
-            && !row.flags.has(CsFlags::GONE)
-            && !row.flags.has(CsFlags::OUTSIDE);
+        let leaving = self.leaving(row, export);
+        let export = export.filter(|export| is_sent(row, export));
+        let managed = is_managed(row);
         if !managed && export.is_none() {
             return None;
         }
@@ -254,7 +274,31 @@ impl<'a> Side<'a> {
             name: label(self.runtime, row, export),
             managed,
             change: export.map(|export| self.change(row, export)),
+            leaving,
         })
+    }
+
+    /// What is coming for an object in its grace time, where no deletion is owed yet.
+    fn leaving(&self, row: &CsRow, export: Option<&ExportRow>) -> Option<Leaving> {
+        let since = row.leaving?;
+        let rules = self.runtime.policies.of(row.connector).object_type(row.object_type);
+        // Such an object is given up instead, or it is not known yet what becomes of it.
+        let spared = [CsFlags::MASTERED_ELSEWHERE, CsFlags::PROTECTED, CsFlags::PROVISIONED];
+        if rules.unwritable
+            || !is_managed(row)
+            || spared.into_iter().any(|flag| row.flags.has(flag))
+            || export.is_some_and(|export| export.operation == Operation::Delete)
+        {
+            return None;
+        }
+        let at = |grace| Some(since.plus_seconds(grace).seconds());
+        let (deleted, disabled) = match rules.deprovision {
+            Deprovision::Disconnect => return None,
+            Deprovision::Disable => (None, true),
+            Deprovision::DisableThenDelete { after_seconds } => (at(after_seconds), true),
+            Deprovision::Delete { after_seconds } => (at(after_seconds), false),
+        };
+        Some(Leaving { deleted, disabled: disabled && rules.disable.is_some() })
     }
 
     fn change(&self, row: &CsRow, export: &ExportRow) -> Change {
@@ -312,7 +356,11 @@ impl<'a> Side<'a> {
                 let (Some(owner), Some(target)) = (known.get(&link.owner), known.get(&link.target)) else {
                     continue;
                 };
-                if [owner, target].iter().any(|row| row.flags.has(CsFlags::OUTSIDE)) {
+                // As `engine::export::begin` decides; an owner that is not created yet will be.
+                let outside = [owner, target].iter().any(|row| row.flags.has(CsFlags::OUTSIDE));
+                let ours = owner.join.is_some_and(|join| join.owned)
+                    && !owner.flags.has(CsFlags::MASTERED_ELSEWHERE);
+                if outside || !ours {
                     continue;
                 }
                 let key = |row: &CsRow| Key::of(self.runtime, row, planned.get(&row.id));
@@ -334,8 +382,8 @@ impl<'a> Side<'a> {
         self.links_where(ExportLinkFilter::default(), &mut |(_, change, _)| take(change))
     }
 
-    /// Everything that would take something away: objects that would be deleted, accounts that would be disabled, members
-    /// that would be removed. A link that holds one value (a manager) takes nothing away from anybody.
+    /// Everything that would take something away: objects that would be deleted, now or when their grace time is over,
+    /// accounts that would be disabled, members that would be removed. A link that holds one value (a manager) takes nothing away from anybody.
     pub(super) fn deletions(&self, take: &mut Take<'_, Deletion>) -> Result<(), ServiceError> {
         let kinds = ExportRow::KIND_DELETE | ExportRow::KIND_DISABLE;
         let filter = ExportFilter { kinds, ..ExportFilter::default() };
@@ -353,10 +401,12 @@ impl<'a> Side<'a> {
                 take(Deletion {
                     hash: deletion_hash(self.connector.name(), taken, &entry.key),
                     taken,
+                    at: None,
                     text: format!("{verb} {} `{}`", entry.object_type, entry.name),
                 })?;
             }
         }
+        self.deletions_to_come(take)?;
         let single = &self.runtime.policies.of(self.connector.id).single_links;
         let filter = ExportLinkFilter { add: Some(false), ..ExportLinkFilter::default() };
         self.links_where(filter, &mut |(row, change, [owner, target])| {
@@ -366,9 +416,37 @@ impl<'a> Side<'a> {
             take(Deletion {
                 hash: link_hash(self.connector.name(), &change),
                 taken: Taken::Remove,
+                at: None,
                 text: format!("remove `{target}` from `{}` of `{owner}`", change.attribute),
             })
         })
+    }
+
+    /// Objects that are deleted when their grace time is over.
+    fn deletions_to_come(&self, take: &mut Take<'_, Deletion>) -> Result<(), ServiceError> {
+        let mut after = CsId(i64::MIN);
+        loop {
+            let page = self.reader.cs_page(self.connector.id, after, PAGE)?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = last.id;
+            let ids: Vec<CsId> = page.iter().filter(|row| row.leaving.is_some()).map(|row| row.id).collect();
+            let exports = self.exports(&ids)?;
+            for row in page.iter().filter(|row| row.leaving.is_some()) {
+                let export = exports.get(&row.id);
+                let Some(at) = self.leaving(row, export).and_then(|leaving| leaving.deleted) else {
+                    continue;
+                };
+                let key = Key::of(self.runtime, row, export);
+                let object_type = self.runtime.names.type_name(row.object_type);
+                let name = label(self.runtime, row, export);
+                take(Deletion {
+                    hash: deletion_hash(self.connector.name(), Taken::Delete, &key),
+                    taken: Taken::Delete,
+                    at: Some(at),
+                    text: format!("delete {object_type} `{name}` at {}", Time::from_seconds(at)),
+                })?;
+            }
+        }
     }
 
     /// The rows of objects that another server told of: by anchor, else by create key where one of both has no anchor yet.
@@ -393,9 +471,14 @@ impl<'a> Side<'a> {
         let found = self.reader.cs_by_join(&wanted)?.into_iter().map(|(_, id)| id);
         let found: Vec<CsRow> =
             objects(self.reader, found)?.into_values().filter(|row| row.connector == id).collect();
+        // As the index that found them folds it.
+        let folded = |object_type: TypeId, create: &str| (object_type, fold_case(create).into_owned());
         let by_create: BTreeMap<(TypeId, String), CsRow> = found
             .into_iter()
-            .filter_map(|row| Some(((row.object_type, Key::of(self.runtime, &row, None).create?), row)))
+            .filter_map(|row| {
+                let create = Key::of(self.runtime, &row, None).create?;
+                Some((folded(row.object_type, &create), row))
+            })
             .collect();
         let one = |entry: &Entry| {
             let anchor = anchor(entry);
@@ -403,12 +486,29 @@ impl<'a> Side<'a> {
                 return Some(row.clone());
             }
             let object_type = self.runtime.names.find_type(&entry.object_type)?;
-            let row = by_create.get(&(object_type, entry.key.create.clone()?))?;
+            let row = by_create.get(&folded(object_type, entry.key.create.as_deref()?))?;
             // With an anchor each they are two objects.
             (anchor.is_none() || row.anchor.is_none()).then(|| row.clone())
         };
         Ok(entries.iter().map(one).collect())
     }
+}
+
+/// Whether an object is there, and is ours to change and to delete.
+fn is_managed(row: &CsRow) -> bool {
+    row.anchor.is_some()
+        && row.join.is_some_and(|join| join.owned)
+        && !row.flags.has(CsFlags::GONE)
+        && !row.flags.has(CsFlags::OUTSIDE)
+}
+
+/// Whether a change is ever sent: as `engine::export::begin` decides.
+fn is_sent(row: &CsRow, export: &ExportRow) -> bool {
+    let takes = export.operation == Operation::Delete
+        || export.kinds & (ExportRow::KIND_DELETE | ExportRow::KIND_DISABLE) != 0;
+    let elsewhere = row.flags.has(CsFlags::OUTSIDE) || row.flags.has(CsFlags::MASTERED_ELSEWHERE);
+    let spared = takes && row.flags.has(CsFlags::PROTECTED);
+    export.kinds & ExportRow::KINDS_NOT_SENT == 0 && !elsewhere && !spared
 }
 
 /// A value as it is told.

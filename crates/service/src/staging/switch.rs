@@ -5,11 +5,12 @@
 //! what it explained with each connector.
 
 use onesync_engine::Changes;
-use onesync_model::Hash128;
-use onesync_store::{EventRow, ServiceChanges};
+use onesync_model::{ConnectorId, Hash128, Time};
+use onesync_store::{EventRow, ServiceChanges, StoreReader};
 use serde::{Deserialize, Serialize};
 
-use super::diff::{Counted, StagingDiff, TakenAway};
+use super::diff::{Counted, StagingDiff, is_fresh};
+use super::settings::SettingDifference;
 use super::side::Side;
 use crate::error::ServiceError;
 use crate::events;
@@ -19,8 +20,12 @@ use crate::runtime::{ConnectorHandle, Runtime, Service};
 const COMPARED: &str = "staging-compared";
 /// The state of a connector with the hashes of what the active server takes away, too: 16 bytes each, ascending.
 const EXPLAINED: &str = "staging-explained";
+/// What stands there since something was changed that a comparison rests on.
+const VOID: [u8; 1] = [0];
 /// Hashes that are remembered of one connector: 3 MB. A server that takes away more has other troubles than this one.
 const EXPLAINED_MAX: usize = 200_000;
+/// Sections of settings in the order in which they are named: what lets more through, then what is read, then rules.
+const SECTIONS: [&str; 7] = ["option", "threshold", "scope", "connector", "program", "precedence", "rule"];
 /// Lines that are remembered, and that a refusal names.
 const NAMED: usize = 20;
 
@@ -61,6 +66,13 @@ pub struct ComparedConnector {
 }
 
 impl Compared {
+    /// Why it explains nothing any more, when it is too old.
+    fn too_old(&self, now: Time) -> Option<String> {
+        let times = [("the plan of the active server", &self.taken), ("the last comparison", &self.compared)];
+        let (what, time) = times.into_iter().find(|(_, time)| !is_fresh(time, now))?;
+        Some(format!("{what} is of {time} and counts for 24 hours: compare again"))
+    }
+
     /// Which server it was, for people.
     #[must_use]
     pub fn with(&self) -> String {
@@ -86,6 +98,19 @@ impl Compared {
             connectors.join("; ")
         )
     }
+}
+
+/// No comparison explains anything any more: rules, settings or the mode of a connector are others.
+pub(crate) fn void(connector: ConnectorId) -> (ConnectorId, String, Option<Vec<u8>>) {
+    (connector, EXPLAINED.to_owned(), Some(VOID.to_vec()))
+}
+
+/// The first settings that differ, as they are named.
+fn samples(settings: &[SettingDifference]) -> Vec<String> {
+    let place = |section: &str| SECTIONS.iter().position(|known| *known == section);
+    let mut sorted: Vec<&SettingDifference> = settings.iter().collect();
+    sorted.sort_by_key(|difference| place(&difference.section).unwrap_or(SECTIONS.len()));
+    sorted.into_iter().take(NAMED).map(ToString::to_string).collect()
 }
 
 impl Service {
@@ -127,7 +152,7 @@ impl Service {
             taken: diff.taken.clone(),
             compared: diff.compared.clone(),
             settings: diff.settings.len() as u64,
-            setting_samples: diff.settings.iter().take(NAMED).map(ToString::to_string).collect(),
+            setting_samples: samples(&diff.settings),
             connectors: diff
                 .connectors
                 .iter()
@@ -149,27 +174,26 @@ impl Service {
         Ok(not_kept)
     }
 
-    /// What leaving staging would take away from people that the active server does not, as far as it is known.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub fn unexplained(
+    /// What the last comparison explained; else why none explains anything.
+    fn explained(
         &self,
-        runtime: &Runtime,
-        connector: &ConnectorHandle,
-        limit: usize,
-    ) -> Result<TakenAway, ServiceError> {
-        let reader = self.store().reader()?;
-        let state = reader.state(connector.id, EXPLAINED)?.unwrap_or_default();
-        let known: Vec<Hash128> = state.chunks_exact(16).filter_map(Hash128::from_slice).collect();
-        let mut counted = Counted::naming(limit);
-        Side::new(&*reader, runtime, connector)?.deletions(&mut |deletion| {
-            if known.binary_search(&deletion.hash).is_err() {
-                counted.take(deletion);
-            }
-            Ok(())
-        })?;
-        Ok(counted.done())
+        reader: &dyn StoreReader,
+        connector: ConnectorId,
+        compared: Option<&Compared>,
+    ) -> Result<(Vec<Hash128>, Option<String>), ServiceError> {
+        let state = reader.state(connector, EXPLAINED)?.unwrap_or_default();
+        let why = match compared {
+            None => Some("no comparison with an active server explains it".to_owned()),
+            Some(_) if state == VOID => Some(
+                "since the last comparison the configuration was changed, or exports were turned on or off: compare again"
+                    .to_owned(),
+            ),
+            Some(compared) => compared.too_old(self.now()),
+        };
+        if why.is_some() {
+            return Ok((Vec::new(), why));
+        }
+        Ok((state.chunks_exact(16).filter_map(Hash128::from_slice).collect(), None))
     }
 
     /// An error while something would be taken away that is neither explained nor accepted by its hash; else the event of
@@ -181,7 +205,20 @@ impl Service {
         plan: &str,
         accepted: Option<&str>,
     ) -> Result<Option<EventRow>, ServiceError> {
-        let (taken, name) = (self.unexplained(runtime, connector, NAMED)?, connector.name());
+        let (name, compared) = (connector.name(), self.staging_compared()?);
+        let mut counted = Counted::naming(NAMED);
+        let why = {
+            let reader = self.store().reader()?;
+            let (known, why) = self.explained(&*reader, connector.id, compared.as_ref())?;
+            Side::new(&*reader, runtime, connector)?.deletions(&mut |deletion| {
+                if known.binary_search(&deletion.hash).is_err() {
+                    counted.take(deletion);
+                }
+                Ok(())
+            })?;
+            why
+        };
+        let taken = counted.done();
         if taken.count == 0 {
             return Ok(None);
         }
@@ -189,13 +226,15 @@ impl Service {
             let text = format!("{}, hash {}", taken.words, taken.hash);
             return Ok(Some(self.audit(&events::STAGING_ACCEPTED, name, &text)));
         }
-        let compared = self.staging_compared()?;
-        let why = match (&compared, accepted) {
-            (_, Some(other)) => {
+        let why = match (accepted, why) {
+            (Some(other), _) => {
                 format!("what would be taken away does not have the hash `{other}`: it has changed since")
             }
-            (Some(compared), None) => format!("the active server ({}) does not do that", compared.with()),
-            (None, None) => "no comparison with an active server explains it".to_owned(),
+            (None, Some(why)) => why,
+            (None, None) => {
+                let with = compared.as_ref().map(Compared::with).unwrap_or_default();
+                format!("the active server ({with}) does not do that")
+            }
         };
         let mut lines: Vec<String> = taken.samples.iter().map(|sample| format!("\n  {sample}")).collect();
         let more = taken.count - taken.samples.len() as u64;

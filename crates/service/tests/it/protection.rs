@@ -1,7 +1,10 @@
 //! What administrators fear most.
 
-use onesync_service::Status;
+use onesync_engine::{ChangeState, Changes, ExportRow};
+use onesync_model::CsId;
 use onesync_service::look::HeldDecision;
+use onesync_service::{Status, Step};
+use onesync_store::ExportFilter;
 
 use crate::world::{World, person};
 
@@ -96,6 +99,45 @@ async fn staging_is_left_with_the_hash_of_the_plan_only() {
     assert!(world.service.is_staging(cloud).unwrap());
     world.service.staging_off(&runtime, cloud, &plan.hash).unwrap();
     assert!(!world.service.is_staging(cloud).unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disabling_that_was_sent_is_one_still_when_more_is_planned() {
+    let mut world = World::new((1..=3).map(|n| person(n, &format!("Person {n}"))).collect()).await;
+    let (store, _) = world.service.home().open().unwrap();
+    let epoch = store.reader().unwrap().installation().unwrap().unwrap().epoch;
+    let cloud = world.service.runtime().unwrap().connector("entra").unwrap().id;
+    let pending = || {
+        let rows = store.reader().unwrap().exports_page(cloud, ExportFilter::default(), CsId(i64::MIN), 10);
+        let mut rows = rows.unwrap();
+        assert_eq!(rows.len(), 1, "{rows:?}");
+        rows.remove(0)
+    };
+    world.person(1).enabled = false;
+    world.write();
+    compute(&world).await;
+    let mut row = pending();
+    assert!(row.kinds & ExportRow::KIND_DISABLE != 0, "{row:?}");
+    // It is sent, and the directory does not show it yet.
+    (row.state, row.sent) = (ChangeState::Sent, Some(world.service.now()));
+    row.changes.iter_mut().for_each(|change| change.state = ChangeState::Sent);
+    store.apply(epoch, &Changes { exports: vec![row.clone()], ..Changes::default() }).unwrap();
+    world.person(1).department = "Research".into();
+    world.write();
+    compute(&world).await;
+    let more = pending();
+    assert!(more.changes.len() > row.changes.len(), "{more:?}");
+    assert!(
+        more.kinds & ExportRow::KIND_DISABLE != 0,
+        "it is sent again as an update like any other: {more:?}"
+    );
+}
+
+/// Has the service read the directory, and compute.
+async fn compute(world: &World) {
+    for step in [Step::DeltaImport, Step::DeltaSync] {
+        world.service.run_step("directory", step, &|_| ()).await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -319,7 +361,10 @@ async fn staging_on_stops_an_export_under_way_at_its_next_batch() {
     assert!(report.failures.iter().any(|f| f.message.contains("put into staging")), "{:?}", report.failures);
     let sent = world.cloud_accounts().len();
     assert!(sent > 0 && sent < 450, "{sent}");
-    // Nothing of it is lost: what was sent is known, the rest goes when it may.
+    // Nothing of it is lost: what was sent is known, the rest goes when it may. What was sent is looked at first.
+    let error = world.service.staging_off(&runtime, cloud, &world.plan().hash).unwrap_err();
+    assert!(error.to_string().contains("changes were not looked at yet"), "{error}");
+    world.cycle(onesync_service::CycleKind::Delta).await;
     world.activate();
     world.cycle(onesync_service::CycleKind::Delta).await;
     assert_eq!((world.cloud_accounts().len(), world.errors()), (450, vec![]));

@@ -2,17 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
-use onesync_engine::Changes;
+use onesync_engine::{AgendaRow, ChangeState, Changes, CsFlags, CsRow, ExportRow, Turn, Work};
 use onesync_graphsim::DEFAULT_CLIENT_SECRET;
-use onesync_model::Hash128;
+use onesync_model::{ConnectorId, CsId, Hash128, Time, TypeId};
 use onesync_service::{
     Configuration, ConnectorDiff, CycleKind, FirstContact, Service, ServiceError, StagingDiff, Status, Step,
     events,
 };
-use onesync_store::{HeldPlanRow, HeldState, ServiceChanges};
+use onesync_store::{ExportFilter, HeldPlanRow, HeldState, ServiceChanges};
 
 use crate::world::{World, person};
 
+const CLOUD: &str = "connectors/entra.toml";
 /// The rule that says who is in the cloud, and what makes its scope narrower.
 const RULE: &str = "rules/out-to-entra-user-join.toml";
 const CLAUSE: &str = "{ attribute = \"accountEnabled\", operator = \"ISNOTNULL\" },\n";
@@ -91,6 +92,14 @@ impl Pair {
         set(&self.staging, path, from, to).await;
     }
 
+    /// Has both servers leave the lab out, one of them after the other.
+    async fn both_narrower(&self) {
+        self.set(RULE, CLAUSE, NARROWER).await;
+        self.stage().await;
+        set(&self.world.service, RULE, CLAUSE, NARROWER).await;
+        read(&self.world.service).await;
+    }
+
     async fn stage(&self) {
         self.staging.cycle(CycleKind::Delta, &|_| ()).await.unwrap();
     }
@@ -112,6 +121,41 @@ async fn read(service: &Service) {
             service.run_step(connector, step, &|_| ()).await.unwrap();
         }
     }
+}
+
+/// What a file says, as text.
+fn text_of(file: &Path) -> String {
+    let bytes = std::fs::read(file).unwrap();
+    String::from_utf8(zstd::stream::decode_all(&bytes[15..bytes.len() - 48]).unwrap()).unwrap()
+}
+
+/// Sets the rows of the deletions that a server owes to the cloud, in the order of their rows, and those of their objects.
+fn tamper(service: &Service, change: impl Fn(usize, &mut ExportRow, &mut CsRow)) {
+    let entra = service.runtime().unwrap().connector("entra").unwrap().id;
+    let (store, _) = service.home().open().unwrap();
+    let filter = ExportFilter { kinds: ExportRow::KIND_DELETE, ..ExportFilter::default() };
+    let mut changes = Changes::default();
+    {
+        let reader = store.reader().unwrap();
+        for (index, mut export) in
+            reader.exports_page(entra, filter, CsId(i64::MIN), 10).unwrap().into_iter().enumerate()
+        {
+            let mut row = reader.cs_by_id(&[export.cs]).unwrap().remove(0);
+            change(index, &mut export, &mut row);
+            changes.exports.push(export);
+            changes.cs.push(row);
+        }
+    }
+    assert_eq!(changes.exports.len(), 2);
+    store.apply(1, &changes).unwrap();
+}
+
+fn counts(diff: &StagingDiff) -> (u64, u64) {
+    (entra(diff).unexplained.count, entra(diff).explained)
+}
+
+fn not_kept(diff: &StagingDiff) -> &str {
+    diff.not_kept.as_deref().unwrap_or_default()
 }
 
 fn entra(diff: &StagingDiff) -> &ConnectorDiff {
@@ -144,7 +188,7 @@ async fn two_servers_that_are_equal_have_nothing_to_tell() {
     let before = std::fs::read(&file).unwrap();
     assert_eq!(pair.world.service.export_plan(&file).unwrap_err().status(), Status::Usage);
     assert_eq!(std::fs::read(&file).unwrap(), before);
-    let text = String::from_utf8(zstd::stream::decode_all(&before[15..before.len() - 48]).unwrap()).unwrap();
+    let text = text_of(&file);
     assert!(text.contains("u6@contoso.com") && !text.contains(DEFAULT_CLIENT_SECRET), "{text}");
 
     // What is remembered is shown, and nothing stands in the way.
@@ -279,9 +323,11 @@ async fn whom_only_the_active_server_manages_is_told_and_who_would_lose_a_member
 #[tokio::test(flavor = "multi_thread")]
 async fn other_settings_and_other_changes_are_told() {
     let mut pair = Pair::new().await;
-    let cloud = "connectors/entra.toml";
+    let cloud = CLOUD;
     pair.set(cloud, "secret = \"graph\"\n", "secret = \"graph\"\nunverified_suffix = \"default-domain\"\n")
         .await;
+    // How a server gets to a directory is its own.
+    pair.set("connectors/source.toml", "../directory.ldif", "./../directory.ldif").await;
     let limits = "deprovision = \"delete\"\nlimits = { day = { count = 5, percent = 1, at_least = 1 } }\n";
     pair.set(cloud, "deprovision = \"delete\"\n", limits).await;
     pair.set(RULE, "precedence    = 123", "precedence    = 122").await;
@@ -298,7 +344,8 @@ async fn other_settings_and_other_changes_are_told() {
     );
     assert_eq!((diff.settings[1].here.as_deref(), &diff.settings[1].there), (Some("default-domain"), &None));
     let kept = pair.staging.staging_compared().unwrap().unwrap();
-    assert!(kept.settings == 3 && kept.setting_samples[1].contains("unverified_suffix"), "{kept:?}");
+    assert!(kept.settings == 3 && kept.setting_samples[0].contains("unverified_suffix"), "{kept:?}");
+    assert!(kept.setting_samples[2].starts_with("precedence"), "{kept:?}");
 
     // One server has read what the other has not.
     pair.world.person(1).department = "Research".into();
@@ -323,6 +370,178 @@ async fn other_settings_and_other_changes_are_told() {
     pair.world.clock.advance_seconds(2 * 86_400);
     let old = pair.try_diff(&pair.world.beside("both")).unwrap();
     assert!(old.warnings.iter().any(|w| w.contains("is 2 days old")), "{old:#?}");
+
+    // Not even the name of a secret is told.
+    pair.world.service.set_secret("hidden-name", DEFAULT_CLIENT_SECRET.as_bytes()).unwrap();
+    set(&pair.world.service, cloud, "secret = \"graph\"", "secret = \"hidden-name\"").await;
+    let text = text_of(&pair.plan("named"));
+    assert!(text.contains("settings.tenant") && !text.contains("hidden-name"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_computed_yet_is_in_no_plan_and_leaves_no_staging() {
+    let mut pair = Pair::new().await;
+    pair.set(RULE, CLAUSE, NARROWER).await;
+    let told = pair.refused(None);
+    assert!(told.contains("was not synchronised by the rules") && told.contains("`onesync cycle`"), "{told}");
+    let diff = pair.diff("rules");
+    assert!(not_kept(&diff).contains("this server has not computed its plan"), "{diff:#?}");
+    assert!(diff.warnings.iter().any(|w| w.contains("not what this server will do")), "{diff:#?}");
+    assert_eq!(pair.staging.staging_compared().unwrap(), None);
+    pair.stage().await;
+
+    // What was read and not synchronised.
+    pair.world.person(4).department = "Lab".into();
+    pair.world.write();
+    pair.staging.run_step("directory", Step::FullImport, &|_| ()).await.unwrap();
+    let told = pair.refused(None);
+    assert!(told.contains("changes were not looked at yet"), "{told}");
+    pair.stage().await;
+    assert!(pair.refused(None).contains("3 objects deleted"));
+
+    // The same there.
+    set(&pair.world.service, RULE, CLAUSE, NARROWER).await;
+    let diff = pair.diff("there");
+    assert!(not_kept(&diff).contains("the other server had not computed its plan"), "{diff:#?}");
+    assert!(diff.warnings.iter().any(|w| w.contains("not what the other server will do")), "{diff:#?}");
+    read(&pair.world.service).await;
+    assert_eq!(counts(&pair.diff("computed")), (0, 3));
+
+    // An import that was not complete has nobody gone; what is said of a connector that is no more is never done.
+    let (store, _) = pair.staging.home().open().unwrap();
+    let directory = pair.staging.runtime().unwrap().connector("directory").unwrap().id;
+    let unproven = |value: Option<&[u8]>| {
+        let states = vec![(directory, "unproven-import".to_owned(), value.map(<[u8]>::to_vec))];
+        let turn = Turn::new(true, TypeId(1), None, CsId(1));
+        let stray =
+            AgendaRow { connector: ConnectorId(99), work: Work::Identity(turn), not_before: Time::default() };
+        store.apply(1, &Changes { states, agenda: vec![stray], ..Changes::default() }).unwrap();
+    };
+    unproven(Some(b"the file was cut"));
+    let told = pair.refused(None);
+    assert!(told.contains("not complete") && told.contains("the file was cut"), "{told}");
+    unproven(None);
+    pair.leave(None).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_is_told_before_its_grace_time_is_over() {
+    let pair = Pair::new().await;
+    let at_once = "deprovision = \"delete\"\n";
+    let later = "deprovision = \"delete\"\ngrace = \"30d\"\n";
+    for service in [&pair.staging, &pair.world.service] {
+        set(service, CLOUD, at_once, later).await;
+    }
+    read(&pair.world.service).await;
+    pair.set(RULE, CLAUSE, NARROWER).await;
+    pair.stage().await;
+    let runtime = pair.staging.runtime().unwrap();
+    let pending = pair.staging.pending(&runtime, runtime.connector("entra").unwrap(), 100).unwrap();
+    assert!(pending.is_empty(), "nothing is owed yet: {pending:?}");
+    let diff = pair.diff("grace");
+    let taken = &entra(&diff).unexplained;
+    assert_eq!((diff.status(), taken.words.as_str()), (Status::Held, "2 objects deleted"), "{diff:#?}");
+    assert!(taken.samples[0].contains("` at 20"), "{taken:?}");
+    let told = pair.refused(None);
+    assert!(told.contains("2 objects deleted") && told.contains(&taken.hash), "{told}");
+
+    // It is explained by the same there, and not by one that is much later.
+    set(&pair.world.service, RULE, CLAUSE, NARROWER).await;
+    read(&pair.world.service).await;
+    let same = pair.diff("same");
+    assert_eq!((same.status(), counts(&same)), (Status::Done, (0, 2)), "{same:#?}");
+    pair.leave(None).unwrap();
+    set(&pair.world.service, CLOUD, "30d", "60d").await;
+    read(&pair.world.service).await;
+    assert_eq!(counts(&pair.diff("later")), (2, 0));
+    pair.set(RULE, NARROWER, CLAUSE).await;
+    pair.stage().await;
+    let diff = pair.diff("there");
+    let only = group(&diff, "only there: delete when the grace time is over");
+    assert_eq!((only.count, counts(&diff)), (2, (0, 0)), "{diff:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_is_off_already_is_told_when_it_will_be_deleted() {
+    let mut pair = Pair::new().await;
+    for service in [&pair.staging, &pair.world.service] {
+        set(service, CLOUD, "deprovision = \"delete\"\n", "deprovision = \"disable-then-delete\"\n").await;
+    }
+    pair.world.person(5).enabled = false;
+    pair.world.step().await;
+    assert_eq!(pair.world.in_cloud(5, "accountEnabled"), false);
+    pair.set(RULE, CLAUSE, NARROWER).await;
+    pair.stage().await;
+    let diff = pair.diff("plan");
+    assert_eq!(entra(&diff).unexplained.words, "2 objects deleted, 1 account disabled", "{diff:#?}");
+    let hash = entra(&diff).unexplained.hash.clone();
+    assert!(pair.refused(None).contains(&hash));
+    pair.leave(Some(&hash)).unwrap();
+    pair.back_to_staging();
+
+    // The active server has disabled them meanwhile, which this one has not seen, and will delete them.
+    set(&pair.world.service, RULE, CLAUSE, NARROWER).await;
+    pair.world.step().await;
+    assert_eq!(pair.world.in_cloud(6, "accountEnabled"), false);
+    let diff = pair.diff("both");
+    assert_eq!(counts(&diff), (0, 3), "{diff:#?}");
+    pair.leave(None).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_active_server_does_not_do_explains_nothing() {
+    let pair = Pair::new().await;
+    pair.both_narrower().await;
+    assert_eq!(counts(&pair.diff("pending")), (0, 2));
+    tamper(&pair.world.service, |index, export, _| match index {
+        0 => export.held = true,
+        _ => export.state = ChangeState::Refused,
+    });
+    let diff = pair.diff("stopped");
+    assert_eq!((diff.status(), counts(&diff)), (Status::Held, (2, 0)), "{diff:#?}");
+    for what in ["a protection holds it there", "the target refuses it there"] {
+        let groups: Vec<_> = entra(&diff).groups.iter().filter(|group| group.what.contains(what)).collect();
+        assert!(matches!(groups[..], [one] if one.count == 1 && one.samples.len() == 1), "{what}: {diff:#?}");
+    }
+    assert!(pair.refused(None).contains("2 objects deleted"));
+    pair.leave(Some(&entra(&diff).unexplained.hash)).unwrap();
+    pair.back_to_staging();
+
+    // Whom a server protects it does not delete, nor whom another system masters.
+    let shielded = |index: usize, export: &mut ExportRow, row: &mut CsRow| {
+        (export.held, export.state) = (false, ChangeState::Pending);
+        row.flags.0 |= [CsFlags::PROTECTED, CsFlags::MASTERED_ELSEWHERE][index].0;
+    };
+    tamper(&pair.world.service, shielded);
+    let diff = pair.diff("shielded there");
+    assert_eq!(counts(&diff), (2, 0), "{diff:#?}");
+    tamper(&pair.staging, shielded);
+    assert_eq!(counts(&pair.diff("and here")), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_explanation_does_not_last() {
+    let pair = Pair::new().await;
+    pair.both_narrower().await;
+    assert_eq!(counts(&pair.diff("first")), (0, 2));
+    pair.world.clock.advance_seconds(2 * 86_400);
+    let told = pair.refused(None);
+    assert!(told.contains("2 objects deleted") && told.contains("counts for 24 hours"), "{told}");
+    let old = pair.try_diff(&pair.world.beside("first")).unwrap();
+    assert!(not_kept(&old).contains("not of the last 24 hours"), "{old:#?}");
+    assert!(pair.refused(None).contains("counts for 24 hours"));
+
+    // With other settings it is another plan; so it is after the other server has written.
+    assert_eq!(pair.diff("second").not_kept, None);
+    pair.set(CLOUD, "secret = \"graph\"\n", "secret = \"graph\"\nunverified_suffix = \"default-domain\"\n")
+        .await;
+    pair.stage().await;
+    let told = pair.refused(None);
+    assert!(told.contains("since the last comparison the configuration was changed"), "{told}");
+    assert_eq!(counts(&pair.diff("third")), (0, 2));
+    pair.leave(None).unwrap();
+    pair.back_to_staging();
+    assert!(pair.refused(None).contains("exports were turned on or off"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -336,6 +555,16 @@ async fn a_file_that_fits_not_is_refused_and_nothing_is_remembered() {
         error.to_string()
     };
     assert!(refused(&pair.world.service, &file).contains("this very installation"));
+    // A copy has the id of the installation that it is a copy of.
+    let mark = |text: &str| {
+        let (store, _) = pair.world.service.home().open().unwrap();
+        let settings = vec![("copy-of".to_owned(), text.to_owned())];
+        store.record(1, &ServiceChanges { settings, ..ServiceChanges::default() }).unwrap();
+    };
+    mark(r#"{"installation": "i", "epoch": 1, "taken": "t", "restored": "r"}"#);
+    let copy = tokio::task::block_in_place(|| pair.world.service.staging_diff(&file, 10)).unwrap();
+    assert_eq!(copy.status(), Status::Done, "{copy:#?}");
+    mark("");
     let whole = std::fs::read(&file).unwrap();
     let other = pair.world.beside("other");
     std::fs::write(&other, &whole[..whole.len() / 2]).unwrap();

@@ -143,7 +143,9 @@ impl House {
         service.apply(configuration(), "test").await.unwrap();
         let house =
             Self { directories, clock, stage, service, home, sizes: ways.sizes, threads: ways.threads };
-        house.service.run_step("cloud", Step::FullImport, &|_| ()).await.unwrap();
+        for step in [Step::FullImport, Step::DeltaSync] {
+            house.service.run_step("cloud", step, &|_| ()).await.unwrap();
+        }
         let runtime = house.service.runtime().unwrap();
         let cloud = runtime.connector("cloud").unwrap();
         let plan = house.service.staging_plan(&runtime, cloud).unwrap();

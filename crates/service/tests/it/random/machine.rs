@@ -18,7 +18,9 @@ use onesync_connectors::{
 };
 use onesync_engine::Changes;
 use onesync_model::Time;
-use onesync_service::{Clock, ConnectorFile, CycleKind, Home, Keys, Parts, Service, ServiceError, Sizes};
+use onesync_service::{
+    Clock, ConnectorFile, CycleKind, Home, Keys, Parts, Service, ServiceError, Sizes, Step,
+};
 use onesync_store::{
     InstallationRow, Lease, MemoryStore, Retention, ServerRow, ServiceChanges, Store, StoreError, StoreReader,
 };
@@ -488,7 +490,9 @@ pub(super) async fn installed(
     std::fs::write(machine.home().join("database.toml"), named).unwrap();
     let service = machine.start().await;
     service.apply(configuration(), "test").await.unwrap();
-    service.run_step("cloud", onesync_service::Step::FullImport, &|_| ()).await.unwrap();
+    for step in [Step::FullImport, Step::DeltaSync] {
+        service.run_step("cloud", step, &|_| ()).await.unwrap();
+    }
     {
         let runtime = service.runtime().unwrap();
         let cloud = runtime.connector("cloud").unwrap();
