@@ -107,6 +107,7 @@ async fn export(lab: &Lab) -> Result<Measured> {
     let service = lab.open().await?;
     let runtime = service.runtime()?;
     let cloud = runtime.connector(CLOUD)?;
+    service.run_step(CLOUD, Step::FullSync, &|_| ()).await?; // of the empty cloud: a plan is computed as a whole
     let plan = service.staging_plan(&runtime, cloud)?;
     service.staging_off(&runtime, cloud, &plan.hash)?;
     let source = scripted(&runtime)?.0;
