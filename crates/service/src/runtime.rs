@@ -327,6 +327,11 @@ impl Service {
         self.runtime.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
+    /// Whether a configuration is applied, usable or not. Without one there is no connector.
+    pub(crate) fn is_configured(&self) -> bool {
+        !matches!(self.current(), Current::None)
+    }
+
     fn set_current(&self, current: Current) {
         *self.runtime.write().unwrap_or_else(std::sync::PoisonError::into_inner) = current;
     }

@@ -361,3 +361,22 @@ async fn a_second_server_on_the_same_database_takes_the_place_of_the_first() {
     run(&second, &["events", "verify"]).await.ends_with(0);
     server.remove().await;
 }
+
+/// What was set up and not configured yet is brought back, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_installation_without_a_configuration_comes_back() {
+    let place = crate::setup::Place::new();
+    let password = place.file("account.pass", PASSWORD);
+    let account = ["--yes", "--service-account-name", ACCOUNT, "--service-account-password-file", &password];
+    place.setup(&account).await.ends_with(0);
+    let file = place.path().join("backup").to_str().unwrap().to_owned();
+    let backup = ["backup", &file, "--include-keys", "--password-file", &password];
+    run(&place.home(), &backup).await.ends_with(0);
+    let second = place.path().join("second");
+    run(&second, &["restore", &file]).await.ends_with(0);
+    let done =
+        run(&second, &["activate", &file, ACCOUNT, "--password-file", &password, "--yes"]).await.ends_with(0);
+    assert!(done.out.contains("service activated and running"), "{done:?}");
+    assert!(numbers(&second).await.contains(&7070));
+    run(&second, &["keys", "status"]).await.ends_with(0);
+}

@@ -81,10 +81,15 @@ impl Activation {
         if done.was_active {
             return Ok(done);
         }
-        service.take_markers(copy.is_some(), &mut done, tell).await?;
+        let configured = service.is_configured();
+        if configured {
+            service.take_markers(copy.is_some(), &mut done, tell).await?;
+        }
         if let Some(copy) = &copy {
             service.end_copy(copy)?;
-            done.credentials = old_credentials(&*service.runtime()?);
+            if configured {
+                done.credentials = old_credentials(&*service.runtime()?);
+            }
         }
         Ok(done)
     }
