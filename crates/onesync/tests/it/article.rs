@@ -166,48 +166,34 @@ async fn the_database_too(
     left.comes_back().await;
 }
 
-mod postgres {
-    use super::{Place, only_the_machine, the_database_too};
-    use crate::setup::postgres::{PASSWORD, Server};
+/// The stories of a kind of server.
+macro_rules! on_a_server {
+    ($kind:ident, $seed:literal) => {
+        mod $kind {
+            use super::{Place, only_the_machine, the_database_too};
+            use crate::setup::$kind::{PASSWORD, Server};
 
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_lost_machine() {
-        let (server, files) = (Server::new("lost").await, Place::new());
-        only_the_machine(62, &server.database(&files), files).await;
-        server.remove().await;
-    }
+            #[tokio::test(flavor = "multi_thread")]
+            async fn a_lost_machine() {
+                let (server, files) = (Server::new("lost").await, Place::new());
+                only_the_machine($seed, &server.database(&files), files).await;
+                server.remove().await;
+            }
 
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_lost_machine_and_its_database() {
-        let (server, files) = (Server::new("gone").await, Place::new());
-        let emptied = async || {
-            server.remove().await;
-            server.make_empty().await;
-        };
-        the_database_too(63, &server.database(&files), files, &server.url(), PASSWORD, emptied).await;
-        server.remove().await;
-    }
+            #[tokio::test(flavor = "multi_thread")]
+            async fn a_lost_machine_and_its_database() {
+                let (server, files) = (Server::new("gone").await, Place::new());
+                let emptied = async || {
+                    server.remove().await;
+                    server.make_empty().await;
+                };
+                let (database, url) = (server.database(&files), server.url());
+                the_database_too($seed + 1, &database, files, &url, PASSWORD, emptied).await;
+                server.remove().await;
+            }
+        }
+    };
 }
 
-mod sqlserver {
-    use super::{Place, only_the_machine, the_database_too};
-    use crate::setup::sqlserver::{PASSWORD, Server};
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_lost_machine() {
-        let (server, files) = (Server::new("lost").await, Place::new());
-        only_the_machine(64, &server.database(&files), files).await;
-        server.remove().await;
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_lost_machine_and_its_database() {
-        let (server, files) = (Server::new("gone").await, Place::new());
-        let emptied = async || {
-            server.remove().await;
-            server.make_empty().await;
-        };
-        the_database_too(65, &server.database(&files), files, &server.url(), PASSWORD, emptied).await;
-        server.remove().await;
-    }
-}
+on_a_server!(postgres, 62);
+on_a_server!(sqlserver, 64);

@@ -8,6 +8,6 @@ pub mod disturb;
 pub mod ldif;
 mod one;
 mod rotate;
-mod samba;
+pub mod samba;
 mod stop;
 mod story;

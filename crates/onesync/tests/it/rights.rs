@@ -8,11 +8,12 @@ use std::process::Command;
 
 use onesync_graphsim::GraphSim;
 use onesync_ldap::control::TREE_DELETE;
-use onesync_ldap::{Client, ConnectOptions, Control, Entry};
+use onesync_ldap::{Client, Control, Entry};
 
 use crate::backup::RECIPIENT;
 use crate::keys::{run_as, user};
 use crate::kill::ldif::SOURCE;
+use crate::kill::samba::bound;
 use crate::program::{CLOUD_SECRET, Setup, cloud, directory, run};
 
 const PASSWORD: &str = "a long password of the service account";
@@ -54,20 +55,10 @@ struct Domain {
 }
 
 impl Domain {
-    /// `None`, said aloud, where there is no domain controller.
+    /// `None`, said aloud, where there is no domain controller: the directory is a file then.
     async fn open() -> Option<Self> {
-        let Ok(url) = std::env::var("AD_LDAP_URL") else {
-            eprintln!(
-                "SKIPPED: rights: no Samba AD (AD_LDAP_URL is not set; ./test starts one): the directory is a file"
-            );
-            return None;
-        };
+        let (mut client, ou) = bound("rights").await?;
         let variable = |name: &str| std::env::var(name).unwrap();
-        let mut options = ConnectOptions::new(&url).unwrap();
-        options.allow_plaintext_password = true;
-        let mut client = Client::connect(&options).await.unwrap();
-        client.simple_bind(&variable("AD_BIND_DN"), variable("AD_BIND_PASSWORD").as_bytes()).await.unwrap();
-        let ou = format!("OU=rights-{},{}", std::process::id(), variable("AD_BASE_DN"));
         client
             .add(Entry::build(&ou, [("objectClass", vec!["organizationalUnit"])]), Vec::new())
             .await

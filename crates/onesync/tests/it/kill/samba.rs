@@ -63,23 +63,29 @@ async fn killed_anywhere_the_end_state_is_the_undisturbed_one() {
     assert_all_hit("samba", &phases);
 }
 
+/// A connection to the domain controller as its administrator, and the name of an OU of our own. `None`, said aloud, where
+/// there is no domain controller.
+pub async fn bound(story: &str) -> Option<(Client, String)> {
+    let Ok(url) = std::env::var("AD_LDAP_URL") else {
+        assert!(
+            std::env::var("CI").as_deref() != Ok("true"),
+            "no Samba AD (AD_LDAP_URL): CI does not go on without it"
+        );
+        eprintln!("SKIPPED: {story}: no Samba AD (AD_LDAP_URL is not set; ./test starts one)");
+        return None;
+    };
+    let variable = |name: &str| std::env::var(name).unwrap();
+    let mut options = ConnectOptions::new(&url).unwrap();
+    options.allow_plaintext_password = true;
+    let mut client = Client::connect(&options).await.unwrap();
+    client.simple_bind(&variable("AD_BIND_DN"), variable("AD_BIND_PASSWORD").as_bytes()).await.unwrap();
+    Some((client, format!("OU={story}-{},{}", std::process::id(), variable("AD_BASE_DN"))))
+}
+
 impl Directory {
     /// Makes the OU with people and groups. `None`, said aloud, where there is no domain controller.
     async fn open() -> Option<Self> {
-        let Ok(url) = std::env::var("AD_LDAP_URL") else {
-            assert!(
-                std::env::var("CI").as_deref() != Ok("true"),
-                "no Samba AD (AD_LDAP_URL): CI does not go on without it"
-            );
-            eprintln!("SKIPPED: kill::samba: no Samba AD (AD_LDAP_URL is not set; ./test starts one)");
-            return None;
-        };
-        let variable = |name: &str| std::env::var(name).unwrap();
-        let mut options = ConnectOptions::new(&url).unwrap();
-        options.allow_plaintext_password = true;
-        let mut client = Client::connect(&options).await.unwrap();
-        client.simple_bind(&variable("AD_BIND_DN"), variable("AD_BIND_PASSWORD").as_bytes()).await.unwrap();
-        let ou = format!("OU=kill-{},{}", std::process::id(), variable("AD_BASE_DN"));
+        let (client, ou) = bound("kill").await?;
         let mut directory = Self { client, ou };
         let ou = directory.ou.clone();
         directory.add(&ou, "organizationalUnit", &[]).await;
