@@ -230,7 +230,7 @@ impl Daemon {
                         events::tell(&events::row(self.clock.now(), &events::SERVICE_REPLACED, id, &text));
                     }
                     if let Standing::Behind { what, .. } = open.standing() {
-                        open.tell_behind(self.clock.now(), what);
+                        open.tell_behind(what);
                     }
                     (self.tell)(Told::Trouble(error));
                 }

@@ -13,7 +13,6 @@
 
 use std::path::PathBuf;
 
-use onesync_model::Time;
 use onesync_store::{Lease, ServiceChanges, Store, StoreReader};
 use serde::{Deserialize, Serialize};
 
@@ -186,7 +185,7 @@ impl Service {
         match self.home().missed_by(&**self.store(), self.installation_id(), *epoch, server)? {
             None => Ok(()),
             Some(what) => {
-                self.tell_behind(self.now(), &what);
+                self.tell_behind(&what);
                 Err(behind(&what))
             }
         }
@@ -242,9 +241,9 @@ impl Service {
         Ok(missed)
     }
 
-    /// Tells, once, that the database was brought back.
-    pub(crate) fn tell_behind(&self, now: Time, what: &str) {
-        events::tell(&events::row(now, &DATABASE_BEHIND, self.installation_id(), what));
+    /// Tells the loggers that the database was brought back: into it nothing is written.
+    pub(crate) fn tell_behind(&self, what: &str) {
+        events::tell(&events::row(self.now(), &DATABASE_BEHIND, self.installation_id(), what));
     }
 }
 

@@ -131,7 +131,7 @@ impl Service {
     /// was killed: they are marked.
     pub(crate) fn begin_work(&self, what: &str) -> Result<WorkLock, ServiceError> {
         if let Standing::Behind { what, .. } = self.standing() {
-            self.tell_behind(self.now(), what);
+            self.tell_behind(what);
         }
         self.must_be_active()?;
         crate::activate::must_be_finished(self.home())?;

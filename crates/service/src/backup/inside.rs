@@ -127,8 +127,9 @@ impl Service {
         match vouched && self.named_last(&schedule.recipients)? {
             true => Ok(()),
             false => Err(ServiceError::held(
-                "the recipients of the keys in scheduled backups are not those that `onesync backup schedule` was given: the database \
-                 was changed by other means, and no key was sealed to anybody",
+                "that the recipients of the keys in scheduled backups are those that `onesync backup schedule` was given cannot be \
+                 told: the database was changed by other means, or what vouched for them was given up with lost keys. No key was \
+                 sealed to anybody",
                 "look at them with `onesync backup schedule`, and set the schedule anew",
             )),
         }
