@@ -160,6 +160,9 @@ pub struct Behaviours {
     pub delta_lag_ms: i64,
     /// Milliseconds until a new object shows in lists and searches.
     pub list_lag_ms: i64,
+    /// Each read by id or of a list is answered by a replica that is up to this many milliseconds behind: it shows the
+    /// values of properties as they were. Filters and links are those of now.
+    pub read_lag_ms: i64,
     /// Throttling with the documented numbers times this factor; 0 is off.
     pub throttle_scale: f64,
     /// Answers of a batch come in another order than its requests.
@@ -187,6 +190,7 @@ impl Default for Behaviours {
             blind_reads: 0,
             delta_lag_ms: 0,
             list_lag_ms: 0,
+            read_lag_ms: 0,
             throttle_scale: 0.0,
             batch_shuffle: true,
             delta_replay: 0,

@@ -232,7 +232,7 @@ impl<'w> View<'w> {
         if !fresh && resume.is_none() && !self.tracks(object) {
             return None;
         }
-        let mut out = self.values(object, ix, fresh, resume.is_some());
+        let mut out = self.values(object, fresh, resume.is_some());
         out.insert("id".into(), Value::String(id));
         if self.members {
             self.links(object, ix, LinkAttr::Members, resume.unwrap_or(0), fresh, room, rest, &mut out);
@@ -270,12 +270,12 @@ impl<'w> View<'w> {
     }
 
     /// Values that were ever set; with `return=minimal` only those that changed.
-    fn values(&self, object: &Object, ix: Ix, fresh: bool, resumed: bool) -> Map<String, Value> {
+    fn values(&self, object: &Object, fresh: bool, resumed: bool) -> Map<String, Value> {
         let mut out = Map::new();
         if resumed && self.minimal {
             return out;
         }
-        for (name, value) in project(&self.world.state, ix, &self.select) {
+        for (name, value) in project(object, &self.select) {
             let Some(prop) = object.prop(&name) else { continue };
             if fresh || !self.minimal || prop.seq > self.since {
                 out.insert(name, value);

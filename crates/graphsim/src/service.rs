@@ -197,6 +197,7 @@ fn answer(world: &mut World, incoming: &Incoming, req: &Req, wire: &mut Wire) ->
     let now = world.now_ms();
     let scale = world.behaviours.throttle_scale;
     let full = world.throttle.check(req, now, scale)?;
+    world.choose_replica(req.method == "GET");
     let mut resp = handlers::dispatch(world, req)?;
     if let Some(full) = full {
         resp.headers.push(("x-ms-throttle-limit-percentage", format!("{full:.2}")));

@@ -291,21 +291,27 @@ impl GraphSim {
         self.shared.world().log.after(after).cloned().collect()
     }
 
-    /// The writes so far that had an effect, batch items one by one; where bodies are kept, without those by which OneSync
-    /// keeps its marker: there is one with each export.
+    /// The writes so far that had an effect, batch items one by one.
     #[must_use]
     pub fn writes(&self, after: u64) -> Vec<LogEntry> {
-        let marks = |e: &LogEntry| {
-            let nickname = e.request_body.as_ref().and_then(|body| body["mailNickname"].as_str());
-            nickname.is_some_and(|nickname| nickname.starts_with("onesync-marker"))
-        };
         let read_only = |e: &LogEntry| {
             e.method == "GET"
                 || e.path.ends_with("/$batch")
                 || e.path.ends_with("/token")
                 || ["getByIds", "checkMemberGroups", "getMemberGroups"].iter().any(|n| e.path.ends_with(n))
         };
-        self.log(after).into_iter().filter(|e| e.done && !read_only(e) && !marks(e)).collect()
+        self.log(after).into_iter().filter(|e| e.done && !read_only(e)).collect()
+    }
+
+    /// The same without those by which OneSync keeps its marker, of which there are some with each export: what is written
+    /// of people and groups. Where bodies are kept: nothing else tells them apart.
+    #[must_use]
+    pub fn changes(&self, after: u64) -> Vec<LogEntry> {
+        let marks = |e: &LogEntry| {
+            let nickname = e.request_body.as_ref().and_then(|body| body["mailNickname"].as_str());
+            nickname.is_some_and(|nickname| nickname.starts_with("onesync-marker"))
+        };
+        self.writes(after).into_iter().filter(|e| !marks(e)).collect()
     }
 
     /// Number of the newest log entry.

@@ -32,6 +32,7 @@ pub(crate) struct ExtensionProperty {
 const STREAM_IDS: u64 = 1;
 const STREAM_REQUESTS: u64 = 2;
 const STREAM_ORDER: u64 = 3;
+const STREAM_REPLICAS: u64 = 4;
 
 /// The simulated service.
 pub(crate) struct World {
@@ -47,6 +48,7 @@ pub(crate) struct World {
     pub(crate) ids: Rng,
     pub(crate) request_ids: Rng,
     pub(crate) order: Rng,
+    replicas: Rng,
     /// Deltas issued before this millisecond count as expired.
     pub(crate) delta_valid_from_ms: i64,
 }
@@ -81,6 +83,7 @@ impl World {
             ids: Rng::new(seed, STREAM_IDS),
             request_ids: Rng::new(seed, STREAM_REQUESTS),
             order: Rng::new(seed, STREAM_ORDER),
+            replicas: Rng::new(seed, STREAM_REPLICAS),
             delta_valid_from_ms: i64::MIN,
             tenant,
         };
@@ -90,6 +93,17 @@ impl World {
 
     pub(crate) fn now_ms(&self) -> i64 {
         self.clock.now_ms()
+    }
+
+    /// Chooses the replica that answers a request: what is written is shown as it is, a read may be behind.
+    pub(crate) fn choose_replica(&mut self, is_read: bool) {
+        let lag_ms = self.behaviours.read_lag_ms;
+        self.state.keeps_ms = lag_ms;
+        let behind = match u64::try_from(lag_ms) {
+            Ok(most @ 1..) if is_read => i64::try_from(self.replicas.below(most + 1)).unwrap_or(0),
+            _ => 0,
+        };
+        self.state.as_of_ms = self.now_ms().saturating_sub(behind);
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {

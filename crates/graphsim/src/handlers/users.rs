@@ -7,7 +7,7 @@ use super::{object, reference_url};
 use crate::clock::iso;
 use crate::error::GraphError;
 use crate::message::{Req, Resp};
-use crate::odata::{Select, context, entity, project};
+use crate::odata::{Select, context, entity, shown};
 use crate::rules;
 use crate::schema::Kind;
 use crate::state::Ix;
@@ -128,7 +128,7 @@ pub(super) fn manager(world: &mut World, req: &Req, ix: Ix, by_ref: bool) -> Res
         ("GET", false) => {
             let manager = live.ok_or_else(|| GraphError::not_found("manager"))?;
             let select = Select::parse(req.query.get("$select"), Some(Kind::User))?;
-            let mut out = project(&world.state, manager, &select);
+            let mut out = shown(&world.state, manager, &select);
             out.insert(
                 "@odata.context".into(),
                 context(&req.base, "directoryObjects", &Select::default(), true),

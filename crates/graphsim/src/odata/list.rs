@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::filter::Filter;
 use super::path::encode;
-use super::project::{Select, context, project, reference};
+use super::project::{Select, context, reference, shown};
 use crate::error::GraphError;
 use crate::message::{Req, Resp};
 use crate::schema::{Kind, find, is_indexed};
@@ -237,7 +237,7 @@ pub(crate) fn list(
     }
     let items = page.into_iter().map(|(_, ix)| {
         let mut item = match kind {
-            Some(_) => Value::Object(project(state, ix, &options.select)),
+            Some(_) => Value::Object(shown(state, ix, &options.select)),
             None => reference(state, ix, &options.select),
         };
         if let Some((name, select)) = &options.expand {

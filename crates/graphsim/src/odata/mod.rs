@@ -8,4 +8,4 @@ mod project;
 pub(crate) use filter::Filter;
 pub(crate) use list::{Source, count, expanded, list};
 pub(crate) use path::{Query, Seg, segments};
-pub(crate) use project::{Select, context, entity, project, reference};
+pub(crate) use project::{Select, context, entity, project, reference, shown};

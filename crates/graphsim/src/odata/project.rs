@@ -79,10 +79,14 @@ pub(crate) fn context(base: &str, set: &str, select: &Select, single: bool) -> V
     Value::String(format!("{base}/v1.0/$metadata#{set}{}{tail}", select.in_context()))
 }
 
+/// What a read shows of an object, from the replica that answers it.
+pub(crate) fn shown(state: &State, ix: Ix, select: &Select) -> Map<String, Value> {
+    state.get(ix).map_or_else(Map::new, |object| project(&object.as_of(state.as_of_ms), select))
+}
+
 /// The JSON of an object with the properties asked for; what is not set is null or empty.
-pub(crate) fn project(state: &State, ix: Ix, select: &Select) -> Map<String, Value> {
+pub(crate) fn project(object: &Object, select: &Select) -> Map<String, Value> {
     let mut out = Map::new();
-    let Some(object) = state.get(ix) else { return out };
     for name in select.of(object.kind) {
         match find(object.kind, name) {
             Some(def) => {
@@ -131,7 +135,7 @@ fn extension_attributes(set: Option<&Value>) -> Value {
 
 /// An object of one known kind as a single answer, with its context.
 pub(crate) fn entity(state: &State, ix: Ix, base: &str, select: &Select) -> Value {
-    let mut out = project(state, ix, select);
+    let mut out = shown(state, ix, select);
     if let Some(object) = state.get(ix) {
         out.insert("@odata.context".into(), context(base, object.kind.set(), select, true));
     }
@@ -140,7 +144,7 @@ pub(crate) fn entity(state: &State, ix: Ix, base: &str, select: &Select) -> Valu
 
 /// An object as an item of a mixed list: with its type.
 pub(crate) fn reference(state: &State, ix: Ix, select: &Select) -> Value {
-    let mut out = project(state, ix, select);
+    let mut out = shown(state, ix, select);
     if let Some(object) = state.get(ix) {
         out.insert("@odata.type".into(), json!(format!("#{}", object.kind.odata())));
     }

@@ -7,6 +7,7 @@
 mod links;
 mod snapshot;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -55,6 +56,8 @@ pub(crate) struct Object {
     pub(crate) born_ms: i64,
     pub(crate) changed_ms: i64,
     pub(crate) props: Vec<Prop>,
+    /// Values that were replaced, in that order, with when: what a replica that lags still shows.
+    past: Vec<(i64, Prop)>,
     pub(crate) members: Option<Box<Links>>,
     pub(crate) owners: Option<Box<Links>>,
     pub(crate) manager: Option<Ix>,
@@ -79,6 +82,17 @@ impl Object {
 
     pub(crate) fn flag(&self, name: &str) -> Option<bool> {
         self.value(name).and_then(Value::as_bool)
+    }
+
+    /// The object with its properties as they were at a millisecond; links and life are those of now.
+    pub(crate) fn as_of(&self, ms: i64) -> Cow<'_, Object> {
+        let mut object = Cow::Borrowed(self);
+        for (_, old) in self.past.iter().rev().take_while(|(replaced_ms, _)| *replaced_ms > ms) {
+            if let Some(prop) = object.to_mut().props.iter_mut().find(|p| p.name == old.name) {
+                prop.clone_from(old);
+            }
+        }
+        object
     }
 
     pub(crate) fn is_live(&self) -> bool {
@@ -122,6 +136,10 @@ pub(crate) struct State {
     reports: HashMap<Ix, BTreeSet<Ix>>,
     names: HashSet<Arc<str>>,
     pub(crate) seq: u64,
+    /// Milliseconds for which replaced values are kept.
+    pub(crate) keeps_ms: i64,
+    /// How far the replica is that answers the request of now.
+    pub(crate) as_of_ms: i64,
 }
 
 impl State {
@@ -194,6 +212,7 @@ impl State {
             born_ms: now_ms,
             changed_ms: now_ms,
             props: Vec::with_capacity(16),
+            past: Vec::new(),
             members: None,
             owners: None,
             manager: None,
@@ -239,6 +258,7 @@ impl State {
         }
         let seq = self.touch(ix, now_ms);
         for (name, value) in changed {
+            self.remember(ix, name, now_ms);
             self.put(ix, name, value, seq);
         }
         true
@@ -250,6 +270,19 @@ impl State {
         for (name, value) in values {
             self.put(ix, name, value, seq);
         }
+    }
+
+    /// Keeps a value that is about to be replaced, and forgets what no replica shows any more.
+    fn remember(&mut self, ix: Ix, name: &str, now_ms: i64) {
+        let keeps_ms = self.keeps_ms;
+        if keeps_ms == 0 {
+            return;
+        }
+        let name = self.name(name);
+        let Some(object) = self.get_mut(ix) else { return };
+        object.past.retain(|(replaced_ms, _)| *replaced_ms >= now_ms - keeps_ms);
+        let old = object.prop(&name).cloned().unwrap_or(Prop { name, value: Value::Null, seq: 0 });
+        object.past.push((now_ms, old));
     }
 
     fn put(&mut self, ix: Ix, name: &str, value: Value, seq: u64) {

@@ -90,6 +90,7 @@ impl State {
                 born_ms: row.born_ms,
                 changed_ms: row.changed_ms,
                 props: Vec::<Prop>::with_capacity(row.props.len()),
+                past: Vec::new(),
                 members: row.members.as_deref().map(|r| Box::new(Links::from_rows(r))),
                 owners: row.owners.as_deref().map(|r| Box::new(Links::from_rows(r))),
                 manager: row.manager,

@@ -352,3 +352,29 @@ async fn a_new_object_may_stay_unseen_for_a_while() {
     assert_eq!(found(lab.get("/users").await), 1);
     lab.finish().await;
 }
+
+#[tokio::test]
+async fn a_read_may_show_values_as_they_were_and_delta_and_what_is_written_do_not() {
+    let lab = Lab::behaving(|b| b.read_lag_ms = 4_000).await;
+    let id = lab.user("ann").await;
+    let path = format!("/users/{id}?$select=jobTitle,department");
+    for title in ["one", "two", "three"] {
+        lab.sim.advance(std::time::Duration::from_secs(1));
+        lab.patch(&format!("/users/{id}"), json!({"jobTitle": title})).await.expect(204);
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..200 {
+        let one = lab.get(&path).await.expect(200).body;
+        assert_eq!(one["department"], serde_json::Value::Null);
+        seen.insert(one["jobTitle"].as_str().unwrap_or("none").to_owned());
+    }
+    assert_eq!(seen, ["none", "one", "three", "two"].map(str::to_owned).into());
+    let listed = |answer: crate::lab::Answer| answer.body["value"][0]["jobTitle"].clone();
+    let delta = lab.get("/users/delta?$select=jobTitle").await.expect(200);
+    assert_eq!(listed(delta), "three");
+    lab.sim.advance(std::time::Duration::from_secs(5));
+    for _ in 0..20 {
+        assert_eq!(listed(lab.get("/users?$select=jobTitle").await.expect(200)), "three");
+    }
+    lab.finish().await;
+}

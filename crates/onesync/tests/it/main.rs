@@ -12,6 +12,7 @@ mod keys;
 mod kill;
 mod program;
 mod put_back;
+mod replicas;
 mod rights;
 mod rule_test;
 mod search;
