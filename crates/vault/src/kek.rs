@@ -179,8 +179,9 @@ impl Kek {
     fn unreadable(&self, place: &Path, error: &io::Error) -> VaultError {
         let place = place.display();
         self.wrong(match (error.kind(), self) {
-            (io::ErrorKind::NotFound, Self::Credential { name }) => format!(
-                "there is no {place}: the unit of the service has to say `LoadCredentialEncrypted={name}`; a command \
+            // Within a unit that was not given the credential its folder is out of sight.
+            (io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied, Self::Credential { name }) => format!(
+                "{place}: {error}: the unit of the service has to say `LoadCredentialEncrypted={name}`; a command \
                  outside of it finds the credential while the service runs, or is run by `systemd-run` with that line"
             ),
             (io::ErrorKind::NotFound, Self::File { .. }) => format!(

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use onesync_store::Store;
-use onesync_vault::VaultError;
+use onesync_vault::{Kek, VaultError};
 
 use super::credential::{self, ServiceAccount};
 use super::delegated::Begin;
@@ -150,6 +150,14 @@ impl Setup {
                     error.to_string(),
                     "an installation has the key set that it was made with: no other one is made for it",
                 ));
+            }
+            // Only the service may be given the credential, and the unit that is written here says so.
+            Err(error @ VaultError::Kek { .. })
+                if account.as_ref().is_some_and(|account| account.shown)
+                    && matches!(self.kek(), Ok(Some(Kek::Credential { .. }))) =>
+            {
+                let remedy = "the unit that `setup` writes loads it: restart the service";
+                plan.checks.push(Check::warning("key set", error.to_string(), remedy));
             }
             Err(error) => return Err(error.into()),
         }
