@@ -428,7 +428,8 @@ async fn look(
         Due::Off => wait("idle, the scheduler is off"),
         Due::Never => wait("idle, no configuration that can be used is applied"),
         Due::At(due) if due > open.now() => {
-            Next::Wait(format!("idle, next cycle at {due}"), LOOK.min(until(open.now(), due)))
+            let words = format!("idle, next cycle at {}", Time::from_seconds(due.seconds()));
+            Next::Wait(words, LOOK.min(until(open.now(), due)))
         }
         Due::At(_) if open.is_worked_on() => wait("a cycle is due: waits for another process that works"),
         Due::At(_) if fresh => Next::Now,

@@ -66,13 +66,13 @@ pub async fn events(home: &Home, args: &EventsArgs, out: &Output) -> anyhow::Res
     }
 }
 
-const HEAD: [&str; 6] = ["number", "time", "level", "event", "what", "who"];
+const HEAD: [&str; 6] = ["number", "time", "level", "event", "who", "what"];
 
 fn cells(event: &EventView) -> Vec<String> {
     let number = event.number.map_or_else(|| "-".to_owned(), |number| number.to_string());
     let (seq, time, level) =
         (event.seq.to_string(), short_time(&event.time), event.level.as_str().to_owned());
-    vec![seq, time, level, number, what(event), who(event)]
+    vec![seq, time, level, number, who(event), what(event)]
 }
 
 fn what(event: &EventView) -> String {

@@ -18,7 +18,7 @@ pub use args::{BackupArgs, BackupCommand, RestoreArgs};
 use args::{KeyFileArgs, RestoreCommand};
 
 use super::{Wishes, asked_to_end, database};
-use crate::output::{Output, say};
+use crate::output::{Output, say, short_time};
 
 /// How often is told how far it is.
 const TELL: Duration = Duration::from_secs(2);
@@ -133,7 +133,7 @@ fn restorable(not: Option<&str>) -> Status {
 pub fn backed_up(report: &BackupReport) -> String {
     format!(
         "backup of {}, read through: {} ({}, {} rows, {:.1} s)",
-        report.taken,
+        short_time(&report.taken.to_string()),
         report.file.display(),
         bytes(report.bytes),
         report.rows,
