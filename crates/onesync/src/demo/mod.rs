@@ -189,7 +189,7 @@ impl<'a> Demo<'a> {
         self.title("The second cycle: nothing has changed, nothing is written");
         let mark = self.sim.log_mark();
         let quiet = self.cycle(CycleKind::Delta).await?;
-        self.report.quiet_writes = self.sim.writes(mark).len();
+        self.report.quiet_writes = self.sim.changes(mark).len();
         self.keep("quiet", quiet);
 
         self.title("A day at work");

@@ -11,7 +11,7 @@ const VALUE_CHARS: usize = 40;
 /// Every write after a mark, a line each.
 pub fn lines(sim: &GraphSim, mark: u64) -> Vec<String> {
     let names = names(&sim.dump());
-    sim.writes(mark).iter().map(|write| line(write, &names)).collect()
+    sim.changes(mark).iter().map(|write| line(write, &names)).collect()
 }
 
 fn names(dump: &Json) -> BTreeMap<String, String> {

@@ -246,7 +246,7 @@ async fn a_lost_server_with_its_own_database_is_back_and_the_old_one_is_refused(
     run(&second, &["scheduler", "on"]).await.ends_with(0);
     let cycle = run(&second, &["cycle", "--format", "json"]).await.ends_with(0).json();
     assert_eq!(cycle["owed"], serde_json::json!(["directory", "entra"]), "{cycle}");
-    assert!(!sim.writes(mark).is_empty());
+    assert!(!sim.changes(mark).is_empty());
     run(&second, &["events", "verify"]).await.ends_with(0);
 }
 
@@ -280,7 +280,7 @@ async fn killed_at_any_step_it_goes_on_where_it_was() {
         let mark = sim.log_mark();
         let cycle = run(&home, &["cycle", "--format", "json"]).await.ends_with(0).json();
         assert_eq!(cycle["owed"].as_array().map(Vec::len), Some(2), "{cycle}");
-        assert_eq!(sim.writes(mark).len(), 0, "what was exported is not exported again");
+        assert_eq!(sim.changes(mark).len(), 0, "what was exported is not exported again");
         let activated = numbers(&home).await.into_iter().filter(|number| *number == 7070).count();
         assert_eq!(activated, 1);
     }
@@ -355,7 +355,7 @@ async fn a_second_server_on_the_same_database_takes_the_place_of_the_first() {
     assert_eq!(sim.writes(mark).len(), 0);
     let cycle = run(&second, &["cycle", "--format", "json"]).await.ends_with(0).json();
     assert_eq!(cycle["owed"].as_array().map(Vec::len), Some(2), "{cycle}");
-    assert_eq!(sim.writes(mark).len(), 0, "what was exported is not exported again");
+    assert_eq!(sim.changes(mark).len(), 0, "what was exported is not exported again");
     let status = run(&second, &["status", "--format", "json"]).await.json();
     assert_eq!(status["installation"], before, "the same installation, at another server");
     run(&second, &["events", "verify"]).await.ends_with(0);

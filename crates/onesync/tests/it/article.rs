@@ -39,7 +39,7 @@ async fn lost(seed: u64, database: &Database, files: Place) -> Left {
     setup.run(&["cycle", "initial"]).await.ends_with(0);
     leave_staging(&setup.home()).await;
     setup.run(&["cycle"]).await.ends_with(0);
-    assert!(!sim.writes(0).is_empty());
+    assert!(!sim.changes(0).is_empty());
 
     setup.run(&["scheduler", "off", "--wait"]).await.ends_with(0);
     let at = |name: &str| files.path().join(name).to_str().unwrap().to_owned();
@@ -84,10 +84,10 @@ impl Left {
         run(&home, &["scheduler", "on"]).await.ends_with(0);
         let cycle = run(&home, &["cycle", "--format", "json"]).await.ends_with(0).json();
         assert_eq!(cycle["owed"], serde_json::json!(["directory", "entra"]), "{cycle}");
-        assert_eq!(self.sim.writes(mark).len(), 0, "what was exported is not exported again");
+        assert_eq!(self.sim.changes(mark).len(), 0, "what was exported is not exported again");
         self.somebody_changes();
         run(&home, &["cycle"]).await.ends_with(0);
-        assert!(!self.sim.writes(mark).is_empty(), "it works");
+        assert!(!self.sim.changes(mark).is_empty(), "it works");
         run(&home, &["events", "verify"]).await.ends_with(0);
         run(&home, &["status"]).await.ends_with(0);
     }

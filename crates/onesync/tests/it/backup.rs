@@ -81,7 +81,7 @@ async fn a_server_that_is_lost_is_back_from_its_backup() {
     let mark = sim.log_mark();
     let cycle = run(&second, &["cycle", "--format", "json"]).await;
     assert_eq!(cycle.json()["owed"], serde_json::json!(["directory", "entra"]), "{cycle:?}");
-    assert_eq!(sim.writes(mark).len(), 0);
+    assert_eq!(sim.changes(mark).len(), 0);
     let plan = run(&second, &["staging", "plan", "entra", "--format", "json"]).await.ends_with(0).json();
     let sent = ["create", "update", "delete", "adopt"];
     let owed = plan["groups"]
@@ -279,7 +279,7 @@ async fn a_backup_with_its_keys_inside_is_all_that_a_new_server_needs() {
     assert!(refused.err.contains("keys seal --kek"), "{refused:?}");
     let mark = sim.log_mark();
     run(&second, &["cycle"]).await.ends_with(0);
-    assert_eq!(sim.writes(mark).len(), 0, "what was exported is not exported again");
+    assert_eq!(sim.changes(mark).len(), 0, "what was exported is not exported again");
 
     // The other one is opened by whoever has the identity.
     let third = setup.path().join("third");

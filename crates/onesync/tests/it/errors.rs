@@ -105,7 +105,7 @@ async fn staging_and_a_plan_that_changed_hold_back() {
     );
     let ended = setup.run(&["staging", "off", "entra", "--plan", "abc"]).await.ends_with(4);
     says(&ended, &["the plan of `entra`", "`abc`", "staging plan entra"]);
-    assert_eq!(sim.writes(0).len(), 0);
+    assert_eq!(sim.changes(0).len(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

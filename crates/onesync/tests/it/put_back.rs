@@ -40,7 +40,7 @@ async fn a_database_that_was_put_back_is_neither_written_nor_taken_over() {
     change("First");
     let mark = sim.log_mark();
     setup.run(&["cycle"]).await.ends_with(0);
-    assert!(!sim.writes(mark).is_empty());
+    assert!(!sim.changes(mark).is_empty());
     let two = second(&setup, "two", &database).await;
     run(&two, &["standby", "automatic"]).await.ends_with(0);
     let standby = onesync(&two, &["serve"]).spawn().unwrap();
@@ -76,7 +76,7 @@ async fn a_database_that_was_put_back_is_neither_written_nor_taken_over() {
     assert_eq!(service.take_over(None).unwrap(), 2);
     drop(service);
     setup.run(&["cycle", "initial"]).await.ends_with(0);
-    assert!(!sim.writes(mark).is_empty());
+    assert!(!sim.changes(mark).is_empty());
     until("it stands by again", async || doing(&two).await.contains("stands by (automatic): the active"))
         .await;
     signal(&standby, "-TERM").await;

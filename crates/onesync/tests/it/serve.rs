@@ -80,7 +80,7 @@ async fn cycles_come_by_themselves_and_carry_over_what_changed() {
     std::fs::write(&ldif, text.replace("\ndepartment: ", "\ndepartment: New ")).unwrap();
     let mark = sim.log_mark();
     let began = Instant::now();
-    while sim.writes(mark).is_empty() {
+    while sim.changes(mark).is_empty() {
         assert!(began.elapsed() < LONG, "nothing was written: {}", status(&home).await);
         tokio::task::yield_now().await;
     }

@@ -81,7 +81,7 @@ async fn an_older_database_waits_for_its_upgrade_and_goes_on_after_it() {
     let cycle = setup.run(&["cycle", "--format", "json"]).await.ends_with(0).json();
     let exported = &cycle["exported"];
     assert_eq!((exported["add"].as_u64(), exported["update"].as_u64()), (Some(0), Some(0)), "{cycle}");
-    assert_eq!(sim.writes(mark).len(), 0);
+    assert_eq!(sim.changes(mark).len(), 0);
     let again = setup.run(&["upgrade"]).await.ends_with(0).out;
     assert!(again.contains("which is this program's") && !again.contains("backup"), "{again}");
 
@@ -96,7 +96,7 @@ async fn an_older_database_waits_for_its_upgrade_and_goes_on_after_it() {
     assert!(status.contains("staging"), "{status}\n{cycle}");
     leave_staging(&home).await;
     setup.run(&["cycle"]).await.ends_with(0);
-    assert_eq!(sim.writes(mark).len(), 0);
+    assert_eq!(sim.changes(mark).len(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -119,7 +119,7 @@ async fn what_a_program_decides_differently_is_not_exported_unseen() {
     assert!(done.contains("entra: exports are off"), "{done}");
     let mark = sim.log_mark();
     setup.run(&["cycle"]).await;
-    assert_eq!(sim.writes(mark).len(), 0);
+    assert_eq!(sim.changes(mark).len(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -230,7 +230,7 @@ async fn a_tenant_with_another_synchronisation_is_not_written_until_coexistence_
         "{:?}",
         report.failures
     );
-    assert_eq!(world.sim.writes(mark).len(), 0);
+    assert_eq!(world.sim.changes(mark).len(), 0);
     drop(world);
 
     let mut world = World::staging_with(people(3), special("coexistence = true\n")).await;
@@ -263,7 +263,7 @@ async fn a_tenant_that_another_installation_writes_to_is_left_alone() {
     rival.staging_off(&runtime, cloud, &rival.staging_plan(&runtime, cloud).unwrap().hash).unwrap();
     let mark = world.sim.log_mark();
     let report = rival.cycle(CycleKind::Delta, &|_| ()).await.unwrap();
-    assert_eq!(world.sim.writes(mark).len(), 0);
+    assert_eq!(world.sim.changes(mark).len(), 0);
     assert_eq!(report.status, Some(Status::Held));
     assert!(
         report.failures.iter().any(|f| f.message.contains("belongs to installation")),

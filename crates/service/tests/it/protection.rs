@@ -24,7 +24,7 @@ async fn an_empty_import_is_suspect_and_deletes_nothing() {
         "{:?}",
         report.failures
     );
-    assert_eq!(world.sim.writes(mark).len(), 0);
+    assert_eq!(world.sim.changes(mark).len(), 0);
     assert_eq!(world.service.dump().unwrap(), before);
 }
 
@@ -36,7 +36,7 @@ async fn a_cut_file_deletes_nothing() {
     std::fs::write(world.ldif(), &text[..cut]).unwrap();
     let mark = world.sim.log_mark();
     world.cycle(onesync_service::CycleKind::Delta).await;
-    assert_eq!(world.sim.writes(mark).len(), 0);
+    assert_eq!(world.sim.changes(mark).len(), 0);
     assert_eq!(world.cloud_users().await, 40);
 }
 

@@ -140,7 +140,7 @@ async fn stories_of_a_real_domain_are_exported_once_and_nothing_else() {
     let mark = forest.sim.log_mark();
     let report = forest.cycle(CycleKind::Initial).await;
     assert_eq!(report.status, Some(Status::Done), "{report:?}");
-    assert_eq!(forest.sim.writes(mark).len(), 0);
+    assert_eq!(forest.sim.changes(mark).len(), 0);
     let imported = &report.imported;
     assert_eq!((imported.add, imported.update, imported.delete), (0, 0, 0), "{report:?}");
     forest.close().await;
@@ -202,7 +202,7 @@ async fn a_renamed_container_is_one_entry_whatever_lies_in_it() {
 
     let mark = forest.sim.log_mark();
     let report = forest.cycle(CycleKind::Initial).await;
-    assert_eq!(forest.sim.writes(mark).len(), 0, "a full import gives the same");
+    assert_eq!(forest.sim.changes(mark).len(), 0, "a full import gives the same");
     let imported = &report.imported;
     assert_eq!((imported.add, imported.update, imported.delete), (0, 0, 0), "{report:?}");
     forest.close().await;
@@ -252,14 +252,14 @@ async fn what_left_with_a_container_comes_back_with_it_or_alone() {
     forest.rename(&format!("OU=Under,{inside}"), "OU=Under", Some(&outside)).await;
     let mark = forest.sim.log_mark();
     forest.cycle(CycleKind::Initial).await;
-    assert_eq!(forest.sim.writes(mark).len(), 2, "a full import shows that it left");
+    assert_eq!(forest.sim.changes(mark).len(), 2, "a full import shows that it left");
     forest.rename(&format!("OU=Under,{outside}"), "OU=Under", Some(&inside)).await;
     expect(&forest, "it comes back", &["PATCH users"; 2]).await;
     assert_eq!(departments(&forest), ["OU=Under", "OU=Under"]);
 
     let mark = forest.sim.log_mark();
     let report = forest.cycle(CycleKind::Initial).await;
-    assert_eq!(forest.sim.writes(mark).len(), 0, "a full import gives the same");
+    assert_eq!(forest.sim.changes(mark).len(), 0, "a full import gives the same");
     let imported = &report.imported;
     assert_eq!((imported.add, imported.update, imported.delete), (0, 0, 0), "{report:?}");
     forest.close().await;

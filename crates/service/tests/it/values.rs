@@ -205,7 +205,7 @@ async fn an_object_of_another_type_at_the_source_is_the_same_person_or_leaves() 
     retype(&world, "inetOrgPerson");
     let mark = world.sim.log_mark();
     world.cycle(onesync_service::CycleKind::Delta).await;
-    assert_eq!((world.sim.writes(mark).len(), world.errors()), (0, vec![]));
+    assert_eq!((world.sim.changes(mark).len(), world.errors()), (0, vec![]));
     // A contact signs in nowhere: the account goes as that of anybody who leaves.
     world.write();
     retype(&world, "contact");
@@ -244,7 +244,7 @@ async fn what_comes_twice_in_one_import_stays_as_it_is_until_it_comes_once() {
         let mark = world.sim.log_mark();
         let report = world.cycle(kind).await;
         assert_eq!(
-            (report.status, world.sim.writes(mark).len()),
+            (report.status, world.sim.changes(mark).len()),
             (Some(Status::ObjectErrors), 0),
             "{kind:?}"
         );

@@ -349,7 +349,7 @@ impl World {
         self.write();
         let mark = self.sim.log_mark();
         let report = self.cycle(CycleKind::Delta).await;
-        let writes = self.sim.writes(mark).iter().map(|w| format!("{} {}", w.method, w.path)).collect();
+        let writes = self.sim.changes(mark).iter().map(|w| format!("{} {}", w.method, w.path)).collect();
         (report, writes)
     }
 

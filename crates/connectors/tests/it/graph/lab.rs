@@ -246,7 +246,7 @@ impl Lab {
 
     /// Writes with an effect, as `METHOD path`.
     pub fn writes(&self, after: u64) -> Vec<String> {
-        self.sim.writes(after).iter().map(|e| format!("{} {}", e.method, e.path)).collect()
+        self.sim.changes(after).iter().map(|e| format!("{} {}", e.method, e.path)).collect()
     }
 
     /// Judges all traffic and stops.

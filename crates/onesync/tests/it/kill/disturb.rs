@@ -165,7 +165,7 @@ pub async fn run(
     let measure = Measure {
         took: began.elapsed(),
         requests: sim.log(mark).iter().filter(|e| e.path.starts_with("/v1.0/")).count(),
-        writes: sim.writes(mark).into_iter().map(|entry| entry.method).collect(),
+        writes: sim.changes(mark).into_iter().map(|entry| entry.method).collect(),
         transactions: log.changes,
         steps: steps.load(Ordering::SeqCst),
     };

@@ -59,7 +59,7 @@ async fn two_cycles_at_once_write_each_object_once() {
     super::cloud::assert_created_once(&sim, 0);
     let mark = sim.log_mark();
     setup.run(&["cycle"]).await.ends_with(0);
-    assert_eq!(sim.writes(mark).len(), 0);
+    assert_eq!(sim.changes(mark).len(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

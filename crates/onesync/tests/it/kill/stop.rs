@@ -74,7 +74,7 @@ async fn a_signal_ends_a_cycle_politely_and_nothing_is_lost() {
     assert_created_once(&sim, 0);
     let mark = sim.log_mark();
     setup.run(&["cycle"]).await.ends_with(0);
-    assert_eq!(sim.writes(mark).len(), 0);
+    assert_eq!(sim.changes(mark).len(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

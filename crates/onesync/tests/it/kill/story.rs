@@ -145,7 +145,7 @@ impl<'a> Story<'a> {
         for _ in 0..QUIET_AFTER {
             let mark = self.sim.log_mark();
             run(home, &["cycle"]).await.ends_with(0);
-            quiet = self.sim.writes(mark).is_empty();
+            quiet = self.sim.changes(mark).is_empty();
             if quiet {
                 break;
             }
@@ -155,7 +155,7 @@ impl<'a> Story<'a> {
         let mark = self.sim.log_mark();
         let again = run(home, &["cycle", "initial"]).await.ends_with(0);
         let writes: Vec<String> =
-            self.sim.writes(mark).iter().map(|write| format!("{} {}", write.method, write.path)).collect();
+            self.sim.changes(mark).iter().map(|write| format!("{} {}", write.method, write.path)).collect();
         assert_eq!(writes, Vec::<String>::new(), "a full cycle finds what was lost: {}", again.err);
         end
     }

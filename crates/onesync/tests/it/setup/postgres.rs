@@ -203,7 +203,7 @@ async fn an_administrator_makes_everything_and_the_service_may_read_and_write_ro
     setup.run(&["cycle", "initial"]).await.ends_with(0);
     leave_staging(&setup.home()).await;
     setup.run(&["cycle"]).await.ends_with(0);
-    assert!(!sim.writes(0).is_empty());
+    assert!(!sim.changes(0).is_empty());
     // ... and what is no part of it does not.
     let service = |text: &'static str| {
         let (name, server) = (server.name.clone(), &server);

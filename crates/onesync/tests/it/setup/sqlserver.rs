@@ -134,7 +134,7 @@ async fn an_administrator_makes_everything_and_the_service_may_read_and_write_ro
     setup.run(&["cycle", "initial"]).await.ends_with(0);
     leave_staging(&setup.home()).await;
     setup.run(&["cycle"]).await.ends_with(0);
-    assert!(!sim.writes(0).is_empty());
+    assert!(!sim.changes(0).is_empty());
     setup.run(&["db", "maintain", "--now"]).await.ends_with(0);
     let status = setup.run(&["db", "status"]).await.ends_with(0);
     assert!(status.out.contains("cs_object"), "{}", status.out);

@@ -56,7 +56,7 @@ async fn from_nothing_to_a_connector_that_exports() {
     terminal.expect("directory `entra`, permissions granted").await;
     terminal.answer("Run the first cycle?", "y").await;
     terminal.expect("How does `entra` go on?").await;
-    assert!(sim.writes(0).is_empty(), "nothing is exported before the plan was seen");
+    assert!(sim.changes(0).is_empty(), "nothing is exported before the plan was seen");
     terminal.enter(DOWN).await;
     let screen = terminal.ends_with(0).await;
     assert!(!screen.contains(CLOUD_SECRET), "{screen}");
@@ -69,7 +69,7 @@ async fn from_nothing_to_a_connector_that_exports() {
     }
     assert_eq!(service(&home).await.roles().unwrap()["operators"], ["group:root"]);
     run(&home, &["cycle"]).await.ends_with(0);
-    assert!(!sim.writes(0).is_empty());
+    assert!(!sim.changes(0).is_empty());
     if onesync_service::account::is_root() {
         use std::os::unix::fs::MetadataExt as _;
         let owner = std::fs::metadata(&home).unwrap().uid();

@@ -46,7 +46,7 @@ async fn a_rehearsal_proves_a_restore_or_says_what_is_wrong() {
     let proven = rehearsed(&world, &file, &keys).await.unwrap();
     assert!(proven.proven && proven.owed.is_empty() && proven.away.is_empty(), "{proven:?}");
     assert!(proven.read >= 26 && proven.not_noted.is_none(), "{proven:?}");
-    assert_eq!((world.sim.writes(mark).len(), rows(&world.service)), (0, before));
+    assert_eq!((world.sim.changes(mark).len(), rows(&world.service)), (0, before));
     assert_eq!(files(world.service.home().folder()), there, "nothing is left behind");
     let noted = world.service.backups().unwrap().rehearsed.unwrap();
     assert_eq!(noted.file, file.display().to_string());

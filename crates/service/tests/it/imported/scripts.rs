@@ -528,6 +528,6 @@ async fn rules_of_a_newer_build_with_two_forests_run_as_they_came() {
     assert_eq!(moved["userPrincipalName"], json!("old.bert@contoso.com"));
     assert_eq!(moved["accountEnabled"], json!(false));
     assert!(
-        house.sim.writes(mark).iter().all(|write| write.method != "DELETE" || write.path.contains("$ref"))
+        house.sim.changes(mark).iter().all(|write| write.method != "DELETE" || write.path.contains("$ref"))
     );
 }

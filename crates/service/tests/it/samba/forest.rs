@@ -312,7 +312,7 @@ impl Forest {
             if rest.is_empty() { set } else { format!("{set} {}", rest.join(" ")) }
         };
         let mut writes: Vec<String> =
-            self.sim.writes(mark).iter().map(|w| format!("{} {}", w.method, short(&w.path))).collect();
+            self.sim.changes(mark).iter().map(|w| format!("{} {}", w.method, short(&w.path))).collect();
         writes.sort();
         (report, writes)
     }
