@@ -112,8 +112,8 @@ impl Output {
     }
 }
 
-/// A table for people.
-pub fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Table {
+/// A table for people; the last column is not filled up with spaces.
+pub fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
     table
         .load_style(presets::NOTHING)
@@ -122,7 +122,7 @@ pub fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Table {
     for row in rows {
         table.add_row(row);
     }
-    table
+    table.trim_fmt()
 }
 
 fn words(step: Step) -> &'static str {
@@ -145,6 +145,16 @@ pub fn text(value: &Json) -> String {
         Json::Array(items) => items.iter().map(self::text).collect::<Vec<_>>().join(", "),
         other => other.to_string(),
     }
+}
+
+/// The same for each time within a sentence.
+pub fn short_times(text: &str) -> String {
+    let around = |c: char| !c.is_ascii_alphanumeric();
+    let word = |word: &str| match word.trim_matches(around) {
+        "" => word.to_owned(),
+        core => word.replacen(core, &short_time(core), 1),
+    };
+    text.split_inclusive(' ').map(word).collect()
 }
 
 /// A time without its fractions of a second, which only programs want; any other text as it is.
@@ -203,6 +213,15 @@ mod tests {
         ] {
             assert_eq!(short_time(given), shown);
         }
+    }
+
+    #[test]
+    fn times_in_a_sentence_are_short_too() {
+        let text = "taken (2026-01-31T00:00:00.0012Z), version 1.25 at  2026-01-31T00:00:09.5Z; ..";
+        assert_eq!(
+            short_times(text),
+            "taken (2026-01-31T00:00:00Z), version 1.25 at  2026-01-31T00:00:09Z; .."
+        );
     }
 
     #[test]

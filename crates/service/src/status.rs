@@ -1,6 +1,6 @@
 //! Health in one look.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use onesync_engine::{ChangeState, CsFlags, ExportRow};
 use onesync_store::HeldState;
@@ -379,6 +379,8 @@ impl Service {
                 closed.join(", ")
             ));
         }
+        let mut said = BTreeSet::new();
+        alarms.retain(|alarm| said.insert(alarm.clone()));
         Ok(StatusReport {
             installation: self.installation_id().to_owned(),
             epoch: reader.installation()?.map_or(0, |row| row.epoch),

@@ -2,7 +2,7 @@
 
 use onesync_service::{ConnectorStatus, Service, Status, StatusReport};
 
-use crate::output::{Output, say, short_time};
+use crate::output::{Output, say, short_time, short_times};
 
 /// `status`.
 pub fn status(service: &Service, out: &Output) -> anyhow::Result<Status> {
@@ -61,7 +61,7 @@ fn print(report: &StatusReport) {
         say!("\nREMINDER: {reminder}");
     }
     for alarm in &report.alarms {
-        say!("\nALARM: {alarm}");
+        say!("\nALARM: {}", short_times(alarm));
     }
 }
 

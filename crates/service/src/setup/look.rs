@@ -142,10 +142,17 @@ impl Setup {
                 "leave `--kek` out; `onesync keys seal --kek SOURCE` changes it",
             ));
         }
+        // Nothing has to be sealed, or opened to be shown.
+        let is_known = account.as_ref().is_some_and(|account| account.shown);
         match vault {
             Ok(_) => plan.checks.push(Check::ok("key set", "present")),
+            // What came from a backup, or lost it. A new one would open nothing of what is in the database.
+            Err(error @ VaultError::Missing { .. }) if is_known => {
+                let remedy =
+                    "`onesync activate KEYFILE ACCOUNT PASSWORD` brings it from an exported key file";
+                plan.checks.push(Check::warning("key set", error.to_string(), remedy));
+            }
             Err(error @ VaultError::Missing { .. }) => {
-                // A new one would open nothing of what is in the database.
                 return Err(ServiceError::held(
                     error.to_string(),
                     "an installation has the key set that it was made with: no other one is made for it",
@@ -153,8 +160,7 @@ impl Setup {
             }
             // Only the service may be given the credential, and the unit that is written here says so.
             Err(error @ VaultError::Kek { .. })
-                if account.as_ref().is_some_and(|account| account.shown)
-                    && matches!(self.kek(), Ok(Some(Kek::Credential { .. }))) =>
+                if is_known && matches!(self.kek(), Ok(Some(Kek::Credential { .. }))) =>
             {
                 let remedy = "the unit that `setup` writes loads it: restart the service";
                 plan.checks.push(Check::warning("key set", error.to_string(), remedy));

@@ -183,7 +183,7 @@ fn print_verified(verified: &Verified, opened: bool) {
         "installation {} (epoch {}), taken at {} by program {} of a database of kind `{}`",
         manifest.installation.escape_debug(),
         manifest.epoch,
-        manifest.taken.escape_debug(),
+        short_time(&manifest.taken).escape_debug(),
         manifest.program.escape_debug(),
         manifest.database.escape_debug()
     );

@@ -265,11 +265,20 @@ fn next(plan: &Plan, folder: &str) {
         return;
     }
     eprintln!("set up; the record is in {folder}/setup.log");
-    eprintln!(
-        "next: `onesync setup connectors` asks for the directories; or `onesync config init FOLDER`, then `onesync config apply FOLDER`"
-    );
-    if plan.steps.iter().any(|step| step.step == "unit") {
-        eprintln!("and `systemctl enable --now onesync`");
+    let has = |name: &str| plan.steps.iter().any(|step| step.step == name);
+    match (has("installation"), has("unit")) {
+        (true, unit) => {
+            eprintln!(
+                "next: `onesync setup connectors` asks for the directories; or `onesync config init FOLDER`, then `onesync config apply FOLDER`"
+            );
+            if unit {
+                eprintln!("and `systemctl enable --now onesync`");
+            }
+        }
+        (false, true) => {
+            eprintln!("next: `systemctl enable --now onesync`; where it runs, `systemctl restart onesync`");
+        }
+        (false, false) => {}
     }
 }
 

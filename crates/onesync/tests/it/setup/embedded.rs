@@ -155,8 +155,10 @@ async fn a_folder_with_something_else_is_no_home_and_an_installation_without_its
 
     let keys = place.home().join("keyset.toml");
     std::fs::rename(&keys, place.path().join("keys")).unwrap();
-    let ended = place.setup(&["--yes"]).await.ends_with(4);
-    assert!(ended.err.contains("keyset.toml is missing"), "{}", ended.err);
+    let ended = place.setup(&["--yes"]).await.ends_with(0);
+    for part in ["WARNING", "keyset.toml is missing", "`onesync activate KEYFILE ACCOUNT PASSWORD`"] {
+        assert!(ended.out.contains(part), "{}", ended.out);
+    }
     assert!(!keys.exists());
 }
 
