@@ -136,6 +136,8 @@ impl Left {
 async fn a_lost_server_with_an_embedded_database() {
     let left = lost(61, &Database::default(), Place::new()).await;
     run(&left.home(), &["restore", &left.backup]).await.ends_with(0);
+    let set_up = run(&left.home(), &arguments(&["--yes"])).await.ends_with(0);
+    assert!(set_up.out.contains("brings it from an exported key file"), "{set_up:?}");
     left.comes_back().await;
     left.old_one_is_refused("belongs to installation").await;
 }

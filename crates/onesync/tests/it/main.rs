@@ -21,5 +21,6 @@ mod serve;
 mod setup;
 mod staging;
 mod standby;
+mod switch;
 mod terminal;
 mod upgrade;
