@@ -354,7 +354,7 @@ impl Service {
             }
             Err(error) => {
                 alarms.push(format!(
-                    "the key set is missing or cannot be used: {error}. Put `{}` back from its copy (owned by the service's account, mode 600), or activate this server with an exported key file; without both the secrets are lost: `onesync keys abandon` gives them up and makes a new key set, then set every secret again",
+                    "the key set is missing or cannot be used: {error}. Put `{}` back from its copy (owned by the service's account, mode 600), or move away what is there and activate this server with an exported key file; without both the secrets are lost: `onesync keys abandon` gives them up and makes a new key set, then set every secret again",
                     self.home().key_set().display()
                 ));
                 (error.to_string(), crate::secrets::open_all(&*reader, None)?.closed)

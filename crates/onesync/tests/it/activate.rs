@@ -380,3 +380,27 @@ async fn an_installation_without_a_configuration_comes_back() {
     assert!(numbers(&second).await.contains(&7070));
     run(&second, &["keys", "status"]).await.ends_with(0);
 }
+
+/// As when a TPM was replaced: the key set in the home lies under a key that this machine does not have any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_whose_key_encryption_key_is_lost_come_back_from_a_key_file() {
+    let sim = GraphSim::builder().seed(58).judged().await.unwrap();
+    let setup = live(&sim).await;
+    let keys = export(&setup, "keys.age", &[]).await;
+    let (home, there) = (setup.home(), setup.home().join("keyset.toml"));
+    let text = std::fs::read_to_string(&there).unwrap();
+    let sealed = "source = \"credential\"\nname = \"onesync-kek\"";
+    std::fs::write(&there, text.replace("source = \"file\"\npath = \"kek\"", sealed)).unwrap();
+    std::fs::remove_file(home.join("kek")).unwrap();
+    for more in [&[][..], &["--kek", "file"]] {
+        let refused = activate(&setup, &home, &keys, ACCOUNT, &[&["--yes"][..], more].concat()).await;
+        let said = refused.ends_with(4).err;
+        for part in ["keyset.toml is there, and cannot be used", "LoadCredentialEncrypted", "move it away"] {
+            assert!(said.contains(part), "{said}");
+        }
+    }
+    std::fs::rename(&there, setup.path().join("keyset.toml")).unwrap();
+    let done = activate(&setup, &home, &keys, ACCOUNT, &["--yes"]).await.ends_with(0);
+    assert!(done.out.contains("has its keys again") && done.out.contains("epoch 1"), "{done:?}");
+    setup.run(&["cycle"]).await.ends_with(0);
+}

@@ -1,5 +1,7 @@
 //! The steps of an activation, each of which may be repeated.
 
+use std::path::Path;
+
 use onesync_store::ServiceChanges;
 use onesync_vault::{Kek, KeyFile, Vault, VaultError};
 
@@ -102,13 +104,13 @@ fn install(service: &Service, key_file: &KeyFile, kek: &Kek) -> Result<bool, Ser
     home.make_folder()?;
     match Vault::install(&file, key_file, kek) {
         Ok(_) => Ok(!there),
-        Err(VaultError::Exists { .. }) => Err(ServiceError::held(
-            format!(
-                "{} is there, and does not hold the keys of this file, or cannot be used",
-                file.display()
-            ),
-            "move it away (it may be the only one that opens something else), and run it again",
-        )),
+        Err(VaultError::Exists { .. }) => {
+            let why = match Vault::open(&file) {
+                Ok(_) => "does not hold the keys of this file".to_owned(),
+                Err(error) => format!("cannot be used: {error}"),
+            };
+            Err(in_the_way(&file, &why))
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -196,4 +198,12 @@ impl Service {
         let changes = distrusted(&*self.store().reader()?)?;
         self.write(&changes, &service)
     }
+}
+
+/// A key set in the home in place of which none is put.
+pub(super) fn in_the_way(file: &Path, why: &str) -> ServiceError {
+    ServiceError::held(
+        format!("{} is there, and {why}", file.display()),
+        "move it away (it may be the only one that opens something else), and run it again",
+    )
 }

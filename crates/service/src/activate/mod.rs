@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use onesync_store::StoreReader;
-use onesync_vault::{Kek, KeyFile, KeySet, VaultError};
+use onesync_vault::{Kek, KeyFile, KeySet, Vault, VaultError};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 
@@ -243,6 +243,12 @@ fn of_this_account(key_file: &KeyFile, there: Option<&str>, request: &Request) -
 fn under_this_kek(home: &Home, wanted: Option<&Kek>) -> Result<(), ServiceError> {
     // What is missing is no obstacle; what cannot be read is said by whoever opens it.
     let (Some(wanted), Ok(there)) = (wanted, KeySet::source(&home.key_set())) else { return Ok(()) };
+    // Its own key-encryption key may be lost with another machine, or with the token.
+    if there.as_ref().is_some_and(|(there, _)| there != wanted)
+        && let Err(error) = Vault::open(&home.key_set())
+    {
+        return Err(carry::in_the_way(&home.key_set(), &format!("cannot be used: {error}")));
+    }
     let there = match there {
         Some((there, _)) if there == *wanted => return Ok(()),
         Some((there, _)) => format!("sealed under the key-encryption key from {there}"),
