@@ -173,20 +173,8 @@ impl TokenKey {
         {
             return Err(again());
         }
-        if info.user_pin_final_try() {
-            return Err(format!(
-                "the token `{}` locks itself after one more wrong PIN: the one in {} is not tried. Log in once with the token's own tool \
-                 (such as `pkcs11-tool --login --list-objects`), and write the PIN that works into that place",
-                self.token, self.pin
-            ));
-        }
-        if info.user_pin_count_low() && !MEANT.load(Ordering::Relaxed) {
-            return Err(format!(
-                "the token `{}` refused a PIN, and only `onesync keys status` and `onesync keys seal` try the one in {} once more, so that \
-                 the token does not lock itself: see that it is the right one, and run `onesync keys status`",
-                self.token, self.pin
-            ));
-        }
+        let meant = MEANT.load(Ordering::Relaxed);
+        self.may_try(info.user_pin_final_try(), info.user_pin_count_low(), meant)?;
         match session.login(UserType::User, Some(pin)) {
             Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => {
                 refused.remove(&token);
@@ -199,6 +187,25 @@ impl TokenKey {
             Err(Error::Pkcs11(error, _)) => Err(self.not_logged_in(&error)),
             Err(error) => Err(format!("the module answers: {error}")),
         }
+    }
+
+    /// Whether a PIN is tried on a token that tells whether this is the last time, and whether one was refused since the
+    /// last that was right.
+    fn may_try(&self, is_last: bool, was_refused: bool, meant: bool) -> Result<(), String> {
+        let (token, pin) = (&self.token, &self.pin);
+        if is_last {
+            return Err(format!(
+                "the token `{token}` locks itself after one more wrong PIN: the one in {pin} is not tried. Log in once with the token's own \
+                 tool (such as `pkcs11-tool --login --list-objects`), and write the PIN that works into that place"
+            ));
+        }
+        if was_refused && !meant {
+            return Err(format!(
+                "the token `{token}` refused a PIN, and only `onesync keys status` and `onesync keys seal` try the one in {pin} once more, so \
+                 that the token does not lock itself: see that it is the right one, and run `onesync keys status`"
+            ));
+        }
+        Ok(())
     }
 
     #[cfg(test)]
@@ -292,14 +299,30 @@ fn read_pin(pin: &str, folder: &Path) -> Result<Zeroizing<String>, String> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_a_token_says_is_told_in_plain_words() {
-        let key = TokenKey {
+    fn key() -> TokenKey {
+        TokenKey {
             module: "/m.so".into(),
             token: "t".to_owned(),
             key: "k".to_owned(),
             pin: "/run/pin".to_owned(),
-        };
+        }
+    }
+
+    #[test]
+    fn a_token_is_not_locked_by_trying() {
+        let key = key();
+        let said = |is_last, was_refused, meant| key.may_try(is_last, was_refused, meant).err();
+        assert_eq!(said(false, false, false), None);
+        assert_eq!(said(false, true, true), None, "who means it may");
+        assert!(said(false, true, false).unwrap().contains("run `onesync keys status`"));
+        for (was_refused, meant) in [(false, false), (true, false), (true, true)] {
+            assert!(said(true, was_refused, meant).unwrap().contains("locks itself"), "nobody may");
+        }
+    }
+
+    #[test]
+    fn what_a_token_says_is_told_in_plain_words() {
+        let key = key();
         for (error, says) in [
             (RvError::PinLocked, "has locked its PIN"),
             (RvError::PinExpired, "has expired"),
