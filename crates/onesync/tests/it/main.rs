@@ -23,4 +23,5 @@ mod staging;
 mod standby;
 mod switch;
 mod terminal;
+mod token;
 mod upgrade;
