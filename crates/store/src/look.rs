@@ -63,6 +63,8 @@ pub struct DatabaseLook {
     pub owns_tables: bool,
     /// Whether the account may do everything on the server.
     pub is_administrator: bool,
+    /// Whether reports of others make those wait who write.
+    pub readers_block: bool,
     /// What is in it.
     pub content: DatabaseContent,
     /// Rights on our tables that the account lacks, each as `RIGHT on TABLE`.

@@ -160,6 +160,12 @@ pub(super) fn of_database(look: &DatabaseLook, now: Time, rights_come: bool) -> 
     };
     let mut checks = vec![Check::ok("database", format!("{} {}, {text}", look.product, look.version))];
     checks.push(clock("database server", look.now, now));
+    if look.readers_block {
+        let text =
+            "whoever reads in it with another tool makes the service wait (`READ_COMMITTED_SNAPSHOT` is off)";
+        let remedy = "have its administrator run, while nobody is connected: `ALTER DATABASE CURRENT SET READ_COMMITTED_SNAPSHOT ON`; or begin each report with `SET TRANSACTION ISOLATION LEVEL SNAPSHOT`";
+        checks.push(Check::warning("database readers", text, remedy));
+    }
     let two_roles = "let `onesync setup --database-admin URL` make two accounts: the owner of the tables, and the one that runs";
     if look.is_administrator {
         let text = "the account of the service may do everything on the server";
@@ -270,6 +276,7 @@ mod tests {
             may_make_tables: false,
             owns_tables: false,
             is_administrator: false,
+            readers_block: false,
             content: DatabaseContent::Schema { current: true },
             missing: Vec::new(),
         };
@@ -282,6 +289,8 @@ mod tests {
         ] {
             assert_eq!(rights(&more).result, CheckResult::Warning, "{more:?}");
         }
+        let waits = of_database(&DatabaseLook { readers_block: true, ..look.clone() }, now, false);
+        assert!(waits.iter().any(|c| c.result == CheckResult::Warning && c.subject == "database readers"));
         let lacks = DatabaseLook { missing: vec!["SELECT on run".into()], ..look };
         let told = rights(&lacks);
         assert!(told.result == CheckResult::Failed && told.text.contains("SELECT on run"), "{told:?}");

@@ -46,6 +46,7 @@ const CHECKS: &[Check] = &[
     ("a failed batch changes nothing", objects::atomic),
     ("deletion takes what belongs to an object", objects::deleted),
     ("objects are paged", objects::paged),
+    ("large objects are kept", objects::large),
     ("links are rows", objects::links),
     ("metaverse objects and their links", objects::metaverse),
     ("containers", objects::containers),

@@ -199,6 +199,20 @@ pub(super) fn paged(store: &dyn Store) {
     assert_eq!(r.cs_page(A, CsId(0), 0).unwrap(), []);
 }
 
+/// Photographs and certificates: sizes at which something else may begin in a database, among many others in one batch.
+pub(super) fn large(store: &dyn Store) {
+    const AROUND: usize = 65_536;
+    let sizes = [AROUND - 200..AROUND + 1, 2 * AROUND..2 * AROUND + 1, 1_000_000..1_000_001];
+    let large = sizes.into_iter().flat_map(|sizes| sizes.step_by(25));
+    let rows: Vec<CsRow> = (1..)
+        .zip(large.chain(std::iter::repeat_n(10, 90)))
+        .map(|(id, size)| CsRow { image: image(&"x".repeat(size)), ..cs(id, A, &format!("{id}")) })
+        .collect();
+    apply(store, &Changes { cs: rows.clone(), ..Changes::default() });
+    let ids: Vec<CsId> = rows.iter().map(|row| row.id).collect();
+    assert_eq!(store.reader().unwrap().cs_by_id(&ids).unwrap(), rows);
+}
+
 pub(super) fn links(store: &dyn Store) {
     let rows: Vec<_> = (1..=6).map(|byte| (CsId(1), MEMBER, key(byte * 40))).collect();
     let changes = Changes {

@@ -63,6 +63,8 @@ fn look_over(client: &Client, options: &SqlServerOptions, ready: bool) -> Checke
         may_make_tables: cells.get(4)?,
         owns_tables: cells.get(5)?,
         is_administrator: cells.get(6)?,
+        // Babelfish is PostgreSQL, where nobody who reads stands in the way.
+        readers_block: !is_babelfish && cells.get::<Option<i64>>(7)? != Some(1),
         content,
         missing,
     })
@@ -199,6 +201,7 @@ impl DatabaseAdmin for SqlServerAdmin {
         }
         if !there.database {
             client.run(&make_database(self.service.database()), PREPARING)?;
+            client.run(&let_read(self.service.database()), PREPARING)?;
         }
         Ok(())
     }
@@ -259,6 +262,13 @@ pub(super) fn make_database(name: &str) -> String {
     format!("CREATE DATABASE {}", quoted(name))
 }
 
+/// Whoever reads a new database in the usual way does not make those wait who write. Babelfish has no such setting, and would
+/// not even read it.
+fn let_read(name: &str) -> String {
+    let set = format!("ALTER DATABASE {} SET READ_COMMITTED_SNAPSHOT ON", quoted(name)).replace('\'', "''");
+    format!("IF SERVERPROPERTY('Babelfish') IS NULL EXEC (N'{set}')")
+}
+
 fn make_user(login: &str, schema: &str) -> String {
     let (login, schema) = (quoted(login), quoted(schema));
     format!("CREATE USER {login} FOR LOGIN {login} WITH DEFAULT_SCHEMA = {schema}")
@@ -297,6 +307,7 @@ pub(super) fn statements(service: &SqlServerOptions) -> Vec<String> {
         format!("CREATE LOGIN {owner} WITH PASSWORD = N'<password of the owner>'"),
         format!("CREATE LOGIN {} WITH PASSWORD = N'<password of the service>'", quoted(login)),
         make_database(service.database()),
+        let_read(service.database()),
         format!("ALTER AUTHORIZATION ON DATABASE::{name} TO {owner}"),
     ]
 }

@@ -171,6 +171,11 @@ pub(super) fn page(table: &Table<'_>, after: bool, limit: usize) -> String {
         "" => format!("{column} > {place}"),
         rest => format!("({column} > {place} OR ({column} = {place} AND {rest}))"),
     });
+    // The server looks for the beginning of the key, and not through the table: of a comparison by parts it makes nothing.
+    let later = match key.as_slice() {
+        [(column, place), _, ..] => format!("{column} >= {place} AND {later}"),
+        _ => later,
+    };
     let condition = if after { format!(" WHERE {later}") } else { String::new() };
     let (columns, order) = (columns.join(", "), order.join(", "));
     format!("SELECT TOP ({limit}) {columns} FROM {} AS t{condition} ORDER BY {order}", table.name)

@@ -189,16 +189,10 @@ impl Connections {
     /// Prepares to connect; connects to nothing yet.
     pub(super) fn new(options: &SqlServerOptions) -> Checked<Self> {
         let doing = "connecting to the database";
-        if let Some(file) = options.authority() {
-            // The driver would say so too, but not where the mistake is.
-            std::fs::metadata(file).map_err(|error| StoreError::Settings {
-                why: format!("TLS to the database server cannot be set up: `{}`: {error}", file.display()),
-            })?;
-        }
         let mut runtime = Builder::new_multi_thread();
         let runtime = runtime.worker_threads(1).thread_name("sqlserver").enable_all().build();
         let runtime = runtime.map_err(|error| StoreError::Server { doing, message: error.to_string() })?;
-        let mut config = options.config();
+        let mut config = options.config()?;
         config.packet_size(PACKET_SIZE);
         config.handshake_timeout(Some(CONNECT_TIMEOUT));
         // Each request as a whole has a time: the driver's own is for each piece of an answer, and none for what is sent.

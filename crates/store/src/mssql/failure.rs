@@ -4,18 +4,19 @@ use tiberius::error::{Error, TokenError};
 
 use crate::error::StoreError;
 
-/// Deadlock, waited too long for a lock, a snapshot that an older one or a change of the schema stands against, not
-/// enough of something that comes back.
-const AGAIN: [u32; 14] =
-    [1204, 1205, 1222, 3960, 3961, 701, 802, 8628, 8645, 10928, 10929, 49918, 49919, 49920];
+/// Deadlock, waited too long for a lock, a snapshot that an older one, a change of the schema or a full store of versions
+/// stands against, not enough of something that comes back.
+const AGAIN: [u32; 17] =
+    [1204, 1205, 1222, 1807, 3958, 3960, 3961, 3966, 701, 802, 8628, 8645, 10928, 10929, 49918, 49919, 49920];
 /// The server is starting, stopping, moving, or the database is not open for writing just now.
-const GONE: [u32; 23] = [
-    18401, 596, 601, 904, 922, 926, 927, 952, 976, 978, 979, 983, 3906, 3908, 6005, 9001, 17142, 17197,
-    17830, 40197, 40501, 40613, 40143,
+const GONE: [u32; 25] = [
+    18401, 596, 601, 904, 921, 922, 988, 926, 927, 952, 976, 978, 979, 983, 3906, 3908, 6005, 9001, 17142,
+    17197, 17830, 40197, 40501, 40613, 40143,
 ];
 const REFUSED: [u32; 8] = [18452, 18456, 18461, 18463, 18470, 18486, 18487, 18488];
 const RIGHTS: [u32; 9] = [229, 230, 262, 297, 300, 916, 2760, 15151, 15247];
-const FULL: [u32; 4] = [1101, 1105, 3257, 9002];
+/// The last two: the largest size of an edition, or that was bought.
+const FULL: [u32; 6] = [1101, 1105, 3257, 9002, 1827, 40544];
 const CONFLICT: [u32; 4] = [515, 547, 2601, 2627];
 /// The database cannot be opened by this login.
 const CANNOT_OPEN: u32 = 4060;

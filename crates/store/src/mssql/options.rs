@@ -1,7 +1,7 @@
 //! How to reach a server: the URL, and the password beside it.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret as _, SecretString};
 use tiberius::{AuthMethod, Config, EncryptionLevel};
@@ -11,6 +11,8 @@ use crate::look::DatabaseLook;
 use crate::relational::percent_decoded;
 
 const SCHEME: &str = "sqlserver://";
+/// The first byte of a certificate in DER.
+const DER_SEQUENCE: u8 = 0x30;
 /// Port of a server that names none.
 const PORT: u16 = 1433;
 /// Bytes of the name of an instance: its browser service takes no more (16 characters are allowed at all).
@@ -234,13 +236,11 @@ impl SqlServerOptions {
         self.encrypt == Encrypt::Strict
     }
 
-    /// The authorities beside those of the system.
-    pub(super) fn authority(&self) -> Option<&PathBuf> {
-        self.authority.as_ref()
-    }
-
     /// What the driver is told. Its setters panic on what does not go together, which `parse` has refused.
-    pub(super) fn config(&self) -> Config {
+    ///
+    /// # Errors
+    /// When the file of an authority cannot be read, or holds none.
+    pub(super) fn config(&self) -> Result<Config, StoreError> {
         let mut config = Config::new();
         config.host(&self.host);
         config.database(&self.database);
@@ -251,14 +251,28 @@ impl SqlServerOptions {
             Encrypt::Disabled => EncryptionLevel::NotSupported,
         });
         match &self.authority {
-            Some(file) => config.trust_cert_ca(file.display()),
+            // By what is in it: the driver judges a file by its name.
+            Some(file) => config.trust_cert_ca_bundle(certificates(file)?),
             None if self.trust => config.trust_cert(),
             None => {}
         }
         let password = self.password.as_ref().map_or("", |password| password.expose_secret());
         config.authentication(AuthMethod::sql_server(&self.user, password));
-        config
+        Ok(config)
     }
+}
+
+/// A file of authorities: PEM, or one certificate in DER.
+fn certificates(file: &Path) -> Result<Vec<u8>, StoreError> {
+    let wrong = |why: &str| StoreError::Settings {
+        why: format!("TLS to the database server cannot be set up: `{}`: {why}", file.display()),
+    };
+    let bytes = std::fs::read(file).map_err(|error| wrong(&error.to_string()))?;
+    let begin = b"-----BEGIN CERTIFICATE-----";
+    if bytes.first() != Some(&DER_SEQUENCE) && !bytes.windows(begin.len()).any(|part| part == begin) {
+        return Err(wrong("it holds no certificate, neither as PEM nor as DER"));
+    }
+    Ok(bytes)
 }
 
 fn wrong(why: &str) -> StoreError {
@@ -356,10 +370,35 @@ mod tests {
     }
 
     #[test]
+    fn an_authority_is_known_by_what_is_in_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let with = |name: &str, bytes: Option<&[u8]>| {
+            let file = folder.path().join(name);
+            if let Some(bytes) = bytes {
+                std::fs::write(&file, bytes).unwrap();
+            }
+            let url = format!("sqlserver://sync@db/one?ca_file={}", file.display());
+            SqlServerOptions::parse(&url).unwrap().config().map(drop)
+        };
+        let pem = b"# ours\n-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n";
+        for (name, bytes) in [("ca.cer", &pem[..]), ("ca", pem), ("ca.crt", &[0x30, 0x82, 1, 1])] {
+            with(name, Some(bytes)).unwrap();
+        }
+        for (name, bytes, word) in [
+            ("none", None, "No such file"),
+            ("key.pem", Some(&b"-----BEGIN PRIVATE KEY-----\n"[..]), "holds no certificate"),
+            ("empty.pem", Some(b""), "holds no certificate"),
+        ] {
+            let error = with(name, bytes).unwrap_err().to_string();
+            assert!(error.contains(word) && error.contains(name), "{error}");
+        }
+    }
+
+    #[test]
     fn neither_text_nor_error_shows_the_password() {
         let options = SqlServerOptions::parse("sqlserver://sync:hush@db/one").unwrap();
         assert!(options.has_password());
-        let shown = format!("{options:?} {} {:?}", options.place(), options.config());
+        let shown = format!("{options:?} {} {:?}", options.place(), options.config().unwrap());
         assert!(!shown.contains("hush"), "{shown}");
         for url in [
             "sqlserver://sync:hush@db:port/one",

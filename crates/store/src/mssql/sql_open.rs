@@ -4,12 +4,12 @@
 // --- connections and opening ---
 
 /// Settings of every connection. Filtered indices want the first seven; an error ends the transaction; a lock does not
-/// stand in the way for ever; nothing is cut off.
+/// stand in the way for ever, and is waited for a few times (`relational::patience`); nothing is cut off.
 macro_rules! session {
     () => {
         "SET ANSI_NULLS ON; SET ANSI_PADDING ON; SET ANSI_WARNINGS ON; SET ARITHABORT ON;
 SET CONCAT_NULL_YIELDS_NULL ON; SET QUOTED_IDENTIFIER ON; SET NUMERIC_ROUNDABORT OFF; SET IMPLICIT_TRANSACTIONS OFF;
-SET NOCOUNT ON; SET XACT_ABORT ON; SET LOCK_TIMEOUT 60000; SET TEXTSIZE 2147483647;\n"
+SET NOCOUNT ON; SET XACT_ABORT ON; SET LOCK_TIMEOUT 15000; SET TEXTSIZE 2147483647;\n"
     };
 }
 /// A character beyond the first 65,536: two to a server that counts them as they are sent, one to one that counts them as
@@ -63,7 +63,7 @@ pub(super) const BEGIN_WRITE: &str = "BEGIN TRANSACTION;
 DECLARE @got int;
 DECLARE @lock nvarchar(255) = N'onesync.writer ' + DB_NAME();
 EXEC @got = sp_getapplock @Resource = @lock, @LockMode = N'Exclusive', @LockOwner = N'Transaction',
-  @LockTimeout = 60000;
+  @LockTimeout = 15000;
 SELECT CAST(@got AS bigint);
 SELECT number, writer FROM write_mark;
 SELECT epoch FROM installation";
@@ -113,7 +113,7 @@ pub(super) const LOOK: &str = "SELECT CAST(SERVERPROPERTY('ProductVersion') AS n
   CAST(CASE WHEN HAS_PERMS_BY_NAME(QUOTENAME(DB_NAME()), N'DATABASE', N'CREATE TABLE') = 1
     AND HAS_PERMS_BY_NAME(QUOTENAME(SCHEMA_NAME()), N'SCHEMA', N'ALTER') = 1 THEN 1 ELSE 0 END AS bigint),
   CAST(COALESCE(HAS_PERMS_BY_NAME(N'onesync_migration', N'OBJECT', N'ALTER'), 0) AS bigint),
-  CAST(COALESCE(IS_SRVROLEMEMBER(N'sysadmin'), 0) AS bigint)
+  CAST(COALESCE(IS_SRVROLEMEMBER(N'sysadmin'), 0) AS bigint), CAST(d.is_read_committed_snapshot_on AS bigint)
   FROM sys.databases AS d WHERE d.name = DB_NAME()";
 /// What there is for a login and a database, and what the administrator may do about it.
 pub(super) const ADMIN_LOOK: &str =

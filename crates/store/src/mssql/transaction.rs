@@ -14,6 +14,11 @@ use crate::relational::{Cells, Checked, Database, Mark, SetWriter, Value, Wanted
 /// From this many new objects on they are loaded: it takes some requests of its own.
 const LOADED_MIN: usize = 50;
 
+/// Bytes of one value that the driver loads at most, whatever its column holds.
+const VALUE_MAX: usize = 65_535;
+/// Bytes of a character as it is sent, a pair for one beyond the first 65,536 included.
+const CHAR_BYTES: usize = 4;
+
 /// How a column is loaded: its name, and the type that a value must have.
 type Loaded = (&'static str, fn(Value<'_>) -> ColumnData<'_>);
 
@@ -90,6 +95,16 @@ impl Tx<'_, '_> {
     }
 }
 
+/// Whether the driver can load a value.
+fn is_loaded(value: &Value<'_>) -> bool {
+    match value {
+        Value::Text(text) => text.len() * CHAR_BYTES <= VALUE_MAX,
+        Value::Blob(bytes) => bytes.len() <= VALUE_MAX,
+        Value::Made(bytes) => bytes.len() <= VALUE_MAX,
+        _ => true,
+    }
+}
+
 /// Loads new connector-space objects.
 fn load(client: &Client, rows: Vec<Vec<Value<'_>>>, doing: &'static str) -> Checked<()> {
     let names = CS_COLUMNS.map(|(name, _)| name);
@@ -130,7 +145,9 @@ impl<'c> SetWriter<'c> for Tx<'_, 'c> {
 
     fn set<const N: usize>(&mut self, sql: &'static str, given: impl IntoIterator<Item = [Value<'c>; N]>) {
         if sql == sql_write::CS_INSERT {
-            let given: Vec<[Value<'c>; N]> = given.into_iter().collect();
+            let (given, large): (Vec<_>, Vec<_>) =
+                given.into_iter().partition(|row| row.iter().all(is_loaded));
+            self.queue(sql, large.into_iter());
             if given.len() >= LOADED_MIN {
                 self.steps.push(Step::Load(given.into_iter().map(Vec::from).collect()));
             } else {

@@ -64,6 +64,7 @@ pub(super) fn look(options: &PostgresOptions) -> Result<DatabaseLook, StoreError
         may_make_tables: cells.get(3)?,
         owns_tables: cells.get(4)?,
         is_administrator: cells.get(5)?,
+        readers_block: false,
         content,
         missing,
     })

@@ -31,7 +31,7 @@ const SETTINGS: [(&str, &str); 10] = [
     ("enable_hashjoin", "off"),
     ("enable_mergejoin", "off"),
     ("jit", "off"),
-    ("lock_timeout", "60s"),
+    ("lock_timeout", "15s"),
     ("statement_timeout", "0"),
     ("idle_in_transaction_session_timeout", "0"),
     ("tcp_keepalives_idle", "30"),

@@ -90,12 +90,12 @@ macro_rules! secret {
 pub(super) const CS_LINK_ANY: &str =
     "SELECT EXISTS (SELECT 1 FROM cs_link) OR EXISTS (SELECT 1 FROM cs_object)";
 pub(super) const CS_LINK_BACK_DROP: &str =
-    "SET lock_timeout = '2s'; DROP INDEX IF EXISTS cs_link_back; SET lock_timeout = '60s'";
+    "SET lock_timeout = '2s'; DROP INDEX IF EXISTS cs_link_back; SET lock_timeout = '15s'";
 pub(super) const CS_LINK_BACK: &str = "CREATE INDEX IF NOT EXISTS cs_link_back ON cs_link (link_key)";
 pub(super) const MV_LINK_ANY: &str =
     "SELECT EXISTS (SELECT 1 FROM mv_link) OR NOT EXISTS (SELECT 1 FROM cs_link)";
 pub(super) const MV_LINK_BACK_DROP: &str =
-    "SET lock_timeout = '2s'; DROP INDEX IF EXISTS mv_link_back; SET lock_timeout = '60s'";
+    "SET lock_timeout = '2s'; DROP INDEX IF EXISTS mv_link_back; SET lock_timeout = '15s'";
 pub(super) const MV_LINK_BACK: &str = "CREATE INDEX IF NOT EXISTS mv_link_back ON mv_link (target)";
 pub(super) const LINK_BACKS: &str = "SELECT count(*) FROM pg_class AS c
   JOIN pg_namespace AS n ON n.oid = c.relnamespace
