@@ -420,6 +420,7 @@ pub enum DbCommand {
     /// Ask a question in SQL, of the views
     Query {
         /// One SELECT statement
+        #[arg(allow_hyphen_values = true)]
         sql: String,
         /// Most rows
         #[arg(long, default_value_t = 100)]

@@ -3,6 +3,8 @@
 //! Data goes to stdout, talk to stderr. Exit status: 0 done; 1 failed; 2 wrong usage; 3 done, with object errors;
 //! 4 held back by a protection.
 
+#[macro_use]
+mod talk;
 mod args;
 mod commands;
 mod demo;
@@ -25,8 +27,8 @@ use output::Output;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// What is logged when nobody says: errors of SQL Server are told where they matter, not by its library.
-const FILTER: &str = "warn,tiberius=off";
+/// What is logged when nobody says: errors of database servers are told where they matter, not by a library.
+const FILTER: &str = "warn,tiberius=off,deadpool.postgres=off";
 
 fn main() -> ExitCode {
     let (given, password) = match commands::new_spelling(commands::by_old_name(std::env::args_os().collect()))
@@ -49,7 +51,11 @@ fn main() -> ExitCode {
     }
     let filter = tracing_subscriber::EnvFilter::try_from_env("ONESYNC_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(FILTER));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false)
+        .init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -57,7 +63,7 @@ fn main() -> ExitCode {
             return ExitCode::from(Status::Failed as u8);
         }
     };
-    let home = Home::new(args.home.clone().unwrap_or_else(default_home));
+    let home = home_of(&args);
     let ended = runtime.block_on(run(args));
     if let Err(error) = onesync_service::setup::give_back(&home) {
         eprintln!("warning: {error}");
@@ -97,7 +103,7 @@ fn told(error: &anyhow::Error) -> String {
 
 async fn run(args: Args) -> anyhow::Result<Status> {
     let out = Output::new(args.format);
-    let home = Home::new(args.home.clone().unwrap_or_else(default_home));
+    let home = home_of(&args);
     match args.command {
         Command::Demo(options) => demo::run(&options, &out).await,
         Command::Eval(options) => commands::eval(&options),
@@ -169,7 +175,15 @@ async fn run(args: Args) -> anyhow::Result<Status> {
             };
             commands::run(service, command, Some(wishes), &out).await
         }
-        command => commands::run(open(home).await?, command, None, &out).await,
+        command => {
+            let tells =
+                matches!(command, Command::Status | Command::Scheduler(args::SchedulerCommand::Status));
+            let opened = open(home.clone()).await;
+            if let (Err(_), true, Some(heart)) = (&opened, tells, home.daemon()) {
+                eprintln!("{}", commands::daemon(&heart));
+            }
+            commands::run(opened?, command, None, &out).await
+        }
     }
 }
 
@@ -214,12 +228,16 @@ fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-fn default_home() -> std::path::PathBuf {
-    Home::default_folder(
-        onesync_service::account::is_root(),
-        std::env::var_os("XDG_STATE_HOME").map(Into::into),
-        std::env::var_os("HOME").map(Into::into),
-    )
+/// The home that is meant, by a path that is good from everywhere: it is told, and noted in databases.
+fn home_of(args: &Args) -> Home {
+    let folder = args.home.clone().unwrap_or_else(|| {
+        Home::default_folder(
+            onesync_service::account::is_root(),
+            std::env::var_os("XDG_STATE_HOME").map(Into::into),
+            std::env::var_os("HOME").map(Into::into),
+        )
+    });
+    Home::new(std::path::absolute(&folder).unwrap_or(folder))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::sync::Mutex;
 
 use comfy_table::{ContentArrangement, Table, presets};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use onesync_service::{Progress, Status, Step, StepCounters};
 use serde::Serialize;
 use serde_json::Value as Json;
@@ -84,8 +84,11 @@ impl Output {
         match progress {
             Progress::Begin { connector, step } => {
                 if self.terminal {
-                    let style = ProgressStyle::with_template("{spinner} {msg} {human_pos} ({per_sec})")
-                        .unwrap_or_else(|_| ProgressStyle::default_spinner());
+                    let style = ProgressStyle::with_template("{spinner} {msg} {human_pos} ({rate}/s)")
+                        .unwrap_or_else(|_| ProgressStyle::default_spinner())
+                        .with_key("rate", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+                            let _cut = write!(out, "{:.0}", state.per_sec());
+                        });
                     let new = ProgressBar::new_spinner()
                         .with_style(style)
                         .with_message(format!("{connector}: {}", words(step)));

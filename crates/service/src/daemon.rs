@@ -137,6 +137,14 @@ enum Next {
     Wait(String, Duration),
 }
 
+impl Home {
+    /// How the daemon of this home is, also when its database does not answer; `None` when none runs.
+    #[must_use]
+    pub fn daemon(&self) -> Option<Heart> {
+        heart(self.folder())
+    }
+}
+
 /// Asks the daemon of a home how it is; `None` when none answers.
 pub(crate) fn heart(folder: &Path) -> Option<Heart> {
     let socket = UnixStream::connect(folder.join(SOCKET)).ok()?;

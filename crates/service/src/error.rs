@@ -164,7 +164,10 @@ impl ServiceError {
             Self::Store(StoreError::ReadOnly { .. }) => {
                 Some("run as the account that owns `--home`, or give this one the right to write there")
             }
-            Self::Store(StoreError::Database { .. }) => Some(
+            Self::Store(StoreError::Disk { .. }) => Some(
+                "nothing says that the database itself is damaged: see whether its disk is full (`df`), mounted for reading only or failing, and whether this account may use the file and its folder; then do the same again",
+            ),
+            Self::Store(StoreError::Corrupt { .. }) => Some(
                 "restore the database from a backup; without one, begin anew with another `--home`: accounts are found again by their source anchor",
             ),
             Self::File { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {

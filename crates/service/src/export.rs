@@ -13,7 +13,6 @@ use serde::Serialize;
 
 use crate::anchor::EXPORTED;
 use crate::error::{ServiceError, Status};
-use crate::events::SERVER_COPIED;
 use crate::import::IMPORTED_AT;
 use crate::permit::ExportPermit;
 use crate::runs::{Progress, RunReport, Step, StepCounters};
@@ -165,7 +164,8 @@ impl Service {
                 "see docs/graph.md, coexistence",
             ));
         }
-        self.must_have_marker(connector).await
+        self.must_have_marker(connector).await?;
+        self.set_refusal(connector, None).map(drop)
     }
 
     async fn send_all(
@@ -280,9 +280,7 @@ impl Service {
         let exported = connector.connector.export(batch).await;
         // What is not known to have been sent stays as it is, and is looked up by whoever may write.
         if let Some((refused, copied)) = permit.refusal() {
-            if copied {
-                self.note_event(&SERVER_COPIED, connector.name(), &refused.to_string());
-            }
+            self.note_refusal(connector, &refused, copied);
             return Err(refused);
         }
         let results = match exported {

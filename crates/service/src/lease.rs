@@ -136,10 +136,15 @@ impl Service {
 
     /// What is noted of this server while it is the active one.
     pub(crate) fn own_row(&self, lease: Duration) -> Result<Option<ServerRow>, ServiceError> {
+        self.row_as("active", lease)
+    }
+
+    /// The same, with what it does.
+    pub(crate) fn row_as(&self, mode: &str, lease: Duration) -> Result<Option<ServerRow>, ServiceError> {
         let Standing::Active { epoch, .. } = *self.standing() else { return Ok(None) };
         let file = ServerFile::read(self.home())?;
         // While the database is being moved away there is no lease to keep; the epoch that is held then is none.
-        Ok(file.filter(|file| file.epoch == epoch).map(|file| file.row("active", lease)))
+        Ok(file.filter(|file| file.epoch == epoch).map(|file| file.row(mode, lease)))
     }
 
     /// Takes the place of the active server: database and home together, so that a kill in between leaves one of both

@@ -114,8 +114,8 @@ pub use runtime::{ConnectorHandle, Runtime, Service};
 pub use scheduler::{LastCycle, SchedulerView};
 pub use space::Space;
 pub use staging::{
-    Adopted, Compared, ComparedConnector, ConnectorDiff, FirstContact, PlanExported, SettingDifference,
-    StagingDiff, StagingPlan, TakenAway,
+    Adopted, Compared, ComparedConnector, ConnectorDiff, FirstContact, PlanExported, REFUSED,
+    SettingDifference, StagingDiff, StagingPlan, TakenAway,
 };
 pub use standing::{ServerFacts, ServerView, StandbyMode, Standing};
 pub use status::{ConnectorStatus, LimitLine, MetaverseCount, StatusReport, UnwritableCount};

@@ -41,17 +41,20 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use onesync_connectors::{ConnectorError, ErrorClass, Marker};
+use onesync_engine::Changes;
 use serde::{Deserialize, Serialize};
 
 use crate::Home;
 use crate::database::write_flushed;
 use crate::error::ServiceError;
-use crate::events::{MARKER_GONE, SERVER_COPIED};
+use crate::events::{MARKER_GONE, MARKER_REFUSED, SERVER_COPIED};
 use crate::permit::MARKER_FRESH;
 use crate::runtime::{ConnectorHandle, Service};
 
 /// What this home knows of markers.
 pub(crate) const FILE: &str = "markers.toml";
+/// Why a target refuses this server, as long as it does.
+const REFUSED_BY: &str = "marker-refused";
 /// Looks at a marker that still shows what was there before.
 const LOOKS_MAX: usize = 5;
 /// What is remembered: the newest, those before it that an answer of the target may still show, and what was there. An
@@ -338,10 +341,46 @@ impl Service {
     fn refused(&self, connector: &ConnectorHandle, there: Option<&Marker>) -> ServiceError {
         let ours = self.our_marker();
         let text = not_ours(connector.name(), there, &ours);
-        if is_of_copy(there, &ours) {
+        let refused = ServiceError::held(text, hint(there, &ours));
+        self.note_refusal(connector, &refused, is_of_copy(there, &ours));
+        refused
+    }
+
+    /// Notes that a target refuses this server: `status` says so as long as it does.
+    pub(crate) fn note_refusal(&self, connector: &ConnectorHandle, refused: &ServiceError, copied: bool) {
+        let text = refused.to_string();
+        let why = format!("{text} ({})", refused.hint().unwrap_or_default());
+        let is_new = self.set_refusal(connector, Some(why)).unwrap_or_else(|error| {
+            // Who has lost the database, too, is told by its standing.
+            tracing::debug!("a refusal is not in the database: {error}");
+            false
+        });
+        if copied {
             self.note_event(&SERVER_COPIED, connector.name(), &text);
+        } else if is_new {
+            self.note_event(&MARKER_REFUSED, connector.name(), &text);
         }
-        ServiceError::held(text, hint(there, &ours))
+    }
+
+    /// Why a target refuses this server, when it did the last time.
+    pub(crate) fn refusal(&self, connector: &ConnectorHandle) -> Result<Option<String>, ServiceError> {
+        let why = self.store().reader()?.state(connector.id, REFUSED_BY)?;
+        Ok(why.map(|why| String::from_utf8_lossy(&why).into_owned()))
+    }
+
+    /// Remembers why a target refuses this server, or that it does not; whether that is new.
+    pub(crate) fn set_refusal(
+        &self,
+        connector: &ConnectorHandle,
+        why: Option<String>,
+    ) -> Result<bool, ServiceError> {
+        let why = why.map(String::into_bytes);
+        if self.store().reader()?.state(connector.id, REFUSED_BY)? == why {
+            return Ok(false);
+        }
+        let states = vec![(connector.id, REFUSED_BY.to_owned(), why)];
+        self.store().apply(self.epoch(), &Changes { states, ..Changes::default() })?;
+        Ok(true)
     }
 
     /// Has the marker of a target to which something is about to be written: takes it, or begins a new session where it is

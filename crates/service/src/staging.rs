@@ -31,6 +31,8 @@ use crate::runtime::{ConnectorHandle, Runtime, Service};
 
 /// Present when exports to a connector are on.
 pub(crate) const ACTIVE: &str = "export-active";
+/// The mode of a connector whose target refuses this server: its marker is another one's.
+pub const REFUSED: &str = "refused";
 /// Rows read at once.
 const PAGE: usize = 1_000;
 /// Runs that are looked at for an import.
@@ -96,7 +98,7 @@ impl Service {
         Ok(whole || reader.state(connector.id, ACTIVE)?.is_none())
     }
 
-    /// `reads only`, `staging`, `active`.
+    /// `reads only`, `staging`, `active`, or [`REFUSED`].
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -104,6 +106,7 @@ impl Service {
         Ok(match (connector.capabilities.export, self.is_staging(connector)?) {
             (false, _) => "reads only",
             (true, true) => "staging",
+            (true, false) if self.refusal(connector)?.is_some() => REFUSED,
             (true, false) => "active",
         })
     }

@@ -11,7 +11,7 @@ use crate::activate::must_be_finished;
 use crate::error::ServiceError;
 use crate::lease::RENEW;
 use crate::runtime::Service;
-use crate::standing::{LEASE, ServerFile, ServerView, StandbyMode, Standing};
+use crate::standing::{LEASE, RESTART, STOPPED, ServerFile, ServerView, StandbyMode, Standing};
 
 /// How often a server looks that stands by for nothing.
 const LOOKS: Duration = Duration::from_secs(10);
@@ -87,7 +87,7 @@ impl Service {
     }
 
     /// Whether this server could be the active one: it is not, and its key set is there. Gives the active one when that is
-    /// not gone.
+    /// neither gone nor was stopped.
     ///
     /// # Errors
     /// When it is the active one already, is no successor of it, or its key set is missing.
@@ -113,7 +113,7 @@ impl Service {
             ));
         }
         let gone = lease.left().is_zero();
-        Ok(self.servers()?.into_iter().find(|server| server.active && !gone))
+        Ok(self.servers()?.into_iter().find(|server| server.active && !gone && !server.is_stopped()))
     }
 
     /// Says in the database that this server stands by.
@@ -136,7 +136,7 @@ impl Service {
 
     /// Says, when the daemon ends by itself, that this server has some time to begin again before it is taken for gone.
     pub(crate) fn leave_lease(&self) -> Result<(), ServiceError> {
-        match self.own_row(crate::standing::RESTART)?.filter(|_| self.is_shared()) {
+        match self.row_as(STOPPED, RESTART)?.filter(|_| self.is_shared()) {
             Some(row) => Ok(self.store().renew(&row).map(drop)?),
             None => Ok(()),
         }

@@ -23,6 +23,8 @@ use crate::process;
 pub(crate) const LEASE: Duration = Duration::from_secs(15);
 /// The same for one that ended by itself, or that works without its daemon: it has time to begin again.
 pub(crate) const RESTART: Duration = Duration::from_secs(120);
+/// What a server says of itself when its daemon ends.
+pub(crate) const STOPPED: &str = "stopped";
 
 /// What a server says of itself.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -36,7 +38,7 @@ pub struct ServerFacts {
     pub user: String,
     /// The program's version.
     pub program: String,
-    /// `active`, or how it waits: `standby manual`, `standby automatic`.
+    /// `active`, `stopped`, or how it waits: `standby manual`, `standby automatic`.
     pub mode: String,
     /// When it took its epoch, by its clock: for people.
     pub taken: Option<String>,
@@ -74,6 +76,12 @@ impl ServerView {
             facts: serde_json::from_str(&row.facts).unwrap_or_default(),
             id: row.id,
         }
+    }
+
+    /// Whether its daemon has ended by itself, and nothing works there since.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.facts.mode == STOPPED
     }
 
     /// The server in words: its name, last seen when, at which address.

@@ -13,7 +13,7 @@ use crate::import::UNPROVEN;
 use crate::protect::WindowUse;
 use crate::runtime::{ConnectorHandle, Runtime, Service};
 use crate::scheduler::SchedulerView;
-use crate::staging::Compared;
+use crate::staging::{Compared, REFUSED};
 use crate::standing::ServerView;
 use crate::unplaced::Unplaced;
 use crate::unreadable::source_place;
@@ -97,7 +97,7 @@ pub struct ConnectorStatus {
     pub name: String,
     /// Its kind.
     pub kind: String,
-    /// `reads only`, `staging`, `active`.
+    /// `reads only`, `staging`, `active`, or [`REFUSED`].
     pub mode: String,
     /// Whether every import reads everything.
     pub full_imports_only: bool,
@@ -250,6 +250,10 @@ impl Service {
                     String::from_utf8_lossy(&why)
                 ));
             }
+            let mode = self.mode(connector)?;
+            if mode == REFUSED {
+                alarms.extend(self.refusal(connector)?);
+            }
             let failing = last.first().filter(|run| run.result.as_deref() == Some("failed"));
             if let Some(run) = failing {
                 let told: serde_json::Value = serde_json::from_str(&run.counters).unwrap_or_default();
@@ -302,7 +306,7 @@ impl Service {
             connectors.push(ConnectorStatus {
                 name: connector.name().to_owned(),
                 kind: connector.file.kind.clone(),
-                mode: self.mode(connector)?.to_owned(),
+                mode: mode.to_owned(),
                 full_imports_only: !connector.capabilities.delta_import,
                 last_import,
                 objects: objects(&|_| true),

@@ -218,6 +218,22 @@ pub enum StoreError {
         /// What was being done.
         doing: &'static str,
     },
+    /// The place of the database failed, and not what is in it.
+    #[error("the file of the database cannot be used while {doing}: {message}")]
+    Disk {
+        /// What was being done.
+        doing: &'static str,
+        /// What the database library said.
+        message: String,
+    },
+    /// What is in the file is no database any more.
+    #[error("the database is damaged, found while {doing}: {message}")]
+    Corrupt {
+        /// What was being done.
+        doing: &'static str,
+        /// What the database library said.
+        message: String,
+    },
     /// The database failed otherwise.
     #[error("the database failed while {doing}: {message}")]
     Database {

@@ -46,6 +46,9 @@ pub struct ActivateArgs {
     /// Activate the active server anew: its database was put back, or a marker names another server
     #[arg(long)]
     again: bool,
+    /// Only bring the key set, so that this server can stand by for the active one
+    #[arg(long, conflicts_with = "again")]
+    stand_by: bool,
     /// Do it without asking
     #[arg(long)]
     yes: bool,
@@ -75,6 +78,13 @@ pub async fn activate(home: Home, mut args: ActivateArgs, out: &Output) -> anyho
     super::keep_private();
     let request = request(&mut args)?;
     let activation = Activation::look(home, Arc::new(SystemClock), crate::threads(), &request).await?;
+    if args.stand_by {
+        activation.bring_keys()?;
+        eprintln!(
+            "the key set is in the home: `onesync standby manual` or `automatic` has this server stand by; the active one goes on"
+        );
+        return Ok(Status::Done);
+    }
     let activation = if args.again { activation.again() } else { activation };
     if activation.is_done() {
         eprintln!(

@@ -32,6 +32,7 @@ pub use events::{EventsArgs, events};
 pub use keys::{KeysCommand, check_right as check_right_to_keys, keys, may_read_keys};
 pub use look::eval;
 pub use rule::test as rule_test;
+pub use scheduler::daemon;
 pub use secret::{read as read_secret, secret};
 pub use serve::serve;
 pub use setup::{SetupArgs, UninstallArgs, hide_argument, new_spelling, setup, uninstall};

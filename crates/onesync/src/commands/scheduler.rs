@@ -55,15 +55,7 @@ pub fn print(view: &SchedulerView) {
     say!("scheduler: {switch}, {}", view.schedule.as_deref().unwrap_or("no schedule yet"));
     match &view.daemon {
         None => say!("service: not running (`onesync serve` runs cycles when they are due)"),
-        Some(heart) => {
-            say!(
-                "service: process {}, version {}, since {}",
-                heart.process,
-                heart.version,
-                short_time(&heart.since)
-            );
-            say!("  {}", doing(heart));
-        }
+        Some(heart) => say!("{}", daemon(heart)),
     }
     if let Some(last) = &view.last {
         let ended = match (&last.ended, &last.result) {
@@ -77,6 +69,12 @@ pub fn print(view: &SchedulerView) {
     if let Some(next) = &view.next {
         say!("next cycle: {}", short_time(next));
     }
+}
+
+/// The daemon, in two lines.
+pub fn daemon(heart: &Heart) -> String {
+    let (process, since) = (heart.process, short_time(&heart.since));
+    format!("service: process {process}, version {}, since {since}\n  {}", heart.version, doing(heart))
 }
 
 fn doing(heart: &Heart) -> String {

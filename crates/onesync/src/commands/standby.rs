@@ -38,6 +38,13 @@ pub async fn standby(home: Home, command: StandbyCommand, out: &Output) -> anyho
     };
     home.set_standby(mode)?;
     eprintln!("while another server is the active one, this one {}", words(mode));
+    if mode != StandbyMode::Off && !home.key_set().exists() {
+        let message = "it cannot take over yet: it has no key set".to_owned();
+        let hint =
+            "`onesync activate KEYFILE ACCOUNT PASSWORD --stand-by` brings it, and takes nobody's place"
+                .to_owned();
+        return Err(ServiceError::Held { message, hint: Some(hint) }.into());
+    }
     Ok(Status::Done)
 }
 
@@ -63,6 +70,7 @@ fn show(service: &Service, out: &Output) -> anyhow::Result<Status> {
     say!("this server: {}, standby {}", service.standing().word(), mode.as_str());
     for server in servers {
         let what = match (server.active, server.epoch) {
+            (true, epoch) if server.is_stopped() => format!("active, epoch {epoch}, its daemon was stopped"),
             (true, epoch) => format!("active, epoch {epoch}"),
             (false, 0) => server.facts.mode.clone(),
             (false, epoch) => format!("not active any more, had epoch {epoch}"),

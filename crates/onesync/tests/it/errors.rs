@@ -4,7 +4,7 @@ use std::net::TcpListener;
 
 use onesync_graphsim::{FaultAction, FaultRule, GraphSim, TlsConfig};
 
-use crate::program::{CLOUD_SECRET, Ended, Setup, cloud, cloud_at};
+use crate::program::{CLOUD_SECRET, Ended, Setup, cloud, cloud_at, onesync, run};
 
 const SOURCE: &str =
     "name = \"directory\"\nkind = \"ldif\"\nrank = 1\n[settings]\npath = \"../directory.ldif\"\n";
@@ -354,4 +354,54 @@ async fn a_wish_to_end_counts_from_the_start() {
     let err = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{err}");
     assert!(err.contains("asked to end (SIGTERM)"), "{err}");
+}
+
+/// Standard error may be full or closed: what is done goes on. A file of an authority that is not there is a mistake, and no bug.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_ends_by_what_cannot_be_told_or_read() {
+    let sim = GraphSim::builder().judged().await.unwrap();
+    let setup = prepared(&cloud(&sim)).await;
+    let full = || std::process::Stdio::from(std::fs::File::create("/dev/full").unwrap());
+    let configuration = setup.configuration();
+    let apply = ["config", "apply", configuration.to_str().unwrap()];
+    for line in [&apply[..], &["cycle", "initial"]] {
+        let ended = onesync(&setup.home(), line).stderr(full()).output().await.unwrap();
+        assert_eq!(ended.status.code(), Some(0), "{line:?}");
+    }
+    let password = setup.path().join("password");
+    std::fs::write(&password, "open sesame").unwrap();
+    let folder = setup.path().to_str().unwrap();
+    for (parameters, word) in [
+        ("postgres://u@127.0.0.1:1/db?sslmode=verify-full&sslrootcert=/nope", "/nope"),
+        (&format!("postgres://u@127.0.0.1:1/db?sslmode=verify-full&sslrootcert={folder}"), "directory"),
+        ("sqlserver://u@127.0.0.1:1/db?ca_file=/nope", "/nope"),
+    ] {
+        let home = setup.path().join("elsewhere");
+        let database = ["--database", parameters, "--database-password-file", password.to_str().unwrap()];
+        let line = crate::setup::arguments(&[&database[..], &["--yes"]].concat());
+        let refused = run(&home, &line).await;
+        let said = refused.out.clone() + &refused.err;
+        assert!(matches!(refused.code, Some(2 | 4)) && said.contains(word), "{refused:?}");
+        assert!(!said.contains("panicked"), "{said}");
+    }
+}
+
+/// What is wrong with the place of a database says nothing about what is in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_damaged_database_is_to_be_restored() {
+    let sim = GraphSim::builder().judged().await.unwrap();
+    let setup = prepared(&cloud(&sim)).await;
+    setup.apply().await.ends_with(0);
+    let (file, kept) = (setup.home().join("onesync.db"), setup.path().join("kept"));
+    std::fs::rename(&file, &kept).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    let place = setup.run(&["status"]).await.ends_with(1);
+    assert!(place.err.contains("cannot be used") && place.err.contains("`df`"), "{place:?}");
+    assert!(!place.err.contains("restore the database"), "{place:?}");
+    std::fs::remove_dir(&file).unwrap();
+    let mut bytes = std::fs::read(&kept).unwrap();
+    bytes[100..9_000].fill(0x5a);
+    std::fs::write(&file, bytes).unwrap();
+    let damaged = setup.run(&["status"]).await.ends_with(1);
+    assert!(damaged.err.contains("damaged") && damaged.err.contains("restore the database"), "{damaged:?}");
 }

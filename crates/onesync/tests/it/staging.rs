@@ -18,6 +18,27 @@ async fn second(setup: &Setup, home: &Path) {
     run(home, &["cycle", "initial"]).await;
 }
 
+/// Members that the tenant will never have, and that nothing tells apart there.
+fn two_contacts_in_each_group(setup: &Setup) {
+    let file = setup.path().join("directory.ldif");
+    let text = std::fs::read_to_string(&file).unwrap().replace("\n ", ""); // no line is folded
+    let entries = || text.split("\n\n");
+    let is = |entry: &str, class: &str| entry.lines().any(|line| line == format!("objectClass: {class}"));
+    let contacts = entries().filter(|entry| is(entry, "contact"));
+    let names: Vec<&str> = contacts
+        .filter_map(|entry| entry.lines().find_map(|line| line.strip_prefix("dn:")))
+        .take(2)
+        .collect();
+    assert_eq!(names.len(), 2);
+    let with = |entry: &str| {
+        let lines = names.iter().map(|name| format!("\nmember:{name}"));
+        let new = lines.filter(|line| is(entry, "group") && !entry.contains(line.as_str()));
+        format!("{}{}", entry.trim_end(), new.collect::<String>())
+    };
+    let changed: Vec<String> = entries().map(with).collect();
+    std::fs::write(&file, changed.join("\n\n") + "\n").unwrap();
+}
+
 async fn plan_hash(home: &Path) -> String {
     let plan = run(home, &["staging", "plan", "entra", "--format", "json"]).await.ends_with(0).json();
     plan["hash"].as_str().unwrap().to_owned()
@@ -27,6 +48,7 @@ async fn plan_hash(home: &Path) -> String {
 async fn a_staging_server_goes_live_only_with_what_the_active_one_does_too() {
     let sim = GraphSim::builder().seed(61).judged().await.unwrap();
     let setup = small(&sim).await;
+    two_contacts_in_each_group(&setup);
     setup.run(&["cycle"]).await.ends_with(0);
     leave_staging(&setup.home()).await;
     setup.run(&["cycle"]).await.ends_with(0);

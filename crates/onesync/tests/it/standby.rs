@@ -99,13 +99,23 @@ async fn takes_over(database: &Database) {
     let setup = Setup::new("ldif", SOURCE, &cloud(&sim)).await;
     let ldif = setup.path().join("directory.ldif");
     std::fs::write(&ldif, directory(160)).unwrap();
-    setup.run(&arguments(&database.both())).await.ends_with(0);
+    let files = Place::new();
+    let password = files.file("account", "a long password of the service account");
+    let account = ["--service-account-name", "svc", "--service-account-password-file", &password];
+    setup.run(&arguments(&[&database.both()[..], &account].concat())).await.ends_with(0);
+    let keys = files.path().join("keys.age").to_str().unwrap().to_owned();
+    setup.run(&["keys", "export", &keys, "--password-file", &password]).await.ends_with(0);
     setup.secret("graph", CLOUD_SECRET).await;
     setup.write("onesync.toml", "name = \"test\"\n[schedule]\nevery = \"2s\"\n");
     setup.apply().await.ends_with(0);
     setup.run(&["cycle", "initial"]).await.ends_with(0);
-    let (one, two, three) =
-        (setup.home(), second(&setup, "two", database).await, second(&setup, "three", database).await);
+    let (one, two, three) = (setup.home(), second(&setup, "two", database).await, setup.path().join("three"));
+    run(&three, &arguments(&database.service())).await.ends_with(0);
+    let without = run(&three, &["standby", "automatic"]).await.ends_with(4);
+    assert!(without.err.contains("has no key set") && without.err.contains("--stand-by"), "{without:?}");
+    let bring = ["activate", &keys, "svc", "--password-file", &password, "--stand-by"];
+    run(&three, &bring).await.ends_with(0);
+    setup.run(&bring).await.ends_with(2);
     for home in [&one, &two, &three] {
         run(home, &["standby", "automatic"]).await.ends_with(0);
     }
@@ -188,6 +198,10 @@ async fn takes_over(database: &Database) {
     let holder =
         view(&two).await["servers"].as_array().unwrap().iter().find(|s| s["active"] == true).cloned();
     assert_eq!(holder.unwrap()["epoch"], 2);
+    // It was stopped: whoever takes its place is not asked.
+    assert!(run(&one, &["standby", "status"]).await.ends_with(0).out.contains("its daemon was stopped"));
+    run(&one, &["standby", "take"]).await.ends_with(0);
+    assert_eq!(view(&one).await["servers"][0]["epoch"], 3);
 }
 
 /// A machine that was off, with its own database: nothing in that says that it was replaced, the marker does.
@@ -222,4 +236,10 @@ async fn an_old_machine_with_a_database_of_its_own_is_refused_at_its_first_expor
         "its first export is refused by the marker"
     );
     assert_eq!(sim.writes(mark).len(), 0);
+    let status = run(&old, &["status"]).await.ends_with(4);
+    assert!(status.out.contains("entra (graph, refused)"), "{}", status.out);
+    assert!(status.out.contains("ALARM: `entra` belongs to installation"), "{}", status.out);
+    let told = run(&old, &["events", "--number", "7079"]).await.ends_with(0);
+    run(&old, &["cycle"]).await.ends_with(4);
+    assert_eq!(run(&old, &["events", "--number", "7079"]).await.ends_with(0).out, told.out, "once");
 }

@@ -97,6 +97,22 @@ impl Activation {
     }
 }
 
+impl Activation {
+    /// Brings the key set into the home of a server that stands by, and nothing else: nobody's place is taken.
+    ///
+    /// # Errors
+    /// When this server is the active one, or is to be: a copy has no active server beside it.
+    pub fn bring_keys(self) -> Result<(), ServiceError> {
+        if self.copy.is_some() || matches!(self.service.standing(), Standing::Active { .. }) {
+            return Err(ServiceError::usage(
+                "this server does not stand by: no other one is active on its database",
+                "leave `--stand-by` out",
+            ));
+        }
+        install(&self.service, &self.key_file, &self.kek.unwrap_or_default()).map(drop)
+    }
+}
+
 /// Puts the key set into the home, unless the one that is there holds these keys; whether it did.
 fn install(service: &Service, key_file: &KeyFile, kek: &Kek) -> Result<bool, ServiceError> {
     let (home, file) = (service.home(), service.home().key_set());

@@ -148,6 +148,7 @@ catalogue! {
     SERVER_COPIED 7076 "server-copied" Error "another copy of this server has written to {} since, nothing is exported there"
     MARKER_GONE 7077 "marker-gone" Warning "the marker of {} was gone, and names this server again"
     DATABASE_BEHIND 7078 "database-behind" Error "the database was brought back from before, nothing is written, installation {}"
+    MARKER_REFUSED 7079 "marker-refused" Error "{} refuses this server, nothing is exported there"
 }
 
 #[cfg(test)]

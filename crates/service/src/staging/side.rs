@@ -64,6 +64,11 @@ impl Key {
         }
     }
 
+    /// Whether nothing tells it from others.
+    fn is_none(&self) -> bool {
+        self.anchor.is_none() && self.create.is_none()
+    }
+
     /// What it is known by: the anchor once there is one.
     fn known_by(&self) -> (&[u8], &[u8]) {
         match (&self.anchor, &self.create) {
@@ -377,9 +382,12 @@ impl<'a> Side<'a> {
         }
     }
 
-    /// Every link value that is owed.
+    /// Every link value that is owed, and can be: of what is not there and cannot be made (a contact, a mail-enabled group) nobody
+    /// can say which it is, and nobody can send it.
     pub(super) fn links(&self, take: &mut Take<'_, LinkChange>) -> Result<(), ServiceError> {
-        self.links_where(ExportLinkFilter::default(), &mut |(_, change, _)| take(change))
+        self.links_where(ExportLinkFilter::default(), &mut |(_, change, _)| {
+            if change.owner.is_none() || change.target.is_none() { Ok(()) } else { take(change) }
+        })
     }
 
     /// Everything that would take something away: objects that would be deleted, now or when their grace time is over,

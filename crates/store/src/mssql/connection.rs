@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use socket2::{SockRef, TcpKeepalive};
 use tiberius::{Config, Row, ToSql};
 use tokio::net::TcpStream;
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt as _};
 
@@ -19,8 +19,8 @@ use super::reach::connect;
 use super::sql_open as sql;
 use super::value::Asked;
 use crate::error::StoreError;
-use crate::relational::Checked;
 use crate::relational::wait::wait;
+use crate::relational::{Background, Checked};
 
 /// Connections that read at once: a batch that is computed holds two, a command of a person one.
 const READERS_MAX: usize = 16;
@@ -168,8 +168,7 @@ impl Pool {
 
 /// The connections to one database.
 pub(super) struct Connections {
-    /// `None` only while it is dropped.
-    runtime: Option<Runtime>,
+    runtime: Background,
     config: Config,
     host: String,
     /// The port, or the instance that it is asked for by.
@@ -188,10 +187,6 @@ pub(super) struct Connections {
 impl Connections {
     /// Prepares to connect; connects to nothing yet.
     pub(super) fn new(options: &SqlServerOptions) -> Checked<Self> {
-        let doing = "connecting to the database";
-        let mut runtime = Builder::new_multi_thread();
-        let runtime = runtime.worker_threads(1).thread_name("sqlserver").enable_all().build();
-        let runtime = runtime.map_err(|error| StoreError::Server { doing, message: error.to_string() })?;
         let mut config = options.config()?;
         config.packet_size(PACKET_SIZE);
         config.handshake_timeout(Some(CONNECT_TIMEOUT));
@@ -199,7 +194,7 @@ impl Connections {
         config.command_timeout(None);
         let (host, port) = options.server();
         Ok(Self {
-            runtime: Some(runtime),
+            runtime: Background::new("sqlserver")?,
             config,
             host,
             port,
@@ -268,7 +263,7 @@ impl Connections {
 
     fn connect(&self, isolation: &'static str, limit: Duration, doing: &'static str) -> Checked<Client> {
         let closed = || StoreError::Server { doing, message: "the store is closed".to_owned() };
-        let handle = self.runtime.as_ref().map(|runtime| runtime.handle().clone()).ok_or_else(closed)?;
+        let handle = self.runtime.handle().cloned().ok_or_else(closed)?;
         // What connects and what waits for a time needs the runtime; it is asked from here all the same.
         let context = handle.enter();
         let port = self.port.as_ref().map(|port| *port).map_err(String::as_str);
@@ -323,10 +318,6 @@ impl Drop for Connections {
         self.writers.state().idle.clear();
         self.readers.state().idle.clear();
         self.aside.state().idle.clear();
-        if let Some(runtime) = self.runtime.take() {
-            // Dropping it here would wait for its threads, which a worker of another runtime must not.
-            runtime.shutdown_background();
-        }
     }
 }
 

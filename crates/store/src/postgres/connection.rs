@@ -5,13 +5,14 @@ use std::time::Duration;
 use deadpool_postgres::{
     Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime as PoolRuntime,
 };
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Handle;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::failure::{failed, no_connection};
 use super::options::PostgresOptions;
 use super::{sql, tls};
 use crate::error::StoreError;
+use crate::relational::Background;
 use crate::relational::wait::wait;
 
 /// Connections that read at once: a batch that is computed holds two, a command of a person one.
@@ -41,8 +42,7 @@ const SETTINGS: [(&str, &str); 10] = [
 
 /// The connections to one database.
 pub(super) struct Connections {
-    /// `None` only while it is dropped.
-    runtime: Option<Runtime>,
+    runtime: Background,
     writer: Pool,
     readers: Pool,
     /// For single statements that must not wait for any of those.
@@ -54,13 +54,7 @@ impl Connections {
     pub(super) fn new(options: &PostgresOptions) -> Result<Self, StoreError> {
         let doing = "connecting to the database";
         let other = |error: &dyn std::fmt::Display| StoreError::Server { doing, message: error.to_string() };
-        let mut runtime = Builder::new_multi_thread();
-        let runtime = runtime
-            .worker_threads(1)
-            .thread_name("postgres")
-            .enable_all()
-            .build()
-            .map_err(|error| other(&error))?;
+        let runtime = Background::new("postgres")?;
         let tls = MakeRustlsConnect::new(tls::config(options)?);
         let pool = |size: usize, plans: &'static str| {
             let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
@@ -86,7 +80,7 @@ impl Connections {
         };
         let (generic, custom) = ("force_generic_plan", "force_custom_plan");
         let (writer, readers) = (pool(1, custom)?, pool(READERS_MAX, generic)?);
-        Ok(Self { runtime: Some(runtime), writer, readers, aside: pool(ASIDE_MAX, generic)? })
+        Ok(Self { runtime, writer, readers, aside: pool(ASIDE_MAX, generic)? })
     }
 
     /// The connection of the writer.
@@ -106,7 +100,7 @@ impl Connections {
 
     fn get(&self, pool: &Pool, doing: &'static str) -> Result<Object, StoreError> {
         // What connects and what waits for a time needs the runtime; it is asked from here all the same.
-        let _context = self.runtime.as_ref().map(Runtime::enter);
+        let _context = self.runtime.handle().map(Handle::enter);
         wait(pool.get()).map_err(no_connection(doing))
     }
 }
@@ -116,10 +110,6 @@ impl Drop for Connections {
         self.writer.close();
         self.readers.close();
         self.aside.close();
-        if let Some(runtime) = self.runtime.take() {
-            // Dropping it here would wait for its threads, which a worker of another runtime must not.
-            runtime.shutdown_background();
-        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! ones, and runs them ([`Query`], [`Writer`]). Servers share more: batches as sets of rows ([`SetWriter`]) and
 //! transactions that are tried again ([`Server`]). Deliberately absent: SQL, and how a library writes row by row.
 
+mod background;
 mod durable;
 mod engine_reads;
 mod event_chain;
@@ -26,6 +27,7 @@ use onesync_engine::ReadError;
 
 use crate::error::StoreError;
 
+pub(crate) use background::Background;
 pub(crate) use durable::changes_must_last;
 pub(crate) use event_chain::trim as trim_events;
 pub(crate) use labels::Labels;

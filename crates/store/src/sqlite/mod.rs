@@ -56,6 +56,12 @@ fn failed(doing: &'static str) -> impl Fn(rusqlite::Error) -> StoreError {
         Some(ErrorCode::DiskFull) => StoreError::Full { doing },
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Busy { doing },
         Some(ErrorCode::ConstraintViolation) => StoreError::Conflict(format!("{error}, while {doing}")),
+        Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+            StoreError::Disk { doing, message: error.to_string() }
+        }
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            StoreError::Corrupt { doing, message: error.to_string() }
+        }
         _ => StoreError::Database { doing, message: error.to_string() },
     }
 }
