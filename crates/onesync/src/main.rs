@@ -34,10 +34,8 @@ fn main() -> ExitCode {
     let (given, password) = match commands::new_spelling(commands::by_old_name(std::env::args_os().collect()))
     {
         Ok(read) => read,
-        Err(why) => {
-            eprintln!(
-                "error: {why}\nhint: `--service-account-password-file FILE` names a file that holds it"
-            );
+        Err(wrong) => {
+            eprintln!("error: {}\nhint: {}", wrong.why, wrong.hint);
             return ExitCode::from(Status::Usage as u8);
         }
     };

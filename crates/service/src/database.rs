@@ -329,7 +329,18 @@ impl Named {
         (self.url != EMBEDDED && name != NO_PASSWORD).then_some(name)
     }
 
-    fn password(&self, folder: &Path) -> Result<Option<SecretString>, ServiceError> {
+    /// Puts another password in the place of that which the home keeps.
+    pub(crate) fn keep_password(&self, folder: &Path, password: &SecretString) -> Result<(), ServiceError> {
+        let name = self.password_file().unwrap_or(PASSWORDS[0]);
+        let file = folder.join(name);
+        write_flushed(&file, password.expose_secret()).map_err(file_error(&file))?;
+        match self.password_file() {
+            Some(_) => Ok(()),
+            None => Self { password: None, ..self.clone() }.write(&Self::file(folder)),
+        }
+    }
+
+    pub(crate) fn password(&self, folder: &Path) -> Result<Option<SecretString>, ServiceError> {
         self.password_file().map_or(Ok(None), |name| password(&folder.join(name)))
     }
 

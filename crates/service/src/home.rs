@@ -117,7 +117,7 @@ impl Home {
         kek: &Kek,
         clock: &dyn Clock,
     ) -> Result<(), ServiceError> {
-        self.must_be_free()?;
+        self.must_be_free(None)?;
         server.map_or(Ok(()), DatabaseServer::check)?;
         self.make_folder()?;
         let _lock = WorkLock::take(&self.folder, "making the installation", clock.now())?;
@@ -165,12 +165,14 @@ impl Home {
         installation: &str,
         clock: &dyn Clock,
     ) -> Result<(), ServiceError> {
-        self.must_be_free()?;
+        self.must_be_free(Some(installation))?;
         self.make_folder()?;
         let _lock = WorkLock::take(&self.folder, "joining an installation", clock.now())?;
         let (file, unfinished) = (Named::file(&self.folder), self.folder.join(UNFINISHED_NAME));
         let (url, installation) = (server.url.clone(), installation.to_owned());
-        let named = Named { url, installation, password: None, joined: true };
+        // Whose file that names the database was lost goes on where it was.
+        let joined = !self.has_taken(&installation)?;
+        let named = Named { url, installation, password: None, joined };
         named.write(&unfinished)?;
         server.keep_password(&self.folder, None)?;
         named.check(&*named.open_new(&self.folder)?)?;
@@ -182,7 +184,40 @@ impl Home {
         Named::read(&self.folder.join(UNFINISHED_NAME))
     }
 
-    fn must_be_free(&self) -> Result<(), ServiceError> {
+    /// The installation that this home belongs to, where nothing of its database is here any more.
+    ///
+    /// # Errors
+    /// When a file that tells cannot be read.
+    pub fn lost_installation(&self) -> Result<Option<String>, ServiceError> {
+        if self.exists() || self.is_being_restored() || self.folder.join(UNFINISHED_NAME).exists() {
+            return Ok(None);
+        }
+        self.belongs_to()
+    }
+
+    /// An error where nothing of the database is here any more; for whoever names the one on a server, only when it is another.
+    pub(crate) fn must_have_its_database(&self, named: Option<&str>) -> Result<(), ServiceError> {
+        let Some(id) = self.lost_installation()?.filter(|id| named != Some(id)) else { return Ok(()) };
+        let place = self.folder.display();
+        let file = self.database();
+        Err(ServiceError::held(
+            match named {
+                None => format!("{place} belongs to installation {id}, whose database is not here"),
+                Some(other) => {
+                    format!("{place} belongs to installation {id}, and this is not its database: {other}")
+                }
+            },
+            format!(
+                "bring {} back, or put a backup back: `onesync restore FILE`; of a database on a server bring `database.toml` back, \
+                 or name it: `onesync setup --database URL --database-password-file FILE`. For a new installation name another \
+                 folder with `--home`",
+                file.display()
+            ),
+        ))
+    }
+
+    fn must_be_free(&self, joins: Option<&str>) -> Result<(), ServiceError> {
+        self.must_have_its_database(joins)?;
         if self.is_being_restored() {
             return Err(ServiceError::usage(
                 format!("a restore into {} was not finished", self.folder.display()),
@@ -353,10 +388,13 @@ impl Home {
                 ),
                 "run the same `onesync restore` again: it goes on by itself",
             )),
-            Ok(false) => Err(ServiceError::usage(
-                format!("{} holds no installation", self.folder.display()),
-                "apply a configuration first: `onesync config apply FOLDER` makes one, or name another folder with `--home`",
-            )),
+            Ok(false) => {
+                self.must_have_its_database(None)?;
+                Err(ServiceError::usage(
+                    format!("{} holds no installation", self.folder.display()),
+                    "`onesync setup` makes one, and `onesync config apply FOLDER` does; or name another folder with `--home`",
+                ))
+            }
             Err(source) => Err(ServiceError::File { place: database.display().to_string(), source }),
         }
     }

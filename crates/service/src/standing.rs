@@ -337,6 +337,20 @@ impl Home {
         })
     }
 
+    /// The installation that this home belongs to, as far as what lies beside its database tells.
+    pub(crate) fn belongs_to(&self) -> Result<Option<String>, ServiceError> {
+        match ServerFile::read(self)? {
+            Some(file) => Ok(Some(file.installation)),
+            None => self.seen_installation(),
+        }
+    }
+
+    /// Whether this home has taken an epoch of an installation.
+    pub(crate) fn has_taken(&self, installation: &str) -> Result<bool, ServiceError> {
+        let file = ServerFile::read(self)?;
+        Ok(file.is_some_and(|file| file.installation == installation && file.epoch > 0))
+    }
+
     /// An error when this home has only joined an installation, as far as the home itself knows.
     pub(crate) fn must_not_be_joined(&self) -> Result<(), ServiceError> {
         match self.named()?.filter(|_| self.is_joined().unwrap_or(true)) {

@@ -149,6 +149,11 @@ impl Home {
         }
     }
 
+    /// The installation whose database this home has seen last.
+    pub(crate) fn seen_installation(&self) -> Result<Option<String>, ServiceError> {
+        Ok(Witness::read(self)?.map(|witness| witness.installation))
+    }
+
     /// The highest epoch that this home has seen in a database of an installation, by whomever it was taken.
     pub(crate) fn epoch_seen(&self, installation: &str) -> Result<u64, ServiceError> {
         let seen = Witness::read(self)?.filter(|witness| witness.installation == installation);

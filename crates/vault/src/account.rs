@@ -96,9 +96,7 @@ impl Verifier {
     /// # Errors
     /// [`AccountError::Short`] for a password that is easily guessed; [`VaultError::Random`] when there is no randomness.
     pub fn make(password: &[u8]) -> Result<Self, VaultError> {
-        if String::from_utf8_lossy(password).chars().count() < PASSWORD_CHARS_MIN {
-            return Err(AccountError::Short.into());
-        }
+        Self::check(password)?;
         let mut salt = [0u8; SALT_LEN];
         random(&mut salt)?;
         let salt = SaltString::encode_b64(&salt).map_err(|_| VaultError::Random)?;
@@ -106,6 +104,17 @@ impl Verifier {
         let argon = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
         let hash = argon.hash_password(password, &salt).map_err(|_| VaultError::Verifier)?;
         Ok(Self(hash.to_string()))
+    }
+
+    /// Refuses a password that none would be made for.
+    ///
+    /// # Errors
+    /// [`AccountError::Short`] for a password that is easily guessed.
+    pub fn check(password: &[u8]) -> Result<(), AccountError> {
+        match String::from_utf8_lossy(password).chars().count() < PASSWORD_CHARS_MIN {
+            true => Err(AccountError::Short),
+            false => Ok(()),
+        }
     }
 
     /// Takes one that was stored.

@@ -27,6 +27,9 @@ pub fn init(options: &InitArgs) -> anyhow::Result<Status> {
 }
 
 pub(super) fn must_be_new(folder: &Path) -> anyhow::Result<()> {
+    if folder.exists() && !folder.is_dir() {
+        return Err(usage(format!("{} is a file", folder.display()), "name a new folder"));
+    }
     if folder.is_dir() && std::fs::read_dir(folder)?.next().is_some() {
         return Err(usage(format!("{} is not empty", folder.display()), "name a new folder"));
     }

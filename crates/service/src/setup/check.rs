@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use onesync_model::Time;
-use onesync_store::{DatabaseContent, DatabaseLook};
+use onesync_store::{DatabaseContent, DatabaseLook, StoreError};
 use serde::Serialize;
 
 use super::system::User;
-use super::{Plan, Setup};
+use super::{IDENTITIES, Plan, Setup};
+use crate::database::Options;
 use crate::error::ServiceError;
 
 /// Bytes of an identity in the embedded database, and on a server: what was measured (docs/scale.md), history left out.
@@ -58,7 +59,38 @@ impl Check {
 
     /// The check that an error stands for.
     pub(crate) fn of_error(subject: &str, error: &ServiceError) -> Self {
-        Self::failed(subject, error.to_string(), error.hint().unwrap_or("see what is said"))
+        Self::failed(subject, error.to_string(), remedy(error))
+    }
+}
+
+/// What to do about an error.
+pub(super) fn remedy(error: &ServiceError) -> &str {
+    let of_store = |error: &StoreError| match error {
+        StoreError::SignIn { .. } => {
+            "where the password was changed on the server: `onesync setup --database-password-file FILE` brings the new one; else have its administrator let the account in"
+        }
+        StoreError::Unreachable { .. } => {
+            "start the server, or write the right host and port into the URL in `database.toml` of the home"
+        }
+        StoreError::Untrusted { .. } => {
+            "name the file of its authority in the URL in `database.toml` of the home (`sslrootcert=FILE`, SQL Server: `ca_file=FILE`)"
+        }
+        StoreError::Rights { .. } => "run `onesync setup --database-admin URL`, which gives what is missing",
+        StoreError::NoDatabase { .. } => {
+            "bring the database back on the server, or restore a backup into another folder: `onesync --home FOLDER restore FILE --to URL`"
+        }
+        _ => "mend what the message names, then look again: `onesync setup check`",
+    };
+    match (error.hint(), error) {
+        (Some(hint), _) => hint,
+        (None, ServiceError::Store(error)) => of_store(error),
+        (None, ServiceError::Vault(_)) => {
+            "`onesync keys status` says what is wrong with the key set, and what to do"
+        }
+        (None, ServiceError::File { .. }) => {
+            "look at the file and its owner: `onesync setup`, run by root, gives the home to the system user of the service"
+        }
+        _ => "mend what the message names, then look again: `onesync setup check`",
     }
 }
 
@@ -71,7 +103,7 @@ impl Setup {
         let plan = match self.look() {
             Ok(plan) => plan,
             Err(error) => {
-                let mut checks = self.machine(None);
+                let mut checks = self.machine(None, None);
                 checks.push(Check::of_error("installation", &error));
                 return Ok(checks);
             }
@@ -80,28 +112,29 @@ impl Setup {
         if let Some(delegated) = waits_for {
             checks.push(Check::failed("database", delegated.why, "`onesync setup` shows the statements"));
         }
-        if self.home.exists() {
-            checks.extend(self.database_of_home()?);
+        if self.home.exists() && self.home.named()?.is_none() {
+            let (store, _) = self.home.open()?;
+            let id = store.reader()?.installation()?.map(|row| row.id).unwrap_or_default();
+            checks.push(Check::ok("database", format!("embedded, installation {id}")));
         }
         Ok(checks)
     }
 
     /// The machine and the place.
-    pub(super) fn machine(&self, user: Option<&User>) -> Vec<Check> {
+    pub(super) fn machine(&self, user: Option<&User>, identities: Option<u64>) -> Vec<Check> {
         let mut checks = vec![system(), program(&self.wanted.program, self.wanted.units.is_some())];
-        checks.extend(self.disk());
+        checks.extend(self.disk(self.wanted.identities.or(identities).unwrap_or(IDENTITIES)));
         if user.is_some_and(|user| user.uid == 0) {
             checks.push(Check::warning(
                 "system user",
                 "the daemon would run as root",
-                "name another user with `--run-as`, or leave it out: root makes one",
+                "name another user with `--run-as`, or leave it out: root makes `onesync`",
             ));
         }
         checks
     }
 
-    fn disk(&self) -> Option<Check> {
-        let identities = self.wanted.identities;
+    fn disk(&self, identities: u64) -> Option<Check> {
         let on_server = self.wanted.server.is_some() || self.home.named().ok().flatten().is_some();
         // A database on a server is copied into the home to see what a change would do.
         let here = identities.saturating_mul(EMBEDDED_BYTES * if on_server { 1 } else { FACTOR });
@@ -132,25 +165,58 @@ impl Setup {
         }
         Some(if free < here { Check::failed("disk", text, remedy) } else { Check::ok("disk", text) })
     }
+}
 
-    /// The database that a home has.
-    fn database_of_home(&self) -> Result<Vec<Check>, ServiceError> {
-        let Some(named) = self.home.named()? else {
-            let (store, _) = self.home.open()?;
-            let version = store.reader()?.installation()?.map(|row| row.id).unwrap_or_default();
-            return Ok(vec![Check::ok("database", format!("embedded, installation {version}"))]);
+/// Whose database is looked at.
+#[derive(Clone, Copy)]
+pub(super) struct Whose<'o> {
+    pub(super) account: &'o str,
+    pub(super) database: &'o str,
+    /// Whether rights are about to be given.
+    pub(super) rights_come: bool,
+    /// Whether an installed home works with it.
+    pub(super) is_installed: bool,
+}
+
+impl<'o> Whose<'o> {
+    pub(super) fn new(service: &'o Options) -> Self {
+        Self {
+            account: service.user(),
+            database: service.database(),
+            rights_come: false,
+            is_installed: false,
+        }
+    }
+
+    /// How an account that may do more than it needs becomes one that may not.
+    fn two_accounts(self, look: &DatabaseLook) -> String {
+        let Self { account, database, is_installed, .. } = self;
+        let postgres = look.product == "PostgreSQL";
+        let take = match (look.is_administrator, postgres) {
+            (false, _) => String::new(),
+            (true, true) => format!("ALTER ROLE \"{account}\" NOSUPERUSER; "),
+            (true, false) => format!("ALTER SERVER ROLE sysadmin DROP MEMBER [{account}]; "),
         };
-        let look = named.options(self.home.folder())?.look();
-        Ok(look.map_or_else(of_store, |look| of_database(&look, self.clock.now(), false)))
+        let give = match (look.owns_tables, postgres) {
+            (false, true) => format!("REVOKE CREATE ON SCHEMA public FROM \"{account}\", PUBLIC"),
+            (false, false) => format!("REVOKE CREATE TABLE FROM [{account}]"),
+            (true, true) => format!(
+                "CREATE ROLE \"{account}_owner\"; REASSIGN OWNED BY \"{account}\" TO \"{account}_owner\""
+            ),
+            (true, false) => format!("ALTER AUTHORIZATION ON DATABASE::[{database}] TO [another login]"),
+        };
+        match is_installed {
+            true => format!(
+                "have the administrator of the server run in the database `{database}`: `{take}{give}`; then `onesync setup --database-admin URL` gives this account rows to read and write"
+            ),
+            false => "name a database that is not there yet and its administrator, `--database-admin URL`: then two accounts are made, the owner of the tables, and the one that runs".to_owned(),
+        }
     }
 }
 
-fn of_store(error: onesync_store::StoreError) -> Vec<Check> {
-    vec![Check::of_error("database", &error.into())]
-}
-
 /// What a database on a server is like. Rights that are about to be given are no concern.
-pub(super) fn of_database(look: &DatabaseLook, now: Time, rights_come: bool) -> Vec<Check> {
+pub(super) fn of_database(look: &DatabaseLook, now: Time, whose: Whose<'_>) -> Vec<Check> {
+    let rights_come = whose.rights_come;
     let text = match look.product {
         "PostgreSQL" => format!("encoding UTF8, collation {}", look.collation),
         _ => format!(
@@ -166,18 +232,18 @@ pub(super) fn of_database(look: &DatabaseLook, now: Time, rights_come: bool) -> 
         let remedy = "have its administrator run, while nobody is connected: `ALTER DATABASE CURRENT SET READ_COMMITTED_SNAPSHOT ON`; or begin each report with `SET TRANSACTION ISOLATION LEVEL SNAPSHOT`";
         checks.push(Check::warning("database readers", text, remedy));
     }
-    let two_roles = "let `onesync setup --database-admin URL` make two accounts: the owner of the tables, and the one that runs";
+    let two_roles = || whose.two_accounts(look);
     if look.is_administrator {
         let text = "the account of the service may do everything on the server";
-        checks.push(Check::warning("database rights", text, two_roles));
+        checks.push(Check::warning("database rights", text, two_roles()));
     } else if look.owns_tables || (look.may_make_tables && !rights_come) {
         let text = "the account of the service may change tables: reading and writing rows is all it needs";
-        checks.push(Check::warning("database rights", text, two_roles));
+        checks.push(Check::warning("database rights", text, two_roles()));
     } else if !look.missing.is_empty() && !rights_come {
         let text = format!("the account of the service lacks {}", shortened(&look.missing));
         let remedy = "run `onesync setup` with `--database-admin`, which gives them, or have the owner of the tables give SELECT, INSERT, UPDATE and DELETE on all of them";
         checks.push(Check::failed("database rights", text, remedy));
-    } else if look.content != DatabaseContent::Empty {
+    } else if look.content != DatabaseContent::Empty && look.missing.is_empty() {
         checks.push(Check::ok("database rights", "reads and writes rows, and nothing else"));
     }
     checks
@@ -280,7 +346,8 @@ mod tests {
             content: DatabaseContent::Schema { current: true },
             missing: Vec::new(),
         };
-        let rights = |look: &DatabaseLook| of_database(look, now, false).pop().unwrap();
+        let new = Whose { account: "one", database: "d", rights_come: false, is_installed: false };
+        let rights = |look: &DatabaseLook| of_database(look, now, new).pop().unwrap();
         assert_eq!(rights(&look).result, CheckResult::Ok);
         for more in [
             DatabaseLook { is_administrator: true, ..look.clone() },
@@ -288,8 +355,10 @@ mod tests {
             DatabaseLook { may_make_tables: true, ..look.clone() },
         ] {
             assert_eq!(rights(&more).result, CheckResult::Warning, "{more:?}");
+            let here = of_database(&more, now, Whose { is_installed: true, ..new }).pop().unwrap();
+            assert!(here.remedy.is_some_and(|remedy| remedy.contains("administrator of the server run")));
         }
-        let waits = of_database(&DatabaseLook { readers_block: true, ..look.clone() }, now, false);
+        let waits = of_database(&DatabaseLook { readers_block: true, ..look.clone() }, now, new);
         assert!(waits.iter().any(|c| c.result == CheckResult::Warning && c.subject == "database readers"));
         let lacks = DatabaseLook { missing: vec!["SELECT on run".into()], ..look };
         let told = rights(&lacks);

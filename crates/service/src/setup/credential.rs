@@ -6,6 +6,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::{Doing, Tell, Told};
 use crate::error::ServiceError;
 use crate::events;
 use crate::runtime::Service;
@@ -131,6 +132,14 @@ pub(crate) fn parse(name: &str) -> Result<AccountName, ServiceError> {
     })
 }
 
+/// Refuses a new password that is easily guessed.
+///
+/// # Errors
+/// When it is too short.
+pub fn check_password(password: &SecretString) -> Result<(), ServiceError> {
+    Verifier::check(password.expose_secret().as_bytes()).map_err(|error| short(error.into()))
+}
+
 fn short(error: onesync_vault::VaultError) -> ServiceError {
     match error {
         onesync_vault::VaultError::Account(error) => {
@@ -149,16 +158,18 @@ impl Service {
         Ok(ServiceAccount::read(&*self.store().reader()?)?.map(|account| account.name))
     }
 
-    /// Changes name or password of the service account; gives a password that was made here.
+    /// Changes name or password of the service account. A password that was made here is told, with the name; until it has been
+    /// shown the next `setup` shows it.
     ///
     /// # Errors
-    /// When the password so far is another one, or the new one is not taken.
+    /// When the password so far is another one, the new one is not taken, or nobody can be told.
     pub fn change_service_account(
         &self,
         current: &SecretString,
         name: Option<&str>,
         password: Option<&SecretString>,
-    ) -> Result<Option<Zeroizing<String>>, ServiceError> {
+        tell: &mut Tell<'_>,
+    ) -> Result<(), ServiceError> {
         self.must_be_active()?;
         let _lock = super::steps::lock(self.home(), self.now())?;
         let before = ServiceAccount::read(&*self.store().reader()?)?.ok_or_else(|| {
@@ -169,16 +180,21 @@ impl Service {
         })?;
         before.check(None, Some(current))?;
         let name = name.unwrap_or(&before.name);
-        let (mut account, mut changes) =
+        let (account, mut changes) =
             ServiceAccount::make(name, password, &before.runs_as, &self.vault()?, self.now())?;
-        // Whoever asked for a new one sees it.
-        account.shown = true;
-        changes.settings = account.changes()?.settings;
         changes.events.push(self.audit(&events::SERVICE_ACCOUNT_CHANGED, &account.name, ""));
         self.record(&changes)?;
-        match account.made {
-            true => ServiceAccount::password(&*self.store().reader()?, &self.vault()?),
-            false => Ok(None),
+        let made = match account.made {
+            true => ServiceAccount::password(&*self.store().reader()?, &self.vault()?)?,
+            false => None,
+        };
+        match made {
+            Some(password)
+                if tell(Doing::Credentials { name: &account.name, password: &password })? == Told::Shown =>
+            {
+                mark_shown(&**self.store(), self.standing().epoch())
+            }
+            _ => Ok(()),
         }
     }
 }

@@ -4,10 +4,12 @@
 use onesync_store::{DatabaseContent, DatabaseLook, StoreError};
 use serde::Serialize;
 
-use super::check::of_database;
+use super::check::{Whose, of_database};
 use super::steps::Step;
+use secrecy::{ExposeSecret as _, SecretString};
+
 use super::{Check, Plan, Setup};
-use crate::database::{DatabaseServer, Options};
+use crate::database::{DatabaseServer, Named, Options};
 use crate::error::ServiceError;
 
 /// What the administrator of the database server has to do first.
@@ -92,7 +94,7 @@ impl Setup {
             }
             Err(error) => return Err(error.into()),
         };
-        plan.checks.extend(of_database(&look, self.clock.now(), false));
+        plan.checks.extend(of_database(&look, self.clock.now(), Whose::new(service)));
         let may_make = look.may_make_tables || look.is_administrator;
         let tables_missing = match look.content {
             DatabaseContent::Empty => !may_make,
@@ -162,10 +164,84 @@ impl Setup {
             plan.add(Step::MakeTables, "tables", text);
         }
         if let Some(look) = &seen {
-            plan.checks.extend(of_database(look, self.clock.now(), makes));
+            let whose = Whose { rights_come: makes, ..Whose::new(service) };
+            plan.checks.extend(of_database(look, self.clock.now(), whose));
         }
         plan.checks.push(Check::ok("database administrator", format!("signed in as `{}`", admin.user())));
         Ok(Some(content))
+    }
+
+    /// The password that the database of an installed home is said to have by now.
+    pub(super) fn new_password(&self) -> Option<&SecretString> {
+        let of_server = self.wanted.server.as_ref().and_then(|server| server.password.as_ref());
+        self.wanted.database_password.as_ref().or(of_server)
+    }
+
+    /// Looks at the database that an installed home has on a server: its password, and the rights of its account, which an
+    /// administrator may give.
+    pub(super) fn look_at_own_server(&self, named: &Named, plan: &mut Plan) -> Result<(), ServiceError> {
+        let folder = self.home.folder();
+        let kept = named.password(folder)?;
+        let same = |new: &&SecretString| {
+            kept.as_ref().is_some_and(|kept| kept.expose_secret() == new.expose_secret())
+        };
+        let new = self.new_password().filter(|new| !same(new));
+        let options = match new {
+            Some(new) => {
+                let server = DatabaseServer { url: named.url.clone(), password: Some(new.clone()) };
+                server.options()?
+            }
+            None => named.options(folder)?,
+        };
+        let admin = self.wanted.admin.as_ref().map(DatabaseServer::options).transpose()?;
+        if let Some(admin) = &admin {
+            let there = options.administered_by(admin)?.look()?;
+            if !there.may {
+                return Err(ServiceError::usage(
+                    format!(
+                        "`{}` neither administers the server nor owns the database: it can give no rights there",
+                        admin.user()
+                    ),
+                    "name the account that owns the database, or one that may do everything",
+                ));
+            }
+            plan.checks.push(Check::ok("database administrator", format!("signed in as `{}`", admin.user())));
+            if let Some(text) = there.makes.filter(|_| there.database) {
+                plan.add(Step::MakeDatabase, "database", text);
+            }
+        }
+        let seen = match options.look() {
+            Ok(look) => Some(look),
+            Err(StoreError::SignIn { why }) if new.is_some() => {
+                return Err(ServiceError::usage(
+                    format!("the database does not take the new password: {why}"),
+                    "nothing was changed; name the file that holds the right one with `--database-password-file`",
+                ));
+            }
+            Err(
+                StoreError::Rights { .. }
+                | StoreError::Unsuitable { .. }
+                | StoreError::NoDatabase { .. }
+                | StoreError::SignIn { .. },
+            ) if admin.is_some() => None,
+            Err(error) => return Err(error.into()),
+        };
+        let gives = admin.is_some() && seen.as_ref().is_none_or(lacks_rights);
+        if gives {
+            let text =
+                format!("let `{}` read and write the rows of the tables, as their owner", options.user());
+            plan.add(Step::MakeTables, "tables", text);
+        }
+        if let Some(look) = &seen {
+            let whose = Whose { rights_come: gives, is_installed: true, ..Whose::new(&options) };
+            plan.checks.extend(of_database(look, self.clock.now(), whose));
+        }
+        if let Some(new) = new {
+            let text =
+                "keep the new password of the database, which it has taken, in place of the one before";
+            plan.add(Step::Password(new.clone()), "database-password", text);
+        }
+        Ok(())
     }
 }
 

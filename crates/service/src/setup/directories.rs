@@ -3,6 +3,7 @@
 use onesync_connectors::{Finding, Severity};
 
 use super::Check;
+use super::check::remedy;
 use crate::runtime::Service;
 
 impl Service {
@@ -11,8 +12,7 @@ impl Service {
         let runtime = match self.runtime() {
             Ok(runtime) => runtime,
             Err(error) => {
-                let hint = error.hint().unwrap_or("see what is said").to_owned();
-                return vec![Check::warning("configuration", error.to_string(), hint)];
+                return vec![Check::warning("configuration", error.to_string(), remedy(&error))];
             }
         };
         let mut checks = Vec::new();

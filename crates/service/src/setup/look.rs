@@ -2,16 +2,25 @@
 
 use std::collections::BTreeMap;
 
-use onesync_store::Store;
+use onesync_store::{Store, StoreError};
 use onesync_vault::{Kek, VaultError};
 
 use super::credential::{self, ServiceAccount};
 use super::delegated::Begin;
-use super::steps::{PROXY, Step, check_proxy, roles_text};
+use super::steps::{IDENTITIES, PROXY, Step, check_proxy, roles_text};
 use super::system::{self, SYSTEM_USER, User};
 use super::{Check, Plan, PlannedStep, ROLES, Role, Setup, uninstall, unit};
 use crate::account;
+use crate::database::{Named, Opening, open_new};
 use crate::error::ServiceError;
+
+/// What an installed home was found to be.
+struct Installed {
+    /// The system user that runs it.
+    runs_as: String,
+    /// How many people, groups and contacts were expected when that was said last.
+    identities: Option<u64>,
+}
 
 impl Plan {
     pub(super) fn add(&mut self, step: Step, word: &str, text: impl Into<String>) {
@@ -33,23 +42,32 @@ impl Setup {
             checks: Vec::new(),
             steps: Vec::new(),
             waits_for: None,
+            again: false,
             todo: Vec::new(),
         };
         if let Some(name) = &self.wanted.account {
             credential::parse(name)?;
         }
+        self.wanted.account_password.as_ref().map_or(Ok(()), credential::check_password)?;
         self.wanted.proxy.as_deref().map_or(Ok(()), check_proxy)?;
         self.roles_are_there()?;
         let installed = self.home.exists();
-        let runs_as = match installed {
-            true => self.look_at_installed(&mut plan)?,
-            false => self.runs_as(None)?,
+        let Installed { runs_as, identities } = match installed {
+            true => match self.look_at_installed(&mut plan)? {
+                Some(installed) => installed,
+                None => {
+                    plan.again = true;
+                    return Ok(plan);
+                }
+            },
+            false => Installed { runs_as: self.runs_as(None)?, identities: None },
         };
         let user = system::user(&runs_as)?;
-        if user.is_none() {
-            self.plan_user(&runs_as, &mut plan)?;
+        match &user {
+            Some(user) => self.may_run_as(user)?,
+            None => self.plan_user(&runs_as, &mut plan)?,
         }
-        plan.checks.extend(self.machine(user.as_ref()));
+        plan.checks.extend(self.machine(user.as_ref(), identities));
         if !installed {
             self.look_at_new(&runs_as, &mut plan)?;
         }
@@ -76,8 +94,29 @@ impl Setup {
                 "run it as root, or leave `--run-as` out: then the daemon runs as you",
             ));
         }
+        // Any other one may be mistyped.
+        if name != SYSTEM_USER {
+            return Err(ServiceError::usage(
+                format!("there is no system user `{name}`, and only `{SYSTEM_USER}` is made here"),
+                format!("write it as it is, or make it: {}", system::useradd(name)),
+            ));
+        }
         plan.add(Step::SystemUser(name.to_owned()), "system-user", format!("make the system user `{name}`"));
         Ok(())
+    }
+
+    /// Whoever is not root makes a home that only they can open.
+    fn may_run_as(&self, user: &User) -> Result<(), ServiceError> {
+        if account::is_root() || self.wanted.runs_as.is_none() || account::uid() == Some(user.uid) {
+            return Ok(());
+        }
+        Err(ServiceError::usage(
+            format!(
+                "the home would belong to you and be closed to `{}`, who could not run the daemon",
+                user.name
+            ),
+            "run it as root, or leave `--run-as` out: then the daemon runs as you",
+        ))
     }
 
     fn look_at_new(&self, runs_as: &str, plan: &mut Plan) -> Result<(), ServiceError> {
@@ -86,15 +125,32 @@ impl Setup {
             None => Begin::Install,
             Some(server) => self.look_at_server(server, plan)?,
         };
+        let why = plan.waits_for.as_ref().map_or("nothing", |waits| waits.why.as_str());
+        self.home.must_have_its_database(match &begin {
+            Begin::Wait => Some(why),
+            Begin::Install => self.wanted.server.as_ref().map(|_| why),
+            Begin::Join(id) => Some(id),
+        })?;
         match begin {
             Begin::Wait => {}
+            Begin::Join(id) if self.home.has_taken(&id)? => {
+                let text = format!(
+                    "go on with installation {id}: the home gets back the name of the database and its password"
+                );
+                plan.add(Step::Join(id), "database-name", text);
+                plan.again = true;
+            }
             Begin::Join(id) => {
                 let text = format!(
                     "join installation {id}: the home gets the name of the database and its password; nothing in the database changes, and this server is not active"
                 );
+                // As long as the account may look into it.
+                if !plan.steps.iter().any(|step| step.step == "tables") {
+                    self.check_account_there()?;
+                }
                 plan.add(Step::Join(id.clone()), "join", text);
                 plan.joins = Some(id);
-                self.no_proxy_for_joined()?;
+                self.nothing_of_the_installation()?;
             }
             Begin::Install => {
                 let keys =
@@ -103,13 +159,14 @@ impl Setup {
                 self.plan_account(runs_as, plan);
                 self.plan_roles(None, plan)?;
                 self.plan_proxy(None, plan);
+                self.plan_identities(None, plan);
             }
         }
         Ok(())
     }
 
-    /// What is missing of an installation that is there; gives the system user that runs it.
-    fn look_at_installed(&self, plan: &mut Plan) -> Result<String, ServiceError> {
+    /// What is missing of an installation that is there; `None` when more is seen only after the steps that are planned.
+    fn look_at_installed(&self, plan: &mut Plan) -> Result<Option<Installed>, ServiceError> {
         let named = self.home.named()?;
         if let Some(server) = &self.wanted.server
             && named.as_ref().is_none_or(|named| named.url != server.url)
@@ -119,20 +176,43 @@ impl Setup {
                 "leave the database out, or name another folder with `--home`",
             ));
         }
-        if let Some(named) = &named {
-            plan.database = named.place(self.home.folder());
+        match &named {
+            Some(named) => {
+                plan.database = named.place(self.home.folder());
+                self.look_at_own_server(named, plan)?;
+            }
+            None => self.no_server_for_embedded()?,
         }
+        let (steps, checks) = (plan.steps.len(), plan.checks.len());
+        match self.look_inside(named, plan) {
+            // What is planned opens it, or it was said what has failed.
+            Err(ServiceError::Store(
+                StoreError::Rights { .. } | StoreError::SignIn { .. } | StoreError::NoDatabase { .. },
+            )) if steps > 0 || plan.failed().next().is_some() => {
+                plan.steps.truncate(steps);
+                plan.todo.truncate(steps);
+                plan.checks.truncate(checks);
+                Ok(None)
+            }
+            looked => looked.map(Some),
+        }
+    }
+
+    /// What is missing inside of the database of an installed home.
+    fn look_inside(&self, named: Option<Named>, plan: &mut Plan) -> Result<Installed, ServiceError> {
         let (store, vault) = self.home.open()?;
         let reader = store.reader()?;
+        let identities = reader.setting(IDENTITIES)?.and_then(|number| number.parse().ok());
         let account = ServiceAccount::read(&*reader)?;
         if let Some(account) = &account {
             account.check(self.wanted.account.as_deref(), self.wanted.account_password.as_ref())?;
         }
         let runs_as = self.runs_as(account.as_ref())?;
-        if let Some(named) = named.filter(|named| named.joined) {
+        let joined = self.home.is_joined()?;
+        if let Some(named) = named.filter(|named| named.joined && joined) {
             plan.joins = Some(named.installation);
-            self.no_proxy_for_joined()?;
-            return Ok(runs_as);
+            self.nothing_of_the_installation()?;
+            return Ok(Installed { runs_as, identities });
         }
         if let (Some(wanted), Ok(Some(there))) = (&self.wanted.kek, self.kek())
             && *wanted != there
@@ -169,19 +249,35 @@ impl Setup {
         }
         match account {
             None => self.plan_account(&runs_as, plan),
-            Some(account) if account.runs_as != runs_as => {
-                let text = format!("let the daemon run as `{runs_as}` in place of `{}`", account.runs_as);
-                plan.add(Step::RunsAs(runs_as.clone()), "runs-as", text);
+            Some(account) => {
+                if account.runs_as != runs_as {
+                    let text = format!("let the daemon run as `{runs_as}` in place of `{}`", account.runs_as);
+                    plan.add(Step::RunsAs(runs_as.clone()), "runs-as", text);
+                }
+                if !account.shown {
+                    self.plan_show(plan);
+                }
             }
-            Some(account) if !account.shown => self.plan_show(plan),
-            Some(_) => {}
         }
         let roles = reader.setting(ROLES)?;
         self.plan_roles(roles.as_deref(), plan)?;
         self.plan_proxy(reader.setting(PROXY)?, plan);
+        self.plan_identities(identities, plan);
         drop(reader);
         drop::<std::sync::Arc<dyn Store>>(store);
-        Ok(runs_as)
+        Ok(Installed { runs_as, identities })
+    }
+
+    fn no_server_for_embedded(&self) -> Result<(), ServiceError> {
+        let what = match (&self.wanted.database_password, &self.wanted.admin) {
+            (Some(_), _) => "a password of a database on a server",
+            (None, Some(_)) => "an administrator of a database on a server",
+            (None, None) => return Ok(()),
+        };
+        Err(ServiceError::usage(
+            format!("{what}, and the database of {} is embedded", self.home.folder().display()),
+            "leave it out; `onesync db move --to URL` moves the installation to a server",
+        ))
     }
 
     fn plan_account(&self, runs_as: &str, plan: &mut Plan) {
@@ -237,14 +333,40 @@ impl Setup {
         }
     }
 
-    fn no_proxy_for_joined(&self) -> Result<(), ServiceError> {
-        match self.wanted.proxy {
-            None => Ok(()),
-            Some(_) => Err(ServiceError::usage(
+    fn plan_identities(&self, known: Option<u64>, plan: &mut Plan) {
+        if let Some(number) = self.wanted.identities.filter(|number| known != Some(*number)) {
+            let text = format!("keep that {number} people, groups and contacts are expected");
+            plan.add(Step::Identities(number), "identities", text);
+        }
+    }
+
+    /// What belongs to an installation and not to a server cannot be said by one that joins: it writes nothing.
+    fn nothing_of_the_installation(&self) -> Result<(), ServiceError> {
+        if self.wanted.proxy.is_some() {
+            return Err(ServiceError::usage(
                 "a server that joins has the connectors of the installation, their proxies too",
                 "leave `--proxy` out",
-            )),
+            ));
         }
+        if !self.wanted.roles.is_empty() {
+            return Err(ServiceError::usage(
+                "a server that joins has the roles of the installation",
+                "leave `--admin`, `--operator`, `--browser` and `--password-setter` out; the active server sets them",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Refuses another service account than that of the installation that is joined.
+    pub(super) fn check_account_there(&self) -> Result<(), ServiceError> {
+        let (name, password) = (self.wanted.account.as_deref(), self.wanted.account_password.as_ref());
+        let Some(server) = self.wanted.server.as_ref().filter(|_| name.is_some() || password.is_some())
+        else {
+            return Ok(());
+        };
+        let store = open_new(self.home.folder(), &server.url, server.password.as_ref(), Opening::Any)?;
+        let account = ServiceAccount::read(&*store.reader()?)?;
+        account.map_or(Ok(()), |account| account.check(name, password))
     }
 
     fn roles_are_there(&self) -> Result<(), ServiceError> {
@@ -265,6 +387,12 @@ impl Setup {
     fn plan_rest(&self, runs_as: &str, user: Option<&User>, plan: &mut Plan) -> Result<(), ServiceError> {
         let folder = self.home.folder();
         if let Some(units) = &self.wanted.units {
+            if !units.is_dir() {
+                return Err(ServiceError::usage(
+                    format!("there is no folder {} for the unit", units.display()),
+                    "name one that is there with `--systemd=FOLDER`, or write no unit: `--no-systemd`",
+                ));
+            }
             let file = units.join(unit::NAME);
             let text = unit::text(&self.wanted.program, folder, runs_as, self.kek()?.as_ref())?;
             if unit::hides(folder) {

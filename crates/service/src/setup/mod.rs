@@ -35,9 +35,11 @@ use crate::runtime::Service;
 
 pub use check::{Check, CheckResult};
 pub use connectors::{Chosen, Cloud, Source, files, look_at_domain};
+pub use credential::check_password;
 pub use delegated::Delegated;
+pub use steps::check_proxy;
 pub(crate) use system::name_of;
-pub use system::{exists as name_exists, give_back};
+pub use system::{SYSTEM_USER, exists as name_exists, give_back};
 pub use uninstall::{Uninstall, Uninstalled};
 
 use steps::Step;
@@ -80,6 +82,8 @@ impl Role {
 pub struct Wanted {
     /// The database on a server; else one is embedded in a new home.
     pub server: Option<DatabaseServer>,
+    /// The password of the database that an installed home has, where it is another one by now.
+    pub database_password: Option<SecretString>,
     /// An account of the server that may make roles and database, or owns the database.
     pub admin: Option<DatabaseServer>,
     /// The name of the service account.
@@ -99,11 +103,11 @@ pub struct Wanted {
     /// This program, for the unit.
     pub program: PathBuf,
     /// How many people, groups and contacts are expected.
-    pub identities: u64,
+    pub identities: Option<u64>,
 }
 
 /// Identities that are planned for when nobody says.
-pub const IDENTITIES: u64 = 10_000;
+const IDENTITIES: u64 = 10_000;
 
 /// Sets up a home.
 pub struct Setup {
@@ -127,6 +131,8 @@ pub struct Plan {
     pub steps: Vec<PlannedStep>,
     /// What somebody else has to do first.
     pub waits_for: Option<Delegated>,
+    /// Whether more can be seen, and planned, only when these steps are done.
+    pub again: bool,
     #[serde(skip)]
     todo: Vec<Step>,
 }

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use onesync_model::Time;
-use onesync_store::{DatabaseAdmin, EventRow, ServiceChanges, Store};
+use onesync_store::{DatabaseAdmin, EventRow, ServiceChanges, Store, StoreError};
 use onesync_vault::{KEK_FILE, Kek, KeySet, Vault, VaultError};
+use secrecy::SecretString;
 
 use super::credential::{ServiceAccount, mark_shown};
 use super::record::Record;
@@ -20,6 +21,8 @@ use crate::work::WorkLock;
 pub(super) const LOCK: &str = "setup.lock";
 /// The setting with the proxy of connectors that `setup connectors` writes.
 pub(super) const PROXY: &str = "proxy";
+/// The setting with how many people, groups and contacts are expected.
+pub(super) const IDENTITIES: &str = "identities";
 
 /// The database, once it is open.
 type Open = Option<Arc<dyn Store>>;
@@ -31,12 +34,21 @@ pub(super) enum Step {
     MakeTables,
     Install,
     Join(String),
-    Account { name: String, runs_as: String },
+    Account {
+        name: String,
+        runs_as: String,
+    },
     RunsAs(String),
     Show,
     Roles(String),
     Proxy(String),
-    Unit { file: PathBuf, text: String },
+    Identities(u64),
+    /// The password of the database that is the right one by now.
+    Password(SecretString),
+    Unit {
+        file: PathBuf,
+        text: String,
+    },
     Owner(String),
 }
 
@@ -51,7 +63,10 @@ pub(super) fn roles_text(roles: &BTreeMap<String, Vec<String>>) -> Result<String
 }
 
 /// Refuses what is no URL of a proxy.
-pub(super) fn check_proxy(text: &str) -> Result<(), ServiceError> {
+///
+/// # Errors
+/// When it is none.
+pub fn check_proxy(text: &str) -> Result<(), ServiceError> {
     let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
     if rest
         .is_none_or(|rest| rest.is_empty() || rest.contains(|c: char| c.is_control() || "\"\\ @".contains(c)))
@@ -64,6 +79,17 @@ pub(super) fn check_proxy(text: &str) -> Result<(), ServiceError> {
     Ok(())
 }
 
+/// What an administrator's steps meet when somebody else takes the same ones.
+fn at_once(error: StoreError) -> ServiceError {
+    match error {
+        StoreError::Conflict(why) => ServiceError::held(
+            format!("somebody else was making the same accounts or database just now ({why})"),
+            "run this again: it looks anew, and goes on from what is there",
+        ),
+        error => error.into(),
+    }
+}
+
 impl Setup {
     /// Carries out a plan. Each step is recorded before and after.
     ///
@@ -71,7 +97,11 @@ impl Setup {
     /// When a step fails: run it again, it goes on from there.
     pub fn carry_out(&self, plan: &Plan, tell: &mut Tell<'_>) -> Result<(), ServiceError> {
         if let Some(waits) = &plan.waits_for {
-            return Err(ServiceError::held(waits.why.clone(), "have the statements run that the plan shows"));
+            let hint = match waits.statements.is_empty() {
+                true => waits.then.clone(),
+                false => format!("have the statements run that the plan shows, then {}", waits.then),
+            };
+            return Err(ServiceError::held(waits.why.clone(), hint));
         }
         if let Some(check) = plan.failed().next() {
             let hint = check.remedy.clone().unwrap_or_default();
@@ -95,7 +125,7 @@ impl Setup {
         }
         let record = Record::of(self.home.folder());
         let (mut events, mut open) = (Vec::new(), None);
-        for (step, planned) in plan.todo.iter().zip(&plan.steps) {
+        for (number, (step, planned)) in plan.todo.iter().zip(&plan.steps).enumerate() {
             record.write(planned, "begins", &*self.clock)?;
             tell(Doing::Begins(planned))?;
             if let Err(error) = self.step(step, &mut open, tell) {
@@ -104,7 +134,10 @@ impl Setup {
             }
             record.write(planned, "done", &*self.clock)?;
             events.push(self.event(planned));
-            self.keep(&mut events, &mut open)?;
+            // Before the home has the right password it cannot be told.
+            if !plan.todo.iter().skip(number + 1).any(|step| matches!(step, Step::Password(_))) {
+                self.keep(&mut events, &mut open)?;
+            }
             tell(Doing::Done(planned))?;
         }
         // Also when the unit is as it should be: whoever was killed before this finds it so.
@@ -151,14 +184,25 @@ impl Setup {
             Step::SystemUser(name) => system::make_user(name, self.home.folder()),
             Step::MakeDatabase => {
                 let (admin, server) = self.admin()?;
-                Ok(admin.make_database(server.password.as_ref())?)
+                admin.make_database(server.password.as_ref()).map_err(at_once)
             }
-            Step::MakeTables => Ok(self.admin()?.0.make_tables()?),
+            Step::MakeTables => self.admin()?.0.make_tables().map_err(at_once),
             Step::Install => {
                 let kek = self.wanted.kek.clone().unwrap_or_default();
                 self.home.create_with(self.wanted.server.as_ref(), &kek, &*self.clock)
             }
-            Step::Join(id) => self.home.join(self.server()?, id, &*self.clock),
+            Step::Join(id) => {
+                self.check_account_there()?;
+                self.home.join(&self.server()?, id, &*self.clock)
+            }
+            Step::Password(password) => match self.home.named()? {
+                Some(named) => {
+                    // What was opened has the one before.
+                    *open = None;
+                    named.keep_password(self.home.folder(), password)
+                }
+                None => Err(ServiceError::Internal("a password for an embedded database".to_owned())),
+            },
             Step::Account { name, runs_as } => {
                 let vault = Vault::open(&self.home.key_set())?;
                 let password = self.wanted.account_password.as_ref();
@@ -173,6 +217,7 @@ impl Setup {
             Step::Show => self.show(open, tell),
             Step::Roles(text) => self.set(ROLES, text, open),
             Step::Proxy(url) => self.set(PROXY, url, open),
+            Step::Identities(number) => self.set(IDENTITIES, &number.to_string(), open),
             Step::Unit { file, text } => unit::write(file, text),
             Step::Owner(name) => match system::user(name)? {
                 Some(user) => {
@@ -230,15 +275,35 @@ impl Setup {
         }
     }
 
-    fn server(&self) -> Result<&DatabaseServer, ServiceError> {
+    /// The database on a server: that of an installed home, else what is wanted.
+    fn server(&self) -> Result<DatabaseServer, ServiceError> {
+        if let Some(named) = self.home.named()? {
+            let password = match self.new_password() {
+                Some(password) => Some(password.clone()),
+                None => named.password(self.home.folder())?,
+            };
+            return Ok(DatabaseServer { url: named.url, password });
+        }
         let missing = || ServiceError::Internal("a step for a database on a server without one".to_owned());
-        self.wanted.server.as_ref().ok_or_else(missing)
+        self.wanted.server.clone().ok_or_else(missing)
     }
 
-    fn admin(&self) -> Result<(Box<dyn DatabaseAdmin>, &DatabaseServer), ServiceError> {
+    fn admin(&self) -> Result<(Box<dyn DatabaseAdmin>, DatabaseServer), ServiceError> {
         let missing = || ServiceError::Internal("a step for an administrator without one".to_owned());
         let server = self.server()?;
         let admin = self.wanted.admin.as_ref().ok_or_else(missing)?;
         Ok((server.options()?.administered_by(&admin.options()?)?, server))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_who_make_the_same_are_told_so() {
+        let told = at_once(StoreError::Conflict("role \"onesync\" already exists".to_owned()));
+        assert!(told.to_string().starts_with("somebody else was making the same"), "{told}");
+        assert!(told.hint().is_some_and(|hint| hint.contains("run this again")));
     }
 }

@@ -13,7 +13,7 @@ use crate::error::ServiceError;
 use crate::home::Home;
 
 /// The system user that runs the daemon when root sets it up and names none.
-pub(super) const SYSTEM_USER: &str = "onesync";
+pub const SYSTEM_USER: &str = "onesync";
 /// The longest name of a user or group.
 const NAME_BYTES_MAX: usize = 100;
 
@@ -69,6 +69,11 @@ pub(super) fn installer() -> Result<String, ServiceError> {
     if user(&who).is_ok_and(|user| user.is_some()) { Ok(who) } else { Ok(current()?.name) }
 }
 
+/// How a system user is made by hand.
+pub(super) fn useradd(name: &str) -> String {
+    format!("`useradd --system --user-group --shell /usr/sbin/nologin {name}`")
+}
+
 /// Makes a system user without a shell.
 pub(super) fn make_user(name: &str, home: &Path) -> Result<(), ServiceError> {
     let made = Command::new("useradd")
@@ -76,7 +81,7 @@ pub(super) fn make_user(name: &str, home: &Path) -> Result<(), ServiceError> {
         .arg(home)
         .args(["--", name])
         .output();
-    let hint = format!("make it by hand, then run this again: `useradd --system --user-group {name}`");
+    let hint = format!("make it by hand, then run this again: {}", useradd(name));
     match made {
         Ok(output) if output.status.success() => Ok(()),
         Ok(output) => {

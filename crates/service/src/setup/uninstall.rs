@@ -35,6 +35,8 @@ pub struct Uninstalled {
     pub others: Vec<PathBuf>,
     /// The database on a server: it stays, too.
     pub database: Option<String>,
+    /// Whether the key set goes by which the active server reads the secrets in that database.
+    pub keys_go: bool,
 }
 
 impl Uninstall {
@@ -60,6 +62,7 @@ impl Uninstall {
             }
         }
         found.database = self.home.named()?.map(|named| named.place(folder));
+        found.keys_go = found.data.contains(&self.home.key_set()) && !self.home.is_joined()?;
         Ok(found)
     }
 

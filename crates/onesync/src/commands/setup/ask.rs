@@ -1,7 +1,7 @@
 //! Questions on a terminal.
 
 use anyhow::Context as _;
-use inquire::validator::Validation;
+use inquire::validator::{StringValidator, Validation};
 use inquire::{Confirm, MultiSelect, Password, PasswordDisplayMode, Select, Text};
 use secrecy::SecretString;
 
@@ -19,15 +19,51 @@ pub fn text(question: &str, default: &str) -> anyhow::Result<String> {
     Ok(asked.prompt().context(none())?.trim().to_owned())
 }
 
+/// A text that is asked for until it is one that will do; what is wrong with it is said.
+pub fn text_that(
+    question: &str,
+    default: &str,
+    will_do: impl Fn(&str) -> Result<(), String> + Clone + 'static,
+) -> anyhow::Result<String> {
+    let asked = Text::new(question).with_validator(validator(will_do));
+    let asked = if default.is_empty() { asked } else { asked.with_default(default) };
+    Ok(asked.prompt().context(none())?.trim().to_owned())
+}
+
 /// A text that is needed.
 pub fn needed(question: &str, help: &str) -> anyhow::Result<String> {
-    let asked = Text::new(question).with_help_message(help).with_validator(|text: &str| {
-        Ok(match text.trim() {
-            "" => Validation::Invalid("it is needed".into()),
-            _ => Validation::Valid,
-        })
-    });
+    needed_that(question, help, |_| Ok(()))
+}
+
+/// A text that is needed, and asked for until it is one that will do.
+pub fn needed_that(
+    question: &str,
+    help: &str,
+    will_do: impl Fn(&str) -> Result<(), String> + Clone + 'static,
+) -> anyhow::Result<String> {
+    let asked =
+        Text::new(question).with_help_message(help).with_validator(validator(move |text| match text {
+            "" => Err("it is needed".to_owned()),
+            text => will_do(text),
+        }));
     Ok(asked.prompt().context(none())?.trim().to_owned())
+}
+
+fn validator(
+    will_do: impl Fn(&str) -> Result<(), String> + Clone + 'static,
+) -> impl StringValidator + 'static {
+    as_it_is(move |text| will_do(text.trim()))
+}
+
+fn as_it_is(
+    will_do: impl Fn(&str) -> Result<(), String> + Clone + 'static,
+) -> impl StringValidator + 'static {
+    move |text: &str| {
+        Ok(match will_do(text) {
+            Ok(()) => Validation::Valid,
+            Err(why) => Validation::Invalid(why.into()),
+        })
+    }
 }
 
 /// Yes or no.
@@ -36,11 +72,20 @@ pub fn yes(question: &str, default: bool) -> anyhow::Result<bool> {
 }
 
 /// A password, which is not shown; `None` for an empty one.
-pub fn password(question: &str, twice: bool) -> anyhow::Result<Option<SecretString>> {
-    let asked = Password::new(question).with_display_mode(PasswordDisplayMode::Masked);
-    let asked = if twice { asked } else { asked.without_confirmation() };
+pub fn password(question: &str) -> anyhow::Result<Option<SecretString>> {
+    let asked = Password::new(question).with_display_mode(PasswordDisplayMode::Masked).without_confirmation();
     let typed = asked.prompt().context(none())?;
     Ok((!typed.is_empty()).then(|| SecretString::from(typed)))
+}
+
+/// A new password, typed twice, which is not shown; asked for until it is one that will do.
+pub fn new_password(
+    question: &str,
+    will_do: impl Fn(&SecretString) -> Result<(), String> + Clone + 'static,
+) -> anyhow::Result<SecretString> {
+    let asked = Password::new(question).with_display_mode(PasswordDisplayMode::Masked);
+    let asked = asked.with_validator(as_it_is(move |text| will_do(&SecretString::from(text.to_owned()))));
+    Ok(SecretString::from(asked.prompt().context(none())?))
 }
 
 /// One of several; gives its place in the list.
@@ -54,8 +99,16 @@ pub fn choices(question: &str, help: &str, choices: Vec<String>) -> anyhow::Resu
     MultiSelect::new(question, choices).with_help_message(help).with_page_size(LINES).prompt().context(none())
 }
 
-/// Names, parted by commas.
-pub fn names(question: &str, default: &str) -> anyhow::Result<Vec<String>> {
-    let typed = text(question, default)?;
-    Ok(typed.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect())
+/// Names, parted by commas; asked for until each is one that will do.
+pub fn names(
+    question: &str,
+    default: &str,
+    will_do: impl Fn(&str) -> Result<(), String> + Clone + 'static,
+) -> anyhow::Result<Vec<String>> {
+    let typed = text_that(question, default, move |typed| parted(typed).try_for_each(&will_do))?;
+    Ok(parted(&typed).map(str::to_owned).collect())
+}
+
+fn parted(typed: &str) -> impl Iterator<Item = &str> {
+    typed.split(',').map(str::trim).filter(|name| !name.is_empty())
 }

@@ -2,7 +2,7 @@
 //! folder, its check, the first cycle, and the plan of the first contact.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use onesync_service::setup::{Chosen, Cloud, Source, files, look_at_domain};
@@ -41,9 +41,10 @@ pub async fn connect(home: Home, folder: Option<PathBuf>, out: &Output) -> Resul
     }
     let folder = match folder {
         Some(folder) => folder,
-        None => PathBuf::from(ask::text(
+        None => PathBuf::from(ask::text_that(
             "Folder for the configuration (it belongs in version control):",
             "onesync-config",
+            |folder| config::must_be_new(Path::new(folder)).map_err(|error| error.to_string()),
         )?),
     };
     config::must_be_new(&folder)?;
@@ -57,7 +58,7 @@ pub async fn connect(home: Home, folder: Option<PathBuf>, out: &Output) -> Resul
         if forests > 1 {
             eprintln!("\nForest {number}{}", which(&topology, number));
         }
-        sources.push(source(&kind, number, &mut secrets).await?);
+        sources.push(source(&kind, number, &mut secrets, service.home().folder()).await?);
     }
     let mut cloud = cloud(&mut secrets)?;
     if let Some(url) = service.proxy()? {
@@ -73,17 +74,18 @@ pub async fn connect(home: Home, folder: Option<PathBuf>, out: &Output) -> Resul
     let files = files(&chosen)?;
     config::write(&folder, files.iter().map(|(path, text)| (path.as_str(), text.as_bytes())))?;
     eprintln!("\n{} files written to {}", files.len(), folder.display());
+    let status = config::check(&service, &folder, out).await?;
+    if status != Status::Done || !ask::yes("Apply this configuration?", true)? {
+        eprintln!("nothing is applied, and no secret was kept; when it is as it should be:");
+        for (secret, _) in &secrets {
+            eprintln!("  onesync secret set {secret}");
+        }
+        eprintln!("  onesync config apply {}", folder.display());
+        return Ok(status);
+    }
     for (secret, value) in &secrets {
         service.set_secret(secret, value.expose_secret().as_bytes())?;
         eprintln!("secret `{secret}` is set");
-    }
-    let status = config::check(&service, &folder, out).await?;
-    if status != Status::Done || !ask::yes("Apply this configuration?", true)? {
-        eprintln!(
-            "nothing is applied; when it is as it should be: `onesync config apply {}`",
-            folder.display()
-        );
-        return Ok(status);
     }
     let database = DatabaseArgs { database: None, database_password_file: None };
     let apply = ApplyArgs { folder, no_plan: false, plan: None, database };
@@ -142,13 +144,19 @@ fn text(text: impl Into<String>) -> Value {
     Value::String(text.into())
 }
 
-async fn source(kind: &str, number: usize, secrets: &mut Secrets) -> Result<Source> {
+async fn source(kind: &str, number: usize, secrets: &mut Secrets, home: &Path) -> Result<Source> {
     if kind == "ad" {
         return active_directory(number, secrets).await;
     }
     let name = if number == 1 { "directory".to_owned() } else { format!("directory-{number}") };
     let name = ask::text("Name of the connector:", &name)?;
-    let path = ask::needed("File:", "its whole path; a relative one begins in the home")?;
+    let home = home.to_owned();
+    let help = "its whole path; a relative one begins in the home";
+    let path = ask::needed_that("File:", help, move |typed| match home.join(typed) {
+        file if file.is_file() => Ok(()),
+        file if file.is_dir() => Err(format!("{} is a folder", file.display())),
+        file => Err(format!("there is no file {}", file.display())),
+    })?;
     Ok(Source { name, settings: BTreeMap::from([("path".to_owned(), text(path))]) })
 }
 
@@ -161,7 +169,7 @@ async fn active_directory(number: usize, secrets: &mut Secrets) -> Result<Source
         let authority =
             ask::text("File with the certificate authority? (those of the system when empty)", "")?;
         let bind = ask::needed("Account that reads:", "svc-onesync@contoso.com or CONTOSO\\svc-onesync")?;
-        let password = ask::password("Its password:", false)?;
+        let password = ask::password("Its password:")?;
         let password = password
             .ok_or_else(|| usage("an account needs a password", "begin again: `onesync setup connectors`"))?;
         let mut settings = BTreeMap::from([
@@ -210,12 +218,32 @@ async fn active_directory(number: usize, secrets: &mut Secrets) -> Result<Source
     }
 }
 
+/// Whether a text is a domain, or the id of a tenant.
+fn is_tenant(text: &str) -> Result<(), String> {
+    const ID: [usize; 5] = [8, 4, 4, 4, 12];
+    let is_id = text.split('-').map(str::len).eq(ID)
+        && text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit());
+    let part = |part: &str| {
+        !part.is_empty()
+            && !part.starts_with('-')
+            && part.bytes().all(|byte| byte == b'-' || byte.is_ascii_alphanumeric())
+    };
+    let is_domain = text.contains('.') && text.split('.').all(part);
+    match is_id || is_domain {
+        true => Ok(()),
+        false => {
+            Err("write a domain of the tenant (contoso.onmicrosoft.com), or its id (32 digits with 4 dashes)"
+                .to_owned())
+        }
+    }
+}
+
 fn cloud(secrets: &mut Secrets) -> Result<Cloud> {
     const SECRET: &str = "graph-secret";
     eprintln!("\nThe tenant that is written. Its application needs the permissions of docs/graph.md.");
-    let tenant = ask::needed("Tenant:", "contoso.onmicrosoft.com, or its id")?;
+    let tenant = ask::needed_that("Tenant:", "contoso.onmicrosoft.com, or its id", is_tenant)?;
     let client = ask::needed("Application (client) id:", "of the application's registration in the tenant")?;
-    let secret = ask::password("Its client secret:", false)?;
+    let secret = ask::password("Its client secret:")?;
     let mut settings = BTreeMap::from([
         ("tenant".to_owned(), text(tenant)),
         ("client_id".to_owned(), text(client)),
@@ -235,4 +263,20 @@ fn cloud(secrets: &mut Secrets) -> Result<Cloud> {
         secrets.push((SECRET.to_owned(), secret));
     }
     Ok(Cloud { name: ask::text("Name of the connector:", "entra")?, settings })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_tenant;
+
+    #[test]
+    fn a_tenant_is_a_domain_or_an_id() {
+        for tenant in ["contoso.onmicrosoft.com", "xn--mnchen-3ya.de", "0f8fad5b-d9cb-469f-a165-70867728950E"]
+        {
+            is_tenant(tenant).unwrap();
+        }
+        for other in ["contoso", "https://contoso.com", "a..b", ".com", "0f8fad5b-d9cb-469f-a165", "a b.c"] {
+            assert!(is_tenant(other).is_err(), "{other}");
+        }
+    }
 }

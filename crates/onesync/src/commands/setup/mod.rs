@@ -1,5 +1,6 @@
 //! `setup` and `uninstall`: shows what would be done, asks, does it.
 
+mod answers;
 mod ask;
 mod connect;
 mod old;
@@ -12,11 +13,11 @@ pub use options::Options;
 use std::fs::File;
 use std::io::{IsTerminal as _, Write as _};
 use std::os::fd::AsFd as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use clap::{Args as ClapArgs, Subcommand};
+use clap::{ArgGroup, Args as ClapArgs, Subcommand};
 use onesync_service::setup::{
     Check, CheckResult, Delegated, Doing, Plan, Setup, Told, Uninstall, Uninstalled,
 };
@@ -26,6 +27,9 @@ use serde_json::json;
 
 use crate::output::{Output, say};
 use options::{password, usage};
+
+/// What does without a question.
+const HOW_WITHOUT_ASKING: &str = "`--yes` does it without asking";
 
 /// Options of `setup`.
 #[derive(Debug, ClapArgs)]
@@ -67,12 +71,13 @@ struct AccountArgs {
 
 /// Options of `uninstall`.
 #[derive(Debug, ClapArgs)]
+#[command(group(ArgGroup::new("what becomes of the home").required(true).args(["keep_data", "remove_data"])))]
 pub struct UninstallArgs {
     /// Remove the unit, and leave home and database
-    #[arg(long, required_unless_present = "remove_data")]
+    #[arg(long)]
     keep_data: bool,
     /// Remove the home, too: embedded database, key set, settings. A database on a server stays
-    #[arg(long, conflicts_with = "keep_data")]
+    #[arg(long)]
     remove_data: bool,
     /// Do it without asking
     #[arg(long)]
@@ -121,12 +126,14 @@ async fn set_up(home: Home, options: Options, out: &Output) -> anyhow::Result<St
     let with_answers = options.answers.is_some();
     let (yes, mut options) = (options.yes, options.with_answers()?);
     let by_person = !yes && !with_answers && !out.is_json() && std::io::stdin().is_terminal();
-    let by_person = by_person && !home.exists();
+    // One that has lost its database is told so, and asked nothing.
+    let by_person = by_person && !home.exists() && home.lost_installation()?.is_none();
     if by_person {
         wizard::ask(&mut options, &home)?;
     }
     let wanted = options.wanted(&home)?;
     let folder = home.folder().display().to_string();
+    let units = wanted.units.clone();
     let setup = Setup::new(home.clone(), wanted, Arc::new(SystemClock));
     let plan = setup.look()?;
     if !out.is_json() {
@@ -140,7 +147,17 @@ async fn set_up(home: Home, options: Options, out: &Output) -> anyhow::Result<St
         return setup.carry_out(&plan, &mut |_| Ok(Told::Later)).map(|()| Status::Held).map_err(Into::into);
     }
     if !plan.is_done() && !yes {
-        agree("Do this?", "`--yes` does it without asking")?;
+        if out.is_json() {
+            out.json(&json!({"plan": plan, "carried_out": false}))?;
+            return Err(usage(
+                "nothing was done: a plan for programs is not asked about",
+                HOW_WITHOUT_ASKING,
+            ));
+        }
+        if !agrees("Do this?", HOW_WITHOUT_ASKING)? {
+            eprintln!("nothing was done");
+            return Ok(Status::Usage);
+        }
     }
     let mut credentials = None;
     let carried_out = setup.carry_out(&plan, &mut |doing| match doing {
@@ -174,7 +191,7 @@ async fn set_up(home: Home, options: Options, out: &Output) -> anyhow::Result<St
     if plan.is_done() && !out.is_json() {
         say!("nothing to do");
     }
-    next(&plan, &folder);
+    next(&plan, &folder, units.as_deref());
     if by_person && plan.joins.is_none() && ask::yes("Connect directories now?", true)? {
         return connect::connect(home, None, out).await;
     }
@@ -193,7 +210,12 @@ fn written(text: &str) -> Result<Told, ServiceError> {
     let failed = |source| ServiceError::File { place: "standard output".to_owned(), source };
     let device = |metadata: std::fs::Metadata| (metadata.mode() & 0o170_000, metadata.rdev());
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(failed)?;
+    if let Err(source) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        eprintln!(
+            "warning: the credentials of the service account could not be shown; `onesync setup` shows them"
+        );
+        return Err(failed(source));
+    }
     let to = out.as_fd().try_clone_to_owned().and_then(|fd| File::from(fd).metadata()).map_err(failed)?;
     let nowhere = std::fs::metadata("/dev/null").map_err(failed)?;
     if device(to) != device(nowhere) {
@@ -253,7 +275,17 @@ fn print_delegated(waits: &Delegated) {
 }
 
 /// What comes after.
-fn next(plan: &Plan, folder: &str) {
+fn next(plan: &Plan, folder: &str, units: Option<&Path>) {
+    let has = |name: &str| plan.steps.iter().any(|step| step.step == name);
+    if has("database-password") {
+        eprintln!(
+            "a daemon that runs takes the new password when it is started again: `systemctl restart onesync`"
+        );
+    }
+    if plan.again {
+        eprintln!("next: the same command again: only now it can be seen whether there is more to do");
+        return;
+    }
     if let Some(id) = &plan.joins {
         eprintln!(
             "this server has joined installation {id} and is not active: `onesync status` looks, nothing is imported, synchronised or exported here.\n\
@@ -265,31 +297,40 @@ fn next(plan: &Plan, folder: &str) {
         return;
     }
     eprintln!("set up; the record is in {folder}/setup.log");
-    let has = |name: &str| plan.steps.iter().any(|step| step.step == name);
-    match (has("installation"), has("unit")) {
-        (true, unit) => {
+    let is_new = has("installation");
+    if is_new {
+        eprintln!(
+            "next: `onesync setup connectors` asks for the directories; or `onesync config init FOLDER`, then `onesync config apply FOLDER`"
+        );
+    }
+    match units.filter(|_| has("unit")) {
+        None => {}
+        Some(folder) if folder != Path::new(options::UNITS) => {
+            let file = folder.join("onesync.service");
             eprintln!(
-                "next: `onesync setup connectors` asks for the directories; or `onesync config init FOLDER`, then `onesync config apply FOLDER`"
+                "the unit lies in {0}, where systemd does not look by itself: put it into {1}, or name it by its whole path: `systemctl enable --now {0}`",
+                file.display(),
+                options::UNITS
             );
-            if unit {
-                eprintln!("and `systemctl enable --now onesync`");
-            }
         }
-        (false, true) => {
+        Some(_) if is_new => eprintln!("and `systemctl enable --now onesync`"),
+        Some(_) => {
             eprintln!("next: `systemctl enable --now onesync`; where it runs, `systemctl restart onesync`");
         }
-        (false, false) => {}
     }
 }
 
 /// Asks whether to go on; without a terminal nobody can be asked.
 pub(super) fn agree(question: &str, how: &str) -> anyhow::Result<()> {
+    if agrees(question, how)? { Ok(()) } else { Err(usage("nothing was done", how)) }
+}
+
+/// The same, for whoever may say no.
+fn agrees(question: &str, how: &str) -> anyhow::Result<bool> {
     if !std::io::stdin().is_terminal() {
         return Err(usage("nothing was done: nobody can be asked here", how));
     }
-    let agreed =
-        inquire::Confirm::new(question).with_default(false).prompt().context("nothing was answered")?;
-    if agreed { Ok(()) } else { Err(usage("nothing was done", how)) }
+    inquire::Confirm::new(question).with_default(false).prompt().context("nothing was answered")
 }
 
 /// `setup check`.
@@ -335,12 +376,22 @@ fn service_account(
     if args.name.is_none() && new.is_none() && !out.is_json() {
         eprintln!("a new random password is made");
     }
-    let made = service.change_service_account(&current, args.name.as_deref(), new.as_ref())?;
+    let is_made = new.is_none();
+    service.change_service_account(
+        &current,
+        args.name.as_deref(),
+        new.as_ref(),
+        &mut |doing| match doing {
+            Doing::Credentials { name, password } if out.is_json() => {
+                written(&format!("{:#}\n", json!({"name": name, "password": password.as_str()})))
+            }
+            Doing::Credentials { name, password } => show(name, password),
+            _ => Ok(Told::Shown),
+        },
+    )?;
     let name = service.service_account()?.unwrap_or_default();
-    if out.is_json() {
-        out.json(&json!({"name": name, "password": made.as_ref().map(|made| made.as_str())}))?;
-    } else if let Some(made) = made {
-        show(&name, &made)?;
+    if out.is_json() && !is_made {
+        out.json(&json!({"name": name, "password": null}))?;
     }
     eprintln!(
         "the service account is `{name}`; key files from before keep the account and the password they were exported with"
@@ -365,8 +416,9 @@ pub fn uninstall(home: Home, args: &UninstallArgs, out: &Output) -> anyhow::Resu
         eprintln!("nothing to remove");
         return Ok(Status::Done);
     }
-    if !args.yes {
-        agree("Remove this?", "`--yes` does it without asking")?;
+    if !args.yes && !agrees("Remove this?", HOW_WITHOUT_ASKING)? {
+        eprintln!("nothing was done");
+        return Ok(Status::Usage);
     }
     uninstall.carry_out(&found)?;
     if out.is_json() {
@@ -391,8 +443,10 @@ fn print_uninstall(found: &Uninstalled, folder: &str, remove_data: bool) {
     }
     if let Some(place) = &found.database {
         say!("leave   the database {place}: its administrator removes it, with its roles");
-        if remove_data {
-            say!("        without the key set its secrets can never be read again");
+        if found.keys_go {
+            say!(
+                "        without the key set its secrets can never be read again, unless it was exported (`onesync keys export`)"
+            );
         }
     }
     if remove_data {

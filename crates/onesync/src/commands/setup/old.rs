@@ -15,11 +15,19 @@ const SPELLINGS: [(&str, &str); 5] = [
     ("/serviceaccountpassword", PASSWORD),
 ];
 const PASSWORD: &str = "password";
+const PASSWORD_HINT: &str = "`--service-account-password-file FILE` names a file that holds it";
 /// The place of the first byte of the arguments among the words of `/proc/self/stat` after the name.
 const ARGUMENTS_BEGIN: usize = 45;
 
+/// Why arguments cannot be read, and what to write.
+#[derive(Debug)]
+pub struct Unreadable {
+    pub why: String,
+    pub hint: &'static str,
+}
+
 /// The arguments in the new spelling, and a password that stood among them; or why they cannot be read.
-pub fn new_spelling(given: Vec<OsString>) -> Result<(Vec<OsString>, Option<SecretString>), &'static str> {
+pub fn new_spelling(given: Vec<OsString>) -> Result<(Vec<OsString>, Option<SecretString>), Unreadable> {
     let is_setup = given.iter().skip(1).any(|argument| argument == "setup");
     if !is_setup {
         return Ok((given, None));
@@ -29,6 +37,12 @@ pub fn new_spelling(given: Vec<OsString>) -> Result<(Vec<OsString>, Option<Secre
     let mut rest = given.into_iter().peekable();
     while let Some(argument) = rest.next() {
         let Some(new) = spelling(&argument) else {
+            if is_unknown(&argument, out.last()) {
+                return Err(Unreadable {
+                    why: format!("`{}` is no option of `setup`", argument.to_string_lossy()),
+                    hint: "of the old spellings there are `/sqlserver`, `/sqlserverinstance`, `/serviceAccountDomain`, `/serviceAccountName` and `/serviceAccountPassword`; `onesync setup --help` has all options",
+                });
+            }
             out.push(argument);
             continue;
         };
@@ -38,15 +52,21 @@ pub fn new_spelling(given: Vec<OsString>) -> Result<(Vec<OsString>, Option<Secre
         // A host may be left out; it never begins like an option. Of the others the next one is the value.
         let value = match new {
             "--sqlserver" => Some(rest.next_if(is_value).unwrap_or_else(|| "localhost".into())),
-            PASSWORD => rest.next(),
+            // It may begin like anything.
+            PASSWORD => rest.next_if(|next| spelling(next).is_none()),
             _ => rest.next_if(is_value),
         };
         match (new, value) {
-            (PASSWORD, None) => return Err("no password stands behind `/serviceAccountPassword`"),
+            (PASSWORD, None) => {
+                let why = "no password stands behind `/serviceAccountPassword`".to_owned();
+                return Err(Unreadable { why, hint: PASSWORD_HINT });
+            }
             (PASSWORD, Some(value)) => {
                 let text = value.into_string();
-                let text =
-                    text.map_err(|_| "the password behind `/serviceAccountPassword` is no UTF-8 text")?;
+                let text = text.map_err(|_| Unreadable {
+                    why: "the password behind `/serviceAccountPassword` is no UTF-8 text".to_owned(),
+                    hint: PASSWORD_HINT,
+                })?;
                 password = Some(SecretString::from(text));
             }
             (new, Some(value)) => {
@@ -65,6 +85,16 @@ pub fn new_spelling(given: Vec<OsString>) -> Result<(Vec<OsString>, Option<Secre
 fn spelling(argument: &OsString) -> Option<&'static str> {
     let text = argument.to_str()?;
     SPELLINGS.iter().find(|(old, _)| old.eq_ignore_ascii_case(text)).map(|(_, new)| *new)
+}
+
+/// Whether an argument is one option more in the old spelling, which there is not: a word behind a slash, where no value of an
+/// option and no folder is expected.
+fn is_unknown(argument: &OsString, before: Option<&OsString>) -> bool {
+    let Some(word) = argument.to_str().and_then(|text| text.strip_prefix('/')) else { return false };
+    let may_be_value = before.and_then(|before| before.to_str()).is_none_or(|before| {
+        before == "connectors" || (before.starts_with('-') && !before.contains('=') && before != "--yes")
+    });
+    !word.is_empty() && !may_be_value && word.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 /// Takes a password out of what the list of processes shows of this one, as far as the system lets it: whoever looked before
@@ -128,6 +158,24 @@ mod tests {
         assert!(new_spelling(missing.clone()).is_err());
         let strange = [missing, vec![OsString::from_vec(b"p\xff".to_vec())]].concat();
         assert!(new_spelling(strange).is_err());
+        let refused =
+            |line: &str| new_spelling(line.split(' ').map(OsString::from).collect()).unwrap_err().why;
+        assert!(
+            refused("onesync setup /serviceAccountPassword /serviceAccountName n")
+                .contains("no password stands")
+        );
+        for line in [
+            "onesync setup /unknown x",
+            "onesync setup /sqlserver h /unknown",
+            "onesync setup --yes /unknown",
+        ] {
+            assert_eq!(refused(line), "`/unknown` is no option of `setup`", "{line}");
+        }
+        for line in
+            ["onesync setup connectors /srv", "onesync setup --home /srv", "onesync --home /srv setup"]
+        {
+            assert_eq!(read(line), (line.to_owned(), None));
+        }
         // A password may begin like anything.
         assert_eq!(read("onesync setup /serviceAccountPassword /x-").1.as_deref(), Some("/x-"));
     }

@@ -5,15 +5,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args as ClapArgs;
-use onesync_service::setup::{IDENTITIES, Role, Wanted};
+use onesync_service::setup::{Role, Wanted};
 use onesync_service::{DatabaseServer, Home, ServiceError, account};
 use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::super::read_secret;
+use super::answers;
 
 /// Where systemd looks for units of the administrator.
-const UNITS: &str = "/etc/systemd/system";
+pub(super) const UNITS: &str = "/etc/systemd/system";
 /// There while systemd runs the machine.
 const SYSTEMD: &str = "/run/systemd/system";
 /// The instance of SQL Server that has no name of its own.
@@ -77,21 +78,26 @@ pub struct Options {
     pub kek: Option<String>,
     /// User, or group as group:NAME, that may do everything (can be repeated); whoever sets up when left out
     #[arg(long = "admin", value_name = "NAME")]
+    #[serde(alias = "admin", deserialize_with = "answers::names")]
     pub admins: Vec<String>,
     /// User or group that runs cycles and decides what is held (can be repeated)
     #[arg(long = "operator", value_name = "NAME")]
+    #[serde(alias = "operator", deserialize_with = "answers::names")]
     pub operators: Vec<String>,
     /// User or group that looks (can be repeated)
     #[arg(long = "browser", value_name = "NAME")]
+    #[serde(alias = "browser", deserialize_with = "answers::names")]
     pub browsers: Vec<String>,
     /// User or group that sets passwords of people (can be repeated)
     #[arg(long = "password-setter", value_name = "NAME")]
+    #[serde(alias = "password-setter", deserialize_with = "answers::names")]
     pub password_setters: Vec<String>,
     /// Proxy on the way to the cloud, without a password: `http://host:port`; `setup connectors` writes it into the connector
     #[arg(long, value_name = "URL")]
     pub proxy: Option<String>,
     /// Write a unit for systemd, into this folder [default: /etc/systemd/system]; root does where systemd runs
     #[arg(long, value_name = "FOLDER", num_args = 0..=1, require_equals = true, default_missing_value = UNITS)]
+    #[serde(deserialize_with = "answers::folder")]
     pub systemd: Option<PathBuf>,
     /// Write no unit for systemd
     #[arg(long, conflicts_with = "systemd")]
@@ -118,8 +124,8 @@ impl Options {
     pub fn with_answers(mut self) -> anyhow::Result<Self> {
         let Some(file) = self.answers.take() else { return Ok(self) };
         let text = std::fs::read_to_string(&file).with_context(|| format!("{}", file.display()))?;
-        let answers: Self = toml::from_str(&text).map_err(|error| ServiceError::Usage {
-            message: format!("{}: {}", file.display(), error.message()),
+        let answers: Self = answers::read(&text).map_err(|why| ServiceError::Usage {
+            message: format!("{}, {why}", file.display()),
             hint: Some("the names are those of the options of `onesync setup --help`, e.g. `run-as = \"onesync\"`; passwords are in files of their own".to_owned()),
         })?;
         if answers.database.is_some() && answers.sqlserver.is_some() {
@@ -149,7 +155,6 @@ impl Options {
                 *own = answer;
             }
         }
-        self.belongs_together()?;
         Ok(self)
     }
 
@@ -225,6 +230,7 @@ impl Options {
 
     /// What is asked for, with the passwords that the files hold.
     pub fn wanted(&self, home: &Home) -> anyhow::Result<Wanted> {
+        self.belongs_together()?;
         let read = |file: &Option<PathBuf>| file.as_deref().map(password).transpose();
         let from_input = [
             &self.database_password_file,
@@ -235,6 +241,8 @@ impl Options {
             return Err(usage("two passwords cannot both come from standard input", "name files for them"));
         }
         let server = match self.url() {
+            // The one of the home.
+            None if home.exists() => None,
             None if self.database_password_file.is_some() => {
                 return Err(usage(
                     "a password of a database on a server, and no such database",
@@ -281,8 +289,13 @@ impl Options {
                 roles.insert(role, names.clone());
             }
         }
+        let database_password = match &server {
+            None => read(&self.database_password_file)?,
+            Some(_) => None,
+        };
         Ok(Wanted {
             server,
+            database_password,
             admin,
             account: self.account(),
             account_password: match &self.account_password {
@@ -295,7 +308,7 @@ impl Options {
             proxy,
             units: self.units(),
             program: std::env::current_exe().context("this program's own place")?,
-            identities: self.identities.unwrap_or(IDENTITIES),
+            identities: self.identities,
         })
     }
 
@@ -340,7 +353,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("answers.toml");
         std::fs::write(&file, answers).unwrap();
-        Options { answers: Some(file), ..options }.with_answers()
+        let options = Options { answers: Some(file), ..options }.with_answers()?;
+        options.belongs_together()?;
+        Ok(options)
     }
 
     #[test]
@@ -368,6 +383,38 @@ mod tests {
             assert!(error.to_string().contains(alone), "{error}");
         }
         assert!(merged(Options::default(), "sqlserver = 'h\\I'\nsqlserver-instance = \"I\"\n").is_err());
+        // On the command line alone, too.
+        let twice = Options {
+            sqlserver: Some("h\\I".into()),
+            sqlserver_instance: Some("OTHER".into()),
+            ..Options::default()
+        };
+        let refused = twice.wanted(&Home::new("/nowhere")).unwrap_err();
+        assert!(refused.to_string().contains("named twice"), "{refused}");
+    }
+
+    #[test]
+    fn answers_have_the_names_of_the_options_and_mistakes_their_lines() {
+        let text = "admin = \"one\"\noperators = [\"two\", \"three\"]\nsystemd = true\n";
+        let options = merged(Options::default(), text).unwrap();
+        assert_eq!((options.admins, options.operators.len()), (vec!["one".to_owned()], 2));
+        assert_eq!(options.systemd.as_deref(), Some(Path::new(UNITS)));
+        assert_eq!(
+            merged(Options::default(), "systemd = \"/u\"\n").unwrap().systemd.unwrap(),
+            Path::new("/u")
+        );
+        for (text, parts) in [
+            ("run-as = \"one\"\nkek = none\n", &["line 2", "`kek = \"...\"`"][..]),
+            ("# first\n\ndatabase = postgres://a@h/d\n", &["line 3", "`database = \"...\"`"]),
+            ("identities = 10\nrun-sa = \"x\"\n", &["line 2", "run-sa"]),
+            ("identities = \"many\"\n", &["line 1"]),
+            ("systemd = false\n", &["line 1", "no-systemd = true"]),
+            ("admins = 3\n", &["line 1", "\"alice\""]),
+        ] {
+            let refused = merged(Options::default(), text).unwrap_err().to_string();
+            assert!(parts.iter().all(|part| refused.contains(part)), "{text}: {refused}");
+            assert!(!refused.contains("float"), "{refused}");
+        }
     }
 
     #[test]

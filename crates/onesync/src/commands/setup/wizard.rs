@@ -1,10 +1,11 @@
 //! The questions of `setup` on a terminal: they fill in the options that were left out, and the same plan follows.
 
 use anyhow::Result;
+use onesync_service::setup::{SYSTEM_USER, check_password, check_proxy, name_exists};
 use onesync_service::{Home, account};
 
 use super::ask;
-use super::options::{Options, usage};
+use super::options::Options;
 
 const EMBEDDED: &str = "embedded in the home (no server; several hundred thousand objects)";
 const POSTGRES: &str = "on a PostgreSQL server";
@@ -13,7 +14,7 @@ const SQL_SERVER: &str = "on a SQL Server";
 /// Asks for what an installation is to be.
 pub fn ask(options: &mut Options, home: &Home) -> Result<()> {
     eprintln!(
-        "OneSync is set up in {}. Nothing is done before you have seen the plan.\n",
+        "This asks what OneSync is to be in {}, and then shows a plan: nothing is done before you agree to it.\n",
         home.folder().display()
     );
     if options.database.is_none() && options.sqlserver.is_none() {
@@ -26,30 +27,51 @@ pub fn ask(options: &mut Options, home: &Home) -> Result<()> {
         database_password(options)?;
     }
     if options.identities.is_none() {
-        let count = ask::text("How many people, groups and contacts are expected?", "10000")?;
-        let count = count.replace([',', '.', ' '], "").parse();
-        options.identities =
-            Some(count.map_err(|_| usage("that is no number", "write it in digits, for example 120000"))?);
+        let number = |typed: &str| typed.replace([',', '.', ' '], "").parse::<u64>().ok();
+        let typed =
+            ask::text_that("How many people, groups and contacts are expected?", "10000", move |typed| {
+                number(typed).map(|_| ()).ok_or_else(|| "write it in digits, for example 120000".to_owned())
+            })?;
+        options.identities = number(&typed);
     }
     service_account(options)?;
     if options.run_as.is_none() && account::is_root() {
-        options.run_as = Some(ask::text(
-            "Which system user is to run the daemon? (it is made where it is missing)",
-            "onesync",
-        )?);
+        let question =
+            format!("Which system user is to run the daemon? (`{SYSTEM_USER}` is made where it is missing)");
+        options.run_as = Some(ask::text_that(&question, SYSTEM_USER, |name| match name {
+            SYSTEM_USER => Ok(()),
+            name => is_there(name),
+        })?);
     }
     if options.admins.is_empty() {
-        options.admins =
-            ask::names("Who administers? (users, or groups as group:NAME, parted by commas)", &who())?;
-        options.operators = ask::names("Who runs cycles and decides what is held? (or nobody)", "")?;
-        options.browsers = ask::names("Who looks? (or nobody)", "")?;
-        options.password_setters = ask::names("Who sets passwords of people? (or nobody)", "")?;
+        options.admins = ask::names(
+            "Who administers? (users, or groups as group:NAME, parted by commas)",
+            &who(),
+            is_there,
+        )?;
+        options.operators =
+            ask::names("Who runs cycles and decides what is held? (or nobody)", "", is_there)?;
+        options.browsers = ask::names("Who looks? (or nobody)", "", is_there)?;
+        options.password_setters = ask::names("Who sets passwords of people? (or nobody)", "", is_there)?;
     }
     if options.proxy.is_none() {
-        let proxy = ask::text("Proxy on the way to the cloud? (http://host:port, or none)", "")?;
+        let question = "Proxy on the way to the cloud? (http://host:port, or none)";
+        let proxy = ask::text_that(question, "", |url| match url {
+            "" => Ok(()),
+            url => check_proxy(url).map_err(|error| error.to_string()),
+        })?;
         options.proxy = (!proxy.is_empty()).then_some(proxy);
     }
     Ok(())
+}
+
+/// Refuses what is no user, and no group, of this system.
+fn is_there(name: &str) -> Result<(), String> {
+    match name_exists(name) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(format!("this system knows no `{name}`; a group is written as `group:NAME`")),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// The user who sets up, where that is one of the system.
@@ -92,7 +114,7 @@ fn postgres(options: &mut Options) -> Result<()> {
         let user = ask::text("Account of the administrator, or of the database's owner:", "postgres")?;
         let place = ask::text("Database that it signs in to:", "postgres")?;
         options.database_admin = Some(url(&user, &place));
-        options.database_admin_password = ask::password("Its password (it is not kept):", false)?;
+        options.database_admin_password = ask::password("Its password (it is not kept):")?;
     }
     Ok(())
 }
@@ -135,7 +157,7 @@ fn sql_server(options: &mut Options) -> Result<()> {
         let admin =
             Options { sqlserver_user: Some(user), sqlserver_database: Some(place), ..options.clone() };
         options.database_admin = url(&admin);
-        options.database_admin_password = ask::password("Its password (it is not kept):", false)?;
+        options.database_admin_password = ask::password("Its password (it is not kept):")?;
     }
     options.database = url(options);
     // The URL says it all.
@@ -145,8 +167,7 @@ fn sql_server(options: &mut Options) -> Result<()> {
 }
 
 fn database_password(options: &mut Options) -> Result<()> {
-    options.database_password =
-        ask::password("Password of the account of the service (empty for none):", false)?;
+    options.database_password = ask::password("Password of the account of the service (empty for none):")?;
     Ok(())
 }
 
@@ -169,6 +190,9 @@ fn service_account(options: &mut Options) -> Result<()> {
         }
         None => options.service_account_name = Some(name),
     }
-    options.account_password = ask::password("Its password (at least 12 characters):", true)?;
+    let password = ask::new_password("Its password (at least 12 characters):", |typed| {
+        check_password(typed).map_err(|error| error.to_string())
+    })?;
+    options.account_password = Some(password);
     Ok(())
 }

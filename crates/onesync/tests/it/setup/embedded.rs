@@ -183,7 +183,10 @@ async fn a_home_that_is_a_link_is_set_up_where_it_leads() {
 async fn a_made_password_is_never_lost() {
     // A later step fails: the JSON has the password.
     let place = Place::new();
-    let units = format!("--systemd={}", place.path().join("missing").display());
+    let folder = place.path().join("units");
+    // Where the unit is written first, something else lies.
+    std::fs::create_dir_all(folder.join("onesync.service.new.part")).unwrap();
+    let units = format!("--systemd={}", folder.display());
     let mut options = arguments(&[&units, "--yes", "--format", "json"]);
     options.retain(|option| *option != "--no-systemd");
     let failed = run(&place.home(), &options).await;
@@ -239,4 +242,95 @@ async fn an_installation_that_config_apply_made_is_completed() {
     assert!(!ended.out.contains("key set, ") && shown(&ended).is_some(), "{}", ended.out);
     let secrets = run(&place.home(), &["secret", "list", "--format", "json"]).await.ends_with(0);
     assert!(secrets.out.contains("\"graph\""), "{}", secrets.out);
+}
+
+/// Where what is written is lost: closed, full, and read by nobody.
+fn nowhere() -> Vec<std::process::Stdio> {
+    let open = |name: &str| std::fs::OpenOptions::new().write(true).open(name).unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    vec![open("/dev/null").into(), open("/dev/full").into(), writer.into()]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_password_that_nobody_saw_is_shown_by_the_next_setup() {
+    let place = Place::new();
+    let mut known = shown(&place.setup(&["--yes"]).await.ends_with(0)).unwrap();
+    for format in ["table", "json"] {
+        for to in nowhere() {
+            let file = place.file("known", &known);
+            let change = ["setup", "service-account", "--password-file", &file, "--format", format];
+            let mut child = onesync(&place.home(), &change);
+            child.stdout(to).stderr(std::process::Stdio::null()).status().await.unwrap();
+            let next = shown(&place.setup(&["--yes"]).await.ends_with(0)).unwrap();
+            assert_ne!(next, known, "{format}");
+            known = next;
+        }
+    }
+    assert!(shown(&place.setup(&["--yes"]).await.ends_with(0)).is_none(), "it was shown");
+    let file = place.file("known", &known);
+    place.setup(&["--service-account-password-file", &file]).await.ends_with(0);
+    // Whoever sees it at once needs nothing more.
+    let change = ["setup", "service-account", "--password-file", &file, "--format", "json"];
+    let seen = run(&place.home(), &change).await.ends_with(0).json();
+    assert_eq!(seen["password"].as_str().unwrap().len(), 32);
+    assert!(place.setup(&["--yes"]).await.ends_with(0).out.contains("nothing to do"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_home_that_has_lost_its_database_gets_no_other_one() {
+    let place = Place::new();
+    place.setup(&["--yes"]).await.ends_with(0);
+    let (home, secret) = (place.home(), place.file("secret", "s3cret"));
+    run(&home, &["secret", "set", "graph", "--file", &secret]).await.ends_with(0);
+    for name in ["onesync.db", "onesync.db-wal", "onesync.db-shm"] {
+        let _ = std::fs::remove_file(home.join(name));
+    }
+    let setup = arguments(&["--yes"]);
+    for command in [&setup[..], &["status"], &["secret", "set", "graph", "--file", &secret]] {
+        let refused = run(&home, command).await.ends_with(4);
+        for part in ["belongs to installation", "whose database is not here", "onesync restore FILE"] {
+            assert!(refused.err.contains(part), "{command:?}: {}", refused.err);
+        }
+        assert!(!home.join("onesync.db").exists(), "{command:?}");
+    }
+    // Where nothing tells of another installation a key set that is there is taken.
+    for name in ["server.toml", "witness.toml"] {
+        let _ = std::fs::remove_file(home.join(name));
+    }
+    let empty = run(&home, &["status"]).await.ends_with(2);
+    assert!(empty.err.contains("`onesync setup` makes one"), "{}", empty.err);
+    place.setup(&["--yes"]).await.ends_with(0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_is_refused_before_anything_is_made() {
+    let place = Place::new();
+    let short = place.file("short", "short");
+    let units = format!("--systemd={}", place.path().join("missing").display());
+    for (options, parts) in [
+        (&["--service-account-password-file", &short, "--yes"][..], ["too short", "leave it out"]),
+        (&["--database-password-file", &short, "--yes"], ["no such database", "`--database`"]),
+        (&[&units, "--yes"], ["there is no folder", "--no-systemd"]),
+    ] {
+        let mut options = arguments(options);
+        if options.contains(&units.as_str()) {
+            options.retain(|option| *option != "--no-systemd");
+        }
+        let refused = run(&place.home(), &options).await.ends_with(2);
+        assert!(parts.iter().all(|part| refused.err.contains(part)), "{}", refused.err);
+        assert!(!place.home().exists());
+    }
+    // A plan for programs is shown, and not asked about.
+    let planned = place.setup(&["--format", "json"]).await.ends_with(2);
+    let told = planned.json();
+    assert!(told["carried_out"] == false && !told["plan"]["steps"].as_array().unwrap().is_empty(), "{told}");
+    assert!(planned.err.contains("--yes") && !place.home().exists(), "{}", planned.err);
+    // What belongs to a server is nothing for an embedded database.
+    place.setup(&["--yes", "--identities", "2000"]).await.ends_with(0);
+    let refused = place.setup(&["--database-password-file", &short, "--yes"]).await.ends_with(2);
+    assert!(refused.err.contains("is embedded"), "{}", refused.err);
+    // What was said of its size holds from then on.
+    let check = run(&place.home(), &["setup", "check"]).await;
+    assert!(check.out.contains("2000 identities need"), "{}", check.out);
 }

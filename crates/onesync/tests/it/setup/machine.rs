@@ -23,7 +23,8 @@ async fn the_unit_is_one_that_systemd_takes_and_is_well_closed() {
     let option = format!("--systemd={}", units.display());
     let mut options = arguments(&[&option, "--yes"]);
     options.retain(|option| *option != "--no-systemd");
-    run(&place.home(), &options).await.ends_with(0);
+    let first = run(&place.home(), &options).await.ends_with(0);
+    assert!(first.err.contains("where systemd does not look by itself"), "{}", first.err);
     let file = units.join("onesync.service");
     let unit = std::fs::read_to_string(&file).unwrap();
     assert!(unit.contains(&format!("--home {} serve\n", place.home().display())), "{unit}");
@@ -87,7 +88,28 @@ async fn the_unit_is_one_that_systemd_takes_and_is_well_closed() {
     place.setup(&["--yes"]).await.ends_with(0);
     removes("--remove-data").await;
     assert!(!place.home().exists());
-    run(&place.home(), &["uninstall"]).await.ends_with(2);
+    let undecided = run(&place.home(), &["uninstall"]).await.ends_with(2);
+    assert!(["--keep-data", "--remove-data"].iter().all(|o| undecided.err.contains(o)), "{}", undecided.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_root_lets_another_user_run_the_daemon_and_only_ours_is_made() {
+    let place = Place::new();
+    if onesync_service::account::is_root() {
+        let refused =
+            run(&place.home(), &["setup", "--run-as", "onesinc", "--no-systemd", "--yes"]).await.ends_with(2);
+        assert!(refused.err.contains("useradd --system") && !place.home().exists(), "{}", refused.err);
+        std::os::unix::fs::chown(place.path(), Some(65534), Some(65534)).unwrap();
+    }
+    let mut command = onesync(&place.home(), &["setup", "--run-as", "root", "--no-systemd", "--yes"]);
+    if onesync_service::account::is_root() {
+        command.uid(65534).gid(65534).current_dir(place.path());
+    }
+    let output = command.output().await.unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("closed to `root`") && said.contains("leave `--run-as` out"), "{said}");
+    assert!(!place.home().exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -253,6 +253,8 @@ async fn without_an_administrator_the_statements_are_shown_and_it_goes_on_when_t
     }
     let waits = place.setup(&options).await.ends_with(4);
     assert!(waits.err.contains("may not make the tables, as it should be"), "{}", waits.err);
+    // The statements were run; the way on is another one by now.
+    assert!(waits.err.contains("hint: run the same command again with `--database-admin"), "{}", waits.err);
     let owner = place.file("owner", "of the owner");
     let owner_url =
         server.url().replacen(&format!("{}@", server.name), &format!("{}_owner@", server.name), 1);
@@ -315,6 +317,23 @@ async fn a_database_with_an_installation_is_joined_and_stays_as_it_is() {
     let again = place.setup(&database).await.ends_with(0);
     assert!(again.out.contains("nothing to do") && again.err.contains("is not active"), "{}", again.out);
     assert_eq!((rows(&place.home()).await, server.mark().await), before);
+    // What is the installation's is not said here; neither is another account, nor a wrong password of the database.
+    let wrong = place.file("wrong", "not the password");
+    let another = Place::new();
+    let account = ["--service-account-name", "wrong"];
+    for (home, options, part) in [
+        (&place, &["--admin", "root", "--yes"][..], "roles of the installation"),
+        (&place, &["--database-password-file", &wrong, "--yes"], "does not take the new password"),
+        (&place, &[&account[..], &["--yes"]].concat(), "not `wrong`"),
+        (&another, &[&database[..], &account].concat(), "not `wrong`"),
+        (&another, &[&database[..], &["--admin", "root"]].concat(), "roles of the installation"),
+    ] {
+        let refused = home.setup(options).await.ends_with(2);
+        assert!(refused.err.contains(part), "{options:?}: {}", refused.err);
+    }
+    assert!(!another.home().exists());
+    let gone = run(&place.home(), &["uninstall", "--remove-data"]).await.ends_with(2);
+    assert!(gone.out.contains("leave   the database") && !gone.out.contains("key set"), "{}", gone.out);
 
     let home = place.home();
     let status = run(&home, &["status"]).await.ends_with(4);
@@ -386,5 +405,131 @@ async fn anything_else_is_refused() {
         "{}",
         refused.err
     );
+    server.remove().await;
+}
+
+/// A server with an installation, and what `setup` is told of it.
+async fn installed(name: &str) -> (Server, Place, Database) {
+    let (server, place) = (Server::new(name).await, Place::new());
+    let options = server.database(&place);
+    place.setup(&options.both()).await.ends_with(0);
+    (server, place, options)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_home_that_lost_the_name_of_its_database_gets_it_back_and_no_other_one() {
+    let (server, place, options) = installed("lost").await;
+    let home = place.home();
+    std::fs::remove_file(home.join("database.toml")).unwrap();
+    let empty = Server::new("lost_empty").await;
+    empty.make_empty().await;
+    let other = empty.database(&place);
+    for (options, part) in [(&["--yes"][..], "not here"), (&other.service(), "not its database: nothing")] {
+        let refused = place.setup(options).await.ends_with(4);
+        assert!(refused.err.contains("belongs to installation"), "{}", refused.err);
+        assert!(refused.err.contains(part) && refused.err.contains("--database URL"), "{}", refused.err);
+    }
+    let status = run(&home, &["status"]).await.ends_with(4);
+    assert!(status.err.contains("whose database is not here"), "{}", status.err);
+    let back = place.setup(&options.service()).await.ends_with(0);
+    assert!(back.out.contains("go on with installation") && shown(&back).is_none(), "{}", back.out);
+    let secret = place.file("secret", "s3cret");
+    run(&home, &["secret", "set", "graph", "--file", &secret]).await.ends_with(0);
+    let again = place.setup(&["--yes"]).await.ends_with(0);
+    assert!(again.out.contains("nothing to do") && !again.err.contains("not active"), "{}", again.err);
+    empty.remove().await;
+    server.remove().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rights_that_are_missing_are_seen_and_given_by_an_administrator() {
+    let (server, place, options) = installed("missing").await;
+    let (home, name) = (place.home(), server.name());
+    let administrator: Vec<&str> =
+        options.administrator.iter().map(String::as_str).chain(["--yes"]).collect();
+    server.run(name, &format!("REVOKE SELECT ON history FROM {name}")).await;
+    let check = run(&home, &["setup", "check"]).await.ends_with(1);
+    assert!(
+        check.out.contains("FAILED    database rights") && check.out.contains("SELECT on history"),
+        "{check:?}"
+    );
+    let held = place.setup(&["--yes"]).await.ends_with(4);
+    assert!(held.err.contains("SELECT on history") && held.err.contains("--database-admin"), "{}", held.err);
+    let wrong = place.file("wrong", "not the password");
+    let mut refused = administrator.clone();
+    refused[3] = &wrong;
+    assert_ne!(place.setup(&refused).await.code, Some(0));
+    let given = place.setup(&administrator).await.ends_with(0);
+    assert!(given.out.contains("1. let `") && given.out.contains("as their owner"), "{}", given.out);
+    let check = run(&home, &["setup", "check"]).await;
+    assert!(check.out.contains("ok        database rights"), "{}", check.out);
+    assert!(place.setup(&administrator).await.ends_with(0).out.contains("nothing to do"));
+    // What is seen only with them comes after them.
+    server.run(name, &format!("REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {name}")).await;
+    let given = place.setup(&administrator).await.ends_with(0);
+    assert!(given.err.contains("next: the same command again"), "{}", given.err);
+    assert!(place.setup(&administrator).await.ends_with(0).out.contains("nothing to do"));
+    server.remove().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_owns_the_tables_becomes_one_that_does_not_as_the_remedy_says() {
+    let (server, place) = (Server::new("two").await, Place::new());
+    let (home, name) = (place.home(), server.name());
+    server.make_empty().await;
+    let options = server.database(&place);
+    place.setup(&options.service()).await.ends_with(0);
+    let rights = async |result: &str| {
+        let checks = run(&home, &["setup", "check", "--format", "json"]).await.json();
+        let check = checks.as_array().unwrap().iter().find(|c| c["subject"] == "database rights").unwrap();
+        assert_eq!(check["result"], result, "{check}");
+        check["remedy"].as_str().unwrap_or_default().to_owned()
+    };
+    let remedy = rights("warning").await;
+    let statements = remedy.split('`').nth(3).unwrap();
+    assert!(statements.contains("REASSIGN OWNED BY"), "{remedy}");
+    server.run(name, statements).await;
+    rights("failed").await;
+    place.setup(&options.both()).await.ends_with(0);
+    rights("ok").await;
+    let secret = place.file("secret", "s3cret");
+    run(&home, &["secret", "set", "graph", "--file", &secret]).await.ends_with(0);
+    server.remove().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_that_was_changed_on_the_server_is_tried_and_kept() {
+    let (server, place, options) = installed("password").await;
+    let (home, name, url) = (place.home(), server.name(), server.url());
+    let kept = || std::fs::read_to_string(home.join("database.password")).unwrap();
+    let before = kept();
+    server.run("postgres", &format!("ALTER ROLE {name} PASSWORD 'another one'")).await;
+    let check = run(&home, &["setup", "check"]).await.ends_with(1);
+    assert!(check.out.contains("--database-password-file"), "{}", check.out);
+    let (new, wrong) = (place.file("new", "another one\n"), place.file("wrong", "a third one"));
+    for named in [&[][..], &["--database", &url]] {
+        let file = ["--database-password-file", &wrong, "--yes"];
+        let refused = place.setup(&[named, &file].concat()).await.ends_with(2);
+        assert!(refused.err.contains("does not take the new password"), "{}", refused.err);
+        assert_eq!(kept(), before);
+    }
+    let file = ["--database-password-file", new.as_str(), "--yes"];
+    let planned = place.setup(&file[..2]).await.ends_with(2);
+    assert!(planned.out.contains("1. keep the new password of the database"), "{}", planned.out);
+    assert_eq!(kept(), before);
+    let done = place.setup(&file).await.ends_with(0);
+    assert!(done.err.contains("systemctl restart onesync"), "{}", done.err);
+    assert!(!done.out.contains("another one") && !done.err.contains("another one"), "{done:?}");
+    let again = place.setup(&file).await.ends_with(0);
+    assert!(again.out.contains("nothing to do"), "{}", again.out);
+    // Together with rights, and the database by its name.
+    server.run("postgres", &format!("ALTER ROLE {name} PASSWORD 'of the service'")).await;
+    server.run(name, &format!("REVOKE INSERT ON event FROM {name}")).await;
+    let new = place.file("new", "of the service");
+    let mut all = options.both();
+    all[3] = &new;
+    place.setup(&all).await.ends_with(0);
+    let done = place.setup(&all).await.ends_with(0);
+    assert!(done.out.contains("nothing to do"), "{}", done.out);
     server.remove().await;
 }

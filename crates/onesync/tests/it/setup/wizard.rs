@@ -91,8 +91,60 @@ async fn whoever_says_no_has_nothing() {
     terminal.answer("Where is the database to lie?", "").await;
     other_questions(&mut terminal).await;
     terminal.answer("Do this?", "n").await;
-    terminal.ends_with(2).await;
+    let screen = terminal.ends_with(2).await;
+    assert!(screen.contains("nothing was done") && !screen.contains("error:"), "{screen}");
     assert!(!place.home().exists());
+}
+
+/// A wrong answer, what is said of it, and the right one in its place.
+async fn answered_again(terminal: &mut Terminal, question: &str, wrong: &str, said: &str, right: &str) {
+    terminal.answer(question, wrong).await;
+    terminal.expect(said).await;
+    terminal.enter(&("\u{7f}".repeat(wrong.len()) + right)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_answer_is_asked_for_again_and_no_other_one_is_lost() {
+    let place = Place::new();
+    let home = place.home();
+    let mut terminal = Terminal::run(&home, "setup --no-systemd");
+    terminal.answer("Where is the database to lie?", "").await;
+    answered_again(&mut terminal, "How many people", "abc", "write it in digits", "2,000").await;
+    terminal.answer("Which service account?", DOWN).await;
+    terminal.answer("Its name:", "svc").await;
+    let long = "long enough for it";
+    answered_again(&mut terminal, "Its password", "short", "too short", long).await;
+    terminal.answer("Confirmation:", long).await;
+    if onesync_service::account::is_root() {
+        answered_again(&mut terminal, "Which system user", "onesinc", "knows no `onesinc`", "nobody").await;
+    }
+    answered_again(&mut terminal, "Who administers?", "root, n-o-b-o", "knows no `n-o-b-o`", "root").await;
+    for question in ["Who runs cycles", "Who looks?", "Who sets passwords"] {
+        terminal.answer(question, "").await;
+    }
+    answered_again(&mut terminal, "Proxy on the way", "proxy", "is no URL", "http://p:3128").await;
+    terminal.answer("Do this?", "y").await;
+    terminal.answer("Connect directories now?", "y").await;
+
+    let (file, folder) = (place.file("file", "x"), place.path().join("configuration"));
+    let folder = folder.to_str().unwrap();
+    answered_again(&mut terminal, "Folder for the configuration", &file, "is a file", folder).await;
+    terminal.answer("Where do people come from?", DOWN).await;
+    terminal.answer("How are people matched?", "").await;
+    terminal.answer("Name of the connector:", "people").await;
+    answered_again(&mut terminal, "File:", "none", "there is no file", &file).await;
+    answered_again(&mut terminal, "Tenant:", "contoso", "write a domain", "contoso.com").await;
+    terminal.answer("Application (client) id:", DEFAULT_CLIENT_ID).await;
+    terminal.answer("Its client secret:", CLOUD_SECRET).await;
+    terminal.answer("Which cloud?", "").await;
+    terminal.answer("Name of the connector:", "").await;
+    terminal.answer("What ties cloud accounts", "").await;
+    // The file is no LDIF, and the answer no: what was typed is kept nowhere.
+    terminal.answer("Apply this configuration?", "n").await;
+    let screen = terminal.ends_with(0).await;
+    assert!(screen.contains("no secret was kept"), "{screen}");
+    assert!(service(&home).await.secrets().unwrap().is_empty());
+    assert_eq!(service(&home).await.proxy().unwrap().as_deref(), Some("http://p:3128"));
 }
 
 mod postgres {
