@@ -108,7 +108,10 @@ impl Setup {
                 return Ok(checks);
             }
         };
-        let Plan { mut checks, waits_for, .. } = plan;
+        let Plan { mut checks, waits_for, again, .. } = plan;
+        if again {
+            checks.extend(self.machine(None, None));
+        }
         if let Some(delegated) = waits_for {
             checks.push(Check::failed("database", delegated.why, "`onesync setup` shows the statements"));
         }

@@ -65,13 +65,15 @@ impl Setup {
         let user = system::user(&runs_as)?;
         match &user {
             Some(user) => self.may_run_as(user)?,
+            // Who runs what goes on is known when its database is.
+            None if self.home.lost_installation()?.is_some() => {}
             None => self.plan_user(&runs_as, &mut plan)?,
         }
         plan.checks.extend(self.machine(user.as_ref(), identities));
         if !installed {
             self.look_at_new(&runs_as, &mut plan)?;
         }
-        if plan.waits_for.is_none() {
+        if plan.waits_for.is_none() && !plan.again {
             self.plan_rest(&runs_as, user.as_ref(), &mut plan)?;
         }
         Ok(plan)

@@ -1,8 +1,10 @@
 //! The questions of `setup` on a terminal: they fill in the options that were left out, and the same plan follows.
 
+use std::sync::Arc;
+
 use anyhow::Result;
-use onesync_service::setup::{SYSTEM_USER, check_password, check_proxy, name_exists};
-use onesync_service::{Home, account};
+use onesync_service::setup::{SYSTEM_USER, Setup, check_password, check_proxy, name_exists};
+use onesync_service::{Home, SystemClock, account};
 
 use super::ask;
 use super::options::Options;
@@ -26,6 +28,10 @@ pub fn ask(options: &mut Options, home: &Home) -> Result<()> {
     } else if options.database_password_file.is_none() {
         database_password(options)?;
     }
+    if let Some(id) = joins(options, home) {
+        eprintln!("The database holds installation {id}: this home joins it, with all that it has.\n");
+        return run_as(options);
+    }
     if options.identities.is_none() {
         let number = |typed: &str| typed.replace([',', '.', ' '], "").parse::<u64>().ok();
         let typed =
@@ -35,14 +41,7 @@ pub fn ask(options: &mut Options, home: &Home) -> Result<()> {
         options.identities = number(&typed);
     }
     service_account(options)?;
-    if options.run_as.is_none() && account::is_root() {
-        let question =
-            format!("Which system user is to run the daemon? (`{SYSTEM_USER}` is made where it is missing)");
-        options.run_as = Some(ask::text_that(&question, SYSTEM_USER, |name| match name {
-            SYSTEM_USER => Ok(()),
-            name => is_there(name),
-        })?);
-    }
+    run_as(options)?;
     if options.admins.is_empty() {
         options.admins = ask::names(
             "Who administers? (users, or groups as group:NAME, parted by commas)",
@@ -63,6 +62,24 @@ pub fn ask(options: &mut Options, home: &Home) -> Result<()> {
         options.proxy = (!proxy.is_empty()).then_some(proxy);
     }
     Ok(())
+}
+
+fn run_as(options: &mut Options) -> Result<()> {
+    if options.run_as.is_none() && account::is_root() {
+        let question =
+            format!("Which system user is to run the daemon? (`{SYSTEM_USER}` is made where it is missing)");
+        options.run_as = Some(ask::text_that(&question, SYSTEM_USER, |name| match name {
+            SYSTEM_USER => Ok(()),
+            name => is_there(name),
+        })?);
+    }
+    Ok(())
+}
+
+/// The installation that would be joined, where that can be seen: what stands in the way is told with the plan.
+fn joins(options: &Options, home: &Home) -> Option<String> {
+    let wanted = options.wanted(home).ok()?;
+    Setup::new(home.clone(), wanted, Arc::new(SystemClock)).look().ok()?.joins
 }
 
 /// Refuses what is no user, and no group, of this system.

@@ -178,6 +178,20 @@ mod postgres {
         assert!(!screen.contains("open sesame"), "{screen}");
         let check = run(&place.home(), &["setup", "check"]).await;
         assert!(check.out.contains("reads and writes rows, and nothing else"), "{}", check.out);
+
+        // A second one joins: what is the installation's is not asked.
+        let second = Place::new();
+        let mut terminal =
+            Terminal::run(&second.home(), &format!("setup --no-systemd --database '{}'", server.url()));
+        terminal.answer("Password of the account of the service", "open sesame 1").await;
+        terminal.expect("this home joins it").await;
+        if onesync_service::account::is_root() {
+            terminal.answer("Which system user", "nobody").await;
+        }
+        terminal.expect("join installation").await;
+        terminal.answer("Do this?", "y").await;
+        let screen = terminal.ends_with(0).await;
+        assert!(screen.contains("is not active") && !screen.contains("Who administers?"), "{screen}");
         server.remove().await;
     }
 }
