@@ -326,6 +326,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_error_without_a_hint_has_a_remedy_of_its_own() {
+        let why = || "said".to_owned();
+        for (error, part) in [
+            (StoreError::SignIn { why: why() }, "--database-password-file"),
+            (StoreError::Rights { doing: "reading", why: why() }, "--database-admin"),
+            (StoreError::Unreachable { doing: "reading", why: why() }, "start the server"),
+            (StoreError::Untrusted { why: why() }, "sslrootcert"),
+            (StoreError::NoDatabase { why: why() }, "restore"),
+            (StoreError::Conflict(why()), "onesync setup check"),
+        ] {
+            let check = Check::of_error("database", &error.into());
+            assert!(check.remedy.as_ref().is_some_and(|remedy| remedy.contains(part)), "{check:?}");
+        }
+    }
+
+    #[test]
     fn clocks_may_differ_by_five_minutes() {
         let now = Time::from_seconds(1_800_000_000);
         for (apart, result) in [(0, CheckResult::Ok), (-300, CheckResult::Ok), (301, CheckResult::Failed)] {

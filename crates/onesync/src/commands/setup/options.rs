@@ -39,10 +39,11 @@ pub struct Options {
     /// Database on a server: `postgres://user@host/database?sslmode=verify-full`, `sqlserver://user@host/database`; else one is embedded in the home
     #[arg(long, value_name = "URL", conflicts_with = "sqlserver")]
     pub database: Option<String>,
-    /// File with the password of the database account, - for standard input; the home keeps it
+    /// File with the password of the database account, - for standard input; the home keeps it. In an
+    /// installed home: another one than before, which is tried first
     #[arg(long, value_name = "FILE")]
     pub database_password_file: Option<PathBuf>,
-    /// Account that may make roles (logins) and databases, or owns the database: `postgres://admin@host/postgres`, `sqlserver://sa@host/master`
+    /// Account that may make roles (logins) and databases, or owns the database; in an installed home it gives missing rights: `postgres://admin@host/postgres`, `sqlserver://sa@host/master`
     #[arg(long, value_name = "URL")]
     pub database_admin: Option<String>,
     /// File with the password of that account; it is not kept
