@@ -155,11 +155,18 @@ async fn run(args: Args) -> anyhow::Result<Status> {
             commands::may_read_keys(&home, line)?;
             commands::run(open(home).await?, command, None, &out).await
         }
+        command @ Command::Backup(_) => {
+            commands::may_look_into(&home, "backup DIR")?;
+            commands::run(open(home).await?, command, None, &out).await
+        }
         Command::Restore(args) => commands::restore(home, &args, &out).await,
         Command::Setup(args) => commands::setup(home, *args, &out).await,
         Command::Uninstall(args) => commands::uninstall(home, &args, &out),
         Command::Activate(args) => commands::activate(home, *args, &out).await,
-        Command::Events(args) => commands::events(&home, &args, &out).await,
+        Command::Events(args) => {
+            commands::may_look_into(&home, "events")?;
+            commands::events(&home, &args, &out).await
+        }
         Command::Serve => commands::serve(home, args.format).await,
         Command::Standby(command) => commands::standby(home, command, &out).await,
         command @ (Command::Cycle { .. } | Command::Run { .. }) => {

@@ -150,6 +150,18 @@ pub fn text(value: &Json) -> String {
     }
 }
 
+/// A text that a file or somebody else gave, as it is written; what would move the cursor, or is not seen, is escaped.
+pub fn plain(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\\' | '"' | '\'' => shown.push(c),
+            c => shown.extend(c.escape_debug()),
+        }
+    }
+    shown
+}
+
 /// The same for each time within a sentence.
 pub fn short_times(text: &str) -> String {
     let around = |c: char| !c.is_ascii_alphanumeric();
@@ -225,6 +237,12 @@ mod tests {
             short_times(text),
             "taken (2026-01-31T00:00:00Z), version 1.25 at  2026-01-31T00:00:09Z; .."
         );
+    }
+
+    #[test]
+    fn names_are_shown_as_they_are_typed() {
+        assert_eq!(plain("CONTOSO\\svc-o'n\u{e9}"), "CONTOSO\\svc-o'n\u{e9}");
+        assert_eq!(plain("a\n\u{1b}[2Jb\u{202e}"), "a\\n\\u{1b}[2Jb\\u{202e}");
     }
 
     #[test]

@@ -32,6 +32,9 @@ pub struct CopyOf {
     pub taken: String,
     /// When it was restored.
     pub restored: String,
+    /// The machine on which the backup was taken; older ones do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
     /// The backup, where the keys are inside of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keys_in: Option<String>,

@@ -290,6 +290,9 @@ impl Daemon {
 
     /// Begins to take a backup when that is due.
     fn back_up(&self, service: &Arc<Service>, running: Option<Upkeep>) -> Option<Upkeep> {
+        // Whoever sets the schedule anew after one has failed does not wait.
+        let set_anew = |begun: &Instant| service.backups_were_scheduled_within(begun.elapsed());
+        let running = running.filter(|(begun, work)| !work.is_finished() || !set_anew(begun));
         self.beside(service, running, Service::backup_is_due, |service, tell| {
             if let Some(ended) = service.scheduled_backup().transpose() {
                 tell(Told::BackedUp(Box::new(ended)));

@@ -234,7 +234,19 @@ impl Home {
     }
 
     /// Makes the folder, closed to others.
+    /// An error where a file is in the place of its folder.
+    pub(crate) fn must_be_no_file(&self) -> Result<(), ServiceError> {
+        if std::fs::metadata(&self.folder).is_ok_and(|found| !found.is_dir()) {
+            return Err(ServiceError::usage(
+                format!("{} is a file, and no folder for an installation", self.folder.display()),
+                "name a folder, which may be a new one, with `--home`",
+            ));
+        }
+        Ok(())
+    }
+
     pub(crate) fn make_folder(&self) -> Result<(), ServiceError> {
+        self.must_be_no_file()?;
         std::fs::create_dir_all(&self.folder)
             .and_then(|()| restrict(&self.folder))
             .map_err(|source| ServiceError::File { place: self.folder.display().to_string(), source })

@@ -88,6 +88,12 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
+/// How many there are of something, for people: `1 key`, `2 keys`.
+#[must_use]
+pub fn count_words(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

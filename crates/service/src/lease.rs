@@ -156,10 +156,23 @@ impl Service {
     /// When somebody works with this home, another server was faster, or something cannot be written.
     pub fn take_over(&self, installation: Option<&str>) -> Result<u64, ServiceError> {
         let _lock = WorkLock::take(self.home().folder(), "taking over", self.now())?;
-        let before = self.servers()?.into_iter().find(|server| server.active);
+        let (copy, servers) = (self.copy_of()?, self.servers()?);
+        // A copy knows its own server by now, which took no place yet.
+        let before = servers.iter().find(|server| server.active && !server.here);
+        let before = match (copy, before) {
+            // Servers are of a database, and not in its backups.
+            (Some(copy), _) => {
+                let host = copy.host.as_deref().unwrap_or("the server");
+                format!("{host}, of which a backup was taken at {}", copy.taken)
+            }
+            (None, Some(before)) => before.words(),
+            (None, None) if servers.iter().any(|server| server.active) => {
+                "itself, with the epoch before".to_owned()
+            }
+            (None, None) => "unknown".to_owned(),
+        };
         let seen = self.store().lease()?.epoch;
         let epoch = self.home().take_over(&**self.store(), seen, installation, self.now())?;
-        let before = before.map_or_else(|| "unknown".to_owned(), |before| before.words());
         let events = vec![self.audit(&events::TAKEN_OVER, &before, &format!("epoch {epoch}"))];
         events::record(&**self.store(), epoch, &ServiceChanges { events, ..ServiceChanges::default() })?;
         Ok(epoch)

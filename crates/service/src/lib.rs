@@ -95,7 +95,7 @@ pub use insight::{
     ObjectLine, PendingChange, PendingLink, PendingValue, PlaceStep, PlaceView, Preview, PreviewSource,
     PreviewTarget, Reason, RuleView, Supposed, TargetState, ValueChanged, ValueOrigin, ValueReason,
 };
-pub use keep::{DatabaseFile, size as size_words};
+pub use keep::{DatabaseFile, count_words, size as size_words};
 pub use kinds::MakeConnector;
 pub use look::{ObjectView, PendingView, ValueView};
 pub use moving::{MoveReport, MovedTable, Moving, move_database};

@@ -65,10 +65,10 @@ const BYTES: usize = 8;
 
 /// What to do about a marker of somebody else.
 const NOT_OURS_HINT: &str = "one server of one installation writes to a tenant. To go on with this one, stop the other for \
-     good and run `onesync activate --again` (docs/activate.md)";
+     good and run `onesync activate KEYFILE ACCOUNT PASSWORD --again` (docs/activate.md)";
 /// The same where it may be our own, from after what this home knows.
 const COPIED_HINT: &str = "when the files of this home were brought back from a backup, there is no other one: run `onesync \
-     activate --again` here (docs/activate.md). Else one server of one installation writes to a tenant: to go on with this one, \
+     activate KEYFILE ACCOUNT PASSWORD --again` here (docs/activate.md). Else one server of one installation writes to a tenant: to go on with this one, \
      stop the other for good and run the same";
 
 pub(crate) fn hint(there: Option<&Marker>, ours: &Marker) -> &'static str {
@@ -240,7 +240,7 @@ impl Known {
         toml::from_str(&text).map_err(|error| {
             ServiceError::held(
                 format!("{} cannot be read: {}", path.display(), error.message()),
-                "move it away, and run `onesync activate --again`: without it this server is not told from a copy of it",
+                "move it away, and run `onesync activate KEYFILE ACCOUNT PASSWORD --again`: without it this server is not told from a copy of it",
             )
         })
     }

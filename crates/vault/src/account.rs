@@ -38,6 +38,17 @@ pub enum AccountError {
         "the password of the service account is too short: it opens key files, take at least 12 characters"
     )]
     Short,
+    /// The password has several lines, or what nobody types.
+    #[error(
+        "the password of the service account has more than one line, or another control character: nobody could type it, take one line of text"
+    )]
+    Control,
+    /// The password is nothing that is seen.
+    #[error("the password of the service account is nothing but spaces")]
+    Blank,
+    /// The password is no text.
+    #[error("the password of the service account is no UTF-8 text")]
+    NoText,
 }
 
 /// The name of a service account: `DOMAIN\name`, `name@domain` or `name`; compared without regard to case.
@@ -94,7 +105,8 @@ impl Verifier {
     /// Makes one for a new password.
     ///
     /// # Errors
-    /// [`AccountError::Short`] for a password that is easily guessed; [`VaultError::Random`] when there is no randomness.
+    /// [`AccountError`] for a password that is easily guessed, or that nobody could type; [`VaultError::Random`] when there is
+    /// no randomness.
     pub fn make(password: &[u8]) -> Result<Self, VaultError> {
         Self::check(password)?;
         let mut salt = [0u8; SALT_LEN];
@@ -109,9 +121,16 @@ impl Verifier {
     /// Refuses a password that none would be made for.
     ///
     /// # Errors
-    /// [`AccountError::Short`] for a password that is easily guessed.
+    /// For a password that is easily guessed, or that nobody could type.
     pub fn check(password: &[u8]) -> Result<(), AccountError> {
-        match String::from_utf8_lossy(password).chars().count() < PASSWORD_CHARS_MIN {
+        let text = std::str::from_utf8(password).map_err(|_| AccountError::NoText)?;
+        if text.chars().any(char::is_control) {
+            return Err(AccountError::Control);
+        }
+        if !text.is_empty() && text.trim().is_empty() {
+            return Err(AccountError::Blank);
+        }
+        match text.chars().count() < PASSWORD_CHARS_MIN {
             true => Err(AccountError::Short),
             false => Ok(()),
         }
@@ -174,7 +193,17 @@ mod tests {
         assert!(!stored.is_of(b"another password") && !stored.is_of(b""));
         assert_ne!(verifier, Verifier::make(made.as_bytes()).unwrap(), "each has its own salt");
         assert!(Verifier::parse("nonsense").is_err());
-        assert!(matches!(Verifier::make(b"short"), Err(VaultError::Account(AccountError::Short))));
+        let refused = |password: &[u8]| match Verifier::make(password) {
+            Err(VaultError::Account(why)) => why,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(refused(b"short"), AccountError::Short);
+        for wrong in ["two lines of a\npassword", "a password with\0a nul", "a password with\ta tab"] {
+            assert_eq!(refused(wrong.as_bytes()), AccountError::Control, "{wrong:?}");
+        }
+        assert_eq!(refused("              \u{a0}".as_bytes()), AccountError::Blank);
+        assert_eq!(refused(b"a password in latin-1 \xfc"), AccountError::NoText);
+        assert!(Verifier::make(" Gr\u{fc}\u{df}e  aus K\u{f6}ln ".as_bytes()).is_ok());
     }
 
     #[test]

@@ -84,6 +84,9 @@ pub(crate) struct Sealed {
 impl Kek {
     /// Makes the key where it is ours to make, and is not there.
     pub(crate) fn prepare(&self, folder: &Path) -> Result<(), VaultError> {
+        if let Self::File { path } = self {
+            self.within_reach(&folder.join(path), folder)?;
+        }
         match self {
             Self::File { path } if std::fs::symlink_metadata(folder.join(path)).is_err() => {
                 self.make_file(&folder.join(path), folder)
@@ -110,6 +113,18 @@ impl Kek {
             "{} belongs to another account than the home, and the service could not read it: `chown {home} {}`",
             file.display(),
             file.display()
+        )))
+    }
+
+    /// An error when the service, whose the folder is, could not get to a file that root can.
+    fn within_reach(&self, file: &Path, folder: &Path) -> Result<(), VaultError> {
+        let above = file.parent().unwrap_or(folder);
+        // What hinders the look is said by whoever makes or reads the file.
+        let Ok(Some((barred, owner))) = closed_to_owner(folder, above, false) else { return Ok(()) };
+        let barred = barred.display();
+        Err(self.wrong(format!(
+            "the service could not read it there: the account with the number {owner}, whose the home is and that runs the \
+             service, may not enter the folder {barred}: let it (`chmod o+x {barred}`), or name a file in another folder"
         )))
     }
 
@@ -222,6 +237,37 @@ impl Kek {
     fn wrong(&self, why: String) -> VaultError {
         VaultError::Kek { source_words: self.to_string(), why }
     }
+}
+
+/// The first folder on the way to `place` that the owner of `home` may not enter, or in which, of `writes`, it may not write; with
+/// the number of that account. Both folders are there. Of a group it is not known who is in it: that of another than root may let it in.
+/// Root owns what it is asked about, or asks for somebody else; whoever asks for itself is told by the system, too.
+///
+/// # Errors
+/// When a folder cannot be looked at.
+pub fn closed_to_owner(home: &Path, place: &Path, writes: bool) -> io::Result<Option<(PathBuf, u32)>> {
+    let owner = std::fs::metadata(home)?;
+    if owner.uid() == 0 {
+        return Ok(None);
+    }
+    // The home is the owner's, wherever it lies.
+    let (home, place) = (home.canonicalize()?, place.canonicalize()?);
+    let way: Vec<&Path> = place.ancestors().take_while(|folder| **folder != home).collect();
+    for folder in way.into_iter().rev() {
+        let found = std::fs::metadata(folder)?;
+        let needs = if writes && folder == place { 0o3 } else { 0o1 };
+        let has = |bits: u32| bits & needs == needs;
+        let (mode, group) = (found.mode(), found.gid());
+        let may = match found.uid() == owner.uid() {
+            true => has(mode >> 6),
+            false if group == owner.gid() => has(mode >> 3),
+            false => has(mode) || (group != 0 && has(mode >> 3)),
+        };
+        if !may {
+            return Ok(Some((folder.to_owned(), owner.uid())));
+        }
+    }
+    Ok(None)
 }
 
 /// Where systemd puts a credential of the service.

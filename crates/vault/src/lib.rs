@@ -26,7 +26,7 @@ use zeroize::Zeroizing;
 
 pub use account::{AccountError, AccountName, Verifier, make_password};
 pub use error::VaultError;
-pub use kek::{KEK_CREDENTIAL, KEK_FILE, Kek};
+pub use kek::{KEK_CREDENTIAL, KEK_FILE, Kek, closed_to_owner};
 pub use keyfile::{KEY_FILE_MAX, KeyFile, Seal, SealedKeyFile, Unlock};
 pub use keys::{KeyNote, KeySet};
 pub use pkcs11::{TokenKey, try_pin_once_more};
@@ -286,6 +286,49 @@ mod tests {
         ] {
             assert!(matches!(vault.open_sealed(&other, &sealed), Err(VaultError::NotSealedHere)));
         }
+    }
+
+    #[test]
+    fn a_folder_that_the_owner_of_the_home_may_not_enter_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let (home, closed) = (folder.path().join("home"), folder.path().join("closed"));
+        let inner = closed.join("inner");
+        std::fs::create_dir(&home).unwrap();
+        std::fs::create_dir_all(&inner).unwrap();
+        if std::os::unix::fs::chown(&home, Some(2), Some(2)).is_err() {
+            eprintln!("SKIPPED: only root can give a folder to another account");
+            return;
+        }
+        let mode = |of: &std::path::Path, mode: u32| {
+            std::fs::set_permissions(of, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        let place = |writes| closed_to_owner(&home, &inner, writes).unwrap().map(|(folder, _)| folder);
+        mode(folder.path(), 0o755);
+        for (on_the_way, at_it, enters, writes) in [
+            (0o755, 0o755, None, Some(&inner)),
+            (0o755, 0o777, None, None),
+            (0o700, 0o777, Some(&closed), Some(&closed)),
+            (0o711, 0o700, Some(&inner), Some(&inner)),
+            (0o750, 0o777, Some(&closed), Some(&closed)),
+        ] {
+            mode(&closed, on_the_way);
+            mode(&inner, at_it);
+            assert_eq!(place(false).as_ref(), enters, "{on_the_way:o} {at_it:o}");
+            assert_eq!(place(true).as_ref(), writes, "{on_the_way:o} {at_it:o}");
+        }
+        // Somebody of that group may be the owner of the home.
+        std::os::unix::fs::chown(&closed, None, Some(2)).unwrap();
+        assert_eq!(place(true), None);
+        // What is refused is not made, and the key set stays sealed as it was.
+        let file = home.join("keyset.toml");
+        Vault::create(&file, &Kek::default(), NOW).unwrap();
+        mode(&closed, 0o700);
+        let set = KeySet::open(&file).unwrap();
+        let refused = set.save(&file, &Kek::File { path: closed.join("kek") }).unwrap_err().to_string();
+        assert!(refused.contains("number 2") && refused.contains(closed.to_str().unwrap()), "{refused}");
+        assert!(!closed.join("kek").exists() && KeySet::open(&file).is_ok());
+        mode(&closed, 0o711);
+        set.save(&file, &Kek::File { path: closed.join("kek") }).unwrap();
     }
 
     #[test]

@@ -78,15 +78,15 @@ pub(crate) fn split(secret: &[u8], split: Split) -> Result<Vec<Zeroizing<String>
     (1..=split.count).map(share).collect()
 }
 
-/// Puts a secret together from lines of text.
+/// Puts a secret together from shares, one a line; empty lines and comments are skipped.
 pub(crate) fn combine<'a>(
     lines: impl Iterator<Item = &'a str>,
 ) -> Result<Zeroizing<[u8; SECRET_LEN]>, VaultError> {
     let mut shares: Vec<Share> = Vec::new();
     let mut first: Option<(usize, [u8; SET_LEN])> = None;
-    for (at, line) in
-        lines.map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).enumerate()
-    {
+    // Each text is a line, or a file of them: what an export wrote has a comment above each share.
+    let lines = lines.flat_map(str::lines).map(str::trim);
+    for (at, line) in lines.filter(|line| !line.is_empty() && !line.starts_with('#')).enumerate() {
         let share = Share::parse(line).ok_or(VaultError::ShareDamaged { place: at + 1 })?;
         let (of, set) = *first.get_or_insert((at + 1, share.set));
         if set != share.set {
@@ -211,6 +211,11 @@ mod tests {
         let secret = [7u8; SECRET_LEN];
         let two = Split::parse("2-of-3").unwrap();
         let (ours, others) = (split(&secret, two).unwrap(), split(&[8u8; SECRET_LEN], two).unwrap());
+        let whole = format!(
+            "# share 1 of 3; 2 of them open the key file\r\n{}\n\n# share 2\n{}\n",
+            *ours[0], *ours[1]
+        );
+        assert_eq!(*combine([whole.as_str()].into_iter()).unwrap(), secret, "a file with all of them");
         let damaged = ours[1].replace(['q', 'p'], "z");
         let error = combine(["# two people", &ours[0], "", &damaged].into_iter()).err().unwrap();
         assert!(matches!(error, VaultError::ShareDamaged { place: 2 }), "{error}");

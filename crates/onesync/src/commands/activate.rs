@@ -10,7 +10,7 @@ use clap::Args as ClapArgs;
 use onesync_service::activate::{AccountName, Activated, Activation, Request, Unlock};
 use onesync_service::keys::parse_kek;
 use onesync_service::{Home, ServiceError, Status, SystemClock};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 
 use super::secret::read_asking;
 use crate::output::{Output, say};
@@ -37,8 +37,8 @@ pub struct ActivateArgs {
     /// File with the identity of a recipient the key file was exported to
     #[arg(long, value_name = "FILE", conflicts_with = "share")]
     identity: Option<PathBuf>,
-    /// File with a share of a key file that was exported in shares; once for each
-    #[arg(long, value_name = "FILE")]
+    /// File with a share of a key file that was exported in shares, or with several, one a line (can be repeated)
+    #[arg(long, alias = "share-file", value_name = "FILE")]
     share: Vec<PathBuf>,
     /// Where the key-encryption key of this server's key set comes from, `file` when left out; see `setup --kek`
     #[arg(long, value_name = "SOURCE")]
@@ -172,11 +172,9 @@ fn request(args: &mut ActivateArgs) -> anyhow::Result<Request> {
             return Ok(Request { file, unlock, account: Some((name, None)), kek });
         }
         (None, files) => {
-            let lines: anyhow::Result<Vec<SecretString>> = files
-                .iter()
-                .map(|file| Ok(SecretString::from(text(&read(file)?, file)?.expose_secret().trim())))
-                .collect();
-            Unlock::Shares(lines?)
+            let texts: anyhow::Result<Vec<SecretString>> =
+                files.iter().map(|file| text(&read(file)?, file)).collect();
+            Unlock::Shares(texts?)
         }
     };
     // They are looked at where they are given.
@@ -209,7 +207,7 @@ fn ask() -> anyhow::Result<SecretString> {
         let hint = Some("name a file that holds it: `--password-file FILE`".to_owned());
         return Err(ServiceError::Usage { message, hint }.into());
     }
-    secret(&read_asking(None, "Password of the service account:")?)
+    secret(&read_asking(None, "Password of the service account:", "--password-file")?)
 }
 
 fn must_be_readable(file: &Path) -> Result<(), ServiceError> {
@@ -236,7 +234,7 @@ fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     use std::io::Read as _;
     let failed = |source| ServiceError::File { place: file.display().to_string(), source };
     let mut bytes = Vec::new();
-    std::fs::File::open(file).map_err(failed)?.take(FILE_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
+    super::secret::open_text(file)?.take(FILE_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
     Ok(bytes)
 }
 

@@ -9,14 +9,17 @@ use zeroize::Zeroizing;
 use super::read_secret;
 use crate::args::DatabaseArgs;
 
+/// The option that hints name.
+const DATABASE_OPTION: &str = "--database-password-file";
+
 /// The server that is named, with the password that its file holds.
 pub fn server(args: &DatabaseArgs) -> anyhow::Result<Option<DatabaseServer>> {
     let Some(url) = &args.database else { return Ok(None) };
-    named(url, args.database_password_file.as_deref()).map(Some)
+    named(url, args.database_password_file.as_deref(), "--database-password-file").map(Some)
 }
 
-/// The server of a URL, with the password that a file holds.
-pub fn named(url: &str, password_file: Option<&Path>) -> anyhow::Result<DatabaseServer> {
+/// The server of a URL, with the password that a file holds, which this option names.
+pub fn named(url: &str, password_file: Option<&Path>, option: &str) -> anyhow::Result<DatabaseServer> {
     let password = match password_file {
         None => None,
         Some(file) => {
@@ -26,7 +29,12 @@ pub fn named(url: &str, password_file: Option<&Path>) -> anyhow::Result<Database
         }
     };
     let server = DatabaseServer::new(url, password.as_ref().map(|text| text.as_str()));
-    server.check()?;
+    server.check().map_err(|error| match error {
+        ServiceError::Usage { message, hint } => {
+            ServiceError::Usage { message, hint: hint.map(|hint| hint.replace(DATABASE_OPTION, option)) }
+        }
+        error => error,
+    })?;
     Ok(server)
 }
 

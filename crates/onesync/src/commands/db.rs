@@ -135,7 +135,7 @@ fn print(status: &DatabaseStatus) {
 
 /// `db move`: a signal ends it, and the database works as before; a second one ends it at once.
 pub async fn move_(home: Home, args: &MoveArgs, out: &Output) -> anyhow::Result<Status> {
-    let target = database::named(&args.to, args.password_file.as_deref())?;
+    let target = database::named(&args.to, args.password_file.as_deref(), "--password-file")?;
     let asked: Arc<Mutex<Option<String>>> = Arc::default();
     let mut wishes = Wishes::new()?;
     let noted = asked.clone();

@@ -135,7 +135,7 @@ fn verify(events: &Events, out: &Output) -> anyhow::Result<Status> {
         None => Ok(Status::Done),
         Some(broken) => {
             let how = match broken.removed {
-                true => "was taken out",
+                true => "was taken out, or the one after it was put there by somebody else",
                 false => "was changed, or put there by somebody else",
             };
             eprintln!("error: event {} {how}", broken.event);

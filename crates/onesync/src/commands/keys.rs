@@ -1,21 +1,22 @@
 //! `keys`: the key set, its export, its rotation, its loss.
 
 use std::fmt::Write as _;
+use std::fs::File;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{Args as ClapArgs, Subcommand};
 use onesync_service::keys::{
-    ExportRequest, Forgotten, KeysReport, Lost, Rotation, Seal, Split, VaultError, may_read, may_write,
-    parse_kek, try_pin_once_more,
+    ExportRequest, Forgotten, KeysReport, Lost, Rotation, Seal, Split, VaultError, may_look, may_read,
+    may_write, parse_kek, try_pin_once_more,
 };
-use onesync_service::{Home, Service, ServiceError, Status, account};
+use onesync_service::{Home, Service, ServiceError, Status, account, count_words};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
 use super::secret::read_asking;
-use crate::output::{Output, say, table};
+use crate::output::{Output, say, short_times, table};
 
 /// The home of an installation of the system.
 const SYSTEM_HOME: &str = "/var/lib/onesync";
@@ -31,7 +32,7 @@ pub enum KeysCommand {
     Rotate(RotateArgs),
     /// Seal the key set in the home anew, under a key-encryption key from elsewhere
     Seal {
-        /// `file`, `file:PATH`, `credential`, `credential:NAME` or `pkcs11:MODULE?token=LABEL&key=LABEL&pin=FILE`; where it comes from so far when left out
+        /// `file`, `file:PATH` (a relative one begins in the home), `credential`, `credential:NAME` or `pkcs11:MODULE?token=LABEL&key=LABEL&pin=FILE`; where it comes from so far when left out
         #[arg(long, value_name = "SOURCE")]
         kek: Option<String>,
     },
@@ -100,15 +101,24 @@ pub fn check_right(home: &Home, command: &KeysCommand) -> Result<(), ServiceErro
 
 /// The same for a command of whatever name.
 pub fn may_read_keys(home: &Home, line: &str) -> Result<(), ServiceError> {
-    may_read(home, line)?;
+    with_system(home, line, may_read)
+}
+
+/// The same for a command that needs the files of the home, and not the keys.
+pub fn may_look_into(home: &Home, line: &str) -> Result<(), ServiceError> {
+    with_system(home, line, may_look)
+}
+
+fn with_system(
+    home: &Home,
+    line: &str,
+    may: fn(&Home, &str) -> Result<(), ServiceError>,
+) -> Result<(), ServiceError> {
+    may(home, line)?;
     // Whoever names no home has one of their own, and means the one of the system.
     let system = Home::new(SYSTEM_HOME);
     let own_is_empty = std::fs::symlink_metadata(home.folder()).is_err();
-    if own_is_empty && !account::is_root() && system.folder().exists() {
-        may_read(&system, line)
-    } else {
-        Ok(())
-    }
+    if own_is_empty && !account::is_root() && system.folder().exists() { may(&system, line) } else { Ok(()) }
 }
 
 /// `keys`.
@@ -120,6 +130,9 @@ pub fn keys(service: &Service, command: KeysCommand, out: &Output) -> anyhow::Re
         KeysCommand::Seal { kek } => {
             let kek = kek.as_deref().map(parse_kek).transpose()?;
             let kek = service.seal_key_set(kek.as_ref())?;
+            if out.is_json() {
+                out.json(&json!({"kek": kek.to_string()}))?;
+            }
             eprintln!("the key set is sealed under the key-encryption key from {kek}");
             Ok(Status::Done)
         }
@@ -189,6 +202,9 @@ fn status(report: &KeysReport, out: &Output) -> anyhow::Result<Status> {
 fn export(service: &Service, args: &ExportArgs, out: &Output) -> anyhow::Result<Status> {
     let split = args.shares.as_deref().map(Split::parse).transpose().map_err(vault_usage)?;
     let command = format!("keys export {}", args.file.display());
+    if split.is_some() && args.shares_file.is_none() {
+        shares_reach_somebody()?;
+    }
     // Nobody types a password for a file that cannot be made.
     if std::fs::symlink_metadata(&args.file).is_ok() {
         let there = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
@@ -232,7 +248,8 @@ fn export(service: &Service, args: &ExportArgs, out: &Output) -> anyhow::Result<
         out.json(&exported)?;
     }
     let note = &exported.note;
-    eprintln!("exported {} keys to {} (fingerprint {})", note.keys.len(), note.file, note.fingerprint);
+    let count = count_words(note.keys.len() as u64, "key");
+    eprintln!("exported {count} to {} (fingerprint {})", note.file, note.fingerprint);
     eprintln!(
         "{}",
         match &seal {
@@ -264,9 +281,29 @@ pub(super) fn exporting_account(
         }
         None => None,
     };
-    let typed = read_asking(password_file, "its password:")?;
+    let typed = read_asking(password_file, "its password:", "--password-file")?;
     let password = std::str::from_utf8(&typed).context("the password is no UTF-8 text")?;
     Ok((account, SecretString::from(password)))
+}
+
+/// An error where standard output leads nowhere: what is written there nobody gets, and nothing fails by it. One that was closed is
+/// such a place, too: in its stead every program finds the null device.
+fn shares_reach_somebody() -> Result<(), ServiceError> {
+    use std::os::fd::AsFd as _;
+    use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+    let there = std::io::stdout().as_fd().try_clone_to_owned().and_then(|out| File::from(out).metadata());
+    let nowhere = match (&there, std::fs::metadata("/dev/null")) {
+        (Ok(there), Ok(null)) => there.file_type().is_char_device() && there.rdev() == null.rdev(),
+        (Ok(_), Err(_)) => false,
+        (Err(_), _) => true,
+    };
+    match nowhere {
+        false => Ok(()),
+        true => Err(ServiceError::Usage {
+            message: "standard output is closed, or leads nowhere, and the shares would be gone: nothing was exported".to_owned(),
+            hint: Some("name a new file for them: `--shares-file FILE`".to_owned()),
+        }),
+    }
 }
 
 /// The shares, each with what it is for whoever keeps it.
@@ -294,7 +331,7 @@ fn write_private(file: &Path, text: &SecretString) -> std::io::Result<()> {
 fn rotate(service: &Service, args: &RotateArgs, out: &Output) -> anyhow::Result<Status> {
     if let Some(days) = args.retention {
         service.set_key_retention(days)?;
-        eprintln!("retired keys are kept for {days} days");
+        eprintln!("retired keys are kept for {}", count_words(u64::from(days), "day"));
     }
     if args.forget_retired {
         args.gone.iter().try_for_each(|folder| service.backups_are_gone(folder))?;
@@ -304,7 +341,7 @@ fn rotate(service: &Service, args: &RotateArgs, out: &Output) -> anyhow::Result<
             return Ok(Status::Done);
         }
         forgotten.iter().for_each(|id| say!("forgotten: {id}"));
-        kept.iter().for_each(|(id, why)| say!("kept: {id}: {why}"));
+        kept.iter().for_each(|(id, why)| say!("kept: {id}: {}", short_times(why)));
         if forgotten.is_empty() && kept.is_empty() {
             eprintln!("there is no retired key");
         }
@@ -325,8 +362,8 @@ fn rotate(service: &Service, args: &RotateArgs, out: &Output) -> anyhow::Result<
         eprintln!("a rotation that was cut short is finished; no other key was made");
     }
     eprintln!(
-        "{} secrets are sealed anew. Key files from before do not open them: `onesync keys export FILE` makes one that does",
-        rotated.sealed
+        "sealed anew: {}. Key files from before do not open that: `onesync keys export FILE` makes one that does",
+        count_words(rotated.sealed as u64, "secret")
     );
     for name in &rotated.closed {
         eprintln!("warning: the secret `{name}` does not open, and stays as it is");
@@ -339,13 +376,15 @@ fn abandon(service: &Service, kek_is_lost: bool, yes: bool, out: &Output) -> any
     if !out.is_json() {
         print_lost(&lost);
     }
-    if !yes && !lost.is_empty() {
-        super::setup::agree("Give these secrets up?", "`--yes` does it without asking")?;
-    }
-    let lost = service.abandon_keys(kek_is_lost)?;
+    let agreed = match yes || lost.is_empty() {
+        true => Ok(()),
+        false => super::setup::agree("Give these secrets up?", "`--yes` does it without asking"),
+    };
+    let given_up = agreed.and_then(|()| Ok(service.abandon_keys(kek_is_lost)?));
     if out.is_json() {
-        out.json(&lost)?;
+        out.json(&json!({"abandoned": given_up.is_ok(), "lost": given_up.as_ref().unwrap_or(&lost)}))?;
     }
+    let lost = given_up?;
     if !lost.is_empty() {
         eprintln!("given up. To be entered again:");
         lost.iter().filter(|lost| !lost.falls_back).for_each(|lost| eprintln!("  {}", lost.remedy));

@@ -29,7 +29,7 @@ pub use config::{
 pub use database::{has_database, server as database_server};
 pub use db::move_;
 pub use events::{EventsArgs, events};
-pub use keys::{KeysCommand, check_right as check_right_to_keys, keys, may_read_keys};
+pub use keys::{KeysCommand, check_right as check_right_to_keys, keys, may_look_into, may_read_keys};
 pub use look::eval;
 pub use rule::test as rule_test;
 pub use scheduler::daemon;

@@ -12,6 +12,7 @@ const LOOK: Duration = Duration::from_millis(200);
 
 /// `scheduler`.
 pub async fn scheduler(service: &Service, command: SchedulerCommand, out: &Output) -> anyhow::Result<Status> {
+    let shows = matches!(command, SchedulerCommand::Status);
     match command {
         SchedulerCommand::On => {
             service.set_scheduler(true)?;
@@ -37,14 +38,12 @@ pub async fn scheduler(service: &Service, command: SchedulerCommand, out: &Outpu
                 tokio::time::sleep(LOOK).await;
             }
         }
-        SchedulerCommand::Status => {
-            let view = service.scheduler()?;
-            if out.is_json() {
-                out.json(&view)?;
-            } else {
-                print(&view);
-            }
-        }
+        SchedulerCommand::Status => {}
+    }
+    if out.is_json() {
+        out.json(&service.scheduler()?)?;
+    } else if shows {
+        print(&service.scheduler()?);
     }
     Ok(Status::Done)
 }

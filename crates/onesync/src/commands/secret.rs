@@ -13,6 +13,8 @@ use crate::output::Output;
 
 /// A secret longer than this is not a secret but a mistake.
 const SECRET_MAX: u64 = 64 << 10;
+/// How files begin that some editors write.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// `secret`.
 pub fn secret(service: &Service, command: &SecretCommand, out: &Output) -> anyhow::Result<Status> {
@@ -44,17 +46,18 @@ pub fn secret(service: &Service, command: &SecretCommand, out: &Output) -> anyho
 
 /// Reads a secret: from a file, from standard input, or asks for it without showing it.
 pub fn read(file: Option<&Path>) -> anyhow::Result<Zeroizing<Vec<u8>>> {
-    read_asking(file, "secret:")
+    read_asking(file, "secret:", "--file")
 }
 
-/// The same, with a question of its own.
-pub fn read_asking(file: Option<&Path>, question: &str) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+/// The same, with a question of its own, and the option that names the file.
+pub fn read_asking(file: Option<&Path>, question: &str, option: &str) -> anyhow::Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(Vec::new());
     match file {
         Some(path) if path != Path::new("-") => {
-            let place = || format!("{}", path.display());
-            let file = std::fs::File::open(path).with_context(place)?;
-            file.take(SECRET_MAX + 1).read_to_end(&mut bytes).with_context(place)?;
+            open_text(path)?
+                .take(SECRET_MAX + 1)
+                .read_to_end(&mut bytes)
+                .map_err(|error| unread(path, &error))?;
         }
         None if std::io::stdin().is_terminal() => {
             let question = inquire::Password::new(question).without_confirmation();
@@ -66,6 +69,10 @@ pub fn read_asking(file: Option<&Path>, question: &str) -> anyhow::Result<Zeroiz
         }
     }
     // A newline at the end belongs to the file, not to the secret; a PEM file keeps its lines.
+    // Some editors begin every file with a mark that nobody types.
+    if bytes.starts_with(BYTE_ORDER_MARK) {
+        bytes.drain(..BYTE_ORDER_MARK.len());
+    }
     while bytes.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
         bytes.pop();
     }
@@ -74,9 +81,14 @@ pub fn read_asking(file: Option<&Path>, question: &str) -> anyhow::Result<Zeroiz
         hint: Some(hint.to_owned()),
     };
     if bytes.is_empty() {
-        return Err(
-            wrong("the secret is empty", "type it, or name a file that holds it with `--file`").into()
-        );
+        let hint = match file {
+            Some(path) if path != Path::new("-") => {
+                format!("{} is to hold it, on its first line", path.display())
+            }
+            Some(_) => "give it on standard input, or name a file in the place of `-`".to_owned(),
+            None => format!("type it, or name a file that holds it with `{option} FILE`"),
+        };
+        return Err(wrong("the secret is empty", &hint).into());
     }
     if bytes.len() as u64 > SECRET_MAX {
         return Err(wrong("this is longer than 64 KiB, and no secret", "is it the right file?").into());
@@ -86,4 +98,24 @@ pub fn read_asking(file: Option<&Path>, question: &str) -> anyhow::Result<Zeroiz
         return Err(wrong("the secret is not UTF-8 text", hint).into());
     }
     Ok(bytes)
+}
+
+/// Opens a file that was named, with a secret or what opens one; a folder is none.
+pub fn open_text(path: &Path) -> Result<std::fs::File, ServiceError> {
+    let file = std::fs::File::open(path).map_err(|error| unread(path, &error))?;
+    match file.metadata().is_ok_and(|found| found.is_dir()) {
+        true => Err(unread(path, &std::io::ErrorKind::IsADirectory.into())),
+        false => Ok(file),
+    }
+}
+
+fn unread(path: &Path, error: &std::io::Error) -> ServiceError {
+    let why = match error.kind() {
+        std::io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
+        _ => error.to_string(),
+    };
+    ServiceError::Usage {
+        message: format!("{} cannot be read: {why}", path.display()),
+        hint: Some("name a file that is there, and that this account may read".to_owned()),
+    }
 }

@@ -49,7 +49,11 @@ fn print(report: &StatusReport) {
         say!("last backup: {} ({})", short_time(&last.when), last.file);
     }
     if let Some(proven) = &report.backups.rehearsed {
-        say!("last proven restore: {} ({})", short_time(&proven.when), proven.file);
+        let (when, file) = (short_time(&proven.when), &proven.file);
+        match proven.not_proven() {
+            None => say!("last proven restore: {when} ({file})"),
+            Some(but) => say!("last rehearsed restore: {when} ({file}): restored and opened; {but}"),
+        }
     }
     if let Some(compared) = &report.compared {
         say!("staging: {}", compared.words());

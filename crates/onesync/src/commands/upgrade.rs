@@ -31,7 +31,11 @@ pub async fn upgrade(home: Home, args: UpgradeArgs, out: &Output) -> anyhow::Res
 
 async fn run(home: Home, args: &UpgradeArgs, out: &Output) -> anyhow::Result<Status> {
     let password = args.database_admin_password_file.as_deref();
-    let admin = args.database_admin.as_deref().map(|url| named(url, password)).transpose()?;
+    let admin = args
+        .database_admin
+        .as_deref()
+        .map(|url| named(url, password, "--database-admin-password-file"))
+        .transpose()?;
     let tell = |what: &str| eprintln!("{what}");
     let options = UpgradeOptions {
         own_backup: args.own_backup,
@@ -65,7 +69,18 @@ async fn run(home: Home, args: &UpgradeArgs, out: &Output) -> anyhow::Result<Sta
 }
 
 fn print_check(check: &UpgradeCheck) {
-    let UpgradeCheck { program, database, schema, needed, migrations, seconds, rules, plan, no_plan } = check;
+    let UpgradeCheck {
+        program,
+        database,
+        schema,
+        needed,
+        migrations,
+        seconds,
+        rules,
+        plan,
+        no_plan,
+        needs_admin,
+    } = check;
     say!("program {program}, database {database}");
     match migrations.is_empty() {
         true => say!("schema {schema}: nothing to change"),
@@ -77,6 +92,11 @@ fn print_check(check: &UpgradeCheck) {
     print_plan(plan.as_ref(), no_plan.as_deref());
     print_rules(rules);
     if !migrations.is_empty() {
+        if let Some(why) = needs_admin {
+            say!(
+                "{why}: `onesync upgrade` will need `--database-admin URL --database-admin-password-file FILE`"
+            );
+        }
         say!("`onesync upgrade` takes a backup first; nothing was changed yet");
     }
 }

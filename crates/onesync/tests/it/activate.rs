@@ -28,12 +28,13 @@ async fn with_account(setup: &Setup) {
     setup.run(&arguments(&account)).await.ends_with(0);
 }
 
-/// All files of a home, but the database, whose rows are compared.
+/// All files of a home, but locks and the database, whose rows are compared.
 fn files(home: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let (mut open, mut found) = (vec![home.to_owned()], BTreeMap::new());
     while let Some(place) = open.pop() {
         for file in std::fs::read_dir(&place).unwrap().map(|entry| entry.unwrap().path()) {
-            match file.file_name().unwrap().to_string_lossy().starts_with("onesync.db") {
+            let name = file.file_name().unwrap().to_string_lossy();
+            match name.starts_with("onesync.db") || name.ends_with(".lock") {
                 true => {}
                 false if file.is_dir() => open.push(file),
                 false => drop(found.insert(file.clone(), std::fs::read(&file).unwrap())),
@@ -178,6 +179,22 @@ async fn each_wrong_input_has_its_own_words_and_changes_nothing() {
             .await
             .ends_with(4);
     assert!(refused.err.contains("is sealed to a password, and does not open with shares"), "{refused:?}");
+    // A file with all of them, as the export wrote it, opens it as well.
+    let all = shares_file.to_str().unwrap();
+    let refused = run(&second, &["activate", in_shares, "--share", all]).await.ends_with(2);
+    assert!(refused.err.contains("this needs consent"), "{refused:?}");
+    let verify = ["backup", "verify", &backup, "--key-file", in_shares];
+    setup.run(&[&verify[..], &["--share-file", all]].concat()).await.ends_with(0);
+    let each = ["--share-file", one_share.as_str(), "--share-file", two_share.as_str()];
+    setup.run(&[&verify[..], &each].concat()).await.ends_with(0);
+    let refused = setup.run(&[&verify[..], &["--share-file", &one_share]].concat()).await.ends_with(4);
+    assert!(refused.err.contains("there are 1 different shares, and 2 are needed"), "{refused:?}");
+    // One at a time: the second one of two is told.
+    let lock = std::fs::File::options().write(true).open(second.join("activate.lock")).unwrap();
+    lock.lock().unwrap();
+    let refused = activate(&setup, &second, &keys, ACCOUNT, &["--yes"]).await.ends_with(4);
+    assert!(refused.err.contains("is being worked on by process"), "{refused:?}");
+    drop(lock);
     // Without consent, too.
     let refused = activate(&setup, &second, &keys, ACCOUNT, &[]).await.ends_with(2);
     assert!(refused.err.contains("warning: ") && refused.err.contains("nothing was changed"), "{refused:?}");
@@ -227,6 +244,11 @@ async fn a_lost_server_with_its_own_database_is_back_and_the_old_one_is_refused(
     }
     assert!(done.out.contains("service activated and running: installation"), "{done:?}");
     assert!(numbers(&second).await.contains(&7070));
+    let taken = run(&second, &["events", "--number", "7074", "--format", "json"]).await.ends_with(0).json();
+    let before = taken[0]["subject"].as_str().unwrap();
+    let host = onesync_service::process::host();
+    assert!(before.starts_with(&format!("{host}, of which a backup was taken at 20")), "{taken}");
+    assert!(!before.contains("last seen"), "{taken}");
     let status = run(&second, &["status", "--format", "json"]).await.json();
     assert_ne!(status["installation"], installation, "{status}");
     assert_eq!(status["scheduler"]["on"], false);

@@ -184,7 +184,8 @@ async fn a_backup_with_its_keys_inside_is_all_that_a_new_server_needs() {
     assert!(refused.err.contains("not the password of the service account"), "{}", refused.err);
     let other = [&keys[..], &["--account", "CONTOSO\\other", "--password-file", &password]].concat();
     assert!(setup.run(&other).await.ends_with(2).err.contains("not `CONTOSO\\other`"));
-    setup.run(&keys).await.ends_with(2); // no terminal, and no password
+    let refused = setup.run(&keys).await.ends_with(2); // no terminal, and no password
+    assert!(refused.err.contains("with `--password-file FILE`"), "{refused:?}");
     let refused = setup.run(&with(&["--recipient", "age1nonsense"])).await.ends_with(2);
     assert!(refused.err.contains("no recipient"), "{}", refused.err);
     setup.run(&["backup", &one, "--recipient", RECIPIENT]).await.ends_with(2);
@@ -199,14 +200,25 @@ async fn a_backup_with_its_keys_inside_is_all_that_a_new_server_needs() {
     let second = setup.path().join("second");
     let verify = ["backup", "verify", &one];
     let verified = run(&second, &verify).await.ends_with(0);
-    let inside =
-        format!("key file inside, not opened here: the service account `{}`", ACCOUNT.escape_debug());
+    let inside = format!("key file inside, not opened here: the service account `{ACCOUNT}`");
     assert!(verified.out.contains(&inside), "{inside}: {verified:?}");
     let opens = |password| [&verify[..], &["--account", ACCOUNT, "--password-file", password]].concat();
     let opened = run(&second, &opens(&password)).await.ends_with(0);
     assert!(opened.out.contains("key file inside, opened: "), "{opened:?}");
-    let refused = run(&second, &opens(&wrong)).await.ends_with(2);
-    assert!(refused.err.contains("the password does not open"), "{refused:?}");
+    let refused = run(&second, &opens(&wrong)).await.ends_with(4);
+    assert!(refused.err.contains("the password is wrong: the password does not open"), "{refused:?}");
+    assert!(refused.err.contains("hint: type it again"), "{refused:?}");
+    let rehearse = ["restore", "rehearse", &one, "--account", ACCOUNT, "--password-file", &wrong];
+    let refused = run(&second, &rehearse).await.ends_with(4);
+    assert!(refused.err.contains("the password is wrong: the password does not open"), "{refused:?}");
+    assert!(!second.exists(), "nothing is left behind");
+    std::fs::write(&second, "a file").unwrap();
+    let refused = run(&second, &["restore", &one]).await.ends_with(2);
+    assert!(
+        refused.err.contains("is a file, and no folder") && refused.err.contains("--home"),
+        "{refused:?}"
+    );
+    std::fs::remove_file(&second).unwrap();
     let kinds: Vec<u64> = setup
         .run(&["events", "--format", "json"])
         .await
@@ -222,6 +234,24 @@ async fn a_backup_with_its_keys_inside_is_all_that_a_new_server_needs() {
     let rehearse = ["restore", "rehearse", &one, "--account", ACCOUNT, "--password-file", &password];
     let proven = setup.run(&rehearse).await.ends_with(0);
     assert!(proven.out.contains("proven: nothing would be written"), "{proven:?}");
+    // Root names no folder into which the service may not write.
+    if onesync_service::account::is_root() {
+        let folder = setup.path().join("backups");
+        std::fs::create_dir(&folder).unwrap();
+        let closed = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        std::fs::set_permissions(setup.path(), closed).unwrap();
+        for on_the_way in [setup.path(), &folder] {
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+            let schedule = ["backup", "schedule", folder.to_str().unwrap()];
+            let refused = setup.run(&schedule).await.ends_with(4);
+            let closed = format!("{} is closed to it", on_the_way.canonicalize().unwrap().display());
+            assert!(refused.err.contains("`nobody`") && refused.err.contains(&closed), "{refused:?}");
+            std::fs::set_permissions(on_the_way, mode).unwrap();
+        }
+        let (user, group) = crate::keys::user("nobody");
+        std::os::unix::fs::chown(&folder, Some(user), Some(group)).unwrap();
+        setup.run(&["backup", "schedule", folder.to_str().unwrap()]).await.ends_with(0);
+    }
     // To recipients, it needs no password here.
     let two = place("two.backup");
     setup.run(&["backup", &two, "--include-keys", "--recipient", RECIPIENT]).await.ends_with(0);
@@ -239,6 +269,10 @@ async fn a_backup_with_its_keys_inside_is_all_that_a_new_server_needs() {
 
     // The server is lost. The new one says where its keys are, and the backup is the key file.
     let restored = run(&second, &["restore", &one]).await.ends_with(0);
+    let schedule =
+        run(&second, &["backup", "schedule", setup.path().to_str().unwrap()]).await.ends_with(0).out;
+    assert!(schedule.contains("no backup is taken here until `onesync activate"), "{schedule}");
+    assert!(!schedule.contains("next: "), "{schedule}");
     assert!(restored.out.contains(&format!("`onesync activate {one} ACCOUNT PASSWORD`")), "{restored:?}");
     let status = run(&second, &["status"]).await.ends_with(4);
     assert!(status.out.contains("inside of the backup that it was restored from"), "{status:?}");

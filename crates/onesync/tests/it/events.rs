@@ -39,9 +39,9 @@ async fn a_rehearsal_tells_the_journal_that_it_was_one_and_nothing_else() {
     setup.run(&["backup", backup]).await.ends_with(0);
     let socket = UnixDatagram::bind(&journal).unwrap();
     socket.set_nonblocking(true).unwrap();
-    let told = async |home: &std::path::Path, line: &[&str]| -> Vec<String> {
+    let told = async |home: &std::path::Path, line: &[&str], status: i32| -> Vec<String> {
         let output = onesync(home, line).env("ONESYNC_JOURNAL", &journal).output().await.unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(output.status.code(), Some(status), "{}", String::from_utf8_lossy(&output.stderr));
         let mut bytes = vec![0; 64 << 10];
         let entry = || {
             let length = socket.recv(&mut bytes).ok()?;
@@ -49,11 +49,13 @@ async fn a_rehearsal_tells_the_journal_that_it_was_one_and_nothing_else() {
         };
         std::iter::from_fn(entry).collect()
     };
-    assert_eq!(told(&setup.home(), &["restore", "rehearse", backup]).await, ["7063"]);
+    assert_eq!(told(&setup.home(), &["restore", "rehearse", backup], 0).await, ["7063"]);
     // A directory that is away is told by the rehearsal, not as a run that has failed.
     std::fs::remove_file(setup.path().join("source.ldif")).unwrap();
-    assert_eq!(told(&setup.home(), &["restore", "rehearse", backup]).await, ["7063"]);
-    assert_eq!(told(&setup.path().join("second"), &["restore", backup]).await, ["7062"]);
+    assert_eq!(told(&setup.home(), &["restore", "rehearse", backup], 3).await, ["7063"]);
+    let status = setup.run(&["status"]).await.out;
+    assert!(status.contains("restored and opened; not proven that nothing would be written"), "{status}");
+    assert_eq!(told(&setup.path().join("second"), &["restore", backup], 0).await, ["7062"]);
 }
 
 /// What a field of an entry of the journal is.

@@ -128,8 +128,106 @@ async fn shares_and_recipients_are_taken_in_place_of_the_password() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_could_use_is_refused_before_anything_is_done() {
+    let (place, password) = installed(&[]).await;
+    let home = place.home();
+    let file = place.path().join("shared.age");
+    let export = ["keys", "export", file.to_str().unwrap(), "--password-file", &password];
+    let shared = [&export[..], &["--shares", "2-of-3"]].concat();
+    // Shares that nobody gets: the system opens the null device where standard output was closed.
+    for script in ["exec \"$@\" >&-", "exec \"$@\" >/dev/null"] {
+        let mut shell = tokio::process::Command::new("sh");
+        shell.args(["-c", script, "sh", env!("CARGO_BIN_EXE_onesync"), "--home"]).arg(&home);
+        let ended = shell.args(&shared).env_remove("ONESYNC_HOME").output().await.unwrap();
+        let err = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(2), "{err}");
+        assert!(err.contains("leads nowhere") && err.contains("--shares-file FILE"), "{err}");
+    }
+    assert!(!file.exists());
+    assert!(run(&home, &["status"]).await.out.contains("REMINDER: the keys were never exported"));
+
+    // Files that are not there, or are none; and the hint names the option that there is.
+    let (nowhere, folder) = (place.path().join("nowhere"), place.path());
+    for (given, words) in [(nowhere.as_path(), "No such file"), (folder, "it is a folder")] {
+        let line = [&export[..3], &["--password-file", given.to_str().unwrap()]].concat();
+        let refused = run(&home, &line).await.ends_with(2);
+        assert!(refused.err.contains(words) && refused.err.contains("hint: "), "{refused:?}");
+        let keys = place.file("keys.age", "-");
+        let line = ["activate", &keys, "--identity", given.to_str().unwrap(), "--yes"];
+        let refused = run(&home, &line).await.ends_with(2);
+        assert!(refused.err.contains(words) && refused.err.contains("hint: "), "{refused:?}");
+    }
+    let refused = run(&home, &export[..3]).await.ends_with(2);
+    assert!(refused.err.contains("with `--password-file FILE`"), "{refused:?}");
+    let wrong = place.file("wrong", "wrong horse battery");
+    let refused = run(&home, &[&export[..3], &["--password-file", &wrong]].concat()).await.ends_with(2);
+    assert!(refused.err.contains("hint: type it again"), "{refused:?}");
+    let refused = run(&home, &["db", "move", "--to", "postgres://u:pw@127.0.0.1/d"]).await.ends_with(2);
+    assert!(refused.err.contains("`--password-file FILE`"), "{refused:?}");
+    assert!(!refused.err.contains("--database-password-file"), "{refused:?}");
+
+    // Passwords that nobody could type.
+    for (text, words) in [
+        ("a first line\nand a second one\n", "more than one line"),
+        ("a password with\0a nul", "control character"),
+        ("                  \n", "nothing but spaces"),
+    ] {
+        let new = place.file("new", text);
+        let change = ["setup", "service-account", "--password-file", &password, "--new-password-file", &new];
+        let refused = run(&home, &change).await.ends_with(2);
+        assert!(refused.err.contains(words), "{words}: {refused:?}");
+    }
+    let both = ["setup", "service-account", "--password-file", "-", "--new-password-file", "-"];
+    let refused = run(&home, &both).await.ends_with(2);
+    assert!(refused.err.contains("only one of"), "{refused:?}");
+    // A mark of an editor is no part of it.
+    let marked = place.file("marked", &format!("\u{feff}{PASSWORD}\r\n"));
+    run(&home, &[&export[..3], &["--password-file", &marked]].concat()).await.ends_with(0);
+
+    let refused = run(&home, &["keys", "rotate", "--retention", "99999999"]).await.ends_with(2);
+    assert!(refused.err.contains("at most 36500 days"), "{refused:?}");
+    run(&home, &["keys", "rotate", "--retention", "36500"]).await.ends_with(0);
+    let kept = run(&home, &["keys", "rotate", "--forget-retired"]).await.ends_with(0).out;
+    assert!(kept.contains("backups from before 21") && !kept.contains("ns "), "{kept}");
+    let sealed = run(&home, &["keys", "seal", "--format", "json"]).await.ends_with(0).json();
+    assert!(sealed["kek"].as_str().unwrap().starts_with("file "), "{sealed}");
+    let switched = run(&home, &["scheduler", "off", "--format", "json"]).await.ends_with(0).json();
+    assert_eq!(switched["on"], false, "{switched}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_from_before_the_keys_were_lost_counts_no_more() {
+    let (place, password) = installed(&[]).await;
+    let home = place.home();
+    let export = async |name: &str| {
+        let file = place.path().join(name);
+        let line = ["keys", "export", file.to_str().unwrap(), "--password-file", &password];
+        run(&home, &line).await.ends_with(0)
+    };
+    assert!(export("before.age").await.err.contains("exported 1 key to"));
+    let refused = run(&home, &["keys", "abandon", "--yes", "--format", "json"]).await.ends_with(2);
+    assert_eq!(refused.json()["abandoned"], false);
+    std::fs::remove_file(home.join("keyset.toml")).unwrap();
+    let done = run(&home, &["keys", "abandon", "--yes", "--format", "json"]).await.ends_with(0);
+    assert_eq!(done.json()["abandoned"], true);
+    let status = run(&home, &["status"]).await.ends_with(0).out;
+    assert!(status.contains("REMINDER: the key set was made anew"), "{status}");
+    let status = run(&home, &["keys", "status"]).await.ends_with(0).out;
+    assert!(status.contains("it DOES NOT OPEN all"), "{status}");
+    export("after.age").await;
+    let status = run(&home, &["status"]).await.ends_with(0).out;
+    assert!(!status.contains("REMINDER"), "{status}");
+    let status = run(&home, &["keys", "status"]).await.ends_with(0).out;
+    assert!(status.contains("it opens all"), "{status}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn setup_takes_the_key_encryption_key_from_elsewhere() {
     let other = Place::new();
+    let mode = |mode: u32| {
+        std::fs::set_permissions(other.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    mode(0o755);
     let elsewhere = other.path().join("kek");
     let source = format!("file:{}", elsewhere.display());
     let (place, _) = installed(&["--kek", &source]).await;
@@ -142,6 +240,20 @@ async fn setup_takes_the_key_encryption_key_from_elsewhere() {
     let refused = place.setup(&["--kek", "file", "--yes"]).await.ends_with(2);
     assert!(refused.err.contains("keys seal --kek"), "{}", refused.err);
     run(&home, &["keys", "seal", "--kek", "file"]).await.ends_with(0);
+    if onesync_service::account::is_root() {
+        // A place that root can read, and the service cannot get to.
+        mode(0o700);
+        let source = format!("file:{}", other.path().join("second").display());
+        let refused = run(&home, &["keys", "seal", "--kek", &source]).await.ends_with(4);
+        let folder = other.path().canonicalize().unwrap();
+        assert!(
+            refused.err.contains(&format!("may not enter the folder {}", folder.display())),
+            "{refused:?}"
+        );
+        assert!(!other.path().join("second").exists());
+        run(&home, &["keys", "status"]).await.ends_with(0);
+        mode(0o755);
+    }
     assert_eq!(owner(&home.join("kek")), owner(&home.join("keyset.toml")));
     // A credential of systemd, as the unit gives it.
     let folder = other.path().join("credentials");
@@ -224,6 +336,13 @@ async fn whoever_may_not_read_the_keys_is_told_the_right_and_what_works() {
             assert!(refused.err.contains(&part), "{part}: {}", refused.err);
         }
         assert!(!Path::new(file).exists());
+        for line in [&["events"][..], &["backup", file], &["backup", "schedule"]] {
+            let refused = run_as(who, &home, line).await.ends_with(4);
+            let begin = format!("the right to read the files of {} is missing", home.display());
+            let hint = format!("`sudo onesync --home {} {}", home.display(), line[0]);
+            assert!(refused.err.contains(&begin) && refused.err.contains(&hint), "{refused:?}");
+            assert!(!refused.err.contains("the keys open"), "{refused:?}");
+        }
         let refused = run_as(who, &home, &["keys", "status"]).await.ends_with(4);
         assert!(refused.err.contains("sudo -u daemon onesync"), "{}", refused.err);
     }

@@ -74,6 +74,19 @@ async fn an_older_database_waits_for_its_upgrade_and_goes_on_after_it() {
     assert_eq!(files(&home), before, "nothing is left behind");
     setup.run(&["status"]).await.ends_with(4);
 
+    let nowhere = setup.path().join("nowhere");
+    for line in [&["upgrade", "check"][..], &["upgrade"]] {
+        let refused = run(&nowhere, line).await.ends_with(2);
+        assert!(refused.err.contains("holds no installation"), "{refused:?}");
+    }
+    std::fs::write(home.join("backups"), "a file").unwrap();
+    let refused = setup.run(&["upgrade"]).await.ends_with(2);
+    assert!(
+        refused.err.contains("backups is a file") && refused.err.contains("hint: move it away"),
+        "{refused:?}"
+    );
+    std::fs::remove_file(home.join("backups")).unwrap();
+
     let done = setup.run(&["upgrade", "--format", "json"]).await.ends_with(0).json();
     assert_eq!((done["from"].as_u64(), &done["staged"]), (Some(6), &serde_json::json!([])), "{done}");
     let backup = done["backup"]["folder"].as_str().unwrap().to_owned();

@@ -27,7 +27,7 @@ impl Activation {
     /// # Errors
     /// When a step fails: run it again, it goes on from there.
     pub async fn carry_out(self, tell: &dyn Fn(&str)) -> Result<Activated, ServiceError> {
-        let Self { service, clock, threads, key_file, copy, note, again, kek, .. } = self;
+        let Self { service, clock, threads, key_file, copy, note, again, kek, lock: _lock, .. } = self;
         let kek = kek.unwrap_or_default();
         let home = service.home().clone();
         let found = service.store().lease()?.epoch;

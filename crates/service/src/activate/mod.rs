@@ -32,6 +32,7 @@ use crate::keys::{Belongs, fits};
 use crate::runtime::Service;
 use crate::setup::credential::ServiceAccount;
 use crate::standing::{ServerView, Standing};
+use crate::work::WorkLock;
 
 pub use onesync_vault::{AccountName, Unlock};
 
@@ -40,6 +41,8 @@ pub(crate) use words::keys_missing;
 
 /// The command, as people are told to run it.
 pub(crate) const COMMAND: &str = "onesync activate KEYFILE ACCOUNT PASSWORD";
+/// The lock of whoever activates.
+const LOCK: &str = "activate.lock";
 /// Secrets that are named.
 const NAMED: usize = 10;
 
@@ -89,10 +92,12 @@ pub struct Activation {
     /// Whether it is carried out on the active server, too.
     again: bool,
     kek: Option<Kek>,
+    /// Of two at once each would take an epoch, and one of them fence the other that says it is this server.
+    lock: Option<WorkLock>,
 }
 
 impl Activation {
-    /// Looks at all that an activation needs. Nothing is changed; one that is refused is told to the system's loggers.
+    /// Looks at all that an activation needs, alone: another one is refused until this one has ended. Nothing is changed; one that is refused is told to the system's loggers.
     ///
     /// # Errors
     /// Says which is wrong: the file, the password or the account, or that it is of another database.
@@ -102,6 +107,10 @@ impl Activation {
         threads: usize,
         request: &Request,
     ) -> Result<Self, ServiceError> {
+        let lock = match home.exists() {
+            true => Some(WorkLock::take_file(home.folder(), LOCK, "activate", clock.now())?),
+            false => None, // that there is none is said by whoever opens it
+        };
         let service = Service::open(home, clock.clone(), threads).await?;
         let looked = Self::fitting(&service, request);
         if let Err(error) = &looked {
@@ -111,7 +120,7 @@ impl Activation {
         let (key_file, copy, note) = looked?;
         let active = service.servers()?.into_iter().find(|server| server.active && !server.here);
         let kek = request.kek.clone();
-        Ok(Self { service, clock, threads, key_file, copy, active, note, again: false, kek })
+        Ok(Self { service, clock, threads, key_file, copy, active, note, again: false, kek, lock })
     }
 
     fn fitting(
@@ -162,7 +171,7 @@ fn no_key_file(error: ServiceError) -> ServiceError {
 }
 
 /// Which of the three is wrong, before what it is.
-fn wrong(error: VaultError) -> ServiceError {
+pub(crate) fn wrong(error: VaultError) -> ServiceError {
     let (what, hint) = match &error {
         VaultError::KeyFilePassword => (
             "the password is wrong",
@@ -182,7 +191,8 @@ fn wrong(error: VaultError) -> ServiceError {
         | VaultError::SharesContradict
         | VaultError::SharesOfOtherFile => (
             "the shares are wrong",
-            "each of those who keep a share gives a file with that one line: `--share FILE` for each",
+            "each of those who keep a share gives a file with that line, named each by an option of its own; or one file has all of them, a \
+             line for each, as `keys export --shares-file` wrote it",
         ),
         _ => ("the key file is wrong", "name a file that `onesync keys export` wrote, as it was written"),
     };
@@ -199,7 +209,8 @@ fn of_this_database(
         return Ok(());
     }
     let there = reader.installation()?.map(|row| row.id).unwrap_or_default();
-    let of = copy.map(|copy| format!(", a copy of {}", copy.installation)).unwrap_or_default();
+    let of = copy.filter(|copy| copy.installation != there);
+    let of = of.map(|copy| format!(", a copy of {}", copy.installation)).unwrap_or_default();
     Err(ServiceError::held(
         format!(
             "the key file is of another database: it was exported at {} from installation {}, and this database holds \
@@ -280,9 +291,12 @@ fn opens_all(reader: &dyn StoreReader, key_file: &KeyFile) -> Result<(), Service
     };
     Err(ServiceError::held(
         format!(
-            "the key file is too old: it was exported at {}, and {} secrets were sealed by newer keys since ({}{more})",
+            "the key file is too old: it was exported at {}, and {} sealed by newer keys since ({}{more})",
             key_file.exported,
-            fit.closed.len(),
+            match fit.closed.len() {
+                1 => "one secret was".to_owned(),
+                count => format!("{count} secrets were"),
+            },
             names.join(", ")
         ),
         newer,

@@ -58,6 +58,9 @@ pub struct Manifest {
     pub epoch: u64,
     /// When.
     pub taken: String,
+    /// On which machine; older ones do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
     /// The tables.
     pub tables: Vec<TablePart>,
     /// The keys that its secrets need.
@@ -495,6 +498,7 @@ mod tests {
             installation: "i".to_owned(),
             epoch: 1,
             taken: "now".to_owned(),
+            host: None,
             tables,
             keys: KeysNeeded::default(),
         };

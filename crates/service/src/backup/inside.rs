@@ -163,6 +163,14 @@ impl KeysIncluded {
     }
 }
 
+/// Opens a key file; an error says which is wrong, the file, the password or the account.
+///
+/// # Errors
+/// When it does not open.
+pub fn open_key_file(bytes: &[u8], unlock: &Unlock) -> Result<KeyFile, ServiceError> {
+    KeyFile::open(bytes, unlock).map_err(crate::activate::wrong)
+}
+
 /// The key file that a file is, or that a backup has inside.
 ///
 /// # Errors

@@ -22,7 +22,7 @@ use onesync_model::Time;
 
 pub use file::{Backup, Manifest, Part, TablePart};
 pub(crate) use file::{appear, begin_part};
-pub use inside::{KeysInside, key_file_in};
+pub use inside::{KeysInside, key_file_in, open_key_file};
 pub use keys::{KeyExport, KeysIncluded, KeysNeeded};
 pub use onesync_vault::{AccountName, KEY_FILE_MAX, KeyFile, Unlock, VaultError};
 pub use rehearse::{Owed, Proven, Rehearsal, RehearsedKeys, rehearse};

@@ -11,7 +11,7 @@ use std::time::Instant;
 use onesync_engine::{ChangeState, ExportRow};
 use onesync_model::{ConnectorId, Operation};
 use onesync_store::{ServiceChanges, StoreReader};
-use onesync_vault::{Kek, KeyFile, Unlock, Vault};
+use onesync_vault::{Kek, Unlock, Vault};
 use serde::{Deserialize, Serialize};
 
 use super::restore::{Heard, put_back};
@@ -46,7 +46,7 @@ pub struct Rehearsal {
     pub taken: String,
     /// Its installation.
     pub installation: String,
-    /// Whether it proved a restore: everything opens, and nothing new is owed.
+    /// Whether it proved a restore: everything opens, all directories were read, and nothing new is owed.
     pub proven: bool,
     /// Rows that were restored.
     pub rows: u64,
@@ -54,6 +54,8 @@ pub struct Rehearsal {
     pub read: u64,
     /// Connectors that could not be read, and why: of these the state in the backup was taken.
     pub away: Vec<String>,
+    /// The names of these connectors.
+    pub unread: Vec<String>,
     /// What would be written that was not owed when the backup was taken.
     pub owed: Vec<Owed>,
     /// How long it took.
@@ -79,7 +81,7 @@ pub struct Owed {
     pub samples: Vec<String>,
 }
 
-/// The last rehearsal that proved a restore.
+/// The last rehearsal that proved a restore, or found nothing against one where not all directories were read.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Proven {
     /// When.
@@ -88,6 +90,9 @@ pub struct Proven {
     pub file: String,
     /// The state that is in it.
     pub taken: String,
+    /// Connectors that could not be read: of what would be written there nothing is proven.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub away: Vec<String>,
 }
 
 /// What would be sent to a connector: objects to create, to change, to delete, link values, and the sum of all hashes.
@@ -120,8 +125,8 @@ fn sum(reader: &dyn StoreReader, connector: ConnectorId) -> Result<Sum, ServiceE
     Ok(sum)
 }
 
-/// A place that goes.
-struct Scratch(PathBuf);
+/// A place that goes; and the home that it lies in, where that was made for it.
+struct Scratch(PathBuf, Option<PathBuf>);
 
 impl Drop for Scratch {
     fn drop(&mut self) {
@@ -130,6 +135,10 @@ impl Drop for Scratch {
                 tracing::warn!(folder = %self.0.display(), %error, "the scratch folder of a rehearsal could not be removed");
             }
             _ => {}
+        }
+        // Only an empty folder goes: somebody may have put something there meanwhile.
+        if let Some(Err(error)) = self.1.as_ref().map(std::fs::remove_dir) {
+            tracing::debug!(%error, "the folder of the home stays");
         }
     }
 }
@@ -149,20 +158,22 @@ pub async fn rehearse(
 ) -> Result<Rehearsal, ServiceError> {
     let began = Instant::now();
     let whole = home.exists();
+    let made = std::fs::symlink_metadata(home.folder()).is_err().then(|| home.folder().to_owned());
     home.make_folder()?;
     crate::plan::forget_leftovers(home.folder());
-    let scratch = Scratch(home.folder().join(format!("{SCRATCH}{}", new_id()?)));
+    let scratch = Scratch(home.folder().join(format!("{SCRATCH}{}", new_id()?)), made);
     let place = Home::new(&scratch.0);
     let embedded = DatabaseServer::new(EMBEDDED, None);
     let restored = tokio::task::block_in_place(|| put_back(&place, &*clock, file, &embedded, heard, false))?;
     if let RehearsedKeys::File(bytes, unlock) = keys {
-        Vault::install(&place.key_set(), &KeyFile::open(bytes, unlock)?, &Kek::default())?;
+        Vault::install(&place.key_set(), &super::open_key_file(bytes, unlock)?, &Kek::default())?;
     }
     let service = Service::open_from(place, home.folder().to_owned(), clock.clone(), threads).await?;
     service.secrets_open()?;
     let runtime = service.runtime()?;
     let before = service.owed_sums(&runtime)?;
-    let (read, away) = service.read_all(&runtime).await?;
+    let (read, unread) = service.read_all(&runtime).await?;
+    let (unread, away): (Vec<String>, Vec<String>) = unread.into_iter().unzip();
     // What was read may have told the source anchor.
     let runtime = service.runtime()?;
     let after = service.owed_sums(&runtime)?;
@@ -187,10 +198,11 @@ pub async fn rehearse(
         file: file.to_owned(),
         taken: restored.taken,
         installation: restored.installation,
-        proven: owed.is_empty(),
+        proven: owed.is_empty() && away.is_empty(),
         rows: restored.rows,
         read,
         away,
+        unread,
         owed,
         seconds: began.elapsed().as_secs_f64(),
         not_noted: None,
@@ -213,15 +225,18 @@ async fn note(home: &Home, clock: Arc<dyn Clock>, rehearsal: &Rehearsal) -> Resu
         ));
     }
     let (when, file) = (service.now().to_string(), rehearsal.file.display().to_string());
-    let words = match rehearsal.proven {
-        true => "nothing new is owed",
-        false => "it would write what was not owed when the backup was taken",
+    let opens = rehearsal.owed.is_empty();
+    let words = match (opens, rehearsal.unread.as_slice()) {
+        (true, []) => "nothing new is owed".to_owned(),
+        (true, unread) => format!("restored and opened; {}", not_proven(unread)),
+        (false, _) => "it would write what was not owed when the backup was taken".to_owned(),
     };
-    let event = if rehearsal.proven { &events::RESTORE_REHEARSED } else { &events::REHEARSAL_FAILED };
-    let events = vec![service.audit(event, &file, words)];
+    let event = if opens { &events::RESTORE_REHEARSED } else { &events::REHEARSAL_FAILED };
+    let events = vec![service.audit(event, &file, &words)];
     let mut settings = Vec::new();
-    if rehearsal.proven {
-        let proven = Proven { when, file, taken: rehearsal.taken.clone() };
+    if opens {
+        let (taken, away) = (rehearsal.taken.clone(), rehearsal.unread.clone());
+        let proven = Proven { when, file, taken, away };
         let text =
             serde_json::to_string(&proven).map_err(|error| ServiceError::Internal(error.to_string()))?;
         settings.push((REHEARSED.to_owned(), text));
@@ -229,7 +244,26 @@ async fn note(home: &Home, clock: Arc<dyn Clock>, rehearsal: &Rehearsal) -> Resu
     service.record(&ServiceChanges { settings, events, ..ServiceChanges::default() })
 }
 
+/// What a rehearsal does not say of which some directories were not read.
+fn not_proven(unread: &[String]) -> String {
+    format!("not proven that nothing would be written: `{}` was not read", unread.join("`, `"))
+}
+
+impl Rehearsal {
+    /// What it does not prove, where directories were not read.
+    #[must_use]
+    pub fn not_proven(&self) -> Option<String> {
+        (!self.unread.is_empty()).then(|| not_proven(&self.unread))
+    }
+}
+
 impl Proven {
+    /// What it does not prove, where directories were not read.
+    #[must_use]
+    pub fn not_proven(&self) -> Option<String> {
+        (!self.away.is_empty()).then(|| not_proven(&self.away))
+    }
+
     /// What a database says of it.
     pub(super) fn of(reader: &dyn StoreReader) -> Result<Option<Self>, ServiceError> {
         // What another version wrote proves nothing to this one.
@@ -257,7 +291,7 @@ impl Service {
     }
 
     /// Full imports of all connectors, then full syncs of all; those that do not answer are taken as they were.
-    async fn read_all(&self, runtime: &Runtime) -> Result<(u64, Vec<String>), ServiceError> {
+    async fn read_all(&self, runtime: &Runtime) -> Result<(u64, Vec<(String, String)>), ServiceError> {
         let _lock = self.begin_work("restore rehearse")?;
         let (mut read, mut away) = (0, Vec::new());
         for connector in &runtime.connectors {
@@ -267,7 +301,9 @@ impl Service {
                     read += c.add + c.update + c.unchanged + c.confirmed;
                 }
                 Err(error) if error.ends_everything() => return Err(error),
-                Err(error) => away.push(format!("`{}`: {error}", connector.name())),
+                Err(error) => {
+                    away.push((connector.name().to_owned(), format!("`{}`: {error}", connector.name())));
+                }
             }
         }
         for connector in &runtime.connectors {

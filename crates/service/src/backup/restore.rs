@@ -136,6 +136,7 @@ pub(super) fn put_back(
     let backup = Backup::open(file)?;
     let older = backup.older_schema(kind_of(&to.url))?;
     let note = Note { backup: backup.id.clone(), url: to.url.clone() };
+    home.must_be_no_file()?;
     let noted = Note::read(home)?;
     if home.exists() && noted.as_ref() != Some(&note) {
         return Err(ServiceError::usage(
@@ -274,8 +275,23 @@ impl Work<'_> {
     }
 
     fn on_server(&self, to: &DatabaseServer) -> Result<(), ServiceError> {
+        let kept = to.keep_password(self.home.folder(), None)?;
+        let done = self.to_server(to);
+        if let (Err(_), Some(password)) = (&done, kept) {
+            // The same command brings it again, and nothing here names its database yet.
+            let file = self.home.folder().join(password);
+            match std::fs::remove_file(&file) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    tracing::warn!(file = %file.display(), %error, "the password could not be removed");
+                }
+                _ => {}
+            }
+        }
+        done
+    }
+
+    fn to_server(&self, to: &DatabaseServer) -> Result<(), ServiceError> {
         let options = to.options()?;
-        to.keep_password(self.home.folder(), None)?;
         let state = options.schema()?;
         let whole = state.found > 0 && !state.is_older() && {
             let store = options.open(Opening::Any)?;
@@ -391,6 +407,7 @@ impl Work<'_> {
             epoch: manifest.epoch,
             taken: manifest.taken.clone(),
             restored: now.to_string(),
+            host: manifest.host.clone(),
             keys_in: manifest.keys.included.as_ref().map(|_| {
                 let file = self.backup.place();
                 std::path::absolute(file).unwrap_or_else(|_| file.to_owned()).display().to_string()

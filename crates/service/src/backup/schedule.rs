@@ -4,15 +4,18 @@ use std::path::{Path, PathBuf};
 
 use onesync_model::Time;
 use onesync_store::ServiceChanges;
+use onesync_vault::closed_to_owner;
 use serde::{Deserialize, Serialize};
 
 use super::inside::{KeysInside, RECIPIENTS};
 use super::rehearse::Proven;
 use super::take::BackupReport;
+use crate::account;
 use crate::config::parse_duration;
 use crate::error::ServiceError;
 use crate::events;
 use crate::runtime::Service;
+use crate::setup::name_of;
 
 /// The setting with the schedule; empty: none.
 const SCHEDULE: &str = "backup-schedule";
@@ -25,6 +28,8 @@ const KEEP_MAX: usize = 10_000;
 /// Intervals after which a backup that did not come is an alarm.
 const LATE: i64 = 2;
 const TICKS: i64 = 10_000_000;
+/// Seconds after which one that failed is tried again.
+const RETRY: i64 = 600;
 
 /// When backups are taken by themselves.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -95,6 +100,13 @@ impl Scheduled {
     /// When the next one is due; at once when none was taken since the schedule began. A clock that was put back must not
     /// make everybody wait for the old time.
     fn due(&self, last: &Last, now: Time) -> Time {
+        let next = self.due_by_itself(last, now);
+        // One that failed is tried again, and not at once.
+        let failed = last.failed.as_ref().and_then(|failed| failed.when.parse::<Time>().ok());
+        failed.map_or(next, |failed| next.max(failed.min(now).plus_seconds(RETRY)))
+    }
+
+    fn due_by_itself(&self, last: &Last, now: Time) -> Time {
         let since = self.since.parse::<Time>().unwrap_or_default().min(now);
         let taken = last.taken.as_ref().and_then(|taken| taken.when.parse::<Time>().ok());
         match taken.map(|taken| taken.min(now)).filter(|taken| *taken >= since) {
@@ -164,6 +176,7 @@ impl Service {
                         "name a folder, on another disk than the database",
                     ));
                 }
+                self.must_reach(&folder)?;
                 let mut words = format!("every {every} into {}, {keep} are kept", folder.display());
                 if !recipients.is_empty() {
                     self.inside(&KeysInside::Recipients(recipients))?;
@@ -177,6 +190,8 @@ impl Service {
             }
         };
         self.note_recipients(recipients)?;
+        // What failed under the schedule before says nothing of this one, which is tried at once.
+        settings.push(setting(LAST, &Last { failed: None, ..self.last_backup()? })?);
         let events = vec![self.audit(&events::BACKUPS_SCHEDULED, &words, "")];
         settings.push((SCHEDULE.to_owned(), text));
         self.record(&ServiceChanges {
@@ -186,6 +201,20 @@ impl Service {
             secrets_deleted,
             ..ServiceChanges::default()
         })
+    }
+
+    /// An error when the account that runs the service may not write into a folder that whoever names it may.
+    fn must_reach(&self, folder: &Path) -> Result<(), ServiceError> {
+        let barred = closed_to_owner(self.home().folder(), folder, true).map_err(super::at(folder))?;
+        barred.map_or(Ok(()), |(barred, owner)| Err(no_right(&name_of(owner), folder, &barred)))
+    }
+
+    /// Whether the schedule was set so short a time ago.
+    pub(crate) fn backups_were_scheduled_within(&self, ago: std::time::Duration) -> bool {
+        let since =
+            self.backup_schedule().ok().flatten().and_then(|schedule| schedule.since.parse::<Time>().ok());
+        let ago = i64::try_from(ago.as_secs()).unwrap_or(i64::MAX);
+        since.is_some_and(|since| self.now().seconds().saturating_sub(since.seconds()) <= ago)
     }
 
     /// Whether a backup is due.
@@ -215,6 +244,15 @@ impl Service {
             .and_then(|report| {
                 self.retain(&schedule)?;
                 Ok(report)
+            })
+            .map_err(|error| match error {
+                ServiceError::File { place, source }
+                    if source.kind() == std::io::ErrorKind::PermissionDenied =>
+                {
+                    let me = account::uid().map_or_else(|| "this account".to_owned(), name_of);
+                    no_right(&me, &schedule.folder, Path::new(&place))
+                }
+                error => error,
             });
         if let Err(error) = &taken {
             let failed = Some(Failed { when: self.now().to_string(), why: error.to_string() });
@@ -243,15 +281,20 @@ impl Service {
     /// When the database cannot be read.
     pub fn backups(&self) -> Result<BackupView, ServiceError> {
         let (last, schedule) = (self.last_backup()?, self.backup_schedule()?);
-        let next = schedule.as_ref().map(|schedule| schedule.due(&last, self.now()).to_string());
+        let now = self.now();
+        // The daemon looks again and again: what is due is next.
+        let next = schedule.as_ref().filter(|_| !self.copy_of().is_ok_and(|copy| copy.is_some()));
+        let next = next.map(|schedule| schedule.due(&last, now).max(now).to_string());
         let rehearsed = Proven::of(&*self.store().reader()?)?;
         Ok(BackupView { next, schedule, last: last.taken, failed: last.failed, rehearsed })
     }
 
     /// What is wrong with backups.
     pub(crate) fn backup_alarms(&self) -> Result<Vec<String>, ServiceError> {
-        let BackupView { last, failed, schedule, next, .. } = self.backups()?;
-        let Some(schedule) = schedule else { return Ok(Vec::new()) };
+        let Some(schedule) = self.backup_schedule()? else { return Ok(Vec::new()) };
+        let noted = self.last_backup()?;
+        let due = schedule.due(&noted, self.now());
+        let Last { taken: last, failed } = noted;
         let mut alarms = Vec::new();
         let until = last
             .as_ref()
@@ -261,7 +304,7 @@ impl Service {
                 "the backup of {when} into {} failed, and {until}: {why}",
                 schedule.folder.display()
             ));
-        } else if let Some(due) = next.and_then(|due| due.parse::<Time>().ok())
+        } else if self.copy_of()?.is_none()
             && self.now().ticks() - due.ticks() > (LATE - 1) * schedule.seconds() * TICKS
         {
             alarms.push(format!(
@@ -273,6 +316,21 @@ impl Service {
         }
         Ok(alarms)
     }
+}
+
+/// An account that may not write where backups are to go.
+fn no_right(account: &str, folder: &Path, barred: &Path) -> ServiceError {
+    ServiceError::held(
+        format!(
+            "`{account}`, the account that runs the service, may not write backups into {}: {} is closed to it",
+            folder.display(),
+            barred.display()
+        ),
+        format!(
+            "give it the right (for instance `chown {account} {}`), or name another folder: `onesync backup schedule DIR`",
+            barred.display()
+        ),
+    )
 }
 
 /// A setting as it is written.

@@ -250,6 +250,7 @@ impl Service {
             },
             epoch: gist.epoch,
             taken: taken.to_owned(),
+            host: Some(crate::process::host()).filter(|host| !host.is_empty()),
             tables,
             keys,
         })

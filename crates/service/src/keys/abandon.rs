@@ -6,7 +6,7 @@ use onesync_store::{SecretRow, ServiceChanges};
 use onesync_vault::{Kek, KeySet, Vault, VaultError};
 use serde::Serialize;
 
-use super::place;
+use super::{ANEW, place};
 use crate::backup::RECIPIENTS;
 use crate::error::ServiceError;
 use crate::events;
@@ -117,6 +117,9 @@ impl Service {
             }
         }
         drop(reader);
+        if !whole {
+            changes.settings.push((ANEW.to_owned(), self.now().to_string()));
+        }
         let names: Vec<&str> = lost.iter().map(|lost| lost.name.as_str()).collect();
         changes.events.push(self.audit(&events::KEYS_ABANDONED, vault.key_id(), &names.join(", ")));
         self.record(&changes)?;

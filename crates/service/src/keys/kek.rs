@@ -26,7 +26,7 @@ pub fn parse(text: &str) -> Result<Kek, ServiceError> {
         }),
         _ => Err(ServiceError::usage(
             format!("`{text}` names no source of a key-encryption key"),
-            "write `file`, `file:/PATH`, `credential`, `credential:NAME` or `pkcs11:MODULE?token=LABEL&key=LABEL&pin=FILE`",
+            "write `file`, `file:/PATH` (a relative one begins in the home), `credential`, `credential:NAME` or `pkcs11:MODULE?token=LABEL&key=LABEL&pin=FILE`",
         )),
     }
 }

@@ -14,6 +14,7 @@ pub(crate) mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use onesync_model::Time;
 use onesync_store::{SecretRow, StoreReader};
 use onesync_vault::{KeyFile, KeySet, Place, Vault, Verifier};
 use serde::{Deserialize, Serialize};
@@ -26,7 +27,7 @@ pub use onesync_vault::{Seal, Split, VaultError, try_pin_once_more};
 pub use abandon::Lost;
 pub use export::{ExportRequest, Exported};
 pub use kek::parse as parse_kek;
-pub use right::{may_read, may_write};
+pub use right::{may_look, may_read, may_write};
 pub use rotate::{Forgotten, Rotated, Rotation};
 pub use status::{ClosedValue, ExportLine, KeyLine, KeysReport};
 
@@ -34,6 +35,9 @@ pub use status::{ClosedValue, ExportLine, KeyLine, KeysReport};
 pub(crate) const LOCK: &str = "keys.lock";
 /// The setting with the exports, newest first.
 const EXPORTS: &str = "key-export";
+/// The setting with the time at which a key set was made in the place of a lost one: what was exported before holds none of its
+/// keys.
+const ANEW: &str = "key-set-anew";
 /// The setting of another part that notes the last restore that was rehearsed.
 const REHEARSED: &str = "restore-rehearsed";
 /// How many exports are remembered.
@@ -174,9 +178,14 @@ pub fn exports_with(
 
 /// What people should be reminded of.
 pub(crate) fn reminders(reader: &dyn StoreReader) -> Result<Vec<String>, ServiceError> {
+    let anew = anew(reader)?;
+    let counts = |note: &ExportNote| note.is_since(anew);
     let why = match exports(reader)?.first() {
         None => "the keys were never exported",
-        Some(_) if exports_with(reader, &needed(reader)?)?.is_empty() => {
+        Some(last) if !counts(last) => {
+            "the key set was made anew after the one before was lost, and was never exported since"
+        }
+        Some(_) if !exports_with(reader, &needed(reader)?)?.iter().any(counts) => {
             "no exported key file opens all that is in the database by now"
         }
         Some(_) => return Ok(Vec::new()),
@@ -185,6 +194,18 @@ pub(crate) fn reminders(reader: &dyn StoreReader) -> Result<Vec<String>, Service
         "{why}: without an exported key file, what is sealed in the database is lost with this machine. Run `onesync keys \
          export FILE`, and keep FILE away from here"
     )])
+}
+
+/// When the key set was made in the place of a lost one.
+fn anew(reader: &dyn StoreReader) -> Result<Option<Time>, ServiceError> {
+    Ok(reader.setting(ANEW)?.and_then(|time| time.parse().ok()))
+}
+
+impl ExportNote {
+    /// Whether it was made after the key set was made anew, where that was.
+    fn is_since(&self, anew: Option<Time>) -> bool {
+        anew.is_none_or(|anew| self.exported.parse::<Time>().is_ok_and(|exported| exported > anew))
+    }
 }
 
 /// The seals of a secret.
@@ -207,7 +228,7 @@ fn password_mark(verifier: &str) -> String {
 pub(crate) fn key_file(
     installation: &str,
     account: &ServiceAccount,
-    now: onesync_model::Time,
+    now: Time,
     keys: KeySet,
 ) -> Result<KeyFile, ServiceError> {
     Ok(KeyFile {

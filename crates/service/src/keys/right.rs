@@ -13,6 +13,21 @@ use crate::setup::name_of;
 /// # Errors
 /// When this account is neither the owner of the home nor root.
 pub fn may_read(home: &Home, command: &str) -> Result<(), ServiceError> {
+    may(home, command, ": the keys open every secret", ", with a place for files that it may write")
+}
+
+/// The same of whoever asks for what lies in the home beside the keys, such as its database, where the home is closed to them.
+///
+/// # Errors
+/// As [`may_read`].
+pub fn may_look(home: &Home, command: &str) -> Result<(), ServiceError> {
+    match std::fs::read_dir(home.folder()) {
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => may(home, command, "", ""),
+        _ => Ok(()), // what else is the matter is said by whoever opens it
+    }
+}
+
+fn may(home: &Home, command: &str, why: &str, with: &str) -> Result<(), ServiceError> {
     let Some(uid) = account::uid().filter(|uid| *uid != 0) else { return Ok(()) };
     // What cannot even be seen lies in a folder that is closed to this account.
     let owner = match std::fs::metadata(home.folder()) {
@@ -34,10 +49,10 @@ pub fn may_read(home: &Home, command: &str) -> Result<(), ServiceError> {
     Err(ServiceError::held(
         format!(
             "the right to read the files of {folder} is missing: {whose}, are closed to all others, and you are `{me}`. A role of \
-             OneSync does not give it: the keys open every secret"
+             OneSync does not give it{why}"
         ),
         format!(
-            "run `sudo -u {runs} onesync --home {folder} {command}`, with a place for files that `{runs}` may write; or as root: \
+            "run `sudo -u {runs} onesync --home {folder} {command}`{with}; or as root: \
              `sudo onesync --home {folder} {command}`"
         ),
     ))

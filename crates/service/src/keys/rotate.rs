@@ -21,6 +21,8 @@ use crate::work::WorkLock;
 const RETENTION: &str = "key-retention-days";
 /// How long retired keys are kept when nobody says: longer than most keep backups.
 const RETENTION_DAYS: i64 = 400;
+/// How long they are kept at most: a hundred years.
+const RETENTION_DAYS_MAX: i64 = 36_500;
 /// Secrets that are sealed anew in one transaction.
 const BATCH: usize = 20;
 /// Backups that are named.
@@ -183,14 +185,21 @@ impl Service {
     /// When the database cannot be read.
     pub fn key_retention(&self) -> Result<i64, ServiceError> {
         let days = self.store().reader()?.setting(RETENTION)?;
-        Ok(days.and_then(|days| days.parse().ok()).unwrap_or(RETENTION_DAYS))
+        let days = days.and_then(|days| days.parse().ok()).unwrap_or(RETENTION_DAYS);
+        Ok(days.clamp(0, RETENTION_DAYS_MAX))
     }
 
     /// Sets for how many days retired keys are kept: as long as the oldest backup.
     ///
     /// # Errors
-    /// When the database cannot be written.
+    /// When it is longer than anything is kept, or the database cannot be written.
     pub fn set_key_retention(&self, days: u32) -> Result<(), ServiceError> {
+        if i64::from(days) > RETENTION_DAYS_MAX {
+            return Err(ServiceError::usage(
+                format!("retired keys cannot be kept for {days} days"),
+                format!("`--retention` is at most {RETENTION_DAYS_MAX} days, a hundred years"),
+            ));
+        }
         self.record(&ServiceChanges {
             settings: vec![(RETENTION.to_owned(), days.to_string())],
             events: vec![self.audit(&events::KEYS_RETENTION, &days.to_string(), "")],

@@ -7,8 +7,9 @@ use onesync_store::StoreReader;
 use onesync_vault::{KeySet, Vault};
 use serde::Serialize;
 
-use super::{ExportNote, REHEARSED, exports, password_mark, place, reminders, sealed_of};
+use super::{ExportNote, REHEARSED, anew, exports, password_mark, place, reminders, sealed_of};
 use crate::backup::KeptBackups;
+use crate::count_words;
 use crate::error::{ServiceError, Status};
 use crate::runtime::Service;
 use crate::setup::credential::ServiceAccount;
@@ -171,9 +172,10 @@ impl Service {
     ) -> Result<Vec<ExportLine>, ServiceError> {
         let account = ServiceAccount::read(reader)?;
         let mark = account.as_ref().map(|account| password_mark(&account.verifier));
+        let anew = anew(reader)?;
         let line = |note: ExportNote| ExportLine {
             age_days: self.days_since(&note.exported),
-            opens_all: values.keys().all(|id| note.keys.contains_key(id)),
+            opens_all: note.is_since(anew) && values.keys().all(|id| note.keys.contains_key(id)),
             older_password: note.sealed == "password"
                 && (mark.as_ref() != Some(&note.password)
                     || account.as_ref().is_none_or(|account| account.name != note.account)),
@@ -219,10 +221,21 @@ impl Service {
         let noted: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
         let when = ["when", "at", "time", "rehearsed"].iter().find_map(|name| noted[*name].as_str());
         match when {
-            Some(when) => match self.days_since(when) {
-                Some(days) => format!("{when}, {days} days ago"),
-                None => when.to_owned(),
-            },
+            Some(when) => {
+                let away: Vec<&str> =
+                    noted["away"].as_array().into_iter().flatten().filter_map(|name| name.as_str()).collect();
+                let but = match away.is_empty() {
+                    true => String::new(),
+                    false => format!(
+                        "; not proven that nothing would be written: `{}` was not read",
+                        away.join("`, `")
+                    ),
+                };
+                match self.days_since(when) {
+                    Some(days) => format!("{when}, {} ago{but}", count_words(days.unsigned_abs(), "day")),
+                    None => format!("{when}{but}"),
+                }
+            }
             None => text.to_owned(),
         }
     }

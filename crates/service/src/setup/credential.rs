@@ -102,19 +102,21 @@ impl ServiceAccount {
         name: Option<&str>,
         password: Option<&SecretString>,
     ) -> Result<(), ServiceError> {
-        let hint =
-            "name the account as it was set up; `onesync setup service-account` changes name and password";
         if let Some(name) = name
             && parse(name)? != parse(&self.name)?
         {
             let message =
                 format!("the service account of this installation is `{}`, not `{name}`", self.name);
-            return Err(ServiceError::usage(message, hint));
+            return Err(ServiceError::usage(
+                message,
+                "name the account as it was set up; `onesync setup service-account` changes its name",
+            ));
         }
         match password {
             Some(password) if !self.is_password(password)? => Err(ServiceError::usage(
                 format!("this is not the password of the service account `{}`", self.name),
-                hint,
+                "type it again: it is the one that `onesync setup` showed or was given, or that `onesync setup service-account` set \
+                 since; where it is not known any more, that command cannot change it, and keys cannot be exported with a password",
             )),
             _ => Ok(()),
         }
@@ -143,7 +145,7 @@ pub fn check_password(password: &SecretString) -> Result<(), ServiceError> {
 fn short(error: onesync_vault::VaultError) -> ServiceError {
     match error {
         onesync_vault::VaultError::Account(error) => {
-            ServiceError::usage(error.to_string(), "leave it out, and one is made")
+            ServiceError::usage(error.to_string(), "name another one, or leave it out, and one is made")
         }
         error => error.into(),
     }

@@ -84,6 +84,15 @@ impl Backup {
         let backups = home.folder().join("backups");
         let stamp = stamp(now);
         let folder = backups.join(format!("upgrade-schema{}-{stamp}", state.found));
+        if std::fs::metadata(&backups).is_ok_and(|found| !found.is_dir()) {
+            return Err(ServiceError::usage(
+                format!(
+                    "{} is a file, and the backup before an upgrade goes into a folder of that name",
+                    backups.display()
+                ),
+                "move it away, and run it again; nothing was changed",
+            ));
+        }
         std::fs::create_dir_all(&backups).map_err(at(&backups))?;
         restrict(&backups).map_err(at(&backups))?;
         std::fs::create_dir(&folder).map_err(at(&folder))?;

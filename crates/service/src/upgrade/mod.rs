@@ -14,7 +14,7 @@ use onesync_store::{SchemaState, ServiceChanges};
 use serde::Serialize;
 
 use crate::clock::Clock;
-use crate::database::DatabaseServer;
+use crate::database::{DatabaseServer, Options};
 use crate::error::ServiceError;
 use crate::events;
 use crate::home::{Home, restrict};
@@ -49,6 +49,8 @@ pub struct UpgradeCheck {
     pub plan: Option<ConfigPlan>,
     /// Why there is no plan.
     pub no_plan: Option<String>,
+    /// Why an administrator of the database has to be named; `None` where nobody has to.
+    pub needs_admin: Option<String>,
 }
 
 /// What was done.
@@ -100,7 +102,13 @@ pub async fn check(home: &Home, clock: Arc<dyn Clock>, threads: usize) -> Result
         rules: Vec::new(),
         plan: None,
         no_plan: None,
+        needs_admin: None,
     };
+    if state.is_older()
+        && let Some(named) = home.named()?
+    {
+        check.needs_admin = may_not_change(&named.options(home.folder())?)?;
+    }
     let Some(trial) = Trial::make(home, &state)? else {
         check.no_plan = Some(
             "a database on a server cannot be tried on a copy; the upgrade compares when it is done, before anything is exported"
@@ -131,6 +139,7 @@ pub async fn upgrade(
 ) -> Result<Upgraded, ServiceError> {
     home.must_not_be_joined()?;
     let home = &home.during_upgrade();
+    home.schema()?; // nobody waits in a folder that is no home
     let mut told = false;
     let waiting = &mut |who: &str| {
         if !std::mem::replace(&mut told, true) {
@@ -141,6 +150,9 @@ pub async fn upgrade(
     let _lock =
         tokio::task::block_in_place(|| WorkLock::take_when_idle(home.folder(), "upgrade", &*clock, waiting))?;
     let state = home.schema()?;
+    if !state.missing.is_empty() {
+        may_change(home, options.admin)?;
+    }
     let backup = if state.missing.is_empty() || options.own_backup {
         None
     } else {
@@ -167,15 +179,46 @@ pub async fn upgrade(
     Ok(Upgraded { from: state.found, to: state.known, backup, plan, no_plan, staged, rules })
 }
 
+/// Why the account of the service may not change the tables; `None` where it may.
+fn may_not_change(service: &Options) -> Result<Option<String>, ServiceError> {
+    let look = service.look()?;
+    let may = look.owns_tables || look.is_administrator;
+    Ok((!may).then(|| {
+        format!("the account `{}` of the service may not change the tables, as it should be", service.user())
+    }))
+}
+
+/// An error, before anything is done, where whoever is to change the schema may not, or does not get in.
+fn may_change(home: &Home, admin: Option<&DatabaseServer>) -> Result<(), ServiceError> {
+    let service = home.named()?.map(|named| named.options(home.folder())).transpose()?;
+    let hint = "name an account that may: `onesync upgrade --database-admin URL --database-admin-password-file FILE`; it is used \
+                for this once. Nothing was changed, and no backup was taken";
+    let why = match (service, admin) {
+        (None, None) => None,
+        (None, Some(_)) => return Err(has_no_administrator()),
+        (Some(service), None) => may_not_change(&service)?,
+        (Some(service), Some(admin)) => {
+            let admin = admin.options()?;
+            let look = service.administered_by(&admin)?.look()?;
+            (!look.may).then(|| format!("`{}` may not change the tables either", admin.user()))
+        }
+    };
+    why.map_or(Ok(()), |why| Err(ServiceError::held(why, hint)))
+}
+
+fn has_no_administrator() -> ServiceError {
+    ServiceError::usage(
+        "the database of this home is embedded, and has no administrator",
+        "leave `--database-admin` out",
+    )
+}
+
 /// Changes the schema, by the account that may.
 fn migrate(home: &Home, admin: Option<&DatabaseServer>) -> Result<(), ServiceError> {
     let Some(admin) = admin else { return home.migrate().map(drop) };
     let service = home.named()?.map(|named| named.options(home.folder())).transpose()?;
     let Some(service) = service else {
-        return Err(ServiceError::usage(
-            "the database of this home is embedded, and has no administrator",
-            "leave `--database-admin` out",
-        ));
+        return Err(has_no_administrator());
     };
     Ok(service.administered_by(&admin.options()?)?.make_tables()?)
 }

@@ -509,7 +509,16 @@ async fn backups_come_by_themselves_and_so_many_are_kept() {
     take().unwrap_err();
     let alarm = |service: &Service| service.status().unwrap().alarms.join("\n");
     assert!(alarm(service).contains("failed, and the last one is of"), "{}", alarm(service));
+    // It is tried again, and not at once; but when the schedule is set anew.
+    assert!(!service.backup_is_due().unwrap() && service.backups().unwrap().next.is_some());
+    world.clock.advance_seconds(600);
+    assert!(service.backup_is_due().unwrap());
+    take().unwrap_err();
+    assert!(!service.backup_is_due().unwrap());
     std::fs::rename(&away, &folder).unwrap();
+    world.clock.advance_seconds(1);
+    service.set_backup_schedule(Some((&folder, "1d", 2)), &[]).unwrap();
+    assert!(service.backup_is_due().unwrap() && !alarm(service).contains("failed"), "{}", alarm(service));
     assert_eq!(files(&folder).len(), 3);
     take().unwrap().unwrap();
     assert!(!alarm(service).contains("failed"), "{}", alarm(service));

@@ -45,7 +45,11 @@ async fn refused(world: &World, service: &Service) {
     let said = &report.failures[0];
     assert!(said.message.contains("another copy of this server") && said.step == Step::Export, "{said:?}");
     let hint = said.hint.as_ref().unwrap();
-    assert!(hint.contains("brought back from a backup") && hint.contains("activate --again"), "{hint}");
+    assert!(
+        hint.contains("brought back from a backup")
+            && hint.contains("`onesync activate KEYFILE ACCOUNT PASSWORD --again`"),
+        "{hint}"
+    );
     assert_eq!(report.exit_status(), Status::Held);
     let log = world.sim.log(mark);
     let writes = log.iter().filter(|entry| entry.method != "GET" && !entry.path.ends_with("/token"));

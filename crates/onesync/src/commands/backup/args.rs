@@ -73,9 +73,9 @@ pub struct KeyFileArgs {
     /// File with the identity of a recipient it is sealed to
     #[arg(long, value_name = "FILE", conflicts_with = "share_file")]
     pub identity: Option<PathBuf>,
-    /// File with shares that open it, one a line
-    #[arg(long, value_name = "FILE")]
-    pub share_file: Option<PathBuf>,
+    /// File with shares that open it, one a line (can be repeated)
+    #[arg(long, alias = "share", value_name = "FILE")]
+    pub share_file: Vec<PathBuf>,
 }
 
 /// What else is done with a backup that could be restored.

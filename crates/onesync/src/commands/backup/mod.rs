@@ -8,17 +8,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use onesync_service::backup::{
-    self as work, AccountName, BackupReport, Failed, KeyFile, KeysInside, Rehearsal, RehearsedKeys,
-    RestoreReport, Restoring, Unlock, VaultError, Verified,
+    self as work, AccountName, BackupReport, Failed, KeysInside, Rehearsal, RehearsedKeys, RestoreReport,
+    Restoring, Unlock, VaultError, Verified,
 };
 use onesync_service::{Home, Service, ServiceError, Status, SystemClock, size_words as bytes};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 
 pub use args::{BackupArgs, BackupCommand, RestoreArgs};
 use args::{KeyFileArgs, RestoreCommand};
 
 use super::{Wishes, asked_to_end, database};
-use crate::output::{Output, say, short_time};
+use crate::output::{Output, plain, say, short_time};
 
 /// How often is told how far it is.
 const TELL: Duration = Duration::from_secs(2);
@@ -147,11 +147,7 @@ pub fn verify(home: &Home, file: &Path, keys: &KeyFileArgs, out: &Output) -> any
     let ids: Option<Vec<String>> = match key_file(file, keys)? {
         None => None,
         Some((bytes, unlock)) => {
-            // Status 4 is for a backup that was read, and is whole.
-            let opened = KeyFile::open(&bytes, &unlock).map_err(|error| ServiceError::Usage {
-                message: error.to_string(),
-                hint: Some("the backup was not read: name its key file, and what opens that".to_owned()),
-            })?;
+            let opened = work::open_key_file(&bytes, &unlock)?;
             Some(opened.keys.notes().into_iter().map(|note| note.id).collect())
         }
     };
@@ -180,26 +176,27 @@ fn print_verified(verified: &Verified, opened: bool) {
         manifest.tables.len()
     );
     say!(
-        "installation {} (epoch {}), taken at {} by program {} of a database of kind `{}`",
-        manifest.installation.escape_debug(),
+        "installation {} (epoch {}), taken at {}{} by program {} of a database of kind `{}`",
+        plain(&manifest.installation),
         manifest.epoch,
-        short_time(&manifest.taken).escape_debug(),
-        manifest.program.escape_debug(),
-        manifest.database.escape_debug()
+        plain(&short_time(&manifest.taken)),
+        manifest.host.as_deref().map_or_else(String::new, |host| format!(" on {}", plain(host))),
+        plain(&manifest.program),
+        plain(&manifest.database)
     );
     let versions: Vec<String> =
-        manifest.schema.iter().map(|(kind, version)| format!("{} {version}", kind.escape_debug())).collect();
+        manifest.schema.iter().map(|(kind, version)| format!("{} {version}", plain(kind))).collect();
     say!("schema: {}", versions.join(", "));
     match manifest.keys.sealed_by.as_slice() {
         [] => say!("keys: none is needed"),
-        keys => say!("keys: {}", keys.join(", ").escape_debug()),
+        keys => say!("keys: {}", plain(&keys.join(", "))),
     }
     if let Some(inside) = &manifest.keys.included {
         let how = if opened { "opened" } else { "not opened here" };
-        say!("key file inside, {how}: {} opens it", inside.words().escape_debug());
+        say!("key file inside, {how}: {} opens it", plain(&inside.words()));
     }
     if let Some(export) = &manifest.keys.exported {
-        say!("the key set was exported before it, at {}", export.exported.escape_debug());
+        say!("the key set was exported before it, at {}", plain(&export.exported));
     }
 }
 
@@ -235,16 +232,25 @@ fn schedule(
     }
     match &view.last {
         None => say!("last: none"),
-        Some(last) => say!("last: {}, {} ({})", last.when, last.file, bytes(last.bytes)),
+        Some(last) => say!("last: {}, {} ({})", short_time(&last.when), last.file, bytes(last.bytes)),
     }
     if let Some(Failed { when, why }) = &view.failed {
-        say!("failed since: {when}: {why}");
+        say!("failed since: {}: {why}", short_time(when));
     }
     if let Some(next) = &view.next {
-        say!("next: {next}");
+        say!("next: {}", short_time(next));
+    }
+    if view.schedule.is_some() && service.copy_of()?.is_some() {
+        say!(
+            "this is a copy that was restored: no backup is taken here until `onesync activate KEYFILE ACCOUNT PASSWORD`"
+        );
     }
     if let Some(proven) = &view.rehearsed {
-        say!("last proven restore: {}, of the backup of {}", proven.when, proven.taken);
+        let (when, taken) = (short_time(&proven.when), short_time(&proven.taken));
+        match proven.not_proven() {
+            None => say!("last proven restore: {when}, of the backup of {taken}"),
+            Some(but) => say!("last rehearsed restore: {when}, of the backup of {taken}: {but}"),
+        }
     }
     Ok(Status::Done)
 }
@@ -255,18 +261,20 @@ fn key_file(backup: &Path, args: &KeyFileArgs) -> anyhow::Result<Option<(Vec<u8>
         let bytes = super::read_secret(Some(file))?;
         Ok(SecretString::from(std::str::from_utf8(&bytes).context("it is no UTF-8 text")?))
     };
-    let unlock = match (&args.identity, &args.share_file, &args.account) {
+    let unlock = match (&args.identity, args.share_file.as_slice(), &args.account) {
         (Some(identity), ..) => Unlock::Identity(text(identity)?),
-        (_, Some(shares), _) => {
-            let lines = text(shares)?;
-            let lines = lines.expose_secret().lines().map(str::trim).filter(|line| !line.is_empty());
-            Unlock::Shares(lines.map(SecretString::from).collect())
+        (_, shares @ [_, ..], _) => {
+            Unlock::Shares(shares.iter().map(|file| text(file)).collect::<anyhow::Result<_>>()?)
         }
         (.., Some(account)) => {
             let name = AccountName::parse(account).map_err(VaultError::from).map_err(ServiceError::from)?;
-            let bytes = super::read_secret(args.password_file.as_deref())?;
+            let bytes = super::secret::read_asking(
+                args.password_file.as_deref(),
+                "its password:",
+                "--password-file",
+            )?;
             let typed = std::str::from_utf8(&bytes).context("the password is no UTF-8 text")?;
-            let password = SecretString::from(typed.strip_suffix('\n').unwrap_or(typed));
+            let password = SecretString::from(typed);
             Unlock::Account { name, password }
         }
         _ if args.key_file.is_some() => {
@@ -331,9 +339,12 @@ fn print_rehearsal(done: &Rehearsal) {
             say!("    {sample}");
         }
     }
-    match done.proven {
-        true => say!("proven: nothing would be written that was not owed then; the scratch place is removed"),
-        false => say!("not proven: look at what would be written; the scratch place is removed"),
+    match (done.owed.is_empty(), done.not_proven()) {
+        (true, None) => {
+            say!("proven: nothing would be written that was not owed then; the scratch place is removed");
+        }
+        (true, Some(but)) => say!("restored and opened; {but}; the scratch place is removed"),
+        (false, _) => say!("not proven: look at what would be written; the scratch place is removed"),
     }
 }
 
@@ -346,7 +357,7 @@ pub async fn restore(home: Home, args: &RestoreArgs, out: &Output) -> anyhow::Re
         return Err(usage("which backup is missing", "`onesync restore FILE`"));
     };
     let place = file.clone();
-    let to = database::named(&args.to, args.database_password_file.as_deref())?;
+    let to = database::named(&args.to, args.database_password_file.as_deref(), "--database-password-file")?;
     let teller = Teller::new()?;
     let work = tokio::task::spawn_blocking(move || {
         let heard = |what: Restoring| teller.restoring(what);

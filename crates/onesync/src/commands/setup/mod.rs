@@ -357,6 +357,13 @@ fn service_account(
     args: &AccountArgs,
     out: &Output,
 ) -> anyhow::Result<Status> {
+    let standard = |file: &Option<PathBuf>| file.as_deref() == Some(std::path::Path::new("-"));
+    if standard(&args.password_file) && standard(&args.new_password_file) {
+        return Err(usage(
+            "both passwords cannot be read from standard input",
+            "only one of `--password-file` and `--new-password-file` can be `-`: name a file for the other",
+        ));
+    }
     let account = service.service_account()?.unwrap_or_default();
     let current = match &args.password_file {
         Some(file) => password(file)?,

@@ -362,6 +362,45 @@ async fn a_database_with_an_installation_is_joined_and_stays_as_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_upgrade_that_an_administrator_has_to_do_takes_no_backup_before_that_is_clear() {
+    let server = Server::new("older").await;
+    let place = Place::new();
+    place.setup(&server.database(&place).both()).await.ends_with(0);
+    let home = place.home();
+    let last = "DELETE FROM onesync_migration WHERE version = (SELECT max(version) FROM onesync_migration)";
+    server.run(&server.name, last).await;
+    let check = run(&home, &["upgrade", "check"]).await.ends_with(0).out;
+    assert!(check.contains("will need `--database-admin URL"), "{check}");
+    let refused = run(&home, &["upgrade"]).await.ends_with(4);
+    assert!(refused.err.contains("may not change the tables"), "{refused:?}");
+    assert!(refused.err.contains("`onesync upgrade --database-admin URL"), "{refused:?}");
+    let (url, wrong) = (server.admin_url(), place.file("wrong", "another password"));
+    let upgrade = ["upgrade", "--database-admin", &url, "--database-admin-password-file", &wrong];
+    let refused = run(&home, &upgrade).await;
+    assert!(refused.code != Some(0) && refused.err.contains("password"), "{refused:?}");
+    assert!(!home.join("backups").exists(), "no backup was taken");
+
+    // A restore that is refused for a right that is missing leaves no password behind.
+    let other = Server::new("refused").await;
+    let source = Place::new();
+    source.setup(&["--yes"]).await.ends_with(0);
+    let backup = source.path().join("one.backup");
+    run(&source.home(), &["backup", backup.to_str().unwrap()]).await.ends_with(4); // no key was exported
+    let name = &other.name;
+    other.run("postgres", &format!("CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'")).await;
+    other.run("postgres", &format!("CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE template0")).await;
+    other.run(name, "REVOKE CREATE ON SCHEMA public FROM PUBLIC").await;
+    let (new, password, url) = (source.path().join("new"), source.file("db", PASSWORD), other.url());
+    let line = ["restore", backup.to_str().unwrap(), "--to", &url, "--database-password-file", &password];
+    let refused = run(&new, &line).await;
+    assert!(refused.code != Some(0), "{refused:?}");
+    let left: Vec<_> = std::fs::read_dir(&new).unwrap().map(|file| file.unwrap().file_name()).collect();
+    assert!(!left.iter().any(|name| name.to_string_lossy().contains("password")), "{left:?} {refused:?}");
+    server.remove().await;
+    other.remove().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn anything_else_is_refused() {
     let server = Server::new("others").await;
     let place = Place::new();

@@ -76,8 +76,18 @@ async fn a_rehearsal_proves_a_restore_or_says_what_is_wrong() {
     assert_eq!(wrong.status(), Status::Held, "{wrong}");
     assert_eq!(files(world.service.home().folder()), there, "nothing is left behind");
 
-    // A directory that is away is taken as it was, and that is said.
+    // A directory that is away is taken as it was, and that is said: nothing is proven of it.
+    world.step().await;
+    let file = world.beside("two.backup");
+    backup(&world.service, &file);
     std::fs::rename(world.ldif(), world.beside("away.ldif")).unwrap();
     let away = rehearsed(&world, &file, &keys).await.unwrap();
     assert!(away.away.len() == 1 && away.away[0].contains("`directory`"), "{away:?}");
+    assert!(!away.proven && away.owed.is_empty() && away.unread == ["directory"], "{away:?}");
+    let noted = world.service.backups().unwrap().rehearsed.unwrap();
+    assert_eq!((&noted.file, &noted.away), (&file.display().to_string(), &away.unread));
+    let words = noted.not_proven().unwrap();
+    assert!(words.contains("not proven that nothing would be written: `directory` was not read"), "{words}");
+    let keys = world.service.keys().unwrap().rehearsed.unwrap();
+    assert!(keys.contains("`directory` was not read"), "{keys}");
 }
