@@ -114,7 +114,7 @@ pub use runtime::{ConnectorHandle, Runtime, Service};
 pub use scheduler::{LastCycle, SchedulerView};
 pub use space::Space;
 pub use staging::{
-    Adopted, Compared, ComparedConnector, ConnectorDiff, FirstContact, PlanExported, REFUSED,
+    Adopted, Compared, ComparedConnector, ConnectorDiff, FirstContact, MODE_REFUSED, PlanExported,
     SettingDifference, StagingDiff, StagingPlan, TakenAway,
 };
 pub use standing::{ServerFacts, ServerView, StandbyMode, Standing};

@@ -457,7 +457,8 @@ impl Service {
     pub async fn take_marker(&self, connector: &ConnectorHandle) -> Result<(), ServiceError> {
         let asked = self.clock().since_boot();
         let there = read(connector).await?;
-        self.take(connector, there.as_ref(), asked, Known::read(self.home())?).await.map(drop)
+        self.take(connector, there.as_ref(), asked, Known::read(self.home())?).await?;
+        self.set_refusal(connector, None).map(drop)
     }
 
     async fn take(

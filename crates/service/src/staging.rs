@@ -32,7 +32,7 @@ use crate::runtime::{ConnectorHandle, Runtime, Service};
 /// Present when exports to a connector are on.
 pub(crate) const ACTIVE: &str = "export-active";
 /// The mode of a connector whose target refuses this server: its marker is another one's.
-pub const REFUSED: &str = "refused";
+pub const MODE_REFUSED: &str = "refused";
 /// Rows read at once.
 const PAGE: usize = 1_000;
 /// Runs that are looked at for an import.
@@ -98,7 +98,7 @@ impl Service {
         Ok(whole || reader.state(connector.id, ACTIVE)?.is_none())
     }
 
-    /// `reads only`, `staging`, `active`, or [`REFUSED`].
+    /// `reads only`, `staging`, `active`, or [`MODE_REFUSED`].
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -106,7 +106,7 @@ impl Service {
         Ok(match (connector.capabilities.export, self.is_staging(connector)?) {
             (false, _) => "reads only",
             (true, true) => "staging",
-            (true, false) if self.refusal(connector)?.is_some() => REFUSED,
+            (true, false) if self.refusal(connector)?.is_some() => MODE_REFUSED,
             (true, false) => "active",
         })
     }

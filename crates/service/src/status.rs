@@ -13,7 +13,7 @@ use crate::import::UNPROVEN;
 use crate::protect::WindowUse;
 use crate::runtime::{ConnectorHandle, Runtime, Service};
 use crate::scheduler::SchedulerView;
-use crate::staging::{Compared, REFUSED};
+use crate::staging::{Compared, MODE_REFUSED};
 use crate::standing::ServerView;
 use crate::unplaced::Unplaced;
 use crate::unreadable::source_place;
@@ -97,7 +97,7 @@ pub struct ConnectorStatus {
     pub name: String,
     /// Its kind.
     pub kind: String,
-    /// `reads only`, `staging`, `active`, or [`REFUSED`].
+    /// `reads only`, `staging`, `active`, or [`MODE_REFUSED`].
     pub mode: String,
     /// Whether every import reads everything.
     pub full_imports_only: bool,
@@ -251,7 +251,7 @@ impl Service {
                 ));
             }
             let mode = self.mode(connector)?;
-            if mode == REFUSED {
+            if mode == MODE_REFUSED {
                 alarms.extend(self.refusal(connector)?);
             }
             let failing = last.first().filter(|run| run.result.as_deref() == Some("failed"));

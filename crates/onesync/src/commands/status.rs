@@ -1,6 +1,6 @@
 //! `status`: health in one look.
 
-use onesync_service::{ConnectorStatus, REFUSED, Service, Status, StatusReport};
+use onesync_service::{ConnectorStatus, MODE_REFUSED, Service, Status, StatusReport};
 
 use crate::output::{Output, say, short_time, short_times};
 
@@ -14,7 +14,7 @@ pub fn status(service: &Service, out: &Output) -> anyhow::Result<Status> {
     }
     Ok(match (report.key_set.as_str(), report.alarms.is_empty()) {
         _ if report.standing != "active" => Status::Held,
-        _ if report.connectors.iter().any(|connector| connector.mode == REFUSED) => Status::Held,
+        _ if report.connectors.iter().any(|connector| connector.mode == MODE_REFUSED) => Status::Held,
         ("present", true) => Status::Done,
         ("present", false) => Status::ObjectErrors,
         _ => Status::Held,
