@@ -35,31 +35,27 @@
 //! What remains: of a machine that was copied while it runs, its memory included, both have what was waited for, and are told
 //! apart by their sessions alone; and two servers that are both stopped, each just before it writes its part of the marker.
 
-use std::collections::BTreeMap;
+mod known;
+
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use onesync_connectors::{ConnectorError, ErrorClass, Marker};
 use onesync_engine::Changes;
-use serde::{Deserialize, Serialize};
 
-use crate::Home;
-use crate::database::write_flushed;
+use known::{Known, note};
+
 use crate::error::ServiceError;
 use crate::events::{MARKER_GONE, MARKER_REFUSED, SERVER_COPIED};
 use crate::permit::MARKER_FRESH;
 use crate::runtime::{ConnectorHandle, Service};
 
-/// What this home knows of markers.
-pub(crate) const FILE: &str = "markers.toml";
+pub(crate) use known::{FILE, forget};
+
 /// Why a target refuses this server, as long as it does.
 const REFUSED_BY: &str = "marker-refused";
 /// Looks at a marker that still shows what was there before.
 const LOOKS_MAX: usize = 5;
-/// What is remembered: the newest, those before it that an answer of the target may still show, and what was there. An
-/// export makes two sessions, and a cycle may export several times within a minute.
-const KEPT: usize = 32;
 /// Bytes of a taking and of a session: nobody guesses them, and both fit into a name.
 const BYTES: usize = 8;
 
@@ -184,108 +180,6 @@ impl Claim {
 
     fn knows(&self, holder: &Holder<'_>) -> bool {
         holder.session.is_none_or(|session| self.sessions.iter().any(|known| known == session))
-    }
-}
-
-/// What this home has written at one target, the newest last.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-struct Noted {
-    /// Takings.
-    taken: Vec<String>,
-    /// Sessions.
-    sessions: Vec<String>,
-    /// The taking that was waited for.
-    held: Option<String>,
-    /// On which start of the machine, and in which folder.
-    place: Option<String>,
-}
-
-/// The same for all targets, by the names of their connectors.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-struct Known(BTreeMap<String, Noted>);
-
-/// Adds what is about to be written; what is there stays known.
-fn note(list: &mut Vec<String>, there: Option<&str>, new: &str) {
-    let from = list.len().saturating_sub(KEPT);
-    let mut at = 0..;
-    list.retain(|one| at.next() >= Some(from) || Some(one.as_str()) == there);
-    list.push(new.to_owned());
-}
-
-/// Forgets what a home wrote at the targets of a database that it has no more.
-pub(crate) fn forget(home: &Home) -> Result<(), ServiceError> {
-    let path = Known::path(home);
-    match std::fs::remove_file(&path) {
-        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-            Err(ServiceError::File { place: path.display().to_string(), source })
-        }
-        _ => Ok(()),
-    }
-}
-
-impl Known {
-    fn path(home: &Home) -> PathBuf {
-        home.folder().join(FILE)
-    }
-
-    fn read(home: &Home) -> Result<Self, ServiceError> {
-        let path = Self::path(home);
-        let text = match std::fs::read_to_string(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
-            text => {
-                text.map_err(|source| ServiceError::File { place: path.display().to_string(), source })?
-            }
-        };
-        toml::from_str(&text).map_err(|error| {
-            ServiceError::held(
-                format!("{} cannot be read: {}", path.display(), error.message()),
-                "move it away, and run `onesync activate KEYFILE ACCOUNT PASSWORD --again`: without it this server is not told from a copy of it",
-            )
-        })
-    }
-
-    fn write(&self, home: &Home) -> Result<(), ServiceError> {
-        let path = Self::path(home);
-        let text = toml::to_string(self).map_err(|error| ServiceError::Internal(error.to_string()))?;
-        let text =
-            format!("# By what this server is told from a copy of it. Not for another machine.\n{text}");
-        write_flushed(&path, &text)
-            .and_then(|()| std::fs::File::open(home.folder())?.sync_all())
-            .map_err(|source| ServiceError::File { place: path.display().to_string(), source })
-    }
-
-    fn of(&mut self, connector: &ConnectorHandle) -> &mut Noted {
-        self.0.entry(connector.name().to_owned()).or_default()
-    }
-
-    /// Whether this home took it, under whatever name the connector had then.
-    fn took(&self, taken: &str) -> bool {
-        self.0.values().any(|noted| noted.taken.iter().any(|one| one == taken))
-    }
-
-    fn began(&self, session: &str) -> bool {
-        self.0.values().any(|noted| noted.sessions.iter().any(|one| one == session))
-    }
-
-    /// Whether a taking was waited for at this place. Two connectors of one target have one marker.
-    fn holds(&self, taken: &str, place: &str) -> bool {
-        let is =
-            |noted: &Noted| (noted.held.as_deref(), noted.place.as_deref()) == (Some(taken), Some(place));
-        self.0.values().any(is)
-    }
-
-    /// The highest number of a session.
-    fn highest(&self) -> u64 {
-        let sessions = self.0.values().flat_map(|noted| &noted.sessions);
-        sessions.filter_map(|session| session.split_once('-')?.0.parse().ok()).max().unwrap_or_default()
-    }
-
-    fn claim(&self, marker: Marker) -> Claim {
-        let sessions = self.0.values().flat_map(|noted| noted.sessions.clone()).collect();
-        let takings = self.0.values().flat_map(|noted| noted.taken.clone());
-        let earlier = takings.filter(|taken| Some(taken) != marker.taken.as_ref()).collect();
-        Claim { marker, sessions, earlier }
     }
 }
 
@@ -527,7 +421,7 @@ async fn read(connector: &ConnectorHandle) -> Result<Option<Marker>, ServiceErro
 mod tests {
     use super::*;
 
-    fn marker(taken: &str, number: u64, session: &str) -> Marker {
+    pub(super) fn marker(taken: &str, number: u64, session: &str) -> Marker {
         let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
         Marker { taken: some(taken), number, session: some(session), ..Marker::new("i", 1) }
     }
@@ -567,22 +461,6 @@ mod tests {
         for other in [marker("s", 2, "4-s-b"), marker("t", 5, "7-t-x"), marker("u", 6, "6-t-a")] {
             assert!(!claim.was(&other), "{other:?}");
         }
-    }
-
-    #[test]
-    fn two_connectors_of_one_target_have_one_marker() {
-        let noted = |taken: &str, sessions: &[&str]| Noted {
-            taken: vec![taken.to_owned()],
-            sessions: sessions.iter().map(|text| (*text).to_owned()).collect(),
-            held: Some(taken.to_owned()),
-            place: Some("here".to_owned()),
-        };
-        let both = [("one", noted("s", &["12-s-a", "x"])), ("two", noted("t", &["9-t-b"]))];
-        let known = Known(both.map(|(name, noted)| (name.to_owned(), noted)).into());
-        assert!(known.holds("s", "here") && known.holds("t", "here") && !known.holds("s", "there"));
-        assert_eq!(known.highest(), 12);
-        let claim = known.claim(marker("t", 5, "9-t-b"));
-        assert!(claim.is(&marker("t", 5, "9-t-b")) && claim.was(&marker("s", 5, "12-s-a")));
     }
 
     #[test]
