@@ -17,10 +17,10 @@ pub struct Tally {
 impl Tally {
     /// Reads a runner's closing line; a line of any other kind counts nothing.
     pub fn from_line(line: &str) -> Self {
-        let line = line.trim_start();
+        // An indented `test result:` is what a test that failed has written, and counted already.
         let counts = if let Some(rest) = line.strip_prefix("test result:") {
             rest
-        } else if line.starts_with("Summary [") {
+        } else if line.trim_start().starts_with("Summary [") {
             line.split_once("run:").map_or("", |(_, counts)| counts)
         } else {
             ""
@@ -92,6 +92,8 @@ mod tests {
     fn ignores_what_a_test_prints() {
         assert_eq!(Tally::from_line("12 passed, 3 failed"), Tally::default());
         assert_eq!(Tally::from_line("a Summary [ 1s] 1 tests run: 1 passed"), Tally::default());
+        let of_a_failed_one = "    test result: FAILED. 0 passed; 1 failed; 0 ignored; finished in 0.1s";
+        assert_eq!(Tally::from_line(of_a_failed_one), Tally::default());
     }
 
     #[test]
