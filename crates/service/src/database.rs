@@ -217,13 +217,21 @@ impl DatabaseServer {
     /// # Errors
     /// When it is none, or holds a password.
     pub fn check(&self) -> Result<(), ServiceError> {
+        self.check_for("--database-password-file")
+    }
+
+    /// The same where another option names the file of the password.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub fn check_for(&self, option: &str) -> Result<(), ServiceError> {
         if self.url == EMBEDDED {
             return Ok(());
         }
         if Options::parse(&self.url)?.has_password() {
             return Err(ServiceError::usage(
                 "the database URL holds a password, which everybody sees who sees this command",
-                "leave it out of the URL and name a file that holds it: `--database-password-file FILE`",
+                format!("leave it out of the URL and name a file that holds it: `{option} FILE`"),
             ));
         }
         Ok(())

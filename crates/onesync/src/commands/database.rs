@@ -9,9 +9,6 @@ use zeroize::Zeroizing;
 use super::read_secret;
 use crate::args::DatabaseArgs;
 
-/// The option that hints name.
-const DATABASE_OPTION: &str = "--database-password-file";
-
 /// The server that is named, with the password that its file holds.
 pub fn server(args: &DatabaseArgs) -> anyhow::Result<Option<DatabaseServer>> {
     let Some(url) = &args.database else { return Ok(None) };
@@ -29,12 +26,7 @@ pub fn named(url: &str, password_file: Option<&Path>, option: &str) -> anyhow::R
         }
     };
     let server = DatabaseServer::new(url, password.as_ref().map(|text| text.as_str()));
-    server.check().map_err(|error| match error {
-        ServiceError::Usage { message, hint } => {
-            ServiceError::Usage { message, hint: hint.map(|hint| hint.replace(DATABASE_OPTION, option)) }
-        }
-        error => error,
-    })?;
+    server.check_for(option)?;
     Ok(server)
 }
 
