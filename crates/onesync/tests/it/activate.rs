@@ -257,9 +257,7 @@ async fn a_lost_server_with_its_own_database_is_back_and_the_old_one_is_refused(
     assert!(again.ends_with(0).err.contains("nothing to do"));
 
     // The old machine comes back with its own database, and something to send.
-    let ldif = setup.path().join("directory.ldif");
-    let text = std::fs::read_to_string(&ldif).unwrap();
-    std::fs::write(&ldif, text.replace("\ndepartment: ", "\ndepartment: New ")).unwrap();
+    setup.change_departments("New");
     let mark = sim.log_mark();
     let old = setup.run(&["cycle"]).await.ends_with(4);
     assert!(old.err.contains("belongs to installation"), "{old:?}");

@@ -85,18 +85,11 @@ impl Left {
         let cycle = run(&home, &["cycle", "--format", "json"]).await.ends_with(0).json();
         assert_eq!(cycle["owed"], serde_json::json!(["directory", "entra"]), "{cycle}");
         assert_eq!(self.sim.changes(mark).len(), 0, "what was exported is not exported again");
-        self.somebody_changes();
+        self.setup.change_departments("New");
         run(&home, &["cycle"]).await.ends_with(0);
         assert!(!self.sim.changes(mark).is_empty(), "it works");
         run(&home, &["events", "verify"]).await.ends_with(0);
         run(&home, &["status"]).await.ends_with(0);
-    }
-
-    fn somebody_changes(&self) {
-        let file = self.setup.path().join("directory.ldif");
-        let text = std::fs::read_to_string(&file).unwrap();
-        assert!(text.contains("\ndepartment: "));
-        std::fs::write(&file, text.replace("\ndepartment: ", "\ndepartment: New ")).unwrap();
     }
 
     /// Before it is activated its daemon runs, and says what it lacks.
@@ -122,9 +115,7 @@ impl Left {
 
     /// The old machine is switched on again, with something to send.
     async fn old_one_is_refused(&self, words: &str) {
-        let text = std::fs::read_to_string(self.setup.path().join("directory.ldif")).unwrap();
-        let file = self.setup.path().join("directory.ldif");
-        std::fs::write(file, text.replace("\ndepartment: ", "\ndepartment: Old ")).unwrap();
+        self.setup.change_departments("Old");
         let mark = self.sim.log_mark();
         let refused: Ended = run(&self.old, &["cycle"]).await.ends_with(4);
         assert!((refused.out.clone() + &refused.err).contains(words), "{refused:?}");

@@ -60,9 +60,7 @@ async fn a_server_that_is_lost_is_back_from_its_backup() {
     setup.run(&["restore", file]).await.ends_with(2);
 
     // What is changed after it was taken is exported by the old server.
-    let ldif = setup.path().join("directory.ldif");
-    let text = std::fs::read_to_string(&ldif).unwrap();
-    std::fs::write(&ldif, text.replace("\ndepartment: ", "\ndepartment: New ")).unwrap();
+    setup.change_departments("New");
     setup.run(&["cycle"]).await.ends_with(0);
 
     let restored = run(&second, &["restore", file]).await.ends_with(0).out;

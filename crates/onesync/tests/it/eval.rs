@@ -18,9 +18,7 @@ async fn batch(input: &str) -> Ended {
         onesync(Path::new("/nonexistent"), &["eval", "--batch", "-", "--now", "2026-01-31T00:00:00Z"]);
     let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).await.unwrap();
-    let output = child.wait_with_output().await.unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    Ended { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    Ended::of(child.wait_with_output().await.unwrap())
 }
 
 #[tokio::test]

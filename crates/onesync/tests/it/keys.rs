@@ -284,9 +284,7 @@ async fn setup_takes_the_key_encryption_key_from_elsewhere() {
 pub async fn run_as(user: (u32, u32), home: &Path, line: &[&str]) -> Ended {
     let mut command = onesync(home, line);
     command.uid(user.0).gid(user.1).env_remove("SUDO_USER").env("HOME", "/");
-    let output = command.output().await.unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    Ended { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    Ended::of(command.output().await.unwrap())
 }
 
 /// Number and group of a user of the system.

@@ -1,7 +1,7 @@
 //! The program as people run it: a process of its own, a home and a configuration below a temporary folder.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 
 use onesync_graphsim::{DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET, DEFAULT_TENANT_ID, GraphSim};
 use onesync_testkit::generate::{Company, CompanyOptions};
@@ -18,6 +18,11 @@ pub struct Ended {
 }
 
 impl Ended {
+    pub fn of(output: Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        Self { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    }
+
     /// What it wrote, as JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
@@ -41,9 +46,7 @@ pub fn onesync(home: &Path, arguments: &[&str]) -> Command {
 
 /// Runs the program to its end.
 pub async fn run(home: &Path, arguments: &[&str]) -> Ended {
-    let output = onesync(home, arguments).output().await.unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    Ended { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    Ended::of(onesync(home, arguments).output().await.unwrap())
 }
 
 /// A folder with a configuration that can be changed before it is applied, and a home beside it.
@@ -60,6 +63,14 @@ pub fn directory(objects: usize) -> String {
 }
 
 impl Setup {
+    /// Everybody changes departments in the directory, an LDIF file.
+    pub fn change_departments(&self, name: &str) {
+        let file = self.path().join("directory.ldif");
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.contains("\ndepartment: "));
+        std::fs::write(&file, text.replace("\ndepartment: ", &format!("\ndepartment: {name} "))).unwrap();
+    }
+
     /// The shipped rules, this source's connector file, and a connector `entra` for the simulator.
     pub async fn new(kind: &str, source: &str, cloud: &str) -> Self {
         let setup = Self { folder: tempfile::tempdir().unwrap() };

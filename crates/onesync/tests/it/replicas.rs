@@ -35,13 +35,8 @@ async fn old_answers_make_no_copy_of_this_server_and_no_active_one_of_an_old_cop
     let old = setup.path().join("old");
     assert!(Command::new("cp").arg("-a").args([&setup.home(), &old]).status().await.unwrap().success());
 
-    let change = |name: &str| {
-        let file = setup.path().join("directory.ldif");
-        let text = std::fs::read_to_string(&file).unwrap();
-        std::fs::write(&file, text.replace("\ndepartment: ", &format!("\ndepartment: {name} "))).unwrap();
-    };
     for name in ["One", "Two", "Three"] {
-        change(name);
+        setup.change_departments(name);
         let mark = sim.log_mark();
         cycle().await;
         let paths: Vec<String> = sim.changes(mark).into_iter().map(|entry| entry.path).collect();
@@ -55,7 +50,7 @@ async fn old_answers_make_no_copy_of_this_server_and_no_active_one_of_an_old_cop
 
     // So long an old copy may find what it knows (docs/standby.md).
     sim.advance(LAG);
-    change("Four");
+    setup.change_departments("Four");
     let mark = sim.log_mark();
     let refused = run(&old, &["cycle"]).await.ends_with(4);
     assert!((refused.out + &refused.err).contains("another copy of this server"), "{}", refused.err);

@@ -74,10 +74,7 @@ async fn cycles_come_by_themselves_and_carry_over_what_changed() {
     assert_eq!(served["schedule"], "every 1s");
 
     // A change of the source is in the cloud without a hand.
-    let ldif = setup.path().join("directory.ldif");
-    let text = std::fs::read_to_string(&ldif).unwrap();
-    assert!(text.contains("\ndepartment: "));
-    std::fs::write(&ldif, text.replace("\ndepartment: ", "\ndepartment: New ")).unwrap();
+    setup.change_departments("New");
     let mark = sim.log_mark();
     let began = Instant::now();
     while sim.changes(mark).is_empty() {

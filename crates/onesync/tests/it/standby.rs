@@ -226,9 +226,7 @@ async fn an_old_machine_with_a_database_of_its_own_is_refused_at_its_first_expor
     drop(service);
     setup.run(&["cycle"]).await.ends_with(0);
     // The old one, too, sees that something is to be written.
-    let text = std::fs::read_to_string(&ldif).unwrap();
-    assert!(text.contains("\ndepartment: "));
-    std::fs::write(&ldif, text.replace("\ndepartment: ", "\ndepartment: New ")).unwrap();
+    setup.change_departments("New");
     let mark = sim.log_mark();
     let refused = run(&old, &["cycle"]).await.ends_with(4);
     assert!(

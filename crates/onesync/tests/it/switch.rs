@@ -22,13 +22,6 @@ async fn made(setup: &Setup, home: &Path, database: &Database, password: &str) {
     run(home, &["cycle", "initial"]).await.ends_with(0);
 }
 
-fn somebody_changes(setup: &Setup, name: &str) {
-    let file = setup.path().join("directory.ldif");
-    let text = std::fs::read_to_string(&file).unwrap();
-    assert!(text.contains("\ndepartment: "));
-    std::fs::write(&file, text.replace("\ndepartment: ", &format!("\ndepartment: {name} "))).unwrap();
-}
-
 async fn switches_over(seed: u64, databases: [&Database; 2]) {
     let sim = GraphSim::builder().seed(seed).judged().await.unwrap();
     let setup = Setup::new("ldif", SOURCE, &cloud(&sim)).await;
@@ -46,7 +39,7 @@ async fn switches_over(seed: u64, databases: [&Database; 2]) {
     run(&old, &["scheduler", "off", "--wait"]).await.ends_with(0);
     run(&old, &["cycle"]).await.ends_with(0);
     run(&old, &["staging", "on", "entra"]).await.ends_with(0);
-    somebody_changes(&setup, "New");
+    setup.change_departments("New");
     run(&old, &["cycle"]).await.ends_with(0);
     run(&old, &["staging", "export-plan", &plan]).await.ends_with(0);
     let mark = sim.log_mark();
@@ -74,7 +67,7 @@ async fn switches_over(seed: u64, databases: [&Database; 2]) {
     assert!(!changed.is_empty() && once.len() == changed.len(), "what was owed there, once: {changed:?}");
 
     // Whoever turns the other one on again turns nothing on.
-    somebody_changes(&setup, "Old");
+    setup.change_departments("Old");
     let mark = sim.log_mark();
     run(&old, &["cycle"]).await.ends_with(0);
     leave_staging(&old).await;

@@ -12,9 +12,7 @@ struct Token {
 
 impl Token {
     async fn run(&self, home: &Path, line: &[&str]) -> Ended {
-        let output = onesync(home, line).env("SOFTHSM2_CONF", &self.conf).output().await.unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        Ended { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+        Ended::of(onesync(home, line).env("SOFTHSM2_CONF", &self.conf).output().await.unwrap())
     }
 }
 

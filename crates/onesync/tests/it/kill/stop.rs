@@ -29,8 +29,7 @@ async fn signalled(
     assert!(Command::new("kill").args([signal, &id]).status().await.unwrap().success());
     let output = output.await.unwrap().unwrap();
     sim.clear_faults();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    Ended { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    Ended::of(output)
 }
 
 fn held_back(method: &str, path: &str, ms: u64) -> FaultRule {
