@@ -164,7 +164,7 @@ pub enum VaultError {
         other_set: String,
     },
     /// Not enough shares.
-    #[error("there are {found} different shares, and {needed} are needed")]
+    #[error("{needed} different shares are needed; given: {found}")]
     SharesTooFew {
         /// How many there are.
         found: usize,

@@ -161,10 +161,10 @@ async fn each_wrong_input_has_its_own_words_and_changes_nothing() {
     assert!(refused.err.contains("the password is wrong"), "{refused:?}");
     let in_shares = in_shares.to_str().unwrap();
     for (given, words) in [
-        (&[&one_share][..], "the shares are wrong: there are 1 different shares, and 2 are needed"),
+        (&[&one_share][..], "the shares are wrong: 2 different shares are needed; given: 1"),
         (
             &[&one_share, &one_share][..],
-            "the shares are wrong: there are 1 different shares, and 2 are needed",
+            "the shares are wrong: 2 different shares are needed; given: 1",
         ),
         (&[&one_share, &damaged][..], "the shares are wrong: line 2 of the shares is damaged"),
         (&[&one_share, &again][..], "the shares are wrong: the share in line 2 is of set "),
@@ -188,7 +188,7 @@ async fn each_wrong_input_has_its_own_words_and_changes_nothing() {
     let each = ["--share-file", one_share.as_str(), "--share-file", two_share.as_str()];
     setup.run(&[&verify[..], &each].concat()).await.ends_with(0);
     let refused = setup.run(&[&verify[..], &["--share-file", &one_share]].concat()).await.ends_with(4);
-    assert!(refused.err.contains("there are 1 different shares, and 2 are needed"), "{refused:?}");
+    assert!(refused.err.contains("2 different shares are needed; given: 1"), "{refused:?}");
     // One at a time: the second one of two is told.
     let lock = std::fs::File::options().write(true).open(second.join("activate.lock")).unwrap();
     lock.lock().unwrap();

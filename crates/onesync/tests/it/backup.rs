@@ -110,11 +110,19 @@ async fn a_restore_that_is_killed_goes_on() {
     for round in 0..10 {
         let home = setup.path().join(format!("home{round}"));
         let mut child = onesync(&home, &["restore", file]).spawn().unwrap();
-        tokio::time::sleep(Duration::from_micros(took * round / 10 + dice.next() % (took / 10))).await;
+        let unfinished = || home.join("restore.unfinished").exists();
+        if round % 2 == 0 {
+            tokio::time::sleep(Duration::from_micros(took * round / 10 + dice.next() % (took / 10))).await;
+        } else {
+            // Looking decides, no time: how long its middle takes depends on the machine.
+            while !unfinished() && child.try_wait().unwrap().is_none() {
+                tokio::task::yield_now().await;
+            }
+        }
         child.start_kill().unwrap();
         if child.wait().await.unwrap().code().is_none() {
             killed += 1;
-            if home.join("restore.unfinished").exists() {
+            if unfinished() {
                 half += 1;
                 let refused = run(&home, &["status"]).await;
                 assert!([Some(4), Some(0)].contains(&refused.code), "{refused:?}");
@@ -127,7 +135,7 @@ async fn a_restore_that_is_killed_goes_on() {
         run(&home, &["status"]).await.ends_with(4);
     }
     println!("restoring: {killed} of 10 were killed, {half} in its middle");
-    assert!(killed > 3 && half > 0, "{killed} {half}");
+    assert!(half > 0, "no kill fell into the middle of a restore: {killed} were in time");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -19,6 +19,9 @@ const DOING: &str = "looking at the database";
 /// From 0001-01-01 to 1970-01-01.
 const DAYS_BEFORE: i64 = 719_162;
 const TICKS_A_DAY: i64 = 864_000_000_000;
+const TICKS_A_SECOND: i64 = 10_000_000;
+/// Days between 0001-01-01 and 1900-01-01, with which the older types of the server begin.
+const DAYS_1900: i64 = 693_595;
 /// Without one of these nothing can be changed, and no transaction ended.
 const REFUSED: [&str; 33] = [
     "ALTER",
@@ -267,14 +270,47 @@ fn cell(data: &ColumnData<'_>) -> Cell {
         }
         ColumnData::Guid(found) => found.map_or(Cell::Null, |id| Cell::Text(id.to_string())),
         ColumnData::Binary(found) => found.as_deref().map_or(Cell::Null, Cell::bytes),
-        ColumnData::DateTime2(found) => found.as_ref().map_or(Cell::Null, |at| {
-            let unit = 10_i64.pow(7_u32.saturating_sub(at.time().scale().into()));
-            let days = i64::from(at.date().days()) - DAYS_BEFORE;
-            let ticks = days * TICKS_A_DAY + at.time().increments().cast_signed() * unit;
-            Cell::Text(Time::from_ticks(ticks).to_string())
+        ColumnData::Xml(found) => found.as_deref().map_or(Cell::Null, |xml| Cell::Text(xml.to_string())),
+        ColumnData::DateTime2(found) => found.map_or(Cell::Null, |at| instant(at.date(), at.time())),
+        // In UTC on the wire; the zone that is named beside it is not shown.
+        ColumnData::DateTimeOffset(found) => {
+            let at = found.map(tiberius::time::DateTimeOffset::datetime2);
+            at.map_or(Cell::Null, |at| instant(at.date(), at.time()))
+        }
+        ColumnData::DateTime(found) => found.map_or(Cell::Null, |at| {
+            since_1900(at.days().into(), i64::from(at.seconds_fragments()) * TICKS_A_SECOND / 300)
         }),
-        other => Cell::Text(format!("{other:?}")),
+        // Whole minutes, whatever the driver calls them.
+        ColumnData::SmallDateTime(found) => found.map_or(Cell::Null, |at| {
+            since_1900(at.days().into(), i64::from(at.seconds_fragments()) * 60 * TICKS_A_SECOND)
+        }),
+        ColumnData::Date(found) => found.map_or(Cell::Null, |date| part(days(date) * TICKS_A_DAY, 0)),
+        ColumnData::Time(found) => found.map_or(Cell::Null, |time| part(ticks(time), 1)),
     }
+}
+
+/// Days since 1970-01-01.
+fn days(date: tiberius::time::Date) -> i64 {
+    i64::from(date.days()) - DAYS_BEFORE
+}
+
+/// Ticks since midnight.
+fn ticks(time: tiberius::time::Time) -> i64 {
+    time.increments().cast_signed() * 10_i64.pow(7_u32.saturating_sub(time.scale().into()))
+}
+
+fn instant(date: tiberius::time::Date, time: tiberius::time::Time) -> Cell {
+    Cell::Text(Time::from_ticks(days(date) * TICKS_A_DAY + ticks(time)).to_string())
+}
+
+fn since_1900(days: i64, ticks: i64) -> Cell {
+    Cell::Text(Time::from_ticks((days + DAYS_1900 - DAYS_BEFORE) * TICKS_A_DAY + ticks).to_string())
+}
+
+/// The date, 0, or the time of day, 1, of an instant.
+fn part(ticks: i64, number: usize) -> Cell {
+    let text = Time::from_ticks(ticks).to_string();
+    Cell::Text(text.trim_end_matches('Z').split('T').nth(number).unwrap_or_default().to_owned())
 }
 
 #[cfg(test)]
@@ -305,6 +341,31 @@ mod tests {
             ("SELECT 1 SHUTDOWN", "SHUTDOWN"),
         ] {
             assert_eq!(writes(other).as_deref(), Some(word), "{other}");
+        }
+    }
+    /// Types that no table of ours has: views of others may be asked with them.
+    #[test]
+    fn every_type_of_the_server_is_written_as_a_text() {
+        use tiberius::time::{Date, DateTime, DateTime2, DateTimeOffset, SmallDateTime, Time};
+        use tiberius::xml::XmlData;
+
+        // 2026-11-26 is day 739,945 of the common era, counted from 0, and day 46,350 from 1900.
+        let (date, noon) = (Date::new(739_945), Time::new(432_500_000, 4));
+        let at = DateTime2::new(date, noon);
+        for (data, text) in [
+            (ColumnData::DateTime2(Some(at)), "2026-11-26T12:00:50Z"),
+            (ColumnData::DateTimeOffset(Some(DateTimeOffset::new(at, 60))), "2026-11-26T12:00:50Z"),
+            (ColumnData::DateTime(Some(DateTime::new(46_350, 12 * 3600 * 300 + 150))), "2026-11-26T12:00:00.5Z"),
+            (ColumnData::DateTime(Some(DateTime::new(-1, 0))), "1899-12-31T00:00:00Z"),
+            (ColumnData::SmallDateTime(Some(SmallDateTime::new(46_350, 61))), "2026-11-26T01:01:00Z"),
+            (ColumnData::Date(Some(date)), "2026-11-26"),
+            (ColumnData::Time(Some(noon)), "12:00:50"),
+            (ColumnData::Xml(Some(std::borrow::Cow::Owned(XmlData::new("<a/>")))), "<a/>"),
+        ] {
+            assert_eq!(cell(&data), Cell::Text(text.to_owned()));
+        }
+        for data in [ColumnData::DateTime(None), ColumnData::Date(None), ColumnData::Xml(None)] {
+            assert_eq!(cell(&data), Cell::Null);
         }
     }
 }
