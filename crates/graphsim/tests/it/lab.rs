@@ -6,7 +6,7 @@ use hyper::Request;
 use hyper_util::rt::TokioIo;
 use onesync_graphsim::judged::Judged;
 use onesync_graphsim::{
-    Behaviours, Builder, DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET, GraphSim, TenantConfig,
+    Behaviours, Builder, ClockMode, DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET, GraphSim, TenantConfig,
 };
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -66,7 +66,8 @@ impl Lab {
     }
 
     pub async fn behaving(change: impl FnOnce(&mut Behaviours)) -> Lab {
-        let lab = Lab::new().await;
+        // Time passes when a test says so: what is seen late would otherwise depend on the machine.
+        let lab = Lab::with(GraphSim::builder().clock(ClockMode::Fixed(1_700_000_000_000))).await;
         lab.sim.change_behaviours(change);
         lab
     }

@@ -253,16 +253,19 @@ async fn endless_announcements_end_in_a_timeout() {
 
 #[tokio::test]
 async fn nobody_listens() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let port = listener.local_addr().expect("bound").port();
-    drop(listener);
+    // Bound and not listened at, so that nobody else gets it.
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
+    let port = socket.local_addr().expect("bound").port();
     let options = ConnectOptions::new(&format!("ldap://127.0.0.1:{port}")).expect("an address");
     let error = Client::connect(&options).await.expect_err("nobody there");
     assert!(
         error.to_string().contains("refused") && error.to_string().contains(&port.to_string()),
         "{error}"
     );
-    let unknown = ConnectOptions::new("ldap://no-such-host.invalid").expect("an address");
+    let mut unknown = ConnectOptions::new("ldap://no-such-host.invalid").expect("an address");
+    // A resolver that does not answer is waited for by the system.
+    unknown.connect_timeout = Duration::from_secs(120);
     let error = Client::connect(&unknown).await.expect_err("no such name");
     assert!(matches!(error, LdapError::Resolve { .. }), "{error}");
     assert!(error.to_string().contains("no-such-host.invalid"), "{error}");

@@ -123,7 +123,7 @@ async fn server(
         TlsMode::StartTls
     };
     options.ca_pem = Some(authority.pem());
-    options.connect_timeout = Duration::from_secs(5);
+    options.connect_timeout = Duration::from_secs(60);
     options
 }
 

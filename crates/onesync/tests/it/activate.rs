@@ -162,10 +162,7 @@ async fn each_wrong_input_has_its_own_words_and_changes_nothing() {
     let in_shares = in_shares.to_str().unwrap();
     for (given, words) in [
         (&[&one_share][..], "the shares are wrong: 2 different shares are needed; given: 1"),
-        (
-            &[&one_share, &one_share][..],
-            "the shares are wrong: 2 different shares are needed; given: 1",
-        ),
+        (&[&one_share, &one_share][..], "the shares are wrong: 2 different shares are needed; given: 1"),
         (&[&one_share, &damaged][..], "the shares are wrong: line 2 of the shares is damaged"),
         (&[&one_share, &again][..], "the shares are wrong: the share in line 2 is of set "),
     ] {

@@ -1,6 +1,5 @@
 //! What a person can do wrong: one message with place and remedy, and the documented exit status.
 
-use std::net::TcpListener;
 
 use onesync_graphsim::{FaultAction, FaultRule, GraphSim, TlsConfig};
 
@@ -163,8 +162,10 @@ async fn a_key_set_that_is_missing_or_open_to_others_holds_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_nobody_reaches() {
-    // A port that was free a moment ago.
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    // Bound and not listened at, so that nobody else gets it.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = socket.local_addr().unwrap().port();
     let setup = applied(&cloud_at(&format!("http://127.0.0.1:{port}"))).await;
     let ended = setup.run(&["cycle"]).await.ends_with(1);
     says(&ended, &["error: entra, ", &format!("127.0.0.1:{port}"), "refused", "hint: "]);

@@ -501,7 +501,7 @@ async fn no_secret_lies_in_files_logs_or_the_memory_of_the_daemon() {
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     assert_eq!(core.split_whitespace().filter(|word| *word == "0").count(), 2, "{core}");
     if root {
-        let (found, seen) = known.found_in_memory(process);
+        let (found, seen) = known.stays_in_memory(process, &[]).await;
         assert_eq!(found, [""; 0]);
         assert!(seen > 1 << 20, "{seen}");
     } else {

@@ -27,7 +27,9 @@ async fn old_answers_make_no_copy_of_this_server_and_no_active_one_of_an_old_cop
             if ended.code == Some(0) {
                 return;
             }
-            assert!(ended.err.contains("old answer") || ended.err.contains("MARKER-OLD"), "{ended:?}");
+            // Or slow ones, where this machine is busy.
+            let met = ["old answer", "MARKER-OLD", "MARKER-SLOW"];
+            assert!(met.iter().any(|word| ended.err.contains(word)), "{ended:?}");
         }
         panic!("{ATTEMPTS} cycles have met old answers");
     };

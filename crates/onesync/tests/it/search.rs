@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
@@ -10,6 +11,8 @@ use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 /// Bytes of memory that are looked at at once, and of the piece before that are looked at again.
 const PIECE: usize = 1 << 20;
 const OVERLAP: usize = 256;
+/// How often is looked for what may be there for a moment.
+const LOOKS: usize = 3;
 
 /// Secrets, each as it is, in hexadecimal, in base64 at each alignment, and in UTF-16.
 #[derive(Clone, Default)]
@@ -77,6 +80,20 @@ impl Needles {
         });
         found.sort_unstable();
         found.dedup();
+        (found, seen)
+    }
+
+    /// The same, without what is there for a moment only: a key set that was just opened is on its way out.
+    pub async fn stays_in_memory(&self, process: u32, allowed: &[&str]) -> (Vec<String>, usize) {
+        let (mut found, seen) = self.found_in_memory(process);
+        for _ in 1..LOOKS {
+            if found.iter().all(|name| allowed.contains(&name.as_str())) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let (again, _) = self.found_in_memory(process);
+            found.retain(|name| again.contains(name));
+        }
         (found, seen)
     }
 }

@@ -355,7 +355,10 @@ mod tests {
         for (data, text) in [
             (ColumnData::DateTime2(Some(at)), "2026-11-26T12:00:50Z"),
             (ColumnData::DateTimeOffset(Some(DateTimeOffset::new(at, 60))), "2026-11-26T12:00:50Z"),
-            (ColumnData::DateTime(Some(DateTime::new(46_350, 12 * 3600 * 300 + 150))), "2026-11-26T12:00:00.5Z"),
+            (
+                ColumnData::DateTime(Some(DateTime::new(46_350, 12 * 3600 * 300 + 150))),
+                "2026-11-26T12:00:00.5Z",
+            ),
             (ColumnData::DateTime(Some(DateTime::new(-1, 0))), "1899-12-31T00:00:00Z"),
             (ColumnData::SmallDateTime(Some(SmallDateTime::new(46_350, 61))), "2026-11-26T01:01:00Z"),
             (ColumnData::Date(Some(date)), "2026-11-26"),

@@ -9,6 +9,7 @@ use deadpool_postgres::Object;
 use onesync_model::Time;
 use postgres_protocol::password::scram_sha_256;
 use secrecy::{ExposeSecret as _, SecretString};
+use tokio_postgres::error::SqlState;
 
 use super::connection::{Connections, run};
 use super::failure::failed;
@@ -152,7 +153,7 @@ impl DatabaseAdmin for PostgresAdmin {
         if there.owner.is_none() {
             let rows = wait(ask(&client, sql::HAS_ROLE, &[text(&owner)])).map_err(failed(PREPARING))?;
             if rows.is_empty() {
-                run(&client, &format!("CREATE ROLE {} NOLOGIN", quoted(&owner)), PREPARING)?;
+                make(&client, &format!("CREATE ROLE {} NOLOGIN", quoted(&owner)))?;
             }
             run(&client, &format!("GRANT {} TO CURRENT_USER", quoted(&owner)), PREPARING)?;
         }
@@ -165,15 +166,15 @@ impl DatabaseAdmin for PostgresAdmin {
                 // A server that knows its users by other means: peer, certificate, Kerberos.
                 None => format!("CREATE ROLE {} LOGIN", quoted(role)),
             };
-            run(&client, &login, PREPARING)?;
+            make(&client, &login)?;
         }
         if there.owner.is_none() {
-            let make = format!(
+            let database = format!(
                 "CREATE DATABASE {} OWNER {} ENCODING 'UTF8' TEMPLATE template0",
                 quoted(database),
                 quoted(&owner)
             );
-            run(&client, &make, PREPARING)?;
+            make(&client, &database)?;
         }
         Ok(())
     }
@@ -236,6 +237,17 @@ pub(super) fn statements_inside(service: &PostgresOptions) -> Vec<String> {
 /// The role that owns what the role of the service uses.
 pub(super) fn owner_of(role: &str) -> String {
     format!("{role}_owner")
+}
+
+/// Makes what was not there when it was looked for. A `setup` that was killed meanwhile leaves its last statement to the
+/// server, which ends it: what that made is as good.
+fn make(client: &Object, statement: &str) -> Result<(), StoreError> {
+    const MADE_MEANWHILE: [&SqlState; 3] =
+        [&SqlState::DUPLICATE_DATABASE, &SqlState::DUPLICATE_OBJECT, &SqlState::UNIQUE_VIOLATION];
+    match wait(client.batch_execute(statement)) {
+        Err(error) if error.code().is_some_and(|code| MADE_MEANWHILE.contains(&code)) => Ok(()),
+        made => made.map_err(failed(PREPARING)),
+    }
 }
 
 fn text(text: &str) -> Param<'_> {

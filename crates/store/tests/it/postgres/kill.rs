@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use onesync_model::CsId;
@@ -15,15 +15,19 @@ use crate::server;
 /// A server below a folder, ended with it.
 struct Server {
     folder: PathBuf,
-    port: u16,
+    /// Of this process alone, so that nobody gets the port while the server is down.
+    address: String,
+    port: usize,
     _folder: tempfile::TempDir,
 }
 
 impl Server {
     fn start() -> Self {
         let folder = tempfile::Builder::new().prefix("onesync-pg-kill").tempdir().unwrap();
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let server = Self { folder: folder.path().join("pg"), port, _folder: folder };
+        static STARTED: AtomicUsize = AtomicUsize::new(0);
+        let (process, port) = (std::process::id(), 5600 + STARTED.fetch_add(1, Ordering::Relaxed));
+        let address = format!("127.77.{}.{}", process / 250 % 250 + 1, process % 250 + 1);
+        let server = Self { folder: folder.path().join("pg"), address, port, _folder: folder };
         open_to_all(server._folder.path());
         server.script("start");
         server
@@ -33,7 +37,7 @@ impl Server {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/servers/postgres.sh");
         let mut command = Command::new(script);
         command.arg(word).env("DIR", &self.folder).env("PORT", self.port.to_string()).stdin(Stdio::null());
-        command.env("IP", "127.0.0.1").stdout(Stdio::null());
+        command.env("IP", &self.address).stdout(Stdio::null());
         command
     }
 
@@ -42,7 +46,7 @@ impl Server {
     }
 
     fn url(&self) -> String {
-        format!("postgres://sync:sync@127.0.0.1:{}/sync", self.port)
+        format!("postgres://sync:sync@{}:{}/sync", self.address, self.port)
     }
 
     /// Starts it again a moment later, while this program goes on.
@@ -73,7 +77,7 @@ fn a_killed_server_loses_nothing_and_leaves_nothing_half() {
     install(&store);
     let (acknowledged, ended) = (AtomicI64::new(0), AtomicBool::new(false));
     std::thread::scope(|scope| {
-        scope.spawn(|| {
+        let writer = scope.spawn(|| {
             for batch in 0..i64::MAX {
                 if ended.load(Ordering::Relaxed) {
                     break;
@@ -86,6 +90,7 @@ fn a_killed_server_loses_nothing_and_leaves_nothing_half() {
             let before = acknowledged.load(Ordering::Relaxed);
             // Until it writes again after the last time.
             while acknowledged.load(Ordering::Relaxed) < before + 70 {
+                assert!(!writer.is_finished(), "it writes on");
                 std::thread::sleep(Duration::from_millis(5));
             }
             server.script("kill");
