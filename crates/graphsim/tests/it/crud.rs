@@ -362,6 +362,7 @@ async fn a_read_may_show_values_as_they_were_and_delta_and_what_is_written_do_no
         lab.sim.advance(std::time::Duration::from_secs(1));
         lab.patch(&format!("/users/{id}"), json!({"jobTitle": title})).await.expect(204);
     }
+    lab.sim.advance(std::time::Duration::from_millis(500));
     let mut seen = std::collections::BTreeSet::new();
     for _ in 0..200 {
         let one = lab.get(&path).await.expect(200).body;

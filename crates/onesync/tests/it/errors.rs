@@ -1,6 +1,5 @@
 //! What a person can do wrong: one message with place and remedy, and the documented exit status.
 
-
 use onesync_graphsim::{FaultAction, FaultRule, GraphSim, TlsConfig};
 
 use crate::program::{CLOUD_SECRET, Ended, Setup, cloud, cloud_at, onesync, run};

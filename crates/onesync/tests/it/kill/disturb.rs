@@ -1,8 +1,7 @@
 //! Killing a process at an instant that a seed chose.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use onesync_graphsim::{FaultAction, FaultPhase, FaultRule, GraphSim};
@@ -44,8 +43,20 @@ pub struct Measure {
     pub writes: Vec<String>,
     /// Changes seen of the database's log.
     pub transactions: usize,
-    /// Steps that ended.
-    pub steps: usize,
+    /// Steps that ended: what was said of each, and when.
+    pub steps: Vec<(String, Duration)>,
+}
+
+impl Measure {
+    /// An instant within the longest step of a kind.
+    pub fn within(&self, kind: &str, dice: &mut Dice) -> Option<When> {
+        let begins = std::iter::once(Duration::ZERO).chain(self.steps.iter().map(|(_, ended)| *ended));
+        let steps = begins.zip(&self.steps).enumerate().filter(|(_, (_, (said, _)))| said.contains(kind));
+        let took = steps.map(|(number, (began, (_, ended)))| (ended.saturating_sub(began), number));
+        let (took, before) = took.max()?;
+        let after = took.mul_f64(dice.below(1_000) as f64 / 1_000.0);
+        Some(if before == 0 { When::Time(after) } else { When::Step(before, after) })
+    }
 }
 
 /// When a process is killed.
@@ -72,7 +83,7 @@ impl When {
                 let nth = of.writes[..=at].iter().filter(|m| **m == method).count();
                 Self::Request(Some(method), nth)
             }
-            1 => Self::Step(1 + dice.below(of.steps), part(dice) / (of.steps.max(1) as u32)),
+            1 => Self::Step(1 + dice.below(of.steps.len()), part(dice) / (of.steps.len().max(1) as u32)),
             2 => Self::Request(Some("GET".to_owned()), 1 + dice.below(of.requests - of.writes.len())),
             3 => Self::Transaction(1 + dice.below(of.transactions)),
             _ => Self::Time(part(dice)),
@@ -123,8 +134,8 @@ pub async fn run(
     let mark = sim.log_mark();
     let began = Instant::now();
     let mut child = onesync(home, arguments).spawn().unwrap();
-    let steps = Arc::new(AtomicUsize::new(0));
-    let talk = tokio::spawn(count_steps(child.stderr.take().unwrap(), Arc::clone(&steps)));
+    let steps = Arc::new(Mutex::new(Vec::new()));
+    let talk = tokio::spawn(note_steps(child.stderr.take().unwrap(), began, Arc::clone(&steps)));
     let mut stdout = child.stdout.take().unwrap();
     let data = tokio::spawn(async move {
         let mut out = String::new();
@@ -146,7 +157,7 @@ pub async fn run(
             Some(When::Request(..)) => sim.faults_struck() > struck,
             Some(When::Transaction(nth)) => log.look() >= *nth,
             Some(When::Step(nth, after)) => {
-                if step_ended.is_none() && steps.load(Ordering::SeqCst) >= *nth {
+                if step_ended.is_none() && steps.lock().unwrap().len() >= *nth {
                     step_ended = Some(Instant::now());
                 }
                 step_ended.is_some_and(|ended| ended.elapsed() >= *after)
@@ -167,18 +178,22 @@ pub async fn run(
         requests: sim.log(mark).iter().filter(|e| e.path.starts_with("/v1.0/")).count(),
         writes: sim.changes(mark).into_iter().map(|entry| entry.method).collect(),
         transactions: log.changes,
-        steps: steps.load(Ordering::SeqCst),
+        steps: std::mem::take(&mut steps.lock().unwrap()),
     };
     (status.map(|status| Ended { code: status.code(), out, err }), measure)
 }
 
 /// Reads what the process says; each step that ends is a line.
-async fn count_steps(stderr: tokio::process::ChildStderr, steps: Arc<AtomicUsize>) -> String {
+async fn note_steps(
+    stderr: tokio::process::ChildStderr,
+    began: Instant,
+    steps: Arc<Mutex<Vec<(String, Duration)>>>,
+) -> String {
     let mut lines = BufReader::new(stderr).lines();
     let mut all = String::new();
     while let Some(line) = lines.next_line().await.unwrap() {
         if line.starts_with("  ") && !line.starts_with("    ") {
-            steps.fetch_add(1, Ordering::SeqCst);
+            steps.lock().unwrap().push((line.clone(), began.elapsed()));
         }
         all.push_str(&line);
         all.push('\n');

@@ -5,9 +5,7 @@ use std::path::Path;
 use onesync_graphsim::GraphSim;
 use onesync_testkit::generate::{Company, CompanyOptions};
 
-use super::story::{
-    Act, Phases, Story, all_hit, assert_all_hit, cloud_with_room, seeds, seeds_until_all_hit,
-};
+use super::story::{Act, Phases, Story, assert_all_hit, cloud_with_room, seeds};
 use crate::program::{CLOUD_SECRET, Setup, cloud};
 
 /// The connector: its path is relative to the home, so that homes beside each other read one file.
@@ -32,7 +30,7 @@ async fn killed_anywhere_the_end_state_is_the_undisturbed_one() {
     let first = Story::tell(&sim, &setup.home(), setup.path(), &acts).await;
     let begun = sim.snapshot().unwrap();
     for seed in seeds(SEEDS).filter(|seed| seed % 2 == 0) {
-        first.disturb(seed, &mut phases).await;
+        first.disturb(seed, None, &mut phases).await;
     }
 
     work(&mut company);
@@ -41,12 +39,7 @@ async fn killed_anywhere_the_end_state_is_the_undisturbed_one() {
     let base = setup.path().join("base");
     std::fs::rename(first.told(), &base).unwrap();
     let changes = Story::tell(&sim, &base, setup.path(), &[Act::Delta]).await;
-    for (seed, more) in seeds_until_all_hit(SEEDS).filter(|(seed, _)| seed % 2 == 1) {
-        if more && all_hit(&phases) {
-            break;
-        }
-        changes.disturb(seed, &mut phases).await;
-    }
+    changes.disturb_until_all_hit(SEEDS, &mut phases).await;
     assert_all_hit("ldif", &phases);
 }
 

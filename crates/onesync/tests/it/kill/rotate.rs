@@ -13,8 +13,8 @@ use crate::program::{CLOUD_SECRET, Setup, cloud, onesync, run};
 use crate::setup::postgres::Server;
 use crate::setup::{arguments, service};
 
-/// Secrets beside that of the cloud: twenty transactions, so that some are left when a kill has been decided on.
-const SECRETS: usize = 390;
+/// Secrets beside that of the cloud: ten transactions, so that some are left when a kill has been decided on.
+const SECRETS: usize = 190;
 /// Kills, half of them at a time of the whole command, half once secrets are sealed under two keys.
 const ROUNDS: usize = 10;
 

@@ -6,9 +6,7 @@ use onesync_ldap::control::TREE_DELETE;
 use onesync_ldap::message::ModifyDnRequest;
 use onesync_ldap::{Change, ChangeKind, Client, ConnectOptions, Control, Entry};
 
-use super::story::{
-    Act, Phases, Story, all_hit, assert_all_hit, cloud_with_room, seeds, seeds_until_all_hit,
-};
+use super::story::{Act, Phases, Story, assert_all_hit, cloud_with_room, seeds};
 use crate::program::{CLOUD_SECRET, Setup};
 
 /// Seeds that are run with all other tests.
@@ -45,7 +43,7 @@ async fn killed_anywhere_the_end_state_is_the_undisturbed_one() {
     let first = Story::tell(&sim, &setup.home(), setup.path(), &acts).await;
     let begun = sim.snapshot().unwrap();
     for seed in seeds(SEEDS).filter(|seed| seed % 2 == 0) {
-        first.disturb(seed, &mut phases).await;
+        first.disturb(seed, None, &mut phases).await;
     }
 
     directory.work().await;
@@ -53,12 +51,7 @@ async fn killed_anywhere_the_end_state_is_the_undisturbed_one() {
     let base = setup.path().join("base");
     std::fs::rename(first.told(), &base).unwrap();
     let changes = Story::tell(&sim, &base, setup.path(), &[Act::Delta]).await;
-    for (seed, more) in seeds_until_all_hit(SEEDS).filter(|(seed, _)| seed % 2 == 1) {
-        if more && all_hit(&phases) {
-            break;
-        }
-        changes.disturb(seed, &mut phases).await;
-    }
+    changes.disturb_until_all_hit(SEEDS, &mut phases).await;
     directory.close().await;
     assert_all_hit("samba", &phases);
 }
