@@ -8,11 +8,12 @@ use onesync_store::{MoveMark, ServiceChanges};
 use serde::{Deserialize, Serialize};
 
 use crate::cycle::CycleReport;
-use crate::daemon::{Heart, heart};
+use crate::daemon::{Heart, LOCK, heart};
 use crate::error::{ServiceError, Status};
 use crate::events;
 use crate::runtime::Service;
 use crate::schedule::Schedule;
+use crate::work::holder;
 
 /// The setting that says whether the scheduler is on. It is where nothing is said: what may be exported is another
 /// question, and begins in staging.
@@ -51,6 +52,8 @@ pub struct SchedulerView {
     pub last: Option<LastCycle>,
     /// The daemon; `None` when none answers.
     pub daemon: Option<Heart>,
+    /// Whose daemon has the home and does not answer: it was stopped, hangs, or the machine is that busy.
+    pub silent: Option<String>,
     /// Whether a process works on the installation now.
     pub working: bool,
 }
@@ -87,12 +90,14 @@ impl Service {
             Due::At(time) => Some(time.to_string()),
             Due::Off | Due::Never => None,
         };
+        let daemon = heart(self.home().folder());
         Ok(SchedulerView {
             on: self.scheduler_is_on()?,
             schedule: self.schedule()?.map(|schedule| schedule.words().to_owned()),
             next,
             last: self.last_cycle()?,
-            daemon: heart(self.home().folder()),
+            silent: daemon.is_none().then(|| holder(self.home().folder(), LOCK)).flatten(),
+            daemon,
             working: self.is_worked_on(),
         })
     }

@@ -79,14 +79,8 @@ impl WorkLock {
                     std::thread::yield_now();
                 }
                 Err(TryLockError::WouldBlock) => {
-                    let mut holder = String::new();
-                    // Who it is only helps; the lock counts.
-                    if file.take(HOLDER_MAX).read_to_string(&mut holder).is_err() || holder.trim().is_empty()
-                    {
-                        holder = "another process".to_owned();
-                    }
                     return Err(ServiceError::held(
-                        format!("{} is being worked on by {}", folder.display(), holder.trim()),
+                        format!("{} is being worked on by {}", folder.display(), told(file)),
                         "one at a time: wait until it has ended, or end that process (nothing is lost by it)",
                     ));
                 }
@@ -100,6 +94,21 @@ impl WorkLock {
             .map_err(failed)?;
         Ok(Self { _file: file, _lease: None })
     }
+}
+
+/// What the holder of a lock has written into it. Who it is only helps; the lock counts.
+fn told(file: File) -> String {
+    let mut holder = String::new();
+    match file.take(HOLDER_MAX).read_to_string(&mut holder) {
+        Ok(_) if !holder.trim().is_empty() => holder.trim().to_owned(),
+        _ => "another process".to_owned(),
+    }
+}
+
+/// Who has a lock of a home now.
+pub(crate) fn holder(folder: &Path, file: &str) -> Option<String> {
+    is_locked(folder, file)
+        .then(|| File::open(folder.join(file)).map_or_else(|_| "another process".to_owned(), told))
 }
 
 /// Whether a process works on a home now. Where that cannot be seen, somebody may.

@@ -52,9 +52,14 @@ pub async fn scheduler(service: &Service, command: SchedulerCommand, out: &Outpu
 pub fn print(view: &SchedulerView) {
     let switch = if view.on { "on" } else { "off" };
     say!("scheduler: {switch}, {}", view.schedule.as_deref().unwrap_or("no schedule yet"));
-    match &view.daemon {
-        None => say!("service: not running (`onesync serve` runs cycles when they are due)"),
-        Some(heart) => say!("{}", daemon(heart)),
+    match (&view.daemon, &view.silent) {
+        (None, Some(silent)) => {
+            say!(
+                "service: {silent}, runs and does not answer: it was stopped, or hangs (end that process, and start it anew)"
+            );
+        }
+        (None, None) => say!("service: not running (`onesync serve` runs cycles when they are due)"),
+        (Some(heart), _) => say!("{}", daemon(heart)),
     }
     if let Some(last) = &view.last {
         let ended = match (&last.ended, &last.result) {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::{record, steps, unit};
-use crate::daemon::heart;
+use crate::daemon;
 use crate::database::PART;
 use crate::error::ServiceError;
 use crate::home::Home;
@@ -104,7 +104,8 @@ impl Uninstall {
         let folder = self.home.folder();
         let locked =
             is_worked_on(folder) || [steps::LOCK, "move.lock"].iter().any(|lock| is_locked(folder, lock));
-        if locked || (with_daemon && heart(folder).is_some()) {
+        // It need not answer: one that hangs is at work, too.
+        if locked || (with_daemon && is_locked(folder, daemon::LOCK)) {
             return Err(ServiceError::held(
                 format!("somebody is at work on {}", folder.display()),
                 "end the daemon (`onesync status` names its process) and what else runs, then do it again",
