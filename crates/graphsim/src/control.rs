@@ -6,7 +6,7 @@
 //! | `GET dump` | the tenant, readable |
 //! | `GET snapshot`, `POST restore` | the whole simulator |
 //! | `GET`, `PUT tenant` and `behaviours` | settings |
-//! | `GET`, `POST`, `DELETE faults`, `PUT faults/random` | faults; rules come with how often they have matched |
+//! | `GET`, `POST`, `DELETE faults`, `PUT faults/random` | faults; rules come with how often they have matched; deleting them lets answers go that are held |
 //! | `POST clock/advance` `{"seconds": n}` | moves the clock |
 //! | `POST delta/expire` | makes all delta tokens expired ones |
 //! | `GET statistics`, `GET log?after=n`, `PUT log/bodies` `true`, `DELETE log` | what has come |

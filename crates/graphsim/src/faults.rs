@@ -1,6 +1,7 @@
 //! Faults on order: rules that match requests, and a seeded random mode that can be replayed.
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use crate::clock::Rng;
 
@@ -59,6 +60,8 @@ pub enum FaultAction {
         /// How late.
         ms: u64,
     },
+    /// The answer is kept back until the faults are cleared; as with a delay, the request has had its effect.
+    Hold,
     /// A page's nextLink leads to the same page once more.
     DuplicatePage,
     /// A delta token counts as expired.
@@ -158,6 +161,8 @@ pub(crate) struct Faults {
     rules: Vec<(FaultRule, u64)>,
     random: Option<(RandomFaults, Rng, u64)>,
     pub(crate) struck: u64,
+    /// Hears when they are cleared.
+    cleared: watch::Sender<()>,
 }
 
 impl Faults {
@@ -175,6 +180,12 @@ impl Faults {
     pub(crate) fn clear(&mut self) {
         self.rules.clear();
         self.random = None;
+        self.cleared.send_replace(());
+    }
+
+    /// Hears when the faults are cleared from now on.
+    pub(crate) fn cleared(&self) -> watch::Receiver<()> {
+        self.cleared.subscribe()
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -136,8 +136,13 @@ async fn respond(shared: &Shared, request: Request<HyperBody>) -> Result<Respons
         item: None,
         headers,
     };
-    let outcome = service::run(&mut shared.world(), incoming);
-    deliver(outcome).await
+    let (outcome, cleared) = {
+        let mut world = shared.world();
+        // Taken with the strike: a clearing between it and the answer is not missed.
+        let cleared = world.faults.cleared();
+        (service::run(&mut world, incoming), cleared)
+    };
+    deliver(outcome, cleared).await
 }
 
 fn read_body(media: &str, body: &Bytes) -> IncomingBody {
@@ -150,7 +155,7 @@ fn read_body(media: &str, body: &Bytes) -> IncomingBody {
     serde_json::from_slice(body).map_or(IncomingBody::Broken, IncomingBody::Json)
 }
 
-async fn deliver(outcome: Outcome) -> Result<Response<Pieces>, io::Error> {
+async fn deliver(outcome: Outcome, mut cleared: watch::Receiver<()>) -> Result<Response<Pieces>, io::Error> {
     let Outcome { resp, wire } = outcome;
     let bytes = match resp.body {
         Body::None => Bytes::new(),
@@ -170,6 +175,10 @@ async fn deliver(outcome: Outcome) -> Result<Response<Pieces>, io::Error> {
         },
         Wire::Delay(ms) => {
             tokio::time::sleep(Duration::from_millis(ms)).await;
+            Pieces::whole(bytes)
+        }
+        Wire::Hold => {
+            cleared.changed().await.map_err(io::Error::other)?;
             Pieces::whole(bytes)
         }
         Wire::SlowBody(ms) => {

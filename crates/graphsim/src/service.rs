@@ -56,6 +56,7 @@ pub(crate) enum Wire {
     CutJson,
     SlowBody(u64),
     Delay(u64),
+    Hold,
 }
 
 /// An answer and how it travels.
@@ -273,6 +274,7 @@ fn apply(
         FaultAction::CutJson => *wire = Wire::CutJson,
         FaultAction::SlowBody { delay_ms } => *wire = Wire::SlowBody(*delay_ms),
         FaultAction::Delay { ms } => *wire = Wire::Delay(*ms),
+        FaultAction::Hold => *wire = Wire::Hold,
         FaultAction::DuplicatePage => {
             if let Body::Json(value) = &mut resp.body
                 && value.get("@odata.nextLink").is_some()

@@ -237,7 +237,7 @@ impl GraphSim {
         self.shared.world().faults.set_random(random);
     }
 
-    /// Removes all faults.
+    /// Removes all faults, and lets the answers go that they hold.
     pub fn clear_faults(&self) {
         self.shared.world().faults.clear();
     }

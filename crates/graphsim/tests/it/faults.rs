@@ -5,7 +5,7 @@ use std::time::Duration;
 use onesync_graphsim::{FaultAction, FaultPhase, FaultRule, RandomFaults};
 use serde_json::{Value, json};
 
-use crate::lab::{Lab, user};
+use crate::lab::{Lab, exchange, user};
 
 fn rule(method: &str, path: &str, phase: FaultPhase, action: FaultAction) -> FaultRule {
     FaultRule { method: Some(method.into()), path: Some(path.into()), phase, action, ..FaultRule::default() }
@@ -79,6 +79,55 @@ async fn answers_are_spoilt_in_many_ways() {
     );
     assert_eq!(lab.sim.faults_struck(), 9);
     lab.finish().await;
+}
+
+#[tokio::test]
+async fn an_answer_is_held_until_the_faults_are_cleared() {
+    let lab = Lab::new().await;
+    for (phase, name) in [(FaultPhase::Before, "ann"), (FaultPhase::After, "bob")] {
+        // Of a batch with one such request the whole answer is held.
+        let one = json!({"id": "1", "method": "POST", "url": "/users", "body": user(&format!("{name}2")), "headers": {"Content-Type": "application/json"}});
+        let batch = json!({ "requests": [one] });
+        for (path, body) in [("/users", &user(name)), ("/$batch", &batch)] {
+            lab.sim.fault(rule("POST", "/v1.0/users", phase, FaultAction::Hold));
+            let (before, struck) = (users(&lab), lab.sim.faults_struck());
+            let mut held = Box::pin(lab.raw("POST", path, &[], Some(body)));
+            // Others are answered meanwhile, as often as they like.
+            let others = async {
+                while lab.sim.faults_struck() == struck {
+                    lab.get("/users").await.expect(200);
+                }
+                for _ in 0..20 {
+                    lab.get("/users").await.expect(200);
+                }
+            };
+            tokio::select! {
+                biased;
+                answer = &mut held => panic!("not held: {}", answer.map_or_else(|e| e, |a| a.text)),
+                () = others => {}
+            }
+            assert_eq!(users(&lab), before + 1, "it has its effect at once");
+            lab.sim.clear_faults();
+            assert!(held.await.unwrap().status < 300);
+        }
+    }
+    // What nobody lets go ends with the simulator.
+    lab.sim.fault(rule("GET", "/v1.0/users", FaultPhase::Before, FaultAction::Hold));
+    let struck = lab.sim.faults_struck();
+    let request = {
+        let (address, token) = (lab.sim.address(), lab.token.clone());
+        tokio::spawn(async move {
+            let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+            let bearer = format!("Bearer {token}");
+            let headers = [("authorization", bearer.as_str())];
+            exchange(stream, &address.to_string(), "GET", "/v1.0/users", &headers, String::new()).await
+        })
+    };
+    while lab.sim.faults_struck() == struck {
+        tokio::task::yield_now().await;
+    }
+    lab.finish().await;
+    assert!(request.await.unwrap().is_err());
 }
 
 #[tokio::test]
