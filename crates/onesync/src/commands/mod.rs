@@ -10,6 +10,7 @@ mod events;
 mod insight;
 mod keys;
 mod look;
+mod manager;
 mod rule;
 mod scheduler;
 mod secret;

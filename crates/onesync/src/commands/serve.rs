@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use onesync_service::{Daemon, Home, Status, SystemClock, Told};
-use sd_notify::NotifyState;
 use tokio::sync::watch;
 
+use super::manager::Manager;
 use super::{Wishes, asked_to_end, cycle_report};
 use crate::args::Format;
 use crate::output::Output;
@@ -15,43 +15,49 @@ use crate::output::Output;
 pub async fn serve(home: Home, format: Format) -> anyhow::Result<Status> {
     let mut wishes = Wishes::new()?;
     let (ask, stop) = watch::channel(None);
+    let manager = Manager::new()?;
+    let told = manager.clone();
     tokio::spawn(async move {
         let why = asked_to_end(wishes.next().await);
+        // First of all: who is told may keep us waiting.
+        ask.send_replace(Some(why.clone()));
+        told.stopping();
         eprintln!("stops: {why}");
-        notify(&[NotifyState::Stopping]);
-        ask.send_replace(Some(why));
         let name = wishes.next().await;
         eprintln!("error: ended at once ({name})");
         std::process::exit(Status::Failed as i32);
     });
     if let Some(limit) = sd_notify::watchdog_enabled() {
+        let manager = manager.clone();
         tokio::spawn(async move {
             let mut beats = tokio::time::interval((limit / 2).max(Duration::from_millis(10)));
             loop {
                 beats.tick().await;
-                notify(&[NotifyState::Watchdog]);
+                manager.alive();
             }
         });
     }
-    let out = Output::new(format);
+    let (out, hears) = (Output::new(format), manager.clone());
     let daemon = Daemon {
         home,
         clock: Arc::new(SystemClock),
         threads: crate::threads(),
         stop,
-        tell: Arc::new(move |what| tell(what, &out)),
+        tell: Arc::new(move |what| tell(what, &hears, &out)),
     };
-    daemon.run().await?;
+    let ended = daemon.run().await;
+    manager.end();
+    ended?;
     Ok(Status::Done)
 }
 
-fn tell(what: Told, out: &Output) {
+fn tell(what: Told, manager: &Manager, out: &Output) {
     match what {
         Told::Ready => {
             eprintln!("serves; `onesync status` says how it is");
-            notify(&[NotifyState::Ready]);
+            manager.ready();
         }
-        Told::Doing(what) => notify(&[NotifyState::Status(&what)]),
+        Told::Doing(what) => manager.status(what),
         Told::Cycle(ended) => match *ended {
             Ok(report) => {
                 if let Err(error) = cycle_report(&report, out) {
@@ -81,12 +87,5 @@ fn trouble(error: &onesync_service::ServiceError) {
     eprintln!("error: {error}");
     if let Some(hint) = error.hint() {
         eprintln!("hint: {hint}");
-    }
-}
-
-/// Tells the service manager; where there is none, nothing happens.
-fn notify(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        tracing::warn!("the service manager does not listen: {error}");
     }
 }
