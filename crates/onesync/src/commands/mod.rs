@@ -166,7 +166,9 @@ impl Wishes {
         let stopper = service.stopper();
         // A task of its own: a sync keeps its thread busy.
         tokio::spawn(async move {
-            stopper.stop(&asked_to_end(self.next().await));
+            let why = asked_to_end(self.next().await);
+            stopper.stop(&why);
+            eprintln!("stops: {why}"); // what is under way may take its time
             let name = self.next().await;
             eprintln!("error: ended at once ({name})");
             std::process::exit(Status::Failed as i32);
