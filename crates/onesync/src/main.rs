@@ -61,13 +61,18 @@ fn main() -> ExitCode {
             return ExitCode::from(Status::Failed as u8);
         }
     };
-    let home = home_of(&args);
-    let ended = runtime.block_on(run(args));
-    if let Err(error) = onesync_service::setup::give_back(&home) {
-        eprintln!("warning: {error}");
-    }
-    // What still waits for a file or a server that does not answer is not waited for.
-    runtime.shutdown_background();
+    let ended = if let Command::Demo(options) = &args.command {
+        demo::run(runtime, options, &Output::new(args.format))
+    } else {
+        let home = home_of(&args);
+        let ended = runtime.block_on(run(args));
+        if let Err(error) = onesync_service::setup::give_back(&home) {
+            eprintln!("warning: {error}");
+        }
+        // What still waits for a file or a server that does not answer is not waited for.
+        runtime.shutdown_background();
+        ended
+    };
     match ended {
         Ok(status) => ExitCode::from(status as u8),
         Err(error) => {
@@ -103,7 +108,6 @@ async fn run(args: Args) -> anyhow::Result<Status> {
     let out = Output::new(args.format);
     let home = home_of(&args);
     match args.command {
-        Command::Demo(options) => demo::run(&options, &out).await,
         Command::Eval(options) => commands::eval(&options),
         Command::Config(args::ConfigCommand::Init(options)) => commands::config_init(&options),
         Command::Config(args::ConfigCommand::ImportAadconnect(options)) => {

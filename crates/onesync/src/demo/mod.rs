@@ -7,6 +7,7 @@ mod writes;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use onesync_graphsim::{DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET, DEFAULT_TENANT_ID, GraphSim};
@@ -15,6 +16,7 @@ use onesync_service::{
     read_folder, template,
 };
 use onesync_testkit::generate::{Company, CompanyOptions};
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -29,21 +31,29 @@ const SECURITY_GROUP: usize = 1;
 /// Seconds between two cycles: the clock of the demonstration is moved, nobody waits.
 const BETWEEN_CYCLES_SECONDS: i64 = 1_800;
 
-/// Runs the demonstration. Whatever ends it, its folder does not stay behind.
-pub async fn run(options: &DemoArgs, out: &Output) -> anyhow::Result<Status> {
-    let mut asked = asked_to_end()?; // before there is anything to leave behind
+/// How long work that was cut off is waited for.
+const END: Duration = Duration::from_secs(10);
+
+/// Runs the demonstration on a runtime of its own. Whatever ends it, its folder does not stay behind.
+pub fn run(runtime: Runtime, options: &DemoArgs, out: &Output) -> anyhow::Result<Status> {
+    // Before there is anything to leave behind.
+    let mut asked = runtime.block_on(async { asked_to_end() })?;
     let place = tempfile::Builder::new()
         .prefix("onesync-demo-")
         .tempdir()
         .context("a folder for the demonstration cannot be made")?;
     let shown = AtomicBool::new(false);
-    let result = tokio::select! {
-        result = demonstrate(options, place.path(), out, &shown) => result,
-        Some(name) = asked.recv() => match (name, shown.load(Ordering::Relaxed)) {
-            ("SIGINT", true) => Ok(Status::Done),
-            (name, _) => Err(anyhow::anyhow!("the demonstration was asked to end ({name})")),
-        },
-    };
+    let result = runtime.block_on(async {
+        tokio::select! {
+            result = demonstrate(options, place.path(), out, &shown) => result,
+            Some(name) = asked.recv() => match (name, shown.load(Ordering::Relaxed)) {
+                ("SIGINT", true) => Ok(Status::Done),
+                (name, _) => Err(anyhow::anyhow!("the demonstration was asked to end ({name})")),
+            },
+        }
+    });
+    // Tasks and threads still have the database open, and who opens or closes it makes files beside it.
+    runtime.shutdown_timeout(END);
     place.close().context("the folder of the demonstration cannot be removed")?;
     result
 }
