@@ -16,6 +16,9 @@ use crate::standing::{LEASE, RESTART, STOPPED, ServerFile, ServerView, StandbyMo
 /// How often a server looks that stands by for nothing.
 const LOOKS: Duration = Duration::from_secs(10);
 
+/// What is promised: a server that is gone is replaced within half a minute.
+const _: () = assert!(LEASE.as_secs() + RENEW.as_secs() < 30);
+
 /// What a server that is not the active one found.
 pub(crate) enum Watch {
     /// It took over: the installation is to be opened anew.
