@@ -2,7 +2,7 @@
 
 use onesync_graphsim::{FaultAction, FaultRule, GraphSim, TlsConfig};
 
-use crate::program::{CLOUD_SECRET, Ended, Setup, cloud, cloud_at, onesync, run};
+use crate::program::{CLOUD_SECRET, Ended, Setup, cloud, cloud_at, onesync, run, signal, until};
 
 const SOURCE: &str =
     "name = \"directory\"\nkind = \"ldif\"\nrank = 1\n[settings]\npath = \"../directory.ldif\"\n";
@@ -338,18 +338,19 @@ async fn a_wish_to_end_counts_from_the_start() {
     let source = setup.path().join("directory.ldif");
     std::fs::remove_file(&source).unwrap();
     assert!(std::process::Command::new("mkfifo").arg(&source).status().unwrap().success());
-    let child = crate::program::onesync(&setup.home(), &["cycle"]).spawn().unwrap();
+    let mut child = onesync(&setup.home(), &["cycle"]).spawn().unwrap();
     let pid = child.id().unwrap();
     let caught = || {
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
         let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap().trim().to_owned();
         u64::from_str_radix(&mask, 16).unwrap() & (1 << 14) != 0
     };
-    while !caught() {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
-    let kill = std::process::Command::new("kill").args(["-TERM", &pid.to_string()]).status().unwrap();
-    assert!(kill.success());
+    until("it hears signals", async || {
+        assert_eq!(child.try_wait().unwrap(), None, "it ended before the signal");
+        caught()
+    })
+    .await;
+    signal(&child, "-TERM").await;
     let output = child.wait_with_output().await.unwrap();
     let err = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{err}");

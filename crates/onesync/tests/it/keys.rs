@@ -3,7 +3,7 @@
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -12,14 +12,12 @@ use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 
 use crate::kill::ldif::small;
-use crate::program::{CLOUD_SECRET, Ended, leave_staging, onesync, run};
+use crate::program::{CLOUD_SECRET, Ended, LONG, leave_staging, onesync, run, serves};
 use crate::search::Needles;
 use crate::setup::{Place, arguments};
 
 const PASSWORD: &str = "correct horse battery";
 const ACCOUNT: &str = "CONTOSO\\svc-sync";
-/// Longer than anything that is waited for needs on a busy machine.
-const LONG: Duration = Duration::from_secs(120);
 
 /// An installation with a service account, whose password is in the file `password`.
 async fn installed(more: &[&str]) -> (Place, String) {
@@ -64,10 +62,7 @@ async fn an_export_asks_for_the_account_and_overwrites_nothing() {
     assert!(again.err.contains("exists already, and is not overwritten"), "{}", again.err);
     // By standard input, while the daemon runs.
     let mut daemon = onesync(&home, &["serve"]).spawn().unwrap();
-    while !home.join("serve.sock").exists() {
-        assert_eq!(daemon.try_wait().unwrap(), None);
-        tokio::task::yield_now().await;
-    }
+    serves(&mut daemon, &home).await;
     let second = place.path().join("second.age");
     let line = ["keys", "export", second.to_str().unwrap(), "--format", "json"];
     let mut export = onesync(&home, &line).stdin(Stdio::piped()).spawn().unwrap();
@@ -373,10 +368,7 @@ async fn keys_are_rotated_under_the_daemon_and_lost_ones_given_up() {
     setup.write("onesync.toml", "name = \"test\"\n[schedule]\nevery = \"1s\"\n");
     setup.apply().await.ends_with(0);
     let mut daemon = onesync(&home, &["serve"]).spawn().unwrap();
-    while !home.join("serve.sock").exists() {
-        assert_eq!(daemon.try_wait().unwrap(), None);
-        tokio::task::yield_now().await;
-    }
+    serves(&mut daemon, &home).await;
     let rotated = run(&home, &["keys", "rotate", "--format", "json"]).await.ends_with(0).json();
     assert_eq!((&rotated["sealed"], &rotated["went_on"]), (&1.into(), &Value::Bool(false)), "{rotated}");
     // The daemon goes on, with the new key: it has to sign in anew, and nothing fails.

@@ -2,11 +2,40 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
+use std::time::{Duration, Instant};
 
 use onesync_graphsim::{DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET, DEFAULT_TENANT_ID, GraphSim};
 use onesync_testkit::generate::{Company, CompanyOptions};
 use serde_json::Value;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
+
+/// Longer than anything that is waited for needs on a busy machine.
+pub const LONG: Duration = Duration::from_secs(300);
+
+/// Looks until it is so; says how long that took.
+pub async fn until(what: &str, mut is: impl AsyncFnMut() -> bool) -> Duration {
+    let began = Instant::now();
+    while !is().await {
+        assert!(began.elapsed() < LONG, "still not: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    began.elapsed()
+}
+
+/// Waits until the daemon of a home can be asked.
+pub async fn serves(daemon: &mut Child, home: &Path) {
+    until("it serves", async || {
+        assert_eq!(daemon.try_wait().unwrap(), None, "it ended before it served");
+        home.join("serve.sock").exists()
+    })
+    .await;
+}
+
+/// Sends a signal to a process that was not waited for yet.
+pub async fn signal(child: &Child, name: &str) {
+    let id = child.id().unwrap().to_string();
+    assert!(Command::new("kill").args([name, &id]).status().await.unwrap().success());
+}
 
 /// How a run of the program ended.
 #[derive(Clone, Debug)]

@@ -3,10 +3,10 @@
 use onesync_graphsim::GraphSim;
 
 use crate::kill::ldif::SOURCE;
-use crate::program::{CLOUD_SECRET, Setup, cloud, directory, leave_staging, onesync, run};
+use crate::program::{CLOUD_SECRET, Setup, cloud, directory, leave_staging, onesync, run, signal, until};
 use crate::setup::postgres::Server;
 use crate::setup::{Database, Place, arguments};
-use crate::standby::{doing, second, signal, until, view};
+use crate::standby::{doing, second, view};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_was_put_back_is_neither_written_nor_taken_over() {

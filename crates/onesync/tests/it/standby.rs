@@ -1,37 +1,26 @@
 //! Two processes of the program on one database: the active one is stopped in the middle of its export, the one that stands
 //! by takes over, and the old one goes on. And an old machine with a copy of its home from before.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use onesync_graphsim::{FaultAction, FaultRule, GraphSim};
 
 use serde_json::Value;
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 
 use crate::kill::ldif::SOURCE;
-use crate::program::{CLOUD_SECRET, Ended, Setup, cloud, directory, leave_staging, onesync, run};
+use crate::program::{
+    CLOUD_SECRET, Ended, LONG, Setup, cloud, directory, leave_staging, onesync, run, signal, until,
+};
 use crate::setup::postgres::Server;
 use crate::setup::{Database, Place, arguments};
 
-/// Longer than anything that is waited for needs on a busy machine.
-const LONG: Duration = Duration::from_secs(600);
+/// Half a minute by design (`service::standby` holds to that); a busy machine may need longer.
+const SOON: Duration = Duration::from_secs(120);
 /// Export workers of the connector (docs/standby.md).
 const WORKERS: usize = 4;
-
-pub async fn signal(child: &Child, name: &str) {
-    let id = child.id().unwrap().to_string();
-    assert!(Command::new("kill").args([name, &id]).status().await.unwrap().success());
-}
-
-pub async fn until(what: &str, mut is: impl AsyncFnMut() -> bool) -> Duration {
-    let began = Instant::now();
-    while !is().await {
-        assert!(began.elapsed() < LONG, "{what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    began.elapsed()
-}
 
 pub async fn view(home: &Path) -> Value {
     let shown = run(home, &["standby", "status", "--format", "json"]).await;
@@ -51,16 +40,25 @@ async fn begin_of_last(home: &Path) -> String {
     begin(&run(home, &["scheduler", "status", "--format", "json"]).await.ends_with(0).json())
 }
 
-/// The requests of an epoch that write, by their ids: numbers in the log.
-fn requests(sim: &GraphSim, epoch: u64) -> Vec<u64> {
-    let mark = format!("{epoch:08x}-");
+/// The requests of these epochs that write, by their ids: numbers in the log.
+fn requests(sim: &GraphSim, epochs: RangeInclusive<u64>) -> Vec<u64> {
+    let epoch = |id: &str| u64::from_str_radix(id.split_once('-')?.0, 16).ok();
     let log = sim.log(0).into_iter();
-    let of_epoch = log.filter(|entry| {
+    let of_epochs = log.filter(|entry| {
         entry.batch_item.is_none()
             && entry.method != "GET"
-            && entry.client_request_id.as_ref().is_some_and(|id| id.starts_with(&mark))
+            && entry.client_request_id.as_deref().and_then(epoch).is_some_and(|is| epochs.contains(&is))
     });
-    of_epoch.map(|entry| entry.number).collect()
+    of_epochs.map(|entry| entry.number).collect()
+}
+
+/// The server that holds the epoch, as another one sees it.
+async fn holder(home: &Path) -> Option<Value> {
+    view(home).await["servers"].as_array().unwrap().iter().find(|s| s["active"] == true).cloned()
+}
+
+fn users(sim: &GraphSim) -> usize {
+    sim.dump()["users"].as_array().unwrap().len()
 }
 
 /// A second server that joins the database, with the key set of the first.
@@ -120,15 +118,14 @@ async fn takes_over(database: &Database) {
         run(home, &["standby", "automatic"]).await.ends_with(0);
     }
 
-    // The answers take their time: the export takes long, with all workers under way.
-    let slow = FaultRule {
+    // No batch is answered: the export does not end, with all workers under way.
+    sim.fault(FaultRule {
         method: Some("POST".to_owned()),
         path: Some("$batch".to_owned()),
         times: 0,
-        action: FaultAction::Delay { ms: 400 },
+        action: FaultAction::Hold,
         ..FaultRule::default()
-    };
-    sim.fault(slow);
+    });
     let old = onesync(&one, &["serve"]).spawn().unwrap();
     until("the old one serves", async || !doing(&one).await.is_empty()).await;
     let standbys = [onesync(&two, &["serve"]).spawn().unwrap(), onesync(&three, &["serve"]).spawn().unwrap()];
@@ -142,23 +139,19 @@ async fn takes_over(database: &Database) {
         run(&one, &off).await.code == Some(0)
     })
     .await;
-    let begun = requests(&sim, 1).len();
-    until("the old one exports", async || requests(&sim, 1).len() >= begun + 2).await;
+    until("the old one exports", async || sim.faults_struck() >= 2).await;
     signal(&old, "-STOP").await;
     let gone = Instant::now();
-    let mut active = Value::Null;
-    until("one takes over", async || {
-        let servers = view(&two).await["servers"].clone();
-        active =
-            servers.as_array().unwrap().iter().find(|s| s["active"] == true).cloned().unwrap_or_default();
-        active["epoch"] == 2
-    })
-    .await;
+    // On a busy machine the third may take over from the second: that is no other story.
+    let newer = |server: &Value| server["epoch"].as_u64() >= Some(2);
+    until("one takes over", async || holder(&two).await.as_ref().is_some_and(newer)).await;
     let took = gone.elapsed();
+    let by_old = users(&sim);
+    sim.clear_faults();
     eprintln!("measured: taken over {:.1} s after the active server was stopped", took.as_secs_f64());
-    assert!(took < Duration::from_secs(30), "{took:?}");
+    assert!(took < SOON, "{took:?}");
     // The old one goes on as soon as the new one has written, and again when all is done.
-    until("the new one writes", async || requests(&sim, 2).len() >= 2).await;
+    until("the new one writes", async || requests(&sim, 2..=u64::MAX).len() >= 2).await;
     signal(&old, "-CONT").await;
     until("the old one sees it", async || {
         let told = run(&one, &["status"]).await;
@@ -173,8 +166,9 @@ async fn takes_over(database: &Database) {
         begin(&view) > since && (ended == "done" || ended == "object errors")
     })
     .await;
-    let first = requests(&sim, 2)[0];
-    let late: Vec<u64> = requests(&sim, 1).into_iter().filter(|number| *number > first).collect();
+    assert!(users(&sim) > by_old, "the old one had written everybody: {by_old}");
+    let first = requests(&sim, 2..=u64::MAX)[0];
+    let late: Vec<u64> = requests(&sim, 1..=1).into_iter().filter(|number| *number > first).collect();
     eprintln!("measured: {} requests of the old epoch after the first of the new one", late.len());
     assert!(late.len() <= WORKERS, "{late:?}");
     let servers = view(&one).await["servers"].as_array().unwrap().len();
@@ -195,13 +189,11 @@ async fn takes_over(database: &Database) {
             String::from_utf8_lossy(&ended.stderr)
         );
     }
-    let holder =
-        view(&two).await["servers"].as_array().unwrap().iter().find(|s| s["active"] == true).cloned();
-    assert_eq!(holder.unwrap()["epoch"], 2);
+    let epoch = holder(&two).await.filter(newer).unwrap()["epoch"].as_u64().unwrap();
     // It was stopped: whoever takes its place is not asked.
     assert!(run(&one, &["standby", "status"]).await.ends_with(0).out.contains("its daemon was stopped"));
     run(&one, &["standby", "take"]).await.ends_with(0);
-    assert_eq!(view(&one).await["servers"][0]["epoch"], 3);
+    assert_eq!(holder(&one).await.unwrap()["epoch"], epoch + 1);
 }
 
 /// A machine that was off, with its own database: nothing in that says that it was replaced, the marker does.

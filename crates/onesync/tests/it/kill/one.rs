@@ -6,7 +6,7 @@ use onesync_graphsim::{FaultAction, FaultRule, GraphSim};
 
 use super::disturb::Dice;
 use super::ldif::small;
-use crate::program::{CLOUD_SECRET, Setup, onesync, run};
+use crate::program::{CLOUD_SECRET, Setup, onesync, run, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_cycle_says_who_works_and_writes_nothing() {
@@ -16,14 +16,15 @@ async fn a_second_cycle_says_who_works_and_writes_nothing() {
     sim.fault(FaultRule {
         method: Some("GET".to_owned()),
         path: Some("/v1.0/users".to_owned()),
-        action: FaultAction::Delay { ms: 60_000 },
+        action: FaultAction::Hold,
         ..FaultRule::default()
     });
     let mut first = onesync(&setup.home(), &["cycle", "initial"]).spawn().unwrap();
-    while sim.faults_struck() == 0 {
+    until("it asks the cloud", async || {
         assert_eq!(first.try_wait().unwrap(), None, "it ended before it asked the cloud");
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+        sim.faults_struck() > 0
+    })
+    .await;
     for command in [&["cycle"][..], &["run", "directory", "full-import"]] {
         let second = setup.run(command).await.ends_with(4);
         assert!(second.err.contains(&format!("process {} (cycle)", first.id().unwrap())), "{}", second.err);

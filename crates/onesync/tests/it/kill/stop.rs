@@ -3,43 +3,57 @@
 use std::time::Duration;
 
 use onesync_graphsim::{FaultAction, FaultPhase, FaultRule, GraphSim};
-use tokio::process::Command;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+use tokio::time::timeout;
 
 use super::cloud::{assert_created_once, contents};
 use super::ldif::small;
-use crate::program::{Ended, Setup, leave_staging, onesync};
+use crate::program::{Ended, LONG, Setup, leave_staging, onesync, signal, until};
 
-/// A request that is held back, so that the signal comes while it is under way.
+/// Of a demonstration that cannot have come to its end when it is asked to.
+const OBJECTS: &str = "20000";
+/// How long is looked whether a process ends that is not to end yet.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Asks a process to end while its requests are held; `waits`: it does not end before they are answered.
 async fn signalled(
     sim: &GraphSim,
     setup: &Setup,
     arguments: &[&str],
-    signal: &str,
-    fault: FaultRule,
+    name: &str,
+    [method, path]: [&str; 2],
+    waits: bool,
 ) -> Ended {
     let struck = sim.faults_struck();
-    sim.fault(fault);
-    let child = onesync(&setup.home(), arguments).spawn().unwrap();
-    let id = child.id().unwrap().to_string();
-    let output = tokio::spawn(child.wait_with_output());
-    while sim.faults_struck() == struck {
-        assert!(!output.is_finished(), "it ended before the signal");
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-    assert!(Command::new("kill").args([signal, &id]).status().await.unwrap().success());
-    let output = output.await.unwrap().unwrap();
-    sim.clear_faults();
-    Ended::of(output)
-}
-
-fn held_back(method: &str, path: &str, ms: u64) -> FaultRule {
-    FaultRule {
+    sim.fault(FaultRule {
         method: Some(method.to_owned()),
         path: Some(path.to_owned()),
+        times: 0,
         phase: FaultPhase::After,
-        action: FaultAction::Delay { ms },
+        action: FaultAction::Hold,
         ..FaultRule::default()
+    });
+    let mut child = onesync(&setup.home(), arguments).spawn().unwrap();
+    until("a request is held", async || {
+        assert_eq!(child.try_wait().unwrap(), None, "it ended before the signal");
+        sim.faults_struck() > struck
+    })
+    .await;
+    signal(&child, name).await;
+    let mut said = BufReader::new(child.stderr.take().unwrap());
+    let mut err = String::new();
+    while !err.contains("stops: ") {
+        let read = timeout(LONG, said.read_line(&mut err)).await.expect("it does not hear").unwrap();
+        assert!(read > 0, "it ended without having heard: {err}");
     }
+    if waits {
+        assert!(timeout(LOOK, child.wait()).await.is_err(), "it did not wait for the answers: {err}");
+        sim.clear_faults();
+    }
+    let output = timeout(LONG, child.wait_with_output()).await.expect("it waits for the directory").unwrap();
+    sim.clear_faults();
+    said.read_to_string(&mut err).await.unwrap();
+    Ended { err, ..Ended::of(output) }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -48,18 +62,15 @@ async fn a_signal_ends_a_cycle_politely_and_nothing_is_lost() {
     let setup = small(&sim).await;
 
     // An import does not wait for a directory that does not answer.
-    let began = std::time::Instant::now();
-    let slow = held_back("GET", "/v1.0/users", 60_000);
-    let ended = signalled(&sim, &setup, &["cycle", "initial"], "-TERM", slow).await.ends_with(1);
+    let users = ["GET", "/v1.0/users"];
+    let ended = signalled(&sim, &setup, &["cycle", "initial"], "-TERM", users, false).await.ends_with(1);
     assert!(ended.err.contains("error: stopped: this process was asked to end (SIGTERM)"), "{}", ended.err);
     assert!(ended.err.contains("hint: nothing is lost"), "{}", ended.err);
-    assert!(began.elapsed() < Duration::from_secs(30), "it waited for the directory");
     setup.run(&["cycle", "initial"]).await.ends_with(0);
     leave_staging(&setup.home()).await;
 
     // An export waits for the batch that is under way and takes its answers.
-    let slow = held_back("POST", "/v1.0/users", 400);
-    let ended = signalled(&sim, &setup, &["cycle"], "-INT", slow).await.ends_with(1);
+    let ended = signalled(&sim, &setup, &["cycle"], "-INT", ["POST", "/v1.0/users"], true).await.ends_with(1);
     assert!(ended.err.contains("(SIGINT)"), "{}", ended.err);
     let runs = setup.run(&["history", "--format", "json"]).await.ends_with(0).out;
     assert!(runs.contains("stopped") && !runs.contains("interrupted"), "{runs}");
@@ -78,20 +89,27 @@ async fn a_signal_ends_a_cycle_politely_and_nothing_is_lost() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_demonstration_that_is_asked_to_end_leaves_nothing_behind() {
-    for (signal, name) in [("-INT", "SIGINT"), ("-TERM", "SIGTERM")] {
+    // As soon as there is anything, and when it works with its database.
+    for (by, name, file) in [
+        ("-INT", "SIGINT", ""),
+        ("-TERM", "SIGTERM", ""),
+        ("-INT", "SIGINT", "home/onesync.db-wal"),
+        ("-TERM", "SIGTERM", "home/onesync.db-wal"),
+    ] {
         let place = tempfile::tempdir().unwrap();
-        let entries = || std::fs::read_dir(place.path()).unwrap().count();
-        let mut command = crate::program::onesync(place.path(), &["demo", "--objects", "200", "--once"]);
-        let child = command.env("TMPDIR", place.path()).spawn().unwrap();
-        while entries() == 0 {
-            tokio::task::yield_now().await;
-        }
-        let id = child.id().unwrap().to_string();
-        assert!(Command::new("kill").args([signal, &id]).status().await.unwrap().success());
-        let ended = child.wait_with_output().await.unwrap();
+        let entries = || std::fs::read_dir(place.path()).unwrap().map(|entry| entry.unwrap().path());
+        let mut command = onesync(place.path(), &["demo", "--objects", OBJECTS]);
+        let mut child = command.env("TMPDIR", place.path()).spawn().unwrap();
+        until("it has begun", async || {
+            assert_eq!(child.try_wait().unwrap(), None, "it ended before the signal");
+            entries().any(|folder| folder.join(file).exists())
+        })
+        .await;
+        signal(&child, by).await;
+        let ended = timeout(LONG, child.wait_with_output()).await.expect("it does not end").unwrap();
         let told = String::from_utf8(ended.stderr).unwrap();
         assert_eq!(ended.status.code(), Some(1), "{told}");
         assert!(told.contains(&format!("asked to end ({name})")), "{told}");
-        assert_eq!(entries(), 0);
+        assert_eq!(entries().count(), 0);
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command as Sync;
 
 use super::{Place, arguments, shown};
-use crate::program::{onesync, run};
+use crate::program::{onesync, run, serves};
 
 fn tool(name: &str) -> Option<Sync> {
     let found = Sync::new(name).arg("--version").output().is_ok();
@@ -117,11 +117,7 @@ async fn nothing_is_removed_under_a_daemon() {
     let place = Place::new();
     place.setup(&["--yes"]).await.ends_with(0);
     let mut daemon = onesync(&place.home(), &["serve"]).spawn().unwrap();
-    let socket = place.home().join("serve.sock");
-    while !socket.exists() {
-        assert_eq!(daemon.try_wait().unwrap(), None);
-        tokio::task::yield_now().await;
-    }
+    serves(&mut daemon, &place.home()).await;
     let units = place.path().display().to_string();
     let refused =
         run(&place.home(), &["uninstall", "--remove-data", "--systemd", &units, "--yes"]).await.ends_with(4);
