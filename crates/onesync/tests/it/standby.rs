@@ -140,6 +140,7 @@ async fn takes_over(database: &Database) {
     })
     .await;
     until("the old one exports", async || sim.faults_struck() >= 2).await;
+    let held = usize::try_from(sim.faults_struck()).unwrap();
     signal(&old, "-STOP").await;
     let gone = Instant::now();
     // On a busy machine the third may take over from the second: that is no other story.
@@ -169,8 +170,12 @@ async fn takes_over(database: &Database) {
     assert!(users(&sim) > by_old, "the old one had written everybody: {by_old}");
     let first = requests(&sim, 2..=u64::MAX)[0];
     let late: Vec<u64> = requests(&sim, 1..=1).into_iter().filter(|number| *number > first).collect();
-    eprintln!("measured: {} requests of the old epoch after the first of the new one", late.len());
-    assert!(late.len() <= WORKERS, "{late:?}");
+    eprintln!(
+        "measured: {} requests of the old epoch after the first of the new one, {held} of {WORKERS} workers were waiting",
+        late.len()
+    );
+    // A worker that was waiting for an answer asks before its next request; the others may have asked already.
+    assert!(late.len() <= WORKERS.saturating_sub(held), "{late:?}");
     let servers = view(&one).await["servers"].as_array().unwrap().len();
     assert_eq!(servers, 3);
     // By hand it does nothing either.
