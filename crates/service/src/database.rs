@@ -266,8 +266,12 @@ impl DatabaseServer {
 pub(crate) const PART: &str = ".part";
 
 /// Writes a file, closed to others, that must be whole after a power failure. It is a new one that takes the place of what has its
-/// name: nothing is written through a link.
+/// name: nothing is written through a link. Of several at once, the daemon and a command beside it, one comes after the other.
 pub(crate) fn write_flushed(path: &Path, text: &str) -> std::io::Result<()> {
+    // Else one would give the name to what another has just begun. The lock lasts as long as the folder is open; where the
+    // file system has none, there is none.
+    let folder = path.parent().map(std::fs::File::open).transpose()?;
+    let _locked = folder.as_ref().map(std::fs::File::lock);
     let mut part = path.as_os_str().to_owned();
     part.push(PART);
     match std::fs::remove_file(&part) {
@@ -506,6 +510,24 @@ mod tests {
             "sqlcmd -S 'db.x,1433' -d 'one' -U 'sync'"
         );
         assert_eq!(said("sqlserver://db.x/one"), "sqlcmd -S 'db.x' -d 'one'");
+    }
+
+    #[test]
+    fn a_file_that_several_write_at_once_is_that_of_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("server.toml");
+        let texts: Vec<String> = (1..=4).map(|n| format!("{n}").repeat(n * 1000)).collect();
+        std::thread::scope(|scope| {
+            for text in &texts {
+                scope.spawn(|| {
+                    for _ in 0..50 {
+                        write_flushed(&file, text).unwrap();
+                        let read = std::fs::read_to_string(&file).unwrap();
+                        assert!(texts.contains(&read), "{} bytes", read.len());
+                    }
+                });
+            }
+        });
     }
 
     #[test]
