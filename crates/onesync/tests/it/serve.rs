@@ -240,3 +240,22 @@ async fn a_service_manager_that_does_not_read_keeps_nobody_from_working_or_endin
     let (code, said) = ended(daemon).await;
     assert_eq!(code, Some(0), "{said}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_that_does_not_answer_is_named_and_is_none_that_is_not_there() {
+    let place = tempfile::tempdir().unwrap();
+    let (socket, mut daemon) = managed(place.path()).await;
+    let home = place.path().join("home");
+    hears(&socket, &["READY=1\n"]).await;
+    program::serves(&mut daemon, &home).await;
+    signal(&daemon, "-STOP").await;
+    let silent = format!("process {} (serve), since ", daemon.id().unwrap());
+    assert!(status(&home).await["silent"].as_str().unwrap().starts_with(&silent));
+    let told = run(&home, &["status"]).await.out;
+    assert!(told.contains(&silent) && told.contains(", runs and does not answer"), "{told}");
+    signal(&daemon, "-CONT").await;
+    until(&home, "it answers", |view| view["silent"].is_null() && !view["daemon"].is_null()).await;
+    daemon.kill().await.unwrap();
+    let view = status(&home).await;
+    assert!(view["silent"].is_null() && view["daemon"].is_null(), "{view}");
+}
