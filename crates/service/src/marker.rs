@@ -343,6 +343,17 @@ impl Service {
         Ok(claim)
     }
 
+    /// The installation that a target's marker names, in words, where it is none of these.
+    pub(crate) async fn stranger(
+        &self,
+        connector: &ConnectorHandle,
+        ids: &[String],
+    ) -> Result<Option<String>, ServiceError> {
+        let there = read(connector).await?.filter(|there| !there.is_nobodys());
+        let stranger = there.filter(|there| !ids.contains(&there.installation));
+        Ok(stranger.map(|there| format!("installation {} (epoch {})", there.installation, there.epoch)))
+    }
+
     /// Takes the marker at a target for this server, whoever has it, and waits until whoever had it must have looked.
     /// Nothing may be written before.
     ///

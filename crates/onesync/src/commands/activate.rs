@@ -133,6 +133,12 @@ fn tell(done: &Activated, out: &Output) -> anyhow::Result<()> {
             "warning: `{name}` keeps no marker, and refuses nobody: make sure that the old server never writes there again"
         );
     }
+    for line in &done.strangers {
+        eprintln!(
+            "warning: {line}, and stays with it: nothing is exported there. When that one is stopped for good, the same \
+             `onesync activate` with `--again` takes it"
+        );
+    }
     for line in &done.later {
         eprintln!("warning: {line}; the next cycle tries again before it exports there");
     }

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::{Args as ClapArgs, Subcommand};
 use onesync_service::keys::{
-    ExportRequest, Forgotten, KeysReport, Lost, Rotation, Seal, Split, VaultError, may_look, may_read,
-    may_write, parse_kek, try_pin_once_more,
+    ExportRequest, Forgotten, KeysReport, Lost, LostForGood, Rotation, Seal, Split, VaultError, may_look,
+    may_read, may_write, parse_kek, try_pin_once_more,
 };
 use onesync_service::{Home, Service, ServiceError, Status, account, count_words};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -41,6 +41,9 @@ pub enum KeysCommand {
         /// The key-encryption key is lost for good, and not only away: what it seals is given up too
         #[arg(long)]
         kek_is_lost: bool,
+        /// The key files and backups that hold the keys are lost for good, too, or nobody can open them
+        #[arg(long)]
+        key_files_are_lost: bool,
         /// Do it without asking
         #[arg(long)]
         yes: bool,
@@ -136,7 +139,9 @@ pub fn keys(service: &Service, command: KeysCommand, out: &Output) -> anyhow::Re
             eprintln!("the key set is sealed under the key-encryption key from {kek}");
             Ok(Status::Done)
         }
-        KeysCommand::Abandon { kek_is_lost, yes } => abandon(service, kek_is_lost, yes, out),
+        KeysCommand::Abandon { kek_is_lost, key_files_are_lost, yes } => {
+            abandon(service, LostForGood { kek: kek_is_lost, files: key_files_are_lost }, yes, out)
+        }
     }
 }
 
@@ -371,16 +376,17 @@ fn rotate(service: &Service, args: &RotateArgs, out: &Output) -> anyhow::Result<
     Ok(if rotated.closed.is_empty() { Status::Done } else { Status::ObjectErrors })
 }
 
-fn abandon(service: &Service, kek_is_lost: bool, yes: bool, out: &Output) -> anyhow::Result<Status> {
+fn abandon(service: &Service, sure: LostForGood, yes: bool, out: &Output) -> anyhow::Result<Status> {
     let lost = service.lost_with_keys()?;
     if !out.is_json() {
         print_lost(&lost);
     }
-    let agreed = match yes || lost.is_empty() {
+    // Nobody is asked for what will be refused.
+    let agreed = service.abandonable(sure).map_err(Into::into).and_then(|_| match yes || lost.is_empty() {
         true => Ok(()),
         false => super::setup::agree("Give these secrets up?", "`--yes` does it without asking"),
-    };
-    let given_up = agreed.and_then(|()| Ok(service.abandon_keys(kek_is_lost)?));
+    });
+    let given_up = agreed.and_then(|()| Ok(service.abandon_keys(sure)?));
     if out.is_json() {
         out.json(&json!({"abandoned": given_up.is_ok(), "lost": given_up.as_ref().unwrap_or(&lost)}))?;
     }

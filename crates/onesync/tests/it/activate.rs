@@ -376,6 +376,28 @@ async fn a_second_server_on_the_same_database_takes_the_place_of_the_first() {
     let status = run(&second, &["status", "--format", "json"]).await.json();
     assert_eq!(status["installation"], before, "the same installation, at another server");
     run(&second, &["events", "verify"]).await.ends_with(0);
+
+    // Somebody else takes its place from a backup; whoever then activates the first one, as in panic, takes nothing from that.
+    let backup = setup.path().join("of-second.backup").display().to_string();
+    run(&second, &["backup", &backup]).await.ends_with(0);
+    let restored = setup.path().join("restored");
+    run(&restored, &["restore", &backup]).await.ends_with(0);
+    activate(&setup, &restored, &keys, ACCOUNT, &["--yes"]).await.ends_with(0);
+    let home = setup.home();
+    let done = activate(&setup, &home, &keys, ACCOUNT, &["--yes"]).await.ends_with(0);
+    let theirs = run(&restored, &["status", "--format", "json"]).await.json()["installation"].clone();
+    let belongs = format!("`entra` belongs to installation {}", theirs.as_str().unwrap());
+    assert!(done.err.contains(&belongs) && done.err.contains("`--again` takes it"), "{done:?}");
+    setup.change_departments("New");
+    let mark = sim.log_mark();
+    setup.run(&["cycle"]).await.ends_with(4);
+    assert_eq!(sim.writes(mark).len(), 0);
+    let again = activate(&setup, &home, &keys, ACCOUNT, &["--yes", "--again"]).await.ends_with(0);
+    assert!(again.err.contains("which is refused there from now on"), "{again:?}");
+    setup.run(&["cycle"]).await.ends_with(0);
+    assert!(!sim.changes(mark).is_empty());
+    setup.change_departments("Newer");
+    run(&restored, &["cycle"]).await.ends_with(4);
     server.remove().await;
 }
 

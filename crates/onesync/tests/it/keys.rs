@@ -401,7 +401,7 @@ async fn keys_are_rotated_under_the_daemon_and_lost_ones_given_up() {
         "{}",
         status.out
     );
-    let asked = run(&home, &["keys", "abandon"]).await.ends_with(2);
+    let asked = run(&home, &["keys", "abandon", "--kek-is-lost"]).await.ends_with(2);
     assert!(asked.out.contains("unreadable: `graph`, used by entra"), "{}", asked.out);
     // It may only be away: then nothing is given up.
     let refused = run(&home, &["keys", "abandon", "--yes"]).await.ends_with(4);
@@ -417,6 +417,45 @@ async fn keys_are_rotated_under_the_daemon_and_lost_ones_given_up() {
     setup.run(&["cycle"]).await.ends_with(0);
     assert!(sim.changes(mark).is_empty(), "links and history are there: nothing is written anew");
     run(&home, &["keys", "status"]).await.ends_with(0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_a_file_is_known_to_hold_are_not_given_up() {
+    let (place, password) = installed(&[]).await;
+    let (home, secret) = (place.home(), place.file("secret", CLOUD_SECRET));
+    run(&home, &["secret", "set", "graph", "--file", &secret]).await.ends_with(0);
+    let in_place = |name: &str| place.path().join(name).display().to_string();
+    let (keys, backup) = (in_place("keys.age"), in_place("own.backup"));
+    let under = ["--password-file", &password];
+    run(&home, &[&["keys", "export", &keys][..], &under].concat()).await.ends_with(0);
+    run(&home, &[&["backup", &backup, "--include-keys"][..], &under].concat()).await.ends_with(0);
+    let lose = || std::fs::remove_file(home.join("keyset.toml")).unwrap();
+    lose();
+    for way in [&["--yes"][..], &[]] {
+        let refused = run(&home, &[&["keys", "abandon"][..], way].concat()).await.ends_with(4);
+        assert!(refused.out.contains("unreadable: `graph`"), "{refused:?}");
+        for word in [&*keys, &*backup, "`onesync activate FILE ACCOUNT`", "--key-files-are-lost"] {
+            assert!(refused.err.contains(word), "{word}: {refused:?}");
+        }
+    }
+    assert!(run(&home, &["secret", "list"]).await.out.contains("graph"));
+    let back = ["activate", &keys, ACCOUNT, "--password-file", &password, "--yes"];
+    run(&home, &back).await.ends_with(0);
+    run(&home, &["keys", "status"]).await.ends_with(0);
+    // A newer key is in no file: the one of before is named to nobody.
+    run(&home, &["keys", "rotate"]).await.ends_with(0);
+    lose();
+    let refused = run(&home, &back).await.ends_with(4);
+    assert!(
+        refused.err.contains("the key file is too old") && refused.err.contains("`onesync keys abandon`")
+    );
+    run(&home, &["keys", "abandon", "--yes"]).await.ends_with(0);
+    run(&home, &["secret", "set", "graph", "--file", &secret]).await.ends_with(0);
+    run(&home, &[&["keys", "export", &in_place("later.age")][..], &under].concat()).await.ends_with(0);
+    lose();
+    let refused = run(&home, &back).await.ends_with(4);
+    assert!(refused.err.contains("take one that holds them: `") && refused.err.contains("later.age"));
+    run(&home, &["keys", "abandon", "--key-files-are-lost", "--yes"]).await.ends_with(0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -194,7 +194,7 @@ async fn a_search_of_everything_after_a_whole_round_finds_no_secret() {
     round.done(&second, &["cycle"]).await;
     std::fs::remove_file(home.join("keyset.toml")).unwrap();
     assert_eq!(round.run(&home, &["keys", "status"]).await.0, Some(4));
-    round.done(&home, &["keys", "abandon", "--yes"]).await;
+    round.done(&home, &["keys", "abandon", "--key-files-are-lost", "--yes"]).await;
 
     // Everything that was written and said.
     assert!(round.said.iter().any(|(what, _)| what == "journal"));

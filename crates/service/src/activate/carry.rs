@@ -76,6 +76,7 @@ impl Activation {
             epoch: service.epoch(),
             was_active: was_active && !begun && copy.is_none(),
             markers: Vec::new(),
+            strangers: Vec::new(),
             without_marker: Vec::new(),
             later: Vec::new(),
             credentials: Vec::new(),
@@ -85,7 +86,7 @@ impl Activation {
         }
         let configured = service.is_configured();
         if configured {
-            service.take_markers(copy.is_some(), &mut done, tell).await?;
+            service.take_markers(copy.as_ref(), again, &mut done, tell).await?;
         }
         if let Some(copy) = &copy {
             service.end_copy(copy)?;
@@ -152,39 +153,53 @@ impl Service {
     }
 
     /// Takes the markers of all targets. Of a copy all must be taken before anything is exported; the server before is
-    /// refused by nothing else.
+    /// refused by nothing else. From an installation that has nothing to do with this one it is taken on a copy only, or `again`.
     async fn take_markers(
         &self,
-        copy: bool,
+        copy: Option<&CopyOf>,
+        again: bool,
         done: &mut Activated,
         tell: &dyn Fn(&str),
     ) -> Result<(), ServiceError> {
         // What the home knows of markers has one writer.
         let lock = WorkLock::take(self.home().folder(), "activate", self.now());
         let (_lock, runtime) = match lock.and_then(|lock| Ok((lock, self.runtime()?))) {
-            Err(error) if !copy => {
+            Err(error) if copy.is_none() => {
                 done.later.push(error.to_string());
                 return Ok(());
             }
             ready => ready?,
         };
+        let mut ours = self.own_ids()?;
+        ours.extend(copy.map(|copy| copy.installation.clone()));
         for connector in runtime.connectors.iter().filter(|connector| connector.capabilities.export) {
             let name = connector.name();
             if !connector.capabilities.marker {
                 done.without_marker.push(name.to_owned());
                 continue;
             }
-            let taken = match &connector.unreachable {
+            let before = match &connector.unreachable {
                 Some(away) => Err(ServiceError::connector(name, away.error.clone())),
-                None => self.take_marker(connector).await,
+                None => self.stranger(connector, &ours).await,
+            };
+            let taken = match before {
+                Ok(Some(stranger)) if copy.is_none() && !again => {
+                    done.strangers.push(format!("`{name}` belongs to {stranger}"));
+                    continue;
+                }
+                Ok(before) => self.take_marker(connector).await.map(|()| before),
+                Err(error) => Err(error),
             };
             match taken {
-                Ok(()) => {
-                    self.note_event(&MARKER_TAKEN, name, "");
+                Ok(before) => {
+                    self.note_event(&MARKER_TAKEN, name, before.as_deref().unwrap_or_default());
                     tell(&format!("the marker of `{name}` names this server"));
+                    if let Some(before) = before {
+                        tell(&format!("it named {before}, which is refused there from now on"));
+                    }
                     done.markers.push(name.to_owned());
                 }
-                Err(error) if copy => {
+                Err(error) if copy.is_some() => {
                     return Err(ServiceError::held(
                         format!(
                             "the marker of `{name}` could not be taken: {error}. Until then nothing is exported from here"

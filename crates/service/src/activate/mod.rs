@@ -69,6 +69,8 @@ pub struct Activated {
     pub was_active: bool,
     /// Targets whose marker names this server.
     pub markers: Vec<String>,
+    /// Targets whose marker names an installation that has nothing to do with this one: it was left to that.
+    pub strangers: Vec<String>,
     /// Targets that keep no marker: nothing there refuses the server before.
     pub without_marker: Vec<String>,
     /// What could not be done, and is done by the next cycle.
@@ -134,7 +136,7 @@ impl Activation {
         of_this_database(&*reader, &key_file, copy.as_ref())?;
         let there = ServiceAccount::read(&*reader)?;
         of_this_account(&key_file, there.as_ref().map(|account| account.name.as_str()), request)?;
-        opens_all(&*reader, &key_file)?;
+        opens_all(service, &*reader, &key_file)?;
         under_this_kek(service.home(), request.kek.as_ref())?;
         Ok((key_file, copy, note))
     }
@@ -272,7 +274,7 @@ fn under_this_kek(home: &Home, wanted: Option<&Kek>) -> Result<(), ServiceError>
 }
 
 /// Whether the file opens all that is sealed: one from before a rotation does not.
-fn opens_all(reader: &dyn StoreReader, key_file: &KeyFile) -> Result<(), ServiceError> {
+fn opens_all(service: &Service, reader: &dyn StoreReader, key_file: &KeyFile) -> Result<(), ServiceError> {
     let fit = fits(reader, key_file)?;
     if fit.closed.is_empty() {
         return Ok(());
@@ -280,14 +282,12 @@ fn opens_all(reader: &dyn StoreReader, key_file: &KeyFile) -> Result<(), Service
     let more = fit.closed.len().saturating_sub(NAMED);
     let names: Vec<&str> = fit.closed.iter().take(NAMED).map(String::as_str).collect();
     let more = if more > 0 { format!(", and {more} more") } else { String::new() };
-    let needed = crate::keys::needed(reader)?;
-    let newer: Vec<String> =
-        crate::keys::exports_with(reader, &needed)?.into_iter().map(|note| note.exported).collect();
-    let newer = match newer.is_empty() {
-        true => "no export that the database knows holds them: `onesync keys abandon` gives these secrets up, on the server that has the \
-                 epoch"
+    let places = service.places_of_keys(&crate::keys::needed(reader)?)?;
+    let newer = match places.is_empty() {
+        true => "no key file and no backup that the database knows holds them. The server that sealed them has them: `onesync keys export \
+                 FILE` there. When it is lost, `onesync keys abandon` gives these secrets up, on the server that has the epoch"
             .to_owned(),
-        false => format!("take the file of a later export: {}", newer.join(", ")),
+        false => format!("take one that holds them: {}", places.join(", ")),
     };
     Err(ServiceError::held(
         format!(

@@ -44,6 +44,8 @@ pub(crate) struct KeptBackup {
     pub(crate) taken: String,
     /// The ids of the keys that it needs.
     keys: Vec<String>,
+    /// The ids of the keys that lie in it.
+    pub(crate) inside: Vec<String>,
 }
 
 /// The backups that are kept.
@@ -95,6 +97,7 @@ impl Service {
                             file: backup.place().to_owned(),
                             taken: backup.manifest.taken,
                             keys: backup.manifest.keys.sealed_by,
+                            inside: backup.manifest.keys.included.map_or_else(Vec::new, |keys| keys.keys),
                         });
                     }
                     Ok(_) => {}
@@ -162,7 +165,7 @@ impl Service {
     }
 
     /// The ids that this installation has and had.
-    fn own_ids(&self) -> Result<Vec<String>, ServiceError> {
+    pub(crate) fn own_ids(&self) -> Result<Vec<String>, ServiceError> {
         let mut ids = former_ids(&*self.store().reader()?)?;
         ids.push(self.installation_id().to_owned());
         Ok(ids)

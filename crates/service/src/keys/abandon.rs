@@ -1,5 +1,6 @@
 //! Giving up keys that are lost: what they sealed is dropped, and nothing else.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use onesync_store::{SecretRow, ServiceChanges};
@@ -27,6 +28,15 @@ pub struct Lost {
     pub falls_back: bool,
     /// How it is entered again.
     pub remedy: String,
+}
+
+/// What whoever gives keys up has made sure of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct LostForGood {
+    /// The key-encryption key is lost, and not only away.
+    pub kek: bool,
+    /// The key files and backups that hold the keys are lost, too.
+    pub files: bool,
 }
 
 impl Service {
@@ -64,14 +74,12 @@ impl Service {
         Ok(lost)
     }
 
-    /// Gives the missing keys up: drops what they sealed, and makes a new key set where there is none that opens. The file that
-    /// does not open is kept beside. Links, history and configuration stay as they are.
+    /// What giving the missing keys up would drop, and whether the key set itself opens: nothing is changed.
     ///
     /// # Errors
-    /// When nothing is lost, or the key set or the database cannot be written; when the key set is there and its
-    /// key-encryption key is not, unless `kek_is_lost` says that this one is lost too, and not only away.
-    pub fn abandon_keys(&self, kek_is_lost: bool) -> Result<Vec<Lost>, ServiceError> {
-        let _lock = self.lock_keys("keys abandon")?;
+    /// When nothing is lost; when the key set is there and its key-encryption key is not, or a file is known that holds a lost key,
+    /// unless they are lost for good.
+    fn to_abandon(&self, sure: LostForGood) -> Result<(Vec<Lost>, bool), ServiceError> {
         let lost = self.lost_with_keys()?;
         let whole = match Vault::open(&self.home().key_set()) {
             Ok(_) => true,
@@ -80,7 +88,7 @@ impl Service {
                 return Err(ServiceError::held(error.to_string(), "repair that first: nothing was changed"));
             }
             // A token that is out, a wrong PIN, a credential of a service that is stopped: they come back.
-            Err(error @ (VaultError::Kek { .. } | VaultError::OtherKek { .. })) if !kek_is_lost => {
+            Err(error @ (VaultError::Kek { .. } | VaultError::OtherKek { .. })) if !sure.kek => {
                 return Err(ServiceError::held(
                     error.to_string(),
                     "bring that key-encryption key back: nothing was changed; when it is lost for good, `--kek-is-lost` gives up what \
@@ -95,6 +103,38 @@ impl Service {
                 "there is nothing to give up; `onesync keys status` shows the keys",
             ));
         }
+        // Also one that holds some of them: what it opens is not lost.
+        let ids: BTreeSet<String> = lost.iter().filter_map(|lost| lost.key.clone()).collect();
+        for id in ids.into_iter().filter(|_| !sure.files) {
+            let places = self.places_of_keys(&BTreeSet::from([id.clone()]))?;
+            if !places.is_empty() {
+                return Err(ServiceError::held(
+                    format!("key {id} is not lost: {} holds it", places.join(", ")),
+                    "`onesync activate FILE ACCOUNT` brings it back: nothing was changed; when these files are lost too, or nobody can \
+                     open them, `--key-files-are-lost` gives up what it seals",
+                ));
+            }
+        }
+        Ok((lost, whole))
+    }
+
+    /// What [`Service::abandon_keys`] would drop.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn abandonable(&self, sure: LostForGood) -> Result<Vec<Lost>, ServiceError> {
+        Ok(self.to_abandon(sure)?.0)
+    }
+
+    /// Gives the missing keys up: drops what they sealed, and makes a new key set where there is none that opens. The file that
+    /// does not open is kept beside. Links, history and configuration stay as they are.
+    ///
+    /// # Errors
+    /// When nothing is lost, or the key set or the database cannot be written; when the key set is there and its
+    /// key-encryption key is not, or a file is known that holds a lost key, unless they are lost for good.
+    pub fn abandon_keys(&self, sure: LostForGood) -> Result<Vec<Lost>, ServiceError> {
+        let _lock = self.lock_keys("keys abandon")?;
+        let (lost, whole) = self.to_abandon(sure)?;
         if !whole {
             self.begin_anew()?;
         }

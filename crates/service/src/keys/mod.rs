@@ -6,6 +6,7 @@
 mod abandon;
 mod export;
 mod kek;
+mod places;
 mod right;
 mod rotate;
 mod status;
@@ -24,7 +25,7 @@ use crate::setup::credential::{self, ServiceAccount};
 
 pub use onesync_vault::{Seal, Split, VaultError, try_pin_once_more};
 
-pub use abandon::Lost;
+pub use abandon::{Lost, LostForGood};
 pub use export::{ExportRequest, Exported};
 pub use kek::parse as parse_kek;
 pub use right::{may_look, may_read, may_write};

@@ -292,11 +292,17 @@ async fn the_key_set_is_sealed_under_a_key_from_elsewhere() {
 #[tokio::test]
 async fn lost_keys_are_given_up_and_nothing_else() {
     let house = House::new(3).await;
-    assert_eq!(house.service.abandon_keys(false).unwrap_err().status(), Status::Usage, "nothing is lost");
+    assert_eq!(
+        house.service.abandon_keys(LostForGood::default()).unwrap_err().status(),
+        Status::Usage,
+        "nothing is lost"
+    );
     // That it cannot be read for a reason that is mended is no loss.
     let open = std::os::unix::fs::PermissionsExt::from_mode;
     std::fs::set_permissions(house.service.home().key_set(), open(0o640)).unwrap();
-    assert!(house.service.abandon_keys(false).unwrap_err().to_string().contains("chmod 600"));
+    assert!(
+        house.service.abandon_keys(LostForGood::default()).unwrap_err().to_string().contains("chmod 600")
+    );
     std::fs::set_permissions(house.service.home().key_set(), open(0o600)).unwrap();
     assert_eq!(house.values().len(), 3);
     // A key set of another time, with one value that it can open.
@@ -309,7 +315,7 @@ async fn lost_keys_are_given_up_and_nothing_else() {
     let names: Vec<_> = lost.iter().map(|lost| lost.name.as_str()).collect();
     assert_eq!(names, ["s000", "s002"]);
     assert!(lost[0].remedy.contains("secret set s000"));
-    assert_eq!(house.service.abandon_keys(false).unwrap(), lost);
+    assert_eq!(house.service.abandon_keys(LostForGood::default()).unwrap(), lost);
     let values = house.values();
     assert_eq!(values.keys().collect::<Vec<_>>(), ["s001", "s009"]);
     let event = house.service.events(10).unwrap().into_iter().find(|e| e.kind == "keys-abandoned").unwrap();
@@ -324,10 +330,10 @@ async fn lost_keys_are_given_up_and_nothing_else() {
             _ => std::fs::write(&kek, "nonsense").unwrap(),
         }
         if case > 0 {
-            let refused = house.service.abandon_keys(false).unwrap_err();
+            let refused = house.service.abandon_keys(LostForGood::default()).unwrap_err();
             assert!(refused.hint().unwrap().contains("--kek-is-lost"), "{refused}");
         }
-        let lost = house.service.abandon_keys(true).unwrap();
+        let lost = house.service.abandon_keys(LostForGood { kek: true, files: false }).unwrap();
         assert_eq!(lost.len(), if case == 0 { 2 } else { 1 }, "{case}: {lost:?}");
         assert!(house.values().is_empty());
         house.service.set_secret("graph", b"entered again").unwrap();

@@ -11,8 +11,6 @@ use crate::program::{Ended, onesync};
 
 /// How often it is looked whether the instant has come.
 const LOOK: Duration = Duration::from_millis(1);
-/// How long the cloud keeps an answer back when the process is to be killed before it comes.
-const ANSWER_KEPT_MS: u64 = 20_000;
 /// A run that takes longer than this hangs.
 const LONGEST: Duration = Duration::from_secs(60);
 
@@ -127,7 +125,7 @@ pub async fn run(
             path: Some("/v1.0/".to_owned()),
             nth: *nth as u64,
             phase: FaultPhase::After,
-            action: FaultAction::Delay { ms: ANSWER_KEPT_MS },
+            action: FaultAction::Hold,
             ..FaultRule::default()
         });
     }
