@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use comfy_table::{ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
@@ -17,10 +18,21 @@ macro_rules! say {
 }
 pub(crate) use say;
 
+/// Whether this program goes on when nobody takes its data.
+static GOES_ON: AtomicBool = AtomicBool::new(false);
+
+/// From here on data that cannot be written is dropped: a daemon has other work than to be read.
+pub fn go_on_unread() {
+    GOES_ON.store(true, Ordering::Relaxed);
+}
+
 /// See [`say!`].
 pub fn line(text: std::fmt::Arguments<'_>) {
     let mut out = std::io::stdout().lock();
     if let Err(error) = writeln!(out, "{text}") {
+        if GOES_ON.load(Ordering::Relaxed) {
+            return tracing::debug!("standard output cannot be written: {error}");
+        }
         if error.kind() == std::io::ErrorKind::BrokenPipe {
             std::process::exit(Status::Done as i32);
         }

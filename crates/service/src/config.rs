@@ -349,6 +349,9 @@ fn seen_in(text: &str, key: &str) -> String {
 /// The grace time between disabling and deleting a person who leaves: 30 days, as long as the cloud's recycle bin.
 pub(crate) const GRACE_SECONDS: i64 = 30 * 86_400;
 
+/// Seconds of a hundred years: what is counted back from now by so much, or forth, is still a time.
+const DURATION_MAX: i64 = 36_500 * 86_400;
+
 /// Reads `30d`, `12h`, `90m`, `45s`, `0`.
 pub(crate) fn parse_duration(text: &str) -> Result<i64, String> {
     let bad = || format!("`{text}` is no duration: write e.g. 30d, 12h, 90m, 45s or 0");
@@ -363,7 +366,11 @@ pub(crate) fn parse_duration(text: &str) -> Result<i64, String> {
         "" if number == 0 => 1,
         _ => return Err(bad()),
     };
-    number.checked_mul(factor).ok_or_else(bad)
+    let seconds = number.checked_mul(factor).ok_or_else(bad)?;
+    match seconds <= DURATION_MAX {
+        true => Ok(seconds),
+        false => Err(format!("`{text}` is longer than a hundred years: write at most 36500d")),
+    }
 }
 
 /// Reads the files of a folder: what lies elsewhere, and hidden files, are not part of a configuration.

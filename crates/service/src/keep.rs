@@ -112,6 +112,7 @@ mod tests {
             ("0MB", "30d", "max_size"),
             ("1TB", "5m", "keep_runs"),
             ("1TB", "x", "keep_runs"),
+            ("1TB", "99999999999d", "keep_runs"),
         ] {
             assert_eq!(Keep::read(&file(max, keep)).unwrap_err().0, key);
         }

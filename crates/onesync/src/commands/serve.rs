@@ -13,6 +13,7 @@ use crate::output::Output;
 
 /// `serve`: until a signal; a second one ends it at once.
 pub async fn serve(home: Home, format: Format) -> anyhow::Result<Status> {
+    crate::output::go_on_unread();
     let mut wishes = Wishes::new()?;
     let (ask, stop) = watch::channel(None);
     let manager = Manager::new()?;

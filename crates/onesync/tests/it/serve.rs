@@ -244,10 +244,10 @@ async fn a_service_manager_that_does_not_read_keeps_nobody_from_working_or_endin
 #[tokio::test(flavor = "multi_thread")]
 async fn a_daemon_that_does_not_answer_is_named_and_is_none_that_is_not_there() {
     let place = tempfile::tempdir().unwrap();
-    let (socket, mut daemon) = managed(place.path()).await;
+    let (_socket, mut daemon) = managed(place.path()).await;
     let home = place.path().join("home");
-    hears(&socket, &["READY=1\n"]).await;
-    program::serves(&mut daemon, &home).await;
+    let idle = |view: &Value| view["daemon"]["doing"].as_str().is_some_and(|doing| doing.starts_with("idle"));
+    until(&home, "it has opened its database", idle).await;
     signal(&daemon, "-STOP").await;
     let silent = format!("process {} (serve), since ", daemon.id().unwrap());
     assert!(status(&home).await["silent"].as_str().unwrap().starts_with(&silent));
@@ -258,4 +258,33 @@ async fn a_daemon_that_does_not_answer_is_named_and_is_none_that_is_not_there() 
     daemon.kill().await.unwrap();
     let view = status(&home).await;
     assert!(view["silent"].is_null() && view["daemon"].is_null(), "{view}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_goes_on_when_nobody_takes_what_it_writes() {
+    let sim = GraphSim::builder().seed(25).judged().await.unwrap();
+    let setup = small(&sim).await;
+    let home = setup.home();
+    schedule(&setup, "every = \"1s\"");
+    setup.apply().await.ends_with(0);
+    let mut closed = serve(&home);
+    drop(closed.stdout.take());
+    let cycles = async |number: usize| {
+        for _ in 0..number {
+            let before = begin_of_last(&status(&home).await);
+            until(&home, "one more cycle", |view| {
+                begin_of_last(view) != before && view["last"]["result"].is_string()
+            })
+            .await;
+        }
+    };
+    cycles(2).await;
+    signal(&closed, "-TERM").await;
+    assert_eq!(ended(closed).await.0, Some(0));
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let full = onesync(&home, &["serve"]).stdout(full).spawn().unwrap();
+    cycles(2).await;
+    signal(&full, "-TERM").await;
+    let (code, said) = ended(full).await;
+    assert_eq!(code, Some(0), "{said}");
 }

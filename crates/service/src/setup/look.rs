@@ -1,6 +1,7 @@
 //! What is there, and what is missing of what is wanted.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
 
 use onesync_store::{Store, StoreError};
 use onesync_vault::{Kek, VaultError};
@@ -11,8 +12,10 @@ use super::steps::{IDENTITIES, PROXY, Step, check_proxy, roles_text};
 use super::system::{self, SYSTEM_USER, User};
 use super::{Check, Plan, PlannedStep, ROLES, Role, Setup, uninstall, unit};
 use crate::account;
+use crate::daemon;
 use crate::database::{Named, Opening, open_new};
 use crate::error::ServiceError;
+use crate::work::is_locked;
 
 /// What an installed home was found to be.
 struct Installed {
@@ -434,6 +437,16 @@ impl Setup {
             Some(user) if folder.exists() => system::is_owned(folder, user)?,
             _ => false,
         };
+        let is_others = |user: &User| std::fs::metadata(folder).is_ok_and(|there| there.uid() != user.uid);
+        if account::is_root() && user.is_some_and(is_others) && is_locked(folder, daemon::LOCK) {
+            return Err(ServiceError::held(
+                format!(
+                    "the daemon of {} runs as another account than `{runs_as}`, and would be shut out",
+                    folder.display()
+                ),
+                "end it first (`systemctl stop onesync`; `onesync status` names its process), then run this again and start it anew",
+            ));
+        }
         // Who is not root has made what is there, and can give it to nobody.
         if account::is_root() && (!owned || !plan.steps.is_empty()) {
             let text = format!("give {} to `{runs_as}`, closed to others", folder.display());

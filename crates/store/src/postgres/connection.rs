@@ -21,6 +21,9 @@ const READERS_MAX: usize = 16;
 const ASIDE_MAX: usize = 2;
 /// Whoever finds all of them taken waits this long.
 const POOL_WAIT: Duration = Duration::from_secs(60);
+/// So many times as long as for the connection a server may take until somebody is signed in: one that hangs still has its
+/// system take connections.
+const SIGN_IN: u32 = 3;
 /// Settings of every connection, as far as the server has them. All reads are by key and all writes by sets of keys:
 /// plans that go by index whatever the statistics say are the right ones on an empty table that is being filled, on a
 /// full one, and on one that was never analysed. Plans of reads are made once. The few statements of a batch that write
@@ -56,6 +59,8 @@ impl Connections {
         let other = |error: &dyn std::fmt::Display| StoreError::Server { doing, message: error.to_string() };
         let runtime = Background::new("postgres")?;
         let tls = MakeRustlsConnect::new(tls::config(options)?);
+        let hosts = u32::try_from(options.config.get_hosts().len()).unwrap_or(1).max(1);
+        let sign_in = options.config.get_connect_timeout().map(|one| *one * SIGN_IN * hosts);
         let pool = |size: usize, plans: &'static str| {
             let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
             let manager = Manager::from_config(options.config.clone(), tls.clone(), recycling);
@@ -73,6 +78,7 @@ impl Connections {
             Pool::builder(manager)
                 .max_size(size)
                 .wait_timeout(Some(POOL_WAIT))
+                .create_timeout(sign_in)
                 .runtime(PoolRuntime::Tokio1)
                 .post_create(set)
                 .build()
@@ -116,4 +122,22 @@ impl Drop for Connections {
 /// Runs statements without parameters and answers.
 pub(super) fn run(client: &Object, text: &str, doing: &'static str) -> Result<(), StoreError> {
     wait(client.batch_execute(text)).map_err(failed(doing))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As a server whose processes are stopped: its system takes the connection, and nobody reads.
+    #[test]
+    fn a_server_that_does_not_answer_is_not_waited_for_for_ever() {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = silent.local_addr().unwrap().port();
+        let url = format!("postgres://u:p@127.0.0.1:{port}/one?connect_timeout=1");
+        let error = PostgresOptions::parse(&url).unwrap().look().unwrap_err();
+        assert!(
+            matches!(&error, StoreError::Unreachable { why, .. } if why.contains("does not answer")),
+            "{error}"
+        );
+    }
 }

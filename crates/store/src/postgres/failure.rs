@@ -3,7 +3,7 @@
 use std::error::Error as _;
 use std::io;
 
-use deadpool_postgres::{HookError, PoolError};
+use deadpool_postgres::{HookError, PoolError, TimeoutType};
 use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 
@@ -22,6 +22,9 @@ pub(super) fn no_connection(doing: &'static str) -> impl Fn(PoolError) -> StoreE
     move |error| match error {
         PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => {
             failed(doing)(error)
+        }
+        PoolError::Timeout(TimeoutType::Create) => {
+            StoreError::Unreachable { doing, why: "it takes connections and does not answer".to_owned() }
         }
         PoolError::Timeout(_) => StoreError::Busy { doing },
         other => StoreError::Server { doing, message: other.to_string() },

@@ -118,6 +118,14 @@ async fn nothing_is_removed_under_a_daemon() {
     place.setup(&["--yes"]).await.ends_with(0);
     let mut daemon = onesync(&place.home(), &["serve"]).spawn().unwrap();
     serves(&mut daemon, &place.home()).await;
+    if onesync_service::account::is_root() {
+        let other = ["setup", "--run-as", "games", "--no-systemd", "--yes"];
+        let refused = run(&place.home(), &other).await.ends_with(4);
+        assert!(
+            refused.err.contains("the daemon of ") && refused.err.contains("would be shut out"),
+            "{refused:?}"
+        );
+    }
     let units = place.path().display().to_string();
     let refused =
         run(&place.home(), &["uninstall", "--remove-data", "--systemd", &units, "--yes"]).await.ends_with(4);
