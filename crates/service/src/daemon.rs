@@ -175,9 +175,14 @@ impl Daemon {
                 service.note_daemon(&events::SERVICE_STOPPED, &text);
                 service.leave_lease()
             });
-            match tokio::time::timeout(ANSWER, noted).await {
-                Ok(Ok(Ok(()))) => {}
-                other => tracing::warn!("that the service ends is not in the database: {other:?}"),
+            let why = match tokio::time::timeout(ANSWER, noted).await {
+                Ok(Ok(Ok(()))) => None,
+                Ok(Ok(Err(error))) => Some(error.to_string()),
+                Ok(Err(error)) => Some(error.to_string()),
+                Err(_) => Some("it does not answer".to_owned()),
+            };
+            if let Some(why) = why {
+                tracing::warn!("that the service ends is not in the database: {why}");
             }
         }
         ended

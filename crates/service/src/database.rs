@@ -461,7 +461,15 @@ pub(crate) fn open_with(folder: &Path, url: &str) -> String {
     if url == EMBEDDED {
         return format!("sqlite3 -readonly '{}'", place(folder, url));
     }
-    let Some(server) = url.strip_prefix("sqlserver://") else { return format!("psql '{url}'") };
+    let Some(server) = url.strip_prefix("sqlserver://") else {
+        // Else that program asks for less proof than this one.
+        let strict = match (url.contains("sslmode="), url.contains('?')) {
+            (true, _) => "",
+            (false, true) => "&sslmode=verify-full",
+            (false, false) => "?sslmode=verify-full",
+        };
+        return format!("psql '{}{strict}'", url.replace('\'', "%27"));
+    };
     let server = server.split_once('?').map_or(server, |(server, _)| server);
     let (user, server) = server.rsplit_once('@').unwrap_or(("", server));
     let (host, database) = server.split_once('/').unwrap_or((server, ""));
@@ -504,7 +512,9 @@ mod tests {
     fn each_kind_of_database_has_a_program_that_opens_it() {
         let said = |url| open_with(Path::new("/h"), url);
         assert_eq!(said("embedded"), "sqlite3 -readonly '/h/onesync.db'");
-        assert_eq!(said("postgres://a@b/c"), "psql 'postgres://a@b/c'");
+        assert_eq!(said("postgres://a@b/c"), "psql 'postgres://a@b/c?sslmode=verify-full'");
+        assert_eq!(said("postgres://a@b/c'?x=1"), "psql 'postgres://a@b/c%27?x=1&sslmode=verify-full'");
+        assert_eq!(said("postgres://a@b/c?sslmode=disable"), "psql 'postgres://a@b/c?sslmode=disable'");
         assert_eq!(
             said("sqlserver://sync@db.x:1433/one?encrypt=true"),
             "sqlcmd -S 'db.x,1433' -d 'one' -U 'sync'"

@@ -55,9 +55,9 @@ fn failed(doing: &'static str) -> impl Fn(rusqlite::Error) -> StoreError {
         Some(ErrorCode::ReadOnly) => StoreError::ReadOnly { doing },
         Some(ErrorCode::DiskFull) => StoreError::Full { doing },
         // The last: another process that begins with the database, or ends, keeps it for itself, and was stopped in that.
-        Some(
-            ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed,
-        ) => StoreError::Busy { doing },
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed) => {
+            StoreError::Busy { doing }
+        }
         Some(ErrorCode::ConstraintViolation) => StoreError::Conflict(format!("{error}, while {doing}")),
         Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
             StoreError::Disk { doing, message: error.to_string() }
