@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use onesync_model::Time;
+use onesync_store::ServerRow;
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixListener;
@@ -118,7 +119,7 @@ type Beat = Arc<Mutex<Heart>>;
 /// The lease of the active server.
 struct Kept {
     named: Option<Named>,
-    epoch: u64,
+    row: ServerRow,
     _keeper: Keeper,
 }
 
@@ -126,6 +127,8 @@ struct Kept {
 struct Looked {
     open: Arc<Service>,
     next: Next,
+    /// What is wrong with the keys of a server that stands by.
+    lacks: Option<ServiceError>,
 }
 
 enum Next {
@@ -209,18 +212,21 @@ impl Daemon {
         }));
         let _socket = Socket::open(&folder, beat.clone())?;
         (self.tell)(Told::Ready);
-        let (mut service, mut told) = (None, "active");
+        let (mut service, mut told, mut lacks) = (None, "active", None);
         let (mut upkeep, mut backup) = (None, None);
         loop {
             // On a thread of its own: a database or a directory may be waited for, and a wish to end is heard meanwhile.
             let (handle, home) = (tokio::runtime::Handle::current(), self.home.clone());
             let (clock, threads, open) = (self.clock.clone(), self.threads, service.take());
             let work = tokio::task::spawn_blocking(move || handle.block_on(look(home, clock, threads, open)));
-            let looked = tokio::select! {
+            let mut looked = tokio::select! {
                 biased;
                 why = asked(&mut self.stop) => return Ok(why),
                 looked = work => looked.unwrap_or_else(|error| Err(ServiceError::Internal(error.to_string()))),
             };
+            if let Ok(looked) = &mut looked {
+                self.tell_lacks(looked, &mut lacks);
+            }
             if let Ok(Looked { open, .. }) = &looked {
                 if opened.replace(open.clone()).is_none() {
                     let (begun, tell) = (open.clone(), self.tell.clone());
@@ -249,18 +255,21 @@ impl Daemon {
                 }
             }
             let waits = match looked {
-                Ok(Looked { next: Next::Again(epoch), .. }) => {
+                Ok(Looked { next: Next::Again(epoch), open, .. }) => {
+                    if let Ok(Some(idle)) = open.is_idle(epoch) {
+                        (self.tell)(Told::Trouble(idle));
+                    }
                     self.doing(&beat, format!("took over: epoch {epoch}"));
                     Duration::ZERO
                 }
-                Ok(Looked { open, next: Next::Now }) => {
+                Ok(Looked { open, next: Next::Now, .. }) => {
                     self.doing(&beat, "cycle".to_owned());
                     match self.cycle(&open, &beat).await {
                         Ok(()) => Duration::ZERO,
                         Err(error) => self.trouble(&beat, error)?,
                     }
                 }
-                Ok(Looked { open, next: Next::Wait(what, at_most) }) => {
+                Ok(Looked { open, next: Next::Wait(what, at_most), .. }) => {
                     self.doing(&beat, what);
                     if open.must_be_active().is_ok() {
                         upkeep = self.maintain(&open, upkeep);
@@ -276,6 +285,21 @@ impl Daemon {
                 why = asked(&mut self.stop) => return Ok(why),
                 () = tokio::time::sleep(waits) => {}
             }
+        }
+    }
+
+    /// Tells once what is wrong with the keys of this server, while it stands by.
+    fn tell_lacks(&self, looked: &mut Looked, told: &mut Option<String>) {
+        let lacks = looked.lacks.take();
+        let what = lacks.as_ref().map(ToString::to_string);
+        if std::mem::replace(told, what.clone()) != what
+            && let Some(lacks) = lacks
+        {
+            let words = format!("this server stands by, and does not take over: {lacks}");
+            // Into its database it cannot write.
+            let id = looked.open.installation_id();
+            events::tell(&events::row(self.clock.now(), &events::KEYS_MISSING, id, &words));
+            (self.tell)(Told::Trouble(ServiceError::held(words, lacks.hint().unwrap_or_default())));
         }
     }
 
@@ -330,11 +354,11 @@ impl Daemon {
             *active = None;
             return Ok(());
         };
-        let same = |kept: &Kept| kept.epoch == row.epoch && kept.named.as_ref() == open.named();
+        let same = |kept: &Kept| kept.row == row && kept.named.as_ref() == open.named();
         if !active.as_ref().is_some_and(same) {
-            let (named, epoch, store) = (open.named().cloned(), row.epoch, open.store().clone());
-            match Keeper::start(store, row, RENEW) {
-                Ok(keeper) => *active = Some(Kept { named, epoch, _keeper: keeper }),
+            let (named, store) = (open.named().cloned(), open.store().clone());
+            match Keeper::start(store, row.clone(), RENEW) {
+                Ok(keeper) => *active = Some(Kept { named, row, _keeper: keeper }),
                 // Tried again with the next look.
                 Err(error) => tracing::warn!("the lease cannot be kept: {error}"),
             }
@@ -433,11 +457,11 @@ async fn look(
         _ => (Arc::new(Service::open(home.clone(), clock.clone(), threads).await?), true),
     };
     if open.must_be_active().is_err() {
-        let next = match open.watch()? {
-            Watch::TookOver(epoch) => Next::Again(epoch),
-            Watch::Wait(what, at_most) => Next::Wait(what, at_most),
+        let (next, lacks) = match open.watch()? {
+            Watch::TookOver(epoch) => (Next::Again(epoch), None),
+            Watch::Wait { what, at_most, lacks } => (Next::Wait(what, at_most), lacks),
         };
-        return Ok(Looked { open, next });
+        return Ok(Looked { open, next, lacks });
     }
     let wait = |what: &str| Next::Wait(what.to_owned(), LOOK);
     let next = match open.due()? {
@@ -451,10 +475,10 @@ async fn look(
         Due::At(_) if fresh => Next::Now,
         Due::At(_) => {
             let open = Arc::new(Service::open(home, clock, threads).await?);
-            return Ok(Looked { open, next: Next::Now });
+            return Ok(Looked { open, next: Next::Now, lacks: None });
         }
     };
-    Ok(Looked { open, next })
+    Ok(Looked { open, next, lacks: None })
 }
 
 /// Waits until it is asked to end. When nobody can ask any more, nobody does.

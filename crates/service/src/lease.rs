@@ -13,6 +13,7 @@ use crate::daemon;
 use crate::error::ServiceError;
 use crate::events;
 use crate::runtime::Service;
+use crate::scheduler::IDLE;
 use crate::standing::{self, LEASE, RESTART, ServerFile, ServerView, Standing};
 use crate::work::{WorkLock, is_locked};
 
@@ -155,6 +156,15 @@ impl Service {
     /// # Errors
     /// When somebody works with this home, another server was faster, or something cannot be written.
     pub fn take_over(&self, installation: Option<&str>) -> Result<u64, ServiceError> {
+        self.take_over_as(installation, false)
+    }
+
+    /// The same, without a person.
+    pub(crate) fn take_over_by_itself(&self) -> Result<u64, ServiceError> {
+        self.take_over_as(None, true)
+    }
+
+    fn take_over_as(&self, installation: Option<&str>, by_itself: bool) -> Result<u64, ServiceError> {
         let _lock = WorkLock::take(self.home().folder(), "taking over", self.now())?;
         let (copy, servers) = (self.copy_of()?, self.servers()?);
         // A copy knows its own server by now, which took no place yet.
@@ -173,8 +183,18 @@ impl Service {
         };
         let seen = self.store().lease()?.epoch;
         let epoch = self.home().take_over(&**self.store(), seen, installation, self.now())?;
-        let events = vec![self.audit(&events::TAKEN_OVER, &before, &format!("epoch {epoch}"))];
-        events::record(&**self.store(), epoch, &ServiceChanges { events, ..ServiceChanges::default() })?;
+        let mut text = format!("epoch {epoch}");
+        let mut settings = Vec::new();
+        if by_itself {
+            text += ", by itself";
+            if !self.scheduler_is_on()? {
+                text += "; the scheduler is off";
+                settings.push((IDLE.to_owned(), epoch.to_string()));
+            }
+        }
+        let events = vec![self.audit(&events::TAKEN_OVER, &before, &text)];
+        let noted = ServiceChanges { events, settings, ..ServiceChanges::default() };
+        events::record(&**self.store(), epoch, &noted)?;
         Ok(epoch)
     }
 }

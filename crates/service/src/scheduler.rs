@@ -18,6 +18,8 @@ use crate::work::holder;
 /// The setting that says whether the scheduler is on. It is where nothing is said: what may be exported is another
 /// question, and begins in staging.
 pub(crate) const SWITCH: &str = "scheduler";
+/// The setting with the epoch that a server took by itself while it was off; nobody has switched it since.
+pub(crate) const IDLE: &str = "scheduler-idle";
 /// The setting that keeps what is known of the last cycle.
 const LAST: &str = "last-cycle";
 /// The result of a cycle that was asked to stop.
@@ -76,7 +78,7 @@ impl Service {
     /// When the database cannot be written.
     pub fn set_scheduler(&self, on: bool) -> Result<(), ServiceError> {
         let word = if on { "on" } else { "off" };
-        let settings = vec![(SWITCH.to_owned(), word.to_owned())];
+        let settings = vec![(SWITCH.to_owned(), word.to_owned()), (IDLE.to_owned(), String::new())];
         let events = vec![self.audit(&events::SCHEDULER, word, "")];
         self.record(&ServiceChanges { settings, events, ..ServiceChanges::default() })
     }
@@ -110,6 +112,19 @@ impl Service {
 
     pub(crate) fn scheduler_is_on(&self) -> Result<bool, ServiceError> {
         Ok(self.store().reader()?.setting(SWITCH)?.as_deref() != Some("off"))
+    }
+
+    /// What is wrong when this server took this epoch by itself while the scheduler was off, and nobody has said since that it is to
+    /// be.
+    pub(crate) fn is_idle(&self, epoch: u64) -> Result<Option<ServiceError>, ServiceError> {
+        let idle = self.store().reader()?.setting(IDLE)?;
+        let ours = idle.as_ref() == Some(&epoch.to_string()) && !self.scheduler_is_on()?;
+        Ok(ours.then(|| {
+            ServiceError::held(
+                "this server took over by itself, and the scheduler is off: nobody runs cycles",
+                "`onesync scheduler on` resumes; `onesync scheduler off` says that it is to be so",
+            )
+        }))
     }
 
     fn schedule(&self) -> Result<Option<Schedule>, ServiceError> {

@@ -23,6 +23,8 @@ use crate::process;
 pub(crate) const LEASE: Duration = Duration::from_secs(15);
 /// The same for one that ended by itself, or that works without its daemon: it has time to begin again.
 pub(crate) const RESTART: Duration = Duration::from_secs(120);
+/// What a server says of itself that stands by begins so.
+pub(crate) const STANDBY: &str = "standby ";
 /// What a server says of itself when its daemon ends.
 pub(crate) const STOPPED: &str = "stopped";
 
@@ -42,6 +44,10 @@ pub struct ServerFacts {
     pub mode: String,
     /// When it took its epoch, by its clock: for people.
     pub taken: Option<String>,
+    /// Whether it stands by when it is not the active one: `off`, `manual`, `automatic`; nothing from an older program.
+    pub standby: String,
+    /// What keeps it from taking over, while it stands by.
+    pub unfit: Option<String>,
 }
 
 /// A server of this database.
@@ -84,10 +90,37 @@ impl ServerView {
         self.facts.mode == STOPPED
     }
 
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        if self.facts.host.is_empty() { &self.id } else { &self.facts.host }
+    }
+
+    /// Whether it stands by for the active one.
+    #[must_use]
+    pub fn stands_by(&self) -> bool {
+        self.facts.mode.starts_with(STANDBY)
+    }
+
+    /// Whether its daemon was seen a moment ago.
+    pub(crate) fn is_there(&self) -> bool {
+        !self.is_stopped() && Duration::from_secs(self.seconds_ago) <= LEASE
+    }
+
+    /// Whether it takes over by itself from a server that is gone, also where it is the active one itself now.
+    pub(crate) fn would_take_over(&self) -> bool {
+        self.facts.standby == StandbyMode::Automatic.as_str() && self.facts.unfit.is_none() && self.is_there()
+    }
+
+    /// What keeps it from taking over, while it stands by and its daemon runs or has a moment to begin again.
+    pub(crate) fn is_unfit(&self) -> Option<&str> {
+        let lately = Duration::from_secs(self.seconds_ago) <= RESTART;
+        self.facts.unfit.as_deref().filter(|_| self.stands_by() && lately)
+    }
+
     /// The server in words: its name, last seen when, at which address.
     #[must_use]
     pub fn words(&self) -> String {
-        let host = if self.facts.host.is_empty() { &self.id } else { &self.facts.host };
+        let host = self.name();
         let address = self.facts.address.as_ref().map_or(String::new(), |at| format!(", at address {at}"));
         format!("{host} (last seen {} seconds ago{address})", self.seconds_ago)
     }
@@ -299,6 +332,11 @@ impl ServerFile {
 
     /// What is noted of this server in the database.
     pub(crate) fn row(&self, mode: &str, lease: Duration) -> ServerRow {
+        self.row_with(mode, None, lease)
+    }
+
+    /// The same, with what keeps it from taking over.
+    pub(crate) fn row_with(&self, mode: &str, unfit: Option<String>, lease: Duration) -> ServerRow {
         let facts = ServerFacts {
             host: process::host(),
             address: address(),
@@ -306,6 +344,8 @@ impl ServerFile {
             program: env!("CARGO_PKG_VERSION").to_owned(),
             mode: mode.to_owned(),
             taken: self.taken.clone(),
+            standby: self.standby.as_str().to_owned(),
+            unfit,
         };
         ServerRow {
             id: self.server.clone(),

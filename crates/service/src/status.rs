@@ -14,7 +14,7 @@ use crate::protect::WindowUse;
 use crate::runtime::{ConnectorHandle, Runtime, Service};
 use crate::scheduler::SchedulerView;
 use crate::staging::{Compared, MODE_REFUSED};
-use crate::standing::ServerView;
+use crate::standing::{ServerView, StandbyMode};
 use crate::unplaced::Unplaced;
 use crate::unreadable::source_place;
 
@@ -162,18 +162,12 @@ impl Service {
             .map(|((place, code), count)| format!("{count} objects: {place} ({code})"))
             .collect();
         if let Err(error) = self.must_be_active() {
-            alarms.push(match error.hint() {
-                Some(hint) => format!("{error} ({hint})"),
-                None => error.to_string(),
-            });
+            alarms.push(said(&error));
         }
         let runtime = match self.runtime() {
             Ok(runtime) => Some(runtime),
             Err(error @ ServiceError::Config { .. }) => {
-                alarms.push(match error.hint() {
-                    Some(hint) => format!("{error} ({hint})"),
-                    None => error.to_string(),
-                });
+                alarms.push(said(&error));
                 None
             }
             Err(_) => None,
@@ -345,15 +339,31 @@ impl Service {
         let copy_of = CopyOf::of(&*reader)?;
         let imports_owed =
             runtime.as_ref().map(|runtime| self.imports_owed(runtime)).transpose()?.unwrap_or_default();
+        let mode = self.stands_by()?;
+        let key_remedy = self.key_remedy()?;
+        let lacks = if key_remedy.is_some() { self.lacks_keys()? } else { None };
+        if let Some(lacks) = lacks.as_ref().filter(|_| mode != StandbyMode::Off) {
+            let (mode, lacks) = (mode.as_str(), said(lacks));
+            alarms.push(format!("this server stands by ({mode}), and does not take over: {lacks}"));
+        }
         let (key_set, closed) = match self.vault() {
             // It has none, as it should be: the active server has it.
             Err(error) if self.home().is_joined()? => {
-                alarms.push(error.to_string());
+                // Whoever stands by has said it already, with what helps there.
+                if mode == StandbyMode::Off {
+                    alarms.push(error.to_string());
+                }
                 ("with the active server".to_owned(), Vec::new())
             }
             Ok(vault) => ("present".to_owned(), crate::secrets::open_all(&*reader, Some(&vault))?.closed),
             Err(error) if copy_of.is_some() => {
                 alarms.push(error.to_string());
+                (error.to_string(), crate::secrets::open_all(&*reader, None)?.closed)
+            }
+            Err(error) if let Some(lacks) = &lacks => {
+                if mode == StandbyMode::Off {
+                    alarms.push(format!("the key set is missing or cannot be used: {}", said(lacks)));
+                }
                 (error.to_string(), crate::secrets::open_all(&*reader, None)?.closed)
             }
             Err(error) => {
@@ -378,10 +388,21 @@ impl Service {
         }
         alarms.extend(self.backup_alarms()?);
         if !closed.is_empty() && (copy_of.is_none() || self.vault().is_ok()) {
-            alarms.push(format!(
-                "secrets that cannot be opened: {}; with the key set of another time they have to be set again by `onesync secret set`, or given up by `onesync keys abandon`",
-                closed.join(", ")
-            ));
+            let remedy = key_remedy.unwrap_or_else(|| {
+                "with the key set of another time they have to be set again by `onesync secret set`, or given up by `onesync keys abandon`"
+                    .to_owned()
+            });
+            alarms.push(format!("secrets that cannot be opened: {}; {remedy}", closed.join(", ")));
+        }
+        let servers = self.servers()?;
+        if self.must_be_active().is_ok() {
+            alarms.extend(self.is_idle(self.epoch())?.map(|idle| said(&idle)));
+            for (server, why) in servers.iter().filter_map(|server| Some((server, server.is_unfit()?))) {
+                alarms.push(format!(
+                    "{} stands by, and would not take over: {why} (`onesync status` there says what helps)",
+                    server.words()
+                ));
+            }
         }
         let mut said = BTreeSet::new();
         alarms.retain(|alarm| said.insert(alarm.clone()));
@@ -389,7 +410,7 @@ impl Service {
             installation: self.installation_id().to_owned(),
             epoch: reader.installation()?.map_or(0, |row| row.epoch),
             standing: self.standing().word(),
-            servers: self.servers()?,
+            servers,
             configuration: self.version_applied(),
             alarms,
             copy_of,
@@ -408,6 +429,14 @@ impl Service {
             agenda_due: agenda.iter().map(|a| a.due).sum(),
             agenda_later: agenda.iter().map(|a| a.later).sum(),
         })
+    }
+}
+
+/// An error with what helps.
+fn said(error: &ServiceError) -> String {
+    match error.hint() {
+        Some(hint) => format!("{error} ({hint})"),
+        None => error.to_string(),
     }
 }
 

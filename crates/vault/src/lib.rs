@@ -175,6 +175,12 @@ impl Vault {
         &self.current
     }
 
+    /// Whether it has the key of that id.
+    #[must_use]
+    pub fn has(&self, id: &str) -> bool {
+        self.keys.iter().any(|(known, _)| known == id)
+    }
+
     /// Seals a value for its place.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args as ClapArgs;
-use onesync_service::activate::{AccountName, Activated, Activation, Request, Unlock};
+use onesync_service::activate::{AccountName, Activated, Activation, Request, Unlock, takes_it_back};
 use onesync_service::keys::parse_kek;
 use onesync_service::{Home, ServiceError, Status, SystemClock};
 use secrecy::SecretString;
@@ -141,6 +141,9 @@ fn tell(done: &Activated, out: &Output) -> anyhow::Result<()> {
     }
     for line in &done.later {
         eprintln!("warning: {line}; the next cycle tries again before it exports there");
+    }
+    for name in &done.standbys {
+        eprintln!("warning: {}", takes_it_back(name));
     }
     for line in &done.credentials {
         eprintln!("hint: {line}");

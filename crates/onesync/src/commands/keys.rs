@@ -127,7 +127,7 @@ fn with_system(
 /// `keys`.
 pub fn keys(service: &Service, command: KeysCommand, out: &Output) -> anyhow::Result<Status> {
     match command {
-        KeysCommand::Status => status(&service.keys()?, out),
+        KeysCommand::Status => status(service, &service.keys()?, out),
         KeysCommand::Export(args) => export(service, &args, out),
         KeysCommand::Rotate(args) => rotate(service, &args, out),
         KeysCommand::Seal { kek } => {
@@ -145,7 +145,7 @@ pub fn keys(service: &Service, command: KeysCommand, out: &Output) -> anyhow::Re
     }
 }
 
-fn status(report: &KeysReport, out: &Output) -> anyhow::Result<Status> {
+fn status(service: &Service, report: &KeysReport, out: &Output) -> anyhow::Result<Status> {
     if out.is_json() {
         out.json(report)?;
         return Ok(report.status());
@@ -194,9 +194,11 @@ fn status(report: &KeysReport, out: &Output) -> anyhow::Result<Status> {
     if let Some(problem) = &report.problem {
         say!("\nALARM: {problem}");
     } else if !report.closed.is_empty() {
-        say!(
-            "\nALARM: keys are missing: `onesync activate` brings them back from a key file; `onesync keys abandon` gives them up"
+        let remedy = service.key_remedy()?;
+        let remedy = remedy.as_deref().unwrap_or(
+            "`onesync activate` brings them back from a key file; `onesync keys abandon` gives them up",
         );
+        say!("\nALARM: keys are missing: {remedy}");
     }
     for remark in &report.remarks {
         say!("\nnote: {remark}");
@@ -370,6 +372,12 @@ fn rotate(service: &Service, args: &RotateArgs, out: &Output) -> anyhow::Result<
         "sealed anew: {}. Key files from before do not open that: `onesync keys export FILE` makes one that does",
         count_words(rotated.sealed as u64, "secret")
     );
+    for server in &rotated.standbys {
+        eprintln!(
+            "warning: {server} stands by, and does not take over before it has the new key: `onesync keys export FILE` here, then \
+             `onesync activate FILE ACCOUNT --stand-by` there"
+        );
+    }
     for name in &rotated.closed {
         eprintln!("warning: the secret `{name}` does not open, and stays as it is");
     }

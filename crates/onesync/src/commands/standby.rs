@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use clap::Subcommand;
+use onesync_service::activate::takes_it_back;
 use onesync_service::{Home, Service, ServiceError, StandbyMode, Status, SystemClock};
 use serde_json::json;
 
@@ -24,6 +25,9 @@ pub enum StandbyCommand {
         /// Also when the active server is there
         #[arg(long)]
         yes: bool,
+        /// Also without the keys of what is sealed in the database: `keys abandon` gives that up then
+        #[arg(long)]
+        without_keys: bool,
     },
 }
 
@@ -34,18 +38,24 @@ pub async fn standby(home: Home, command: StandbyCommand, out: &Output) -> anyho
         StandbyCommand::Manual => StandbyMode::Manual,
         StandbyCommand::Automatic => StandbyMode::Automatic,
         StandbyCommand::Status => return show(&open(home).await?, out),
-        StandbyCommand::Take { yes } => return take(&open(home).await?, yes),
+        StandbyCommand::Take { yes, without_keys } => return take(&open(home).await?, yes, without_keys),
     };
     home.set_standby(mode)?;
     eprintln!("while another server is the active one, this one {}", words(mode));
-    if mode != StandbyMode::Off && !home.key_set().exists() {
-        let message = "it cannot take over yet: it has no key set".to_owned();
-        let hint =
-            "`onesync activate KEYFILE ACCOUNT PASSWORD --stand-by` brings it, and takes nobody's place"
-                .to_owned();
-        return Err(ServiceError::Held { message, hint: Some(hint) }.into());
+    if mode == StandbyMode::Off {
+        return Ok(Status::Done);
     }
-    Ok(Status::Done)
+    // It is set all the same: a database that does not answer now is no reason against it.
+    let lacks = match open(home).await {
+        Ok(service) => service.lacks_keys()?,
+        Err(error) => {
+            eprintln!("warning: whether it has the keys for that was not looked at: {error:#}");
+            None
+        }
+    };
+    let Some(lacks) = lacks else { return Ok(Status::Done) };
+    let hint = lacks.hint().map(str::to_owned);
+    Err(ServiceError::Held { message: format!("it does not take over as things are: {lacks}"), hint }.into())
 }
 
 fn words(mode: StandbyMode) -> &'static str {
@@ -62,17 +72,22 @@ async fn open(home: Home) -> anyhow::Result<Service> {
 
 fn show(service: &Service, out: &Output) -> anyhow::Result<Status> {
     let (mode, servers) = (service.home().standby()?, service.servers()?);
+    let lacks = if mode == StandbyMode::Off { None } else { service.lacks_keys()? };
+    let unfit = lacks.as_ref().map(ToString::to_string);
     if out.is_json() {
         let standing = service.standing().word();
-        out.json(&json!({"standing": standing, "standby": mode.as_str(), "servers": servers}))?;
+        let standby = mode.as_str();
+        out.json(&json!({"standing": standing, "standby": standby, "unfit": unfit, "servers": servers}))?;
         return Ok(Status::Done);
     }
-    say!("this server: {}, standby {}", service.standing().word(), mode.as_str());
+    let but = |unfit: Option<&str>| unfit.map_or(String::new(), |why| format!(", does not take over: {why}"));
+    let own = but(unfit.as_deref());
+    say!("this server: {}, standby {}{own}", service.standing().word(), mode.as_str());
     for server in servers {
         let what = match (server.active, server.epoch) {
             (true, epoch) if server.is_stopped() => format!("active, epoch {epoch}, its daemon was stopped"),
             (true, epoch) => format!("active, epoch {epoch}"),
-            (false, 0) => server.facts.mode.clone(),
+            (false, 0) => server.facts.mode.clone() + &but(server.facts.unfit.as_deref()),
             (false, epoch) => format!("not active any more, had epoch {epoch}"),
         };
         let here = if server.here { ", this one" } else { "" };
@@ -81,8 +96,8 @@ fn show(service: &Service, out: &Output) -> anyhow::Result<Status> {
     Ok(Status::Done)
 }
 
-fn take(service: &Service, yes: bool) -> anyhow::Result<Status> {
-    let active = service.may_take_over()?;
+fn take(service: &Service, yes: bool, without_keys: bool) -> anyhow::Result<Status> {
+    let active = service.may_take_over(without_keys)?;
     if let Some(active) = active.filter(|_| !yes) {
         return Err(ServiceError::Held {
             message: format!(
@@ -100,5 +115,8 @@ fn take(service: &Service, yes: bool) -> anyhow::Result<Status> {
     eprintln!(
         "this server is the active one (epoch {epoch}); `onesync cycle` reads before anything is exported"
     );
+    for name in service.who_would_take_over()? {
+        eprintln!("warning: {}", takes_it_back(&name));
+    }
     Ok(Status::Done)
 }

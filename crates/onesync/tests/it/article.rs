@@ -156,6 +156,8 @@ async fn the_database_too(
     let password = left.files.file("service", password);
     let back = ["restore", &left.backup, "--to", url, "--database-password-file", &password];
     run(&left.home(), &back).await.ends_with(0);
+    let alone = run(&left.home(), &["standby", "automatic"]).await.ends_with(4);
+    assert!(alone.err.contains("activate KEYFILE") && !alone.err.contains("--stand-by"), "{alone:?}");
     left.comes_back().await;
 }
 

@@ -63,7 +63,7 @@ async fn a_database_that_was_put_back_is_neither_written_nor_taken_over() {
     .await;
     until("it says so to all", async || {
         let view = view(&setup.home()).await;
-        view["servers"].to_string().contains("does not take over")
+        view["servers"].to_string().contains("\"unfit\":\"the database was brought back")
     })
     .await;
     let refused = run(&two, &["standby", "take", "--yes"]).await.ends_with(4);

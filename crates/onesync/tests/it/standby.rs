@@ -2,6 +2,7 @@
 //! by takes over, and the old one goes on. And an old machine with a copy of its home from before.
 
 use std::ops::RangeInclusive;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,8 @@ use tokio::process::Command;
 
 use crate::kill::ldif::SOURCE;
 use crate::program::{
-    CLOUD_SECRET, Ended, LONG, Setup, cloud, directory, leave_staging, onesync, run, signal, until,
+    CLOUD_SECRET, Ended, LONG, Setup, cloud, cloud_at, directory, leave_staging, onesync, run, serves,
+    signal, until,
 };
 use crate::setup::postgres::Server;
 use crate::setup::{Database, Place, arguments};
@@ -237,4 +239,126 @@ async fn an_old_machine_with_a_database_of_its_own_is_refused_at_its_first_expor
     let told = run(&old, &["events", "--number", "7079"]).await.ends_with(0);
     run(&old, &["cycle"]).await.ends_with(4);
     assert_eq!(run(&old, &["events", "--number", "7079"]).await.ends_with(0).out, told.out, "once");
+}
+
+/// What a journal was sent of an event.
+fn told(journal: &UnixDatagram, number: u16) -> Vec<String> {
+    let (mut bytes, mut told) = (vec![0; 1 << 16], Vec::new());
+    while let Ok(length) = journal.recv(&mut bytes) {
+        told.push(String::from_utf8_lossy(&bytes[..length]).into_owned());
+    }
+    told.retain(|text| text.contains(&format!("ONESYNC_EVENT={number}\n")));
+    told
+}
+
+/// After a rotation on the active server the one that stands by lacks the new key, and does not take over before it has it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_without_the_keys_takes_nothing_over_and_says_so_to_all() {
+    let (server, files) = (Server::new("rotated").await, Place::new());
+    let database = server.database(&files);
+    let setup = Setup::new("ldif", SOURCE, &cloud_at("http://127.0.0.1:1")).await;
+    let password = files.file("account", "a long password of the service account");
+    let account = ["--service-account-name", "svc", "--service-account-password-file", &password];
+    setup.run(&arguments(&[&database.both()[..], &account].concat())).await.ends_with(0);
+    setup.secret("graph", CLOUD_SECRET).await;
+    setup.run(&["scheduler", "off"]).await.ends_with(0);
+    let file = |name: &str| files.path().join(name).to_str().unwrap().to_owned();
+    let (before, since) = (file("before.age"), file("since.age"));
+    setup.run(&["keys", "export", &before, "--password-file", &password]).await.ends_with(0);
+    let bring = |keys: &str, more: &[&str]| {
+        let line = ["activate", keys, "svc", "--password-file", &password];
+        line.iter().chain(more).map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let activate = async |home: &Path, keys: &str, more: &[&str]| {
+        run(home, &bring(keys, more).iter().map(String::as_str).collect::<Vec<_>>()).await
+    };
+    let (one, two) = (setup.home(), second(&setup, "two", &database).await);
+    // Without its key-encryption key a server is no standby.
+    let three = second(&setup, "three", &database).await;
+    let aside = |name: &str| std::fs::rename(three.join(name), files.path().join(name)).unwrap();
+    let back = |name: &str| std::fs::rename(files.path().join(name), three.join(name)).unwrap();
+    aside("kek");
+    let closed = run(&three, &["standby", "automatic"]).await.ends_with(4);
+    assert!(
+        closed.err.contains("does not take over as things are: its key set cannot be opened"),
+        "{closed:?}"
+    );
+    let shown = run(&three, &["standby", "status"]).await.ends_with(0).out;
+    assert!(shown.contains("automatic, does not take over: its key set cannot be opened"), "{shown}");
+    back("kek");
+    for home in [&one, &two, &three] {
+        run(home, &["standby", "automatic"]).await.ends_with(0);
+    }
+
+    let mut active = onesync(&one, &["serve"]).spawn().unwrap();
+    serves(&mut active, &one).await;
+    let journal = UnixDatagram::bind(files.path().join("journal")).unwrap();
+    journal.set_nonblocking(true).unwrap();
+    let standby =
+        onesync(&two, &["serve"]).env("ONESYNC_JOURNAL", files.path().join("journal")).spawn().unwrap();
+    until("it stands by", async || doing(&two).await.contains("stands by (automatic): the active")).await;
+    let rotated = setup.run(&["keys", "rotate"]).await.ends_with(0);
+    let words = ["stands by, and does not take over before it has the new key", "ACCOUNT --stand-by` there"];
+    assert!(words.iter().all(|words| rotated.err.contains(words)), "{rotated:?}");
+    setup.run(&["keys", "export", &since, "--password-file", &password]).await.ends_with(0);
+    until("it sees that it lacks the key", async || {
+        doing(&two).await.contains("and does not take over: its key set lacks key")
+    })
+    .await;
+    // Said by all, with what helps there.
+    until("the active one says it", async || {
+        setup.run(&["status"]).await.out.contains("stands by, and would not take over: its key set lacks key")
+    })
+    .await;
+    let unfit = view(&one).await["servers"][1]["facts"]["unfit"].clone();
+    assert!(unfit.as_str().unwrap().contains("lacks key"), "{unfit}");
+    for line in [&["status"][..], &["keys", "status"]] {
+        let said = run(&two, line).await.ends_with(4).out;
+        let (right, wrong) = ("ACCOUNT --stand-by` here", ["`onesync secret set`", "`onesync keys abandon`"]);
+        assert!(said.contains(right) && !wrong.iter().any(|words| said.contains(words)), "{said}");
+    }
+
+    active.kill().await.unwrap();
+    let last_seen = async || view(&two).await["servers"][0]["seconds_ago"].as_u64();
+    until("it would have taken over", async || last_seen().await >= Some(25)).await;
+    assert_eq!(holder(&two).await.unwrap()["epoch"], 1);
+    let refused = run(&two, &["standby", "take"]).await.ends_with(4);
+    assert!(refused.err.contains("lacks key") && refused.err.contains("--without-keys"), "{refused:?}");
+    assert_eq!(told(&journal, 6028).len(), 1);
+    // A key set of something else stays; one from before the rotation is replaced.
+    let foreign = Place::new();
+    foreign.setup(&["--yes"]).await.ends_with(0);
+    for name in ["keyset.toml", "kek"] {
+        aside(name);
+        std::fs::copy(foreign.home().join(name), three.join(name)).unwrap();
+    }
+    let refused = activate(&three, &since, &["--stand-by"]).await.ends_with(4);
+    assert!(refused.err.contains("has keys that are not in this file"), "{refused:?}");
+    ["keyset.toml", "kek"].iter().for_each(|name| back(name));
+    activate(&two, &before, &["--stand-by"]).await.ends_with(4);
+    activate(&two, &since, &["--stand-by"]).await.ends_with(0);
+    let newer = |server: &Value| server["epoch"] == 2;
+    until("it takes over", async || holder(&two).await.as_ref().is_some_and(newer)).await;
+
+    // Nobody has asked for cycles here; whoever wants none says so.
+    let idle = "took over by itself, and the scheduler is off: nobody runs cycles";
+    until("it says that it is idle", async || run(&two, &["status"]).await.out.contains(idle)).await;
+    run(&two, &["scheduler", "off"]).await.ends_with(0);
+    assert!(!run(&two, &["status"]).await.out.contains(idle));
+    // Whoever takes the place without a daemon has it for two minutes.
+    let takes_back =
+        "stands by automatically: it takes this place in 2 minutes unless `onesync serve` runs here";
+    let done = activate(&one, &since, &["--yes"]).await.ends_with(0);
+    assert_eq!(done.err.matches(takes_back).count(), 2, "before and after: {done:?}");
+    until("the old one stands by", async || doing(&two).await.contains("stands by (automatic)")).await;
+    // Where no key is left, a person may go on without.
+    run(&three, &["standby", "take", "--yes"]).await.ends_with(4);
+    let taken = run(&three, &["standby", "take", "--yes", "--without-keys"]).await.ends_with(0);
+    assert!(taken.err.contains(takes_back), "{taken:?}");
+    run(&three, &["keys", "abandon", "--yes"]).await.ends_with(0);
+    signal(&standby, "-TERM").await;
+    let ended = Ended::of(standby.wait_with_output().await.unwrap());
+    assert_eq!(ended.err.matches("does not take over: its key set").count(), 1, "once: {ended:?}");
+    assert!(ended.err.contains(idle), "{ended:?}");
+    server.remove().await;
 }

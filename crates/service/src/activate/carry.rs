@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use onesync_store::ServiceChanges;
-use onesync_vault::{Kek, KeyFile, Vault, VaultError};
+use onesync_vault::{Kek, KeyFile, KeySet, Vault, VaultError};
 
 use super::credentials::old_credentials;
 use super::note::Note;
@@ -12,6 +12,7 @@ use crate::copy::{COPY_OF, CopyOf, FORMER, former_ids};
 use crate::error::ServiceError;
 use crate::events::{ACTIVATED, MARKER_TAKEN};
 use crate::home::new_id;
+use crate::keys::LOCK;
 use crate::runtime::Service;
 use crate::scheduler::SWITCH;
 use crate::standing::Standing;
@@ -49,7 +50,7 @@ impl Activation {
         };
         let begun = takes || found > note.epoch_before;
         // Before the note: while that is there nothing works here, and keys that do not fit are no reason for it.
-        if install(&service, &key_file, &kek)? {
+        if let Some(kek) = install(&service, &key_file, &kek)? {
             tell(&format!("the key set is in the home, sealed under the key-encryption key from {kek}"));
         }
         if begun {
@@ -80,6 +81,7 @@ impl Activation {
             without_marker: Vec::new(),
             later: Vec::new(),
             credentials: Vec::new(),
+            standbys: service.who_would_take_over()?,
         };
         if done.was_active {
             return Ok(done);
@@ -114,20 +116,25 @@ impl Activation {
     }
 }
 
-/// Puts the key set into the home, unless the one that is there holds these keys; whether it did.
-fn install(service: &Service, key_file: &KeyFile, kek: &Kek) -> Result<bool, ServiceError> {
+/// Puts the key set into the home, unless the one that is there holds these keys; gives the key-encryption key that it lies
+/// under then. One that has no other key than the file, as it was before a rotation elsewhere, is replaced, and sealed as it was.
+fn install(service: &Service, key_file: &KeyFile, kek: &Kek) -> Result<Option<Kek>, ServiceError> {
     let (home, file) = (service.home(), service.home().key_set());
     let there = file.exists();
     home.make_folder()?;
+    // Whoever rotates the keys here writes it, too.
+    let _lock = WorkLock::take_file(home.folder(), LOCK, "activate", service.now())?;
     match Vault::install(&file, key_file, kek) {
-        Ok(_) => Ok(!there),
-        Err(VaultError::Exists { .. }) => {
-            let why = match Vault::open(&file) {
-                Ok(_) => "does not hold the keys of this file".to_owned(),
-                Err(error) => format!("cannot be used: {error}"),
-            };
-            Err(in_the_way(&file, &why))
-        }
+        Ok(_) => Ok((!there).then(|| kek.clone())),
+        Err(VaultError::Exists { .. }) => match KeySet::open(&file) {
+            Ok(older) if key_file.keys.holds(&older) => {
+                let kek = KeySet::source(&file)?.map(|(kek, _)| kek).unwrap_or_default();
+                key_file.keys.save(&file, &kek)?;
+                Ok(Some(kek))
+            }
+            Ok(_) => Err(in_the_way(&file, "has keys that are not in this file")),
+            Err(error) => Err(in_the_way(&file, &format!("cannot be used: {error}"))),
+        },
         Err(error) => Err(error.into()),
     }
 }

@@ -38,6 +38,7 @@ pub use onesync_vault::{AccountName, Unlock};
 
 pub(crate) use note::{Note, must_be_finished};
 pub(crate) use words::keys_missing;
+pub use words::takes_it_back;
 
 /// The command, as people are told to run it.
 pub(crate) const COMMAND: &str = "onesync activate KEYFILE ACCOUNT PASSWORD";
@@ -77,6 +78,8 @@ pub struct Activated {
     pub later: Vec<String>,
     /// How the credentials of the server before are ended.
     pub credentials: Vec<String>,
+    /// The servers that take this one's place by themselves as long as its daemon does not run.
+    pub standbys: Vec<String>,
 }
 
 /// An activation that was looked at, and not begun.
@@ -154,7 +157,7 @@ impl Activation {
             && self.is_active()
             && self.copy.is_none()
             && self.note.is_none()
-            && self.service.vault().is_ok()
+            && matches!(self.service.lacks_keys(), Ok(None))
     }
 
     fn is_active(&self) -> bool {

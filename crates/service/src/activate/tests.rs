@@ -105,7 +105,7 @@ async fn after_a_restore_to_before_a_failover_it_takes_an_epoch_that_nobody_has_
     let server = home.folder().join("server.toml");
     let ours = std::fs::read_to_string(&server).unwrap();
     std::fs::write(&server, ours.replace("standby = \"off\"", "standby = \"manual\"")).unwrap();
-    assert!(matches!(open().await.watch().unwrap(), crate::standby::Watch::Wait(..)));
+    assert!(matches!(open().await.watch().unwrap(), crate::standby::Watch::Wait { .. }));
     let witness = home.folder().join("witness.toml");
     let theirs = std::fs::read_to_string(&witness).unwrap();
     assert!(theirs.contains("epoch = 2") && theirs.contains("holder = \"other\""), "{theirs}");

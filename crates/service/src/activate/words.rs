@@ -39,6 +39,15 @@ pub(crate) fn keys_missing(reader: &dyn StoreReader, error: &VaultError) -> Resu
     ))
 }
 
+/// What becomes of the place of the active server when nobody serves there, and another one stands by.
+#[must_use]
+pub fn takes_it_back(name: &str) -> String {
+    format!(
+        "`{name}` stands by automatically: it takes this place in 2 minutes unless `onesync serve` runs here; `onesync standby off` \
+         there keeps it from that"
+    )
+}
+
 impl Activation {
     /// What an operator must know before it happens.
     #[must_use]
@@ -85,6 +94,9 @@ impl Activation {
         if lines.is_empty() && !self.is_active() {
             lines.push("activating makes this server the active one of this database".to_owned());
         }
+        // What cannot be known now is said by whoever has activated.
+        let standbys = self.service.who_would_take_over().unwrap_or_default();
+        lines.extend(standbys.iter().filter(|_| self.copy.is_none()).map(|name| takes_it_back(name)));
         if !lines.is_empty() {
             lines.push(
                 "what was read and planned so far counts no more: every connector is read as a whole before anything is exported, \

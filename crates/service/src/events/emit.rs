@@ -12,6 +12,7 @@ use super::{
 use crate::error::{ServiceError, Status};
 use crate::runs::{RunReport, Step};
 use crate::runtime::{ConnectorHandle, Service};
+use crate::standing::StandbyMode;
 
 /// Files, and sorts of errors, that are named.
 const NAMED: usize = 20;
@@ -60,6 +61,10 @@ impl Service {
     /// Notes that the service has started, and whether it has its keys; gives what is wrong with them.
     pub(crate) fn note_begun(&self) -> Result<(), ServiceError> {
         self.note_daemon(&SERVICE_STARTED, "");
+        // Whoever stands by looks at them all the time, and says it then.
+        if self.stands_by()? != StandbyMode::Off {
+            return Ok(());
+        }
         self.vault().map(|_| ()).inspect_err(|error| {
             self.note_event(&KEYS_MISSING, self.installation_id(), &error.to_string());
         })

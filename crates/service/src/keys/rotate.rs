@@ -52,6 +52,8 @@ pub struct Rotated {
     pub sealed: usize,
     /// Secrets that do not open, and stay as they are.
     pub closed: Vec<String>,
+    /// The servers that stand by, in words: they do not take over before they have the key.
+    pub standbys: Vec<String>,
 }
 
 /// What became of retired keys.
@@ -99,7 +101,9 @@ impl Service {
             }
         }
         let closed = self.unopened(&vault)?;
-        Ok(Rotated { key: set.current().to_owned(), went_on, sealed, closed })
+        let standbys = self.servers()?.into_iter().filter(|server| server.stands_by() && !server.here);
+        let standbys = standbys.map(|server| server.words()).collect();
+        Ok(Rotated { key: set.current().to_owned(), went_on, sealed, closed, standbys })
     }
 
     /// Seals the key set in the home anew, under a key-encryption key from elsewhere where one is named.
