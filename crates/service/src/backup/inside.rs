@@ -130,7 +130,8 @@ impl Service {
                 "that the recipients of the keys in scheduled backups are those that `onesync backup schedule` was given cannot be \
                  told: the database was changed by other means, or what vouched for them was given up with lost keys. No key was \
                  sealed to anybody",
-                "look at them with `onesync backup schedule`, and set the schedule anew",
+                "look at them with `onesync backup schedule`, and name them anew: `onesync backup schedule --include-keys --recipient age1...`; or \
+                 none: `--without-keys`",
             )),
         }
     }

@@ -27,7 +27,7 @@ pub use keys::{KeyExport, KeysIncluded, KeysNeeded};
 pub use onesync_vault::{AccountName, KEY_FILE_MAX, KeyFile, Unlock, VaultError};
 pub use rehearse::{Owed, Proven, Rehearsal, RehearsedKeys, rehearse};
 pub use restore::{RestoreReport, Restoring, restore};
-pub use schedule::{BackupView, Failed, Scheduled, Taken};
+pub use schedule::{BackupView, Failed, ScheduleChange, Scheduled, Taken};
 pub use take::{BackupReport, Verified, verify};
 
 use crate::error::ServiceError;

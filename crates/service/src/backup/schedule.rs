@@ -25,6 +25,8 @@ const LAST: &str = "backup-last";
 const EVERY: std::ops::RangeInclusive<i64> = 600..=366 * 86_400;
 /// One backup more than this is no retention any more.
 const KEEP_MAX: usize = 10_000;
+/// How often, and how many are kept, where nobody has said.
+const UNSAID: (&str, usize) = ("1d", 14);
 /// Intervals after which a backup that did not come is an alarm.
 const LATE: i64 = 2;
 const TICKS: i64 = 10_000_000;
@@ -45,6 +47,19 @@ pub struct Scheduled {
     /// For whom the keys are inside; where nobody is named, they are not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recipients: Vec<String>,
+}
+
+/// What is to be another in a schedule; the rest stays as it was.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct ScheduleChange<'c> {
+    /// The folder.
+    pub folder: Option<&'c Path>,
+    /// How often.
+    pub every: Option<&'c str>,
+    /// How many are kept.
+    pub keep: Option<usize>,
+    /// For whom the keys are inside; nobody: they are not.
+    pub recipients: Option<&'c [String]>,
 }
 
 /// The last backup that was taken.
@@ -138,7 +153,7 @@ impl Service {
             serde_json::from_str(&text).map_err(|error| {
                 ServiceError::config(
                     format!("the schedule of backups in the database cannot be read: {error}"),
-                    "set it anew with `onesync backup schedule`",
+                    "end it with `onesync backup schedule off`, and set it anew",
                 )
             })
         };
@@ -201,6 +216,29 @@ impl Service {
             secrets_deleted,
             ..ServiceChanges::default()
         })
+    }
+
+    /// Changes what is named of the schedule, or begins one where a folder is named.
+    ///
+    /// # Errors
+    /// As [`Service::set_backup_schedule`]; when there is no schedule and no folder; when the recipients that would stay are not
+    /// those that somebody named.
+    pub fn change_backup_schedule(&self, change: &ScheduleChange<'_>) -> Result<(), ServiceError> {
+        let before = self.backup_schedule()?;
+        let before = before.as_ref();
+        if let (Some(before), None) = (before, change.recipients) {
+            self.must_be_vouched(before)?;
+        }
+        let folder = change.folder.or(before.map(|before| before.folder.as_path())).ok_or_else(|| {
+            ServiceError::usage(
+                "no backups are taken by themselves yet: where to is missing",
+                "name a folder, on another disk than the database: `onesync backup schedule DIR`",
+            )
+        })?;
+        let every = change.every.or(before.map(|before| before.every.as_str())).unwrap_or(UNSAID.0);
+        let keep = change.keep.or(before.map(|before| before.keep)).unwrap_or(UNSAID.1);
+        let recipients = change.recipients.or(before.map(|before| before.recipients.as_slice()));
+        self.set_backup_schedule(Some((folder, every, keep)), recipients.unwrap_or_default())
     }
 
     /// An error when the account that runs the service may not write into a folder that whoever names it may.

@@ -379,6 +379,12 @@ async fn scheduled_backups_have_keys_for_those_only_who_were_named() {
         ..onesync_store::ServiceChanges::default()
     };
     house.service.record(&changes).unwrap();
+    let change = crate::backup::ScheduleChange { keep: Some(9), ..Default::default() };
+    let refused = house.service.change_backup_schedule(&change).unwrap_err();
+    assert!(
+        refused.status() == Status::Held && refused.hint().unwrap().contains("--without-keys"),
+        "{refused}"
+    );
     house.clock.advance_seconds(86_400);
     let refused = house.service.scheduled_backup().unwrap_err();
     assert_eq!(refused.status(), Status::Held);

@@ -38,19 +38,22 @@ pub enum BackupCommand {
         #[command(flatten)]
         keys: KeyFileArgs,
     },
-    /// Have the daemon take backups by itself; shows how it is set when nothing is named
+    /// Have the daemon take backups by itself; what is not named stays as it was set, and is shown when nothing is named
     Schedule {
         /// Folder, on another disk than the database; `off` ends it
         #[arg(value_name = "DIR|off")]
         folder: Option<PathBuf>,
-        /// How often: 1d, 12h
-        #[arg(long, default_value = "1d")]
-        every: String,
-        /// How many are kept in the folder
-        #[arg(long, default_value_t = 14)]
-        keep: usize,
+        /// How often: 1d, 12h; 1d unless it was set
+        #[arg(long)]
+        every: Option<String>,
+        /// How many are kept in the folder; 14 unless it was set
+        #[arg(long)]
+        keep: Option<usize>,
+        /// Without the key set from now on
+        #[arg(long, conflicts_with = "include_keys")]
+        without_keys: bool,
         /// With the key set inside of each, sealed to recipients
-        #[arg(long, requires = "folder")]
+        #[arg(long)]
         include_keys: bool,
         /// Seal the keys to this recipient, `age1...` (can be repeated)
         #[arg(long = "recipient", value_name = "RECIPIENT", requires = "include_keys")]

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use onesync_service::backup::{
     self as work, AccountName, BackupReport, Failed, KeysInside, Rehearsal, RehearsedKeys, RestoreReport,
-    Restoring, Unlock, VaultError, Verified,
+    Restoring, ScheduleChange, Unlock, VaultError, Verified,
 };
 use onesync_service::{Home, Service, ServiceError, Status, SystemClock, size_words as bytes};
 use secrecy::SecretString;
@@ -69,7 +69,7 @@ impl Teller {
 pub fn backup(service: &Service, args: &BackupArgs, out: &Output) -> anyhow::Result<Status> {
     match &args.command {
         Some(BackupCommand::Verify { .. }) => anyhow::bail!("this command needs no open installation"),
-        Some(BackupCommand::Schedule { folder, every, keep, include_keys, recipients }) => {
+        Some(BackupCommand::Schedule { folder, every, keep, without_keys, include_keys, recipients }) => {
             if *include_keys && recipients.is_empty() {
                 return Err(usage(
                     "a schedule knows no password, by which the keys could be sealed",
@@ -77,7 +77,13 @@ pub fn backup(service: &Service, args: &BackupArgs, out: &Output) -> anyhow::Res
                      this server); or take a backup by hand: `onesync backup DIR --include-keys`",
                 ));
             }
-            schedule(service, folder.as_deref(), every, *keep, recipients, out)
+            let change = ScheduleChange {
+                folder: folder.as_deref(),
+                every: every.as_deref(),
+                keep: *keep,
+                recipients: (*include_keys || *without_keys).then_some(recipients.as_slice()),
+            };
+            schedule(service, &change, out)
         }
         None => {
             let Some(place) = &args.place else {
@@ -200,18 +206,20 @@ fn print_verified(verified: &Verified, opened: bool) {
     }
 }
 
-fn schedule(
-    service: &Service,
-    folder: Option<&Path>,
-    every: &str,
-    keep: usize,
-    recipients: &[String],
-    out: &Output,
-) -> anyhow::Result<Status> {
-    match folder {
-        Some(off) if off.as_os_str() == "off" => service.set_backup_schedule(None, &[])?,
-        Some(folder) => service.set_backup_schedule(Some((folder, every, keep)), recipients)?,
-        None => {}
+fn schedule(service: &Service, change: &ScheduleChange<'_>, out: &Output) -> anyhow::Result<Status> {
+    let rest = ScheduleChange { folder: None, ..*change };
+    match change.folder {
+        Some(off) if off.as_os_str() == "off" && rest == ScheduleChange::default() => {
+            service.set_backup_schedule(None, &[])?;
+        }
+        Some(off) if off.as_os_str() == "off" => {
+            return Err(usage(
+                "`off` ends the schedule, and takes nothing else",
+                "`onesync backup schedule off`; or leave `off` out",
+            ));
+        }
+        _ if *change == ScheduleChange::default() => {}
+        _ => service.change_backup_schedule(change)?,
     }
     let view = service.backups()?;
     if out.is_json() {
@@ -232,7 +240,10 @@ fn schedule(
     }
     match &view.last {
         None => say!("last: none"),
-        Some(last) => say!("last: {}, {} ({})", short_time(&last.when), last.file, bytes(last.bytes)),
+        Some(last) => {
+            say!("last: {}, {} ({})", short_time(&last.when), last.file, bytes(last.bytes));
+            last.not_restorable.iter().for_each(|why| say!("it is {why}"));
+        }
     }
     if let Some(Failed { when, why }) = &view.failed {
         say!("failed since: {}: {why}", short_time(when));
