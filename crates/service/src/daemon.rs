@@ -203,6 +203,7 @@ impl Daemon {
             self.home.open().map(|_| ())?;
         }
         let _lock = WorkLock::take_file(&folder, LOCK, "serve", self.clock.now())?;
+        crate::plan::forget_leftovers(&folder);
         let beat = Arc::new(Mutex::new(Heart {
             process: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -55,6 +55,7 @@ mod runtime;
 mod schedule;
 mod scheduler;
 mod scope;
+mod scratch;
 mod secrets;
 pub mod setup;
 mod space;

@@ -151,6 +151,7 @@ impl Service {
     /// When the database fails, or the work is asked to stop.
     pub fn maintain(&self, told: &dyn Fn(&str)) -> Result<Maintained, ServiceError> {
         let began = Instant::now();
+        crate::plan::forget_leftovers(self.home().folder());
         let store = self.store();
         let before = store.facts()?.bytes;
         self.name_objects(told)?;

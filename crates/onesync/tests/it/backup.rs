@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use onesync_graphsim::GraphSim;
+use onesync_graphsim::{FaultAction, FaultRule, GraphSim};
 
 use crate::kill::disturb::Dice;
 use crate::kill::ldif::small;
-use crate::program::{CLOUD_SECRET, Setup, leave_staging, onesync, run};
+use crate::program::{CLOUD_SECRET, Setup, leave_staging, onesync, run, signal, until};
 use crate::setup::{arguments, rows};
 
 const PASSWORD: &str = "a long password of the service account";
@@ -163,9 +163,110 @@ async fn the_daemon_takes_backups_by_itself() {
     daemon.start_kill().unwrap();
     daemon.wait().await.unwrap();
     setup.run(&["backup", "verify", &taken]).await.ends_with(4);
+    let set = setup.run(&["backup", "schedule"]).await.ends_with(0).out;
+    assert!(set.contains("not restorable"), "{set}");
     let status = setup.run(&["db", "status"]).await.out;
     assert!(status.contains("last backup: 2"), "{status}");
     setup.run(&["backup", "schedule", "off"]).await.ends_with(0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_named_of_a_schedule_stays_as_it_was() {
+    let (place, _password) = crate::keys::installed(&[]).await;
+    let (home, folder) = (place.home(), place.path().join("backups"));
+    std::fs::create_dir(&folder).unwrap();
+    if onesync_service::account::is_root() {
+        let (user, group) = crate::keys::user("nobody");
+        std::os::unix::fs::chown(&folder, Some(user), Some(group)).unwrap();
+        for on_the_way in [place.path(), &folder] {
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+            std::fs::set_permissions(on_the_way, mode).unwrap();
+        }
+    }
+    let schedule = |more: &[&str]| {
+        let line: Vec<String> =
+            ["backup", "schedule"].iter().chain(more).map(|&part| part.to_owned()).collect();
+        let home = home.clone();
+        async move { run(&home, &line.iter().map(String::as_str).collect::<Vec<_>>()).await }
+    };
+    let none = schedule(&["--every", "20m"]).await.ends_with(2);
+    assert!(none.err.contains("where to is missing") && none.err.contains("backup schedule DIR"), "{none:?}");
+    let set = [
+        folder.to_str().unwrap(),
+        "--every",
+        "10m",
+        "--keep",
+        "2",
+        "--include-keys",
+        "--recipient",
+        RECIPIENT,
+    ];
+    schedule(&set).await.ends_with(0);
+    let keys = format!("with the keys inside, for {RECIPIENT}");
+    for (more, every, keep) in [
+        (&["--every", "20m"][..], "20m", 2),
+        (&["--keep", "3"], "20m", 3),
+        (&[folder.to_str().unwrap()], "20m", 3),
+    ] {
+        let changed = schedule(more).await.ends_with(0).out;
+        let words = format!("every {every} into {}, {keep} are kept", folder.display());
+        assert!(changed.contains(&words) && changed.contains(&keys), "{more:?}: {changed}");
+    }
+    let both = schedule(&["off", "--keep", "5"]).await.ends_with(2);
+    assert!(both.err.contains("takes nothing else"), "{both:?}");
+    let without = schedule(&["--without-keys"]).await.ends_with(0).out;
+    assert!(without.contains("every 20m") && !without.contains("with the keys inside"), "{without}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rehearsal_that_is_killed_leaves_no_keys_behind() {
+    let sim = GraphSim::builder().seed(45).judged().await.unwrap();
+    let setup = small(&sim).await;
+    let file = |name: &str, text: &str| {
+        let file = setup.path().join(name);
+        std::fs::write(&file, text).unwrap();
+        file.display().to_string()
+    };
+    let (password, identity) = (file("password", PASSWORD), file("identity", IDENTITY));
+    let account = ["--yes", "--service-account-name", ACCOUNT, "--service-account-password-file", &password];
+    setup.run(&arguments(&account)).await.ends_with(0);
+    let one = setup.path().join("one.backup").display().to_string();
+    setup.run(&["backup", &one, "--include-keys", "--recipient", RECIPIENT]).await.ends_with(0);
+    let scratch = || {
+        let below = files(&setup.home()).into_iter();
+        below.filter(|file| file.to_string_lossy().contains("/scratch-")).collect::<Vec<_>>()
+    };
+    // It waits for a directory that does not answer, with the keys opened.
+    sim.fault(FaultRule {
+        path: Some("/v1.0/".to_owned()),
+        times: 0,
+        action: FaultAction::Hold,
+        ..FaultRule::default()
+    });
+    let rehearse = ["restore", "rehearse", &one, "--identity", &identity];
+    let mut clearing = vec![vec!["db", "maintain", "--now"], vec!["serve"], rehearse.to_vec()];
+    while let Some(line) = clearing.pop() {
+        let struck = sim.faults_struck();
+        let mut child = onesync(&setup.home(), &rehearse).spawn().unwrap();
+        until("it reads the cloud", async || {
+            assert_eq!(child.try_wait().unwrap(), None, "it ended");
+            sim.faults_struck() > struck
+        })
+        .await;
+        let left = scratch();
+        assert!(left.len() == 1 && left[0].join("home/kek").exists(), "{left:?}");
+        setup.run(&["db", "maintain", "--now"]).await.ends_with(0);
+        assert_eq!(scratch(), left, "it is in use");
+        signal(&child, "-KILL").await;
+        child.wait().await.unwrap();
+        assert_eq!(scratch(), left);
+        let mut next = onesync(&setup.home(), &line).spawn().unwrap();
+        until("it clears up", async || !left[0].exists()).await;
+        signal(&next, "-KILL").await;
+        next.wait().await.unwrap();
+        setup.run(&["db", "maintain", "--now"]).await.ends_with(0);
+        assert!(scratch().is_empty(), "{line:?}: {:?}", scratch());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -20,7 +20,7 @@ const PASSWORD: &str = "correct horse battery";
 const ACCOUNT: &str = "CONTOSO\\svc-sync";
 
 /// An installation with a service account, whose password is in the file `password`.
-async fn installed(more: &[&str]) -> (Place, String) {
+pub(crate) async fn installed(more: &[&str]) -> (Place, String) {
     let place = Place::new();
     let password = place.file("password", PASSWORD);
     let options = [

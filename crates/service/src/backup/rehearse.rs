@@ -19,10 +19,10 @@ use crate::clock::Clock;
 use crate::database::{DatabaseServer, EMBEDDED};
 use crate::error::ServiceError;
 use crate::events;
-use crate::home::{Home, new_id};
-use crate::plan::SCRATCH;
+use crate::home::Home;
 use crate::runs::Step;
 use crate::runtime::{Runtime, Service};
+use crate::scratch::Scratch;
 
 /// The setting with the last rehearsal that proved a restore.
 pub(crate) const REHEARSED: &str = "restore-rehearsed";
@@ -125,19 +125,13 @@ fn sum(reader: &dyn StoreReader, connector: ConnectorId) -> Result<Sum, ServiceE
     Ok(sum)
 }
 
-/// A place that goes; and the home that it lies in, where that was made for it.
-struct Scratch(PathBuf, Option<PathBuf>);
+/// The folder of a home that was made for this.
+struct Made(Option<PathBuf>);
 
-impl Drop for Scratch {
+impl Drop for Made {
     fn drop(&mut self) {
-        match std::fs::remove_dir_all(&self.0) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                tracing::warn!(folder = %self.0.display(), %error, "the scratch folder of a rehearsal could not be removed");
-            }
-            _ => {}
-        }
         // Only an empty folder goes: somebody may have put something there meanwhile.
-        if let Some(Err(error)) = self.1.as_ref().map(std::fs::remove_dir) {
+        if let Some(Err(error)) = self.0.as_ref().map(std::fs::remove_dir) {
             tracing::debug!(%error, "the folder of the home stays");
         }
     }
@@ -158,11 +152,10 @@ pub async fn rehearse(
 ) -> Result<Rehearsal, ServiceError> {
     let began = Instant::now();
     let whole = home.exists();
-    let made = std::fs::symlink_metadata(home.folder()).is_err().then(|| home.folder().to_owned());
+    let made = Made(std::fs::symlink_metadata(home.folder()).is_err().then(|| home.folder().to_owned()));
     home.make_folder()?;
-    crate::plan::forget_leftovers(home.folder());
-    let scratch = Scratch(home.folder().join(format!("{SCRATCH}{}", new_id()?)), made);
-    let place = Home::new(&scratch.0);
+    let scratch = Scratch::make(home.folder())?;
+    let place = Home::new(scratch.folder());
     let embedded = DatabaseServer::new(EMBEDDED, None);
     let restored = tokio::task::block_in_place(|| put_back(&place, &*clock, file, &embedded, heard, false))?;
     if let RehearsedKeys::File(bytes, unlock) = keys {
@@ -207,7 +200,7 @@ pub async fn rehearse(
         seconds: began.elapsed().as_secs_f64(),
         not_noted: None,
     };
-    drop(scratch);
+    drop((scratch, made));
     if whole {
         let noted = note(home, clock, &rehearsal).await;
         rehearsal.not_noted = noted.err().map(|error| error.to_string());

@@ -24,6 +24,7 @@ use crate::config::{Configuration, SourceAnchor};
 use crate::error::ServiceError;
 use crate::runs::Step;
 use crate::runtime::{ConnectorHandle, Runtime, Service};
+use crate::scratch::Scratch;
 use crate::unreadable::source_place;
 use crate::{Home, ServiceError as Error};
 
@@ -37,9 +38,6 @@ pub use reviewed::{Applied, Moved};
 /// Objects named for each error that more objects would have, and errors looked at for them.
 const ERROR_SAMPLES: usize = 3;
 const ERRORS_LOOKED_AT: usize = 10_000;
-
-/// How the folder of a computation begins.
-pub(crate) const SCRATCH: &str = "scratch-";
 
 /// What would be different.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -144,18 +142,9 @@ impl Service {
     /// # Errors
     /// When the configuration has errors, or there is no room for the copy.
     pub async fn config_plan(&self, configuration: Configuration) -> Result<ConfigPlan, ServiceError> {
-        let mut id = [0u8; 8];
-        aws_lc_rs::rand::fill(&mut id).map_err(|_| onesync_vault::VaultError::Random)?;
-        let name: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
         reviewed::forget_leftovers(self.home().folder());
-        let folder = self.home().folder().join(format!("{SCRATCH}{name}"));
-        std::fs::create_dir(&folder)
-            .map_err(|source| Error::File { place: folder.display().to_string(), source })?;
-        let result = self.plan_in(Home::new(&folder), configuration).await;
-        if let Err(source) = std::fs::remove_dir_all(&folder) {
-            tracing::warn!(folder = %folder.display(), %source, "the scratch folder could not be removed");
-        }
-        result
+        let scratch = Scratch::make(self.home().folder())?;
+        self.plan_in(Home::new(scratch.folder()), configuration).await
     }
 
     /// The files in which a configuration differs from the one in force.

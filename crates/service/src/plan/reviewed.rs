@@ -20,7 +20,7 @@ use onesync_store::{
 use serde::{Deserialize, Serialize};
 
 use super::compare::{export_item, owner_item};
-use super::{ConfigPlan, PlanItem, SCRATCH};
+use super::{ConfigPlan, PlanItem};
 use crate::config::Configuration;
 use crate::error::ServiceError;
 use crate::events;
@@ -36,7 +36,7 @@ const KEPT: usize = 10;
 /// The state of a connector that says what must be held before anything is exported: the plan, then what the items that
 /// have moved are about, 16 bytes each.
 const MOVED: &str = "plan-moved";
-/// What a computation that was killed has left may be looked at for so long.
+/// A plan that was never finished may be looked at for so long.
 const LEFTOVERS: Duration = Duration::from_secs(24 * 60 * 60);
 /// Items that a message names.
 const NAMED: usize = 10;
@@ -474,25 +474,15 @@ fn remove(path: &Path) {
     }
 }
 
-/// Removes what computations have left that were killed: copies of the database, plans that were never finished.
+/// Removes what computations have left that were killed: copies of the installation, plans that were never finished.
 pub(crate) fn forget_leftovers(home: &Path) {
+    crate::scratch::remove_left(home);
     let old = |path: &Path| {
         let changed = path.metadata().and_then(|data| data.modified());
         changed.is_ok_and(|changed| changed.elapsed().is_ok_and(|age| age > LEFTOVERS))
     };
-    let entries = |folder: &Path| -> Vec<PathBuf> {
-        std::fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())).collect()
-    };
-    for path in entries(home) {
-        let scratch = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(SCRATCH));
-        if scratch
-            && old(&path)
-            && let Err(error) = std::fs::remove_dir_all(&path)
-        {
-            tracing::warn!(path = %path.display(), %error, "an old computation could not be removed");
-        }
-    }
-    for path in entries(&home.join(FOLDER)) {
+    let plans = std::fs::read_dir(home.join(FOLDER)).into_iter().flatten().flatten();
+    for path in plans.map(|entry| entry.path()) {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let plan = name.split('.').next().unwrap_or_default();
         if !path.with_file_name(format!("{plan}.json")).exists() && old(&path) {

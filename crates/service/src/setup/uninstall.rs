@@ -183,7 +183,7 @@ fn is_ours(path: &Path, in_home: bool) -> bool {
     exact.contains(&name)
         || (whole != name && exact.contains(&whole))
         || name.strip_prefix("onesync.db").is_some_and(database)
-        || name.starts_with(crate::plan::SCRATCH)
+        || name.starts_with(crate::scratch::BEGINS)
         || ["keyset.toml.lost-", "kek.lost-"].iter().any(|begin| name.starts_with(begin))
         || (in_home && name == "backups")
 }

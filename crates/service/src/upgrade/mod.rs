@@ -17,9 +17,10 @@ use crate::clock::Clock;
 use crate::database::{DatabaseServer, Options};
 use crate::error::ServiceError;
 use crate::events;
-use crate::home::{Home, restrict};
-use crate::plan::{ConfigPlan, SCRATCH};
+use crate::home::Home;
+use crate::plan::ConfigPlan;
 use crate::runtime::Service;
+use crate::scratch::Scratch;
 use crate::staging::ACTIVE;
 use crate::sync::FULL_SYNC_NEEDED;
 use crate::work::WorkLock;
@@ -120,7 +121,7 @@ pub async fn check(home: &Home, clock: Arc<dyn Clock>, threads: usize) -> Result
     let opened = Service::open_from(trial.home(home), home.folder().to_owned(), clock, threads).await?;
     check.rules = rules::updates(&opened)?;
     (check.plan, check.no_plan) = compare(&opened).await?;
-    if let Some(plan) = check.plan.as_mut().filter(|_| trial.folder.is_some()) {
+    if let Some(plan) = check.plan.as_mut().filter(|_| trial.scratch.is_some()) {
         plan.list = None; // it lies in the trial's folder, which goes
     }
     Ok(check)
@@ -254,8 +255,8 @@ impl Service {
 /// An installation that may be opened by this program: a copy of an older one that was brought up to date, or the one
 /// that is there.
 struct Trial {
-    /// The copy's folder, removed with it; `None` where none is needed.
-    folder: Option<std::path::PathBuf>,
+    /// The copy's place; `None` where none is needed.
+    scratch: Option<Scratch>,
     seconds: Option<f64>,
 }
 
@@ -263,38 +264,20 @@ impl Trial {
     /// `None` where no copy can be made.
     fn make(home: &Home, state: &SchemaState) -> Result<Option<Self>, ServiceError> {
         if !state.is_older() {
-            return Ok(Some(Self { folder: None, seconds: None }));
+            return Ok(Some(Self { scratch: None, seconds: None }));
         }
         if home.named()?.is_some() {
             return Ok(None);
         }
-        let mut id = [0u8; 8];
-        aws_lc_rs::rand::fill(&mut id).map_err(|_| onesync_vault::VaultError::Random)?;
-        let name: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
-        // Named as a computation is: what is left of one that was killed goes with those.
-        let folder = home.folder().join(format!("{SCRATCH}{name}"));
-        std::fs::create_dir(&folder)
-            .map_err(|source| ServiceError::File { place: folder.display().to_string(), source })?;
-        restrict(&folder)
-            .map_err(|source| ServiceError::File { place: folder.display().to_string(), source })?;
-        let mut trial = Self { folder: Some(folder.clone()), seconds: None };
-        home.copy_as_it_is(&folder)?;
+        let scratch = Scratch::make(home.folder())?;
+        home.copy_as_it_is(scratch.folder())?;
         let began = std::time::Instant::now();
-        Home::new(&folder).migrate()?;
-        trial.seconds = Some(began.elapsed().as_secs_f64());
-        Ok(Some(trial))
+        Home::new(scratch.folder()).migrate()?;
+        let seconds = Some(began.elapsed().as_secs_f64());
+        Ok(Some(Self { scratch: Some(scratch), seconds }))
     }
 
     fn home(&self, of: &Home) -> Home {
-        self.folder.as_ref().map_or_else(|| of.clone(), Home::new)
-    }
-}
-
-impl Drop for Trial {
-    fn drop(&mut self) {
-        let Some(folder) = &self.folder else { return };
-        if let Err(source) = std::fs::remove_dir_all(folder) {
-            tracing::warn!(folder = %folder.display(), %source, "the folder of a trial could not be removed");
-        }
+        self.scratch.as_ref().map_or_else(|| of.clone(), |scratch| Home::new(scratch.folder()))
     }
 }
