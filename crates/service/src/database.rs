@@ -97,6 +97,15 @@ impl Options {
         }
     }
 
+    /// The same for a database that holds an installation: nothing is made in an empty one.
+    fn filled(self) -> Self {
+        match self {
+            Self::Postgres(options) => Self::Postgres(options.filled()),
+            Self::SqlServer(options) => Self::SqlServer(options.filled()),
+        }
+    }
+
+    /// Opens it; an empty one gets tables.
     pub(crate) fn open(&self, opening: Opening) -> Result<Arc<dyn Store>, StoreError> {
         Ok(match (self, opening) {
             (Self::Postgres(options), Opening::Working) => Arc::new(PostgresStore::open(options)?),
@@ -405,8 +414,23 @@ pub(crate) fn place(folder: &Path, url: &str) -> String {
     }
 }
 
-/// Opens the database that a URL names.
+/// Opens the database of an installation. Nothing is made in an empty one: it was taken away, and is about to be put back.
 pub(crate) fn open(
+    folder: &Path,
+    url: &str,
+    password: Option<&SecretString>,
+    opening: Opening,
+) -> Result<Arc<dyn Store>, ServiceError> {
+    let is_empty = || Ok::<_, ServiceError>(!folder.join(EMBEDDED_FILE).exists() || schema(folder, url, None)?.found == 0);
+    match url {
+        EMBEDDED if is_empty()? => Err(StoreError::NotInstalled.into()),
+        EMBEDDED => make(folder, url, None, opening),
+        url => Ok(Options::parse(url)?.password(password).filled().open(opening)?),
+    }
+}
+
+/// Opens the database that a URL names, and makes it where it is empty.
+fn make(
     folder: &Path,
     url: &str,
     password: Option<&SecretString>,
@@ -453,7 +477,7 @@ pub(crate) fn open_new(
             ));
         }
     }
-    open(folder, url, password, opening)
+    make(folder, url, password, opening)
 }
 
 /// A command that opens the database which a URL names for looking.

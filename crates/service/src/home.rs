@@ -7,7 +7,9 @@ use onesync_store::{InstallationRow, SchemaState, SqliteStore, Store, StoreError
 use onesync_vault::{Kek, KeySet, Vault, VaultError};
 
 use crate::clock::Clock;
-use crate::database::{DatabaseServer, EMBEDDED, EMBEDDED_FILE, Named, Opening, open_new, write_flushed};
+use crate::database::{
+    DatabaseServer, EMBEDDED, EMBEDDED_FILE, Named, Opening, open as open_filled, open_new, write_flushed,
+};
 use crate::error::ServiceError;
 use crate::work::WorkLock;
 
@@ -216,6 +218,43 @@ impl Home {
         ))
     }
 
+    /// What it means for a home that its database holds nothing, or is not there.
+    pub(crate) fn of_lost(&self, error: ServiceError) -> ServiceError {
+        let why = match &error {
+            ServiceError::Store(StoreError::NotInstalled) => "it holds no installation",
+            ServiceError::Store(StoreError::NoDatabase { why }) => why,
+            _ => return error,
+        };
+        let (Ok(named), Ok(id)) = (self.named(), self.belongs_to()) else { return error };
+        let (home, database) = (self.folder.display(), self.database());
+        let Some(id) = named.as_ref().map(|named| named.installation.clone()).or(id) else {
+            return ServiceError::usage(
+                format!("{home} holds no installation: {} is empty", database.display()),
+                "move that file away: then `onesync setup` makes one, or `onesync restore FILE` brings one back",
+            );
+        };
+        let (place, file, to) = match &named {
+            Some(named) => (named.place(&self.folder), Named::file(&self.folder), " --to URL"),
+            None => (database.display().to_string(), database, ""),
+        };
+        let own = match (&named, place.starts_with("sqlserver://")) {
+            (None, _) => "bring that file back",
+            (_, false) => "put it back with the tools of its server (`pg_restore`), and have the service stopped until that is done",
+            (_, true) => {
+                "put it back with the tools of its server (`RESTORE DATABASE`); where only the user of the login is missing in \
+                 it, `onesync setup --database-admin URL` makes that"
+            }
+        };
+        ServiceError::held(
+            format!("{home} belongs to installation {id}, whose database is not here: {place}: {why}"),
+            format!(
+                "nothing was made there: {own}. Or put a backup back: move {} away, then `onesync restore FILE{to}`. For a new \
+                 installation name another folder with `--home`",
+                file.display()
+            ),
+        )
+    }
+
     fn must_be_free(&self, joins: Option<&str>) -> Result<(), ServiceError> {
         self.must_have_its_database(joins)?;
         if self.is_being_restored() {
@@ -286,14 +325,23 @@ impl Home {
     /// # Errors
     /// When there is no installation, or the database cannot be opened.
     pub fn open(&self) -> Result<OpenHome, ServiceError> {
-        Ok((self.open_named()?.1, Vault::open(&self.key_set())))
+        self.open_there().map_err(|error| self.of_lost(error))
+    }
+
+    /// The same for whoever can tell what a database that is not there means.
+    pub(crate) fn open_there(&self) -> Result<OpenHome, ServiceError> {
+        Ok((self.open_as_named()?.1, Vault::open(&self.key_set())))
     }
 
     /// Opens the database, and says how it is named.
     pub(crate) fn open_named(&self) -> Result<(Option<Named>, Arc<dyn Store>), ServiceError> {
+        self.open_as_named().map_err(|error| self.of_lost(error))
+    }
+
+    fn open_as_named(&self) -> Result<(Option<Named>, Arc<dyn Store>), ServiceError> {
         self.end_move();
         let named = self.names()?;
-        let state = self.schema()?;
+        let state = self.schema_there()?;
         if state.is_older() {
             let SchemaState { found, known, .. } = state;
             return Err(ServiceError::held(
@@ -340,13 +388,21 @@ impl Home {
     /// When there is no installation, or the database cannot be read, is newer than this program, or was made by a
     /// modified one.
     pub fn schema(&self) -> Result<SchemaState, ServiceError> {
-        match self.named()? {
-            Some(named) => named.schema(&self.folder),
-            None => Ok(SqliteStore::schema(&self.embedded()?)?),
+        self.schema_there().map_err(|error| self.of_lost(error))
+    }
+
+    fn schema_there(&self) -> Result<SchemaState, ServiceError> {
+        let state = match self.named()? {
+            Some(named) => named.schema(&self.folder)?,
+            None => SqliteStore::schema(&self.embedded()?)?,
+        };
+        match state.found {
+            0 => Err(StoreError::NotInstalled.into()),
+            _ => Ok(state),
         }
     }
 
-    /// Opens the database, and brings its schema up to date.
+    /// Opens the database, and brings its schema up to date; an empty one gets none.
     pub(crate) fn migrate(&self) -> Result<Arc<dyn Store>, ServiceError> {
         self.arrive(&self.switched())?;
         match self.named()? {
@@ -356,7 +412,12 @@ impl Home {
                 self.renamed(self.named()?.unwrap_or(named), &*store)?.check(&*store)?;
                 Ok(store)
             }
-            None => Ok(Arc::new(SqliteStore::open(&self.embedded()?)?)),
+            None => {
+                self.embedded()?;
+                let store = open_filled(&self.folder, EMBEDDED, None, Opening::Working)?;
+                let there = store.reader()?.installation()?;
+                there.map(|_| store).ok_or_else(|| StoreError::NotInstalled.into())
+            }
         }
     }
 

@@ -166,12 +166,18 @@ pub(crate) fn mark_left(home: &Home, when: &str) -> Result<(), ServiceError> {
     let Some(left) = Named::read(&file)? else { return Ok(()) };
     let now = home.named_or_embedded(&left.installation)?;
     if now.url != left.url {
-        let store = left.open(folder, Opening::Any)?;
-        let there = store.reader()?.installation()?;
-        if let Some(there) = there.filter(|there| there.id == left.installation) {
-            let mark = MoveMark::Moved { when: when.to_owned(), to: now.place(folder) };
-            store.bulk()?.set(MOVE_MARK, &mark.text())?;
-            store.take_epoch(there.epoch)?;
+        match left.open(folder, Opening::Any) {
+            Ok(store) => {
+                let there = store.reader()?.installation()?;
+                if let Some(there) = there.filter(|there| there.id == left.installation) {
+                    let mark = MoveMark::Moved { when: when.to_owned(), to: now.place(folder) };
+                    store.bulk()?.set(MOVE_MARK, &mark.text())?;
+                    store.take_epoch(there.epoch)?;
+                }
+            }
+            // Taken away since: nobody can work with it.
+            Err(ServiceError::Store(StoreError::NotInstalled)) => {}
+            Err(error) => return Err(error),
         }
         left.forget_password(folder, &now)?;
     }

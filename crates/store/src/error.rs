@@ -45,10 +45,8 @@ pub enum StoreError {
          anew by itself"
     )]
     HalfRestored,
-    /// The database has the schema, and no installation yet.
-    #[error(
-        "the database holds no installation: it was never finished; remove the file and apply a configuration, or name another place"
-    )]
+    /// The database is empty, or has the schema and no installation.
+    #[error("the database holds no installation")]
     NotInstalled,
     /// The database holds an installation already.
     #[error("the database already holds installation {0}: join it, or name an empty database")]

@@ -3,8 +3,8 @@
 use onesync_graphsim::GraphSim;
 
 use crate::kill::ldif::SOURCE;
-use crate::program::{CLOUD_SECRET, Setup, cloud, directory, leave_staging, onesync, run, signal, until};
-use crate::setup::postgres::Server;
+use crate::program::{CLOUD_SECRET, Setup, cloud, directory, leave_staging, onesync, run, serves, signal, until};
+use crate::setup::postgres::{Server, installed};
 use crate::setup::{Database, Place, arguments};
 use crate::standby::{doing, second, view};
 
@@ -81,5 +81,40 @@ async fn a_database_that_was_put_back_is_neither_written_nor_taken_over() {
         .await;
     signal(&standby, "-TERM").await;
     standby.wait_with_output().await.unwrap();
+    server.remove().await;
+}
+
+/// Dropped and made anew, as before a `pg_restore`, under commands and a daemon whose account may make tables there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_was_taken_away_stays_empty_until_it_is_put_back() {
+    let (server, place, options) = installed("taken").await;
+    let (home, name) = (place.home(), server.name());
+    server.keep_copy().await;
+    let mut daemon = onesync(&home, &["serve"]).spawn().unwrap();
+    serves(&mut daemon, &home).await;
+    until("it works", async || doing(&home).await.contains("idle")).await;
+    let (setup, all) = (arguments(&["--yes"]), arguments(&options.both()));
+    let commands = [&setup[..], &all, &["status"], &["cycle"], &["upgrade"], &["upgrade", "check"]];
+    for statement in [
+        format!("DROP DATABASE {name} WITH (FORCE)"),
+        format!("CREATE DATABASE {name} OWNER {name} ENCODING 'UTF8' TEMPLATE template0"),
+    ] {
+        server.run("postgres", &statement).await;
+        for command in commands {
+            let refused = run(&home, command).await.ends_with(4);
+            for part in ["whose database is not here", "nothing was made", "`pg_restore`", "`onesync restore FILE"] {
+                assert!(refused.err.contains(part), "{command:?} after {statement}: {}", refused.err);
+            }
+        }
+    }
+    let waits = |line: &str| line.contains("waits: ") && line.contains("it holds no installation");
+    until("it says so, too", async || run(&home, &["status"]).await.err.lines().any(waits)).await;
+    let none = "DO $$ BEGIN IF EXISTS (SELECT FROM pg_tables WHERE schemaname = 'public') THEN RAISE 'tables'; END IF; END $$";
+    server.run(name, none).await;
+    server.put_back().await;
+    run(&home, &["status"]).await.ends_with(0);
+    until("it goes on", async || doing(&home).await.contains("idle")).await;
+    signal(&daemon, "-TERM").await;
+    daemon.wait_with_output().await.unwrap();
     server.remove().await;
 }

@@ -195,7 +195,8 @@ impl Setup {
         };
         let admin = self.wanted.admin.as_ref().map(DatabaseServer::options).transpose()?;
         if let Some(admin) = &admin {
-            let there = options.administered_by(admin)?.look()?;
+            let administered = options.administered_by(admin)?;
+            let there = administered.look()?;
             if !there.may {
                 return Err(ServiceError::usage(
                     format!(
@@ -205,8 +206,16 @@ impl Setup {
                     "name the account that owns the database, or one that may do everything",
                 ));
             }
+            // What holds nothing is to be put back: no tables are made in it.
+            if !there.database {
+                let why = format!("there is no database `{}`", options.database());
+                return Err(StoreError::NoDatabase { why }.into());
+            }
+            if matches!(administered.content()?, DatabaseContent::Empty | DatabaseContent::Schema { .. }) {
+                return Err(StoreError::NotInstalled.into());
+            }
             plan.checks.push(Check::ok("database administrator", format!("signed in as `{}`", admin.user())));
-            if let Some(text) = there.makes.filter(|_| there.database) {
+            if let Some(text) = there.makes {
                 plan.add(Step::MakeDatabase, "database", text);
             }
         }

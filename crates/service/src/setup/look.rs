@@ -184,7 +184,7 @@ impl Setup {
         match &named {
             Some(named) => {
                 plan.database = named.place(self.home.folder());
-                self.look_at_own_server(named, plan)?;
+                self.look_at_own_server(named, plan).map_err(|error| self.home.of_lost(error))?;
             }
             None => self.no_server_for_embedded()?,
         }
@@ -199,13 +199,13 @@ impl Setup {
                 plan.checks.truncate(checks);
                 Ok(None)
             }
-            looked => looked.map(Some),
+            looked => looked.map(Some).map_err(|error| self.home.of_lost(error)),
         }
     }
 
     /// What is missing inside of the database of an installed home.
     fn look_inside(&self, named: Option<Named>, plan: &mut Plan) -> Result<Installed, ServiceError> {
-        let (store, vault) = self.home.open()?;
+        let (store, vault) = self.home.open_there()?;
         let reader = store.reader()?;
         let identities = reader.setting(IDENTITIES)?.and_then(|number| number.parse().ok());
         let account = ServiceAccount::read(&*reader)?;

@@ -49,11 +49,17 @@ pub(super) fn open_of(connections: &Connections, options: &SqlServerOptions, ver
 
 fn is_at(client: &Client, options: &SqlServerOptions, version: u32) -> Checked<bool> {
     check_server(client, options, true)?;
-    if exists(client)? {
-        return Ok(applied(client)?.found >= version);
+    let found = match exists(client)? {
+        false => {
+            refuse_others(client, options)?;
+            0
+        }
+        true => applied(client)?.found,
+    };
+    match found {
+        0 if options.filled => Err(StoreError::NotInstalled),
+        found => Ok(found >= version),
     }
-    refuse_others(client, options)?;
-    Ok(false)
 }
 
 /// Whether the server and the database will do; `ready`: snapshots are allowed already.

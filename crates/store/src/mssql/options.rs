@@ -42,6 +42,8 @@ pub struct SqlServerOptions {
     /// Whoever it is.
     trust: bool,
     password: Option<SecretString>,
+    /// Whether an empty database stays empty.
+    pub(super) filled: bool,
 }
 
 impl SqlServerOptions {
@@ -76,6 +78,7 @@ impl SqlServerOptions {
             authority: None,
             trust: false,
             password,
+            filled: false,
         };
         for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
             let (name, value) = parameter
@@ -165,6 +168,13 @@ impl SqlServerOptions {
     #[must_use]
     pub fn password(mut self, password: &SecretString) -> Self {
         self.password = Some(password.clone());
+        self
+    }
+
+    /// The same for a database that holds an installation: in one that is empty nothing is made, and it is refused.
+    #[must_use]
+    pub fn filled(mut self) -> Self {
+        self.filled = true;
         self
     }
 

@@ -37,15 +37,18 @@ pub(super) fn open(connections: &Connections, options: &PostgresOptions) -> Chec
 pub(super) fn open_of(connections: &Connections, options: &PostgresOptions, version: u32) -> Checked<()> {
     let client = connections.writer("opening the database")?;
     check_server(&client)?;
-    let missing = match exists(&client)? {
+    let found = match exists(&client)? {
         false => {
             refuse_others(&client, options)?;
-            true
+            0
         }
-        true => applied(&client)?.found < version,
+        true => applied(&client)?.found,
     };
-    if !missing {
+    if found >= version {
         return Ok(());
+    }
+    if found == 0 && options.filled {
+        return Err(StoreError::NotInstalled);
     }
     let mut patience = Patience::new();
     for _ in 0..ATTEMPTS {

@@ -42,6 +42,8 @@ pub struct PostgresOptions {
     pub(super) config: Config,
     pub(super) trust: Trust,
     pub(super) authorities: Option<PathBuf>,
+    /// Whether an empty database stays empty.
+    pub(super) filled: bool,
 }
 
 impl PostgresOptions {
@@ -107,7 +109,7 @@ impl PostgresOptions {
             config.application_name("onesync");
         }
         config.keepalives_idle(KEEPALIVE_IDLE).tcp_user_timeout(TCP_USER_TIMEOUT);
-        Ok(Self { config, trust, authorities })
+        Ok(Self { config, trust, authorities, filled: false })
     }
 
     /// Whether a text is the URL of a PostgreSQL database rather than a path.
@@ -135,6 +137,13 @@ impl PostgresOptions {
     #[must_use]
     pub fn password(mut self, password: &SecretString) -> Self {
         self.config.password(password.expose_secret());
+        self
+    }
+
+    /// The same for a database that holds an installation: in one that is empty nothing is made, and it is refused.
+    #[must_use]
+    pub fn filled(mut self) -> Self {
+        self.filled = true;
         self
     }
 

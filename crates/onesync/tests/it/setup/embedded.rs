@@ -294,12 +294,27 @@ async fn a_home_that_has_lost_its_database_gets_no_other_one() {
         }
         assert!(!home.join("onesync.db").exists(), "{command:?}");
     }
+    // Nor are tables made in what stands in its place.
+    std::fs::write(home.join("onesync.db"), "").unwrap();
+    for command in [&setup[..], &["status"], &["upgrade"], &["upgrade", "check"], &["cycle"]] {
+        let refused = run(&home, command).await.ends_with(4);
+        for part in ["belongs to installation", "whose database is not here", "onesync restore FILE"] {
+            assert!(refused.err.contains(part), "{command:?}: {}", refused.err);
+        }
+        assert_eq!(std::fs::metadata(home.join("onesync.db")).unwrap().len(), 0, "{command:?}");
+    }
     // Where nothing tells of another installation a key set that is there is taken.
     for name in ["server.toml", "witness.toml"] {
         let _ = std::fs::remove_file(home.join(name));
     }
-    let empty = run(&home, &["status"]).await.ends_with(2);
-    assert!(empty.err.contains("`onesync setup` makes one"), "{}", empty.err);
+    for made in [true, false] {
+        let empty = run(&home, &["status"]).await.ends_with(2);
+        assert!(empty.err.contains("`onesync setup` makes one"), "{}", empty.err);
+        assert_eq!(empty.err.contains("move that file away"), made, "{}", empty.err);
+        if made {
+            std::fs::remove_file(home.join("onesync.db")).unwrap();
+        }
+    }
     place.setup(&["--yes"]).await.ends_with(0);
 }
 

@@ -73,7 +73,8 @@ impl Server {
         done.map_err(|error| error.as_db_error().map_or(error.to_string(), |said| said.message().to_owned()))
     }
 
-    async fn run(&self, database: &str, text: &str) {
+    /// Runs statements as the administrator.
+    pub async fn run(&self, database: &str, text: &str) {
         let user = self.admin.strip_prefix("postgres://").unwrap().split_once(':').unwrap().0;
         self.run_as(user, &self.password, database, text).await.unwrap();
     }
@@ -448,7 +449,7 @@ async fn anything_else_is_refused() {
 }
 
 /// A server with an installation, and what `setup` is told of it.
-async fn installed(name: &str) -> (Server, Place, Database) {
+pub async fn installed(name: &str) -> (Server, Place, Database) {
     let (server, place) = (Server::new(name).await, Place::new());
     let options = server.database(&place);
     place.setup(&options.both()).await.ends_with(0);
