@@ -421,7 +421,9 @@ pub(crate) fn open(
     password: Option<&SecretString>,
     opening: Opening,
 ) -> Result<Arc<dyn Store>, ServiceError> {
-    let is_empty = || Ok::<_, ServiceError>(!folder.join(EMBEDDED_FILE).exists() || schema(folder, url, None)?.found == 0);
+    let is_empty = || {
+        Ok::<_, ServiceError>(!folder.join(EMBEDDED_FILE).exists() || schema(folder, url, None)?.found == 0)
+    };
     match url {
         EMBEDDED if is_empty()? => Err(StoreError::NotInstalled.into()),
         EMBEDDED => make(folder, url, None, opening),

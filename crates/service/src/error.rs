@@ -164,6 +164,9 @@ impl ServiceError {
             Self::Store(StoreError::ReadOnly { .. }) => {
                 Some("run as the account that owns `--home`, or give this one the right to write there")
             }
+            Self::Store(StoreError::Moved { .. }) => Some(
+                "what was under way is run again; where another server moved it, or this home has lost `database.toml`: `onesync setup --database URL --database-password-file FILE` has this home go on in that database",
+            ),
             Self::Store(StoreError::Disk { .. }) => Some(
                 "nothing says that the database itself is damaged: see whether its disk is full (`df`), mounted for reading only or failing, and whether this account may use the file and its folder; then do the same again",
             ),

@@ -181,6 +181,48 @@ impl Home {
         self.appear(&unfinished, &file)
     }
 
+    /// The installation of this home, where that has left the database which the home names, or that holds it no more.
+    pub(crate) fn left_by(&self) -> Result<Option<String>, ServiceError> {
+        match self.open_there() {
+            // One that a later program works with was left, too, where an upgrade was put back.
+            Err(ServiceError::Store(
+                StoreError::Moved { .. }
+                | StoreError::Newer { .. }
+                | StoreError::NotInstalled
+                | StoreError::NoDatabase { .. },
+            )) => {}
+            _ => return Ok(None),
+        }
+        match self.named()? {
+            Some(named) => Ok(Some(named.installation)),
+            None => self.belongs_to(),
+        }
+    }
+
+    /// Has this home name the database that its installation is in now, in place of the one which that has left.
+    pub(crate) fn follow(
+        &self,
+        server: &DatabaseServer,
+        installation: &str,
+        clock: &dyn Clock,
+    ) -> Result<(), ServiceError> {
+        let _lock = WorkLock::take(&self.folder, "following an installation", clock.now())?;
+        let before = self.names()?;
+        let (url, installation) = (server.url.clone(), installation.to_owned());
+        let joined = !self.has_taken(&installation)?;
+        let password = server.keep_password(&self.folder, before.as_ref())?;
+        let named = Named { url, installation, password, joined };
+        named.check(&*named.open_new(&self.folder)?)?;
+        let file = Named::file(&self.folder);
+        named.write(&file).and_then(|()| {
+            let folder = std::fs::File::open(&self.folder);
+            folder
+                .and_then(|folder| folder.sync_all())
+                .map_err(|source| ServiceError::File { place: file.display().to_string(), source })
+        })?;
+        before.map_or(Ok(()), |before| before.forget_password(&self.folder, &named))
+    }
+
     /// The database on a server that this home began to make an installation in.
     pub(crate) fn named_unfinished(&self) -> Result<Option<Named>, ServiceError> {
         Named::read(&self.folder.join(UNFINISHED_NAME))
@@ -239,10 +281,14 @@ impl Home {
         };
         let own = match (&named, place.starts_with("sqlserver://")) {
             (None, _) => "bring that file back",
-            (_, false) => "put it back with the tools of its server (`pg_restore`), and have the service stopped until that is done",
+            (_, false) => {
+                "put it back with the tools of its server (`pg_restore`), and have the service stopped until that is done; where \
+                 it has another place now: `onesync setup --database URL --database-password-file FILE`"
+            }
             (_, true) => {
-                "put it back with the tools of its server (`RESTORE DATABASE`); where only the user of the login is missing in \
-                 it, `onesync setup --database-admin URL` makes that"
+                "put it back with the tools of its server (`RESTORE DATABASE`); where it has another place now: `onesync setup \
+                 --database URL --database-password-file FILE`; where only the user of the login is missing in it, `onesync \
+                 setup --database-admin URL` makes that"
             }
         };
         ServiceError::held(

@@ -3,7 +3,9 @@
 use onesync_graphsim::GraphSim;
 
 use crate::kill::ldif::SOURCE;
-use crate::program::{CLOUD_SECRET, Setup, cloud, directory, leave_staging, onesync, run, serves, signal, until};
+use crate::program::{
+    CLOUD_SECRET, Setup, cloud, directory, leave_staging, onesync, run, serves, signal, until,
+};
 use crate::setup::postgres::{Server, installed};
 use crate::setup::{Database, Place, arguments};
 use crate::standby::{doing, second, view};
@@ -102,7 +104,9 @@ async fn a_database_that_was_taken_away_stays_empty_until_it_is_put_back() {
         server.run("postgres", &statement).await;
         for command in commands {
             let refused = run(&home, command).await.ends_with(4);
-            for part in ["whose database is not here", "nothing was made", "`pg_restore`", "`onesync restore FILE"] {
+            for part in
+                ["whose database is not here", "nothing was made", "`pg_restore`", "`onesync restore FILE"]
+            {
                 assert!(refused.err.contains(part), "{command:?} after {statement}: {}", refused.err);
             }
         }

@@ -16,7 +16,7 @@ use crate::program::{
     CLOUD_SECRET, Ended, LONG, Setup, cloud, cloud_at, directory, leave_staging, onesync, run, serves,
     signal, until,
 };
-use crate::setup::postgres::Server;
+use crate::setup::postgres::{PASSWORD, Server};
 use crate::setup::{Database, Place, arguments};
 
 /// Half a minute by design (`service::standby` holds to that); a busy machine may need longer.
@@ -355,10 +355,50 @@ async fn a_standby_without_the_keys_takes_nothing_over_and_says_so_to_all() {
     run(&three, &["standby", "take", "--yes"]).await.ends_with(4);
     let taken = run(&three, &["standby", "take", "--yes", "--without-keys"]).await.ends_with(0);
     assert!(taken.err.contains(takes_back), "{taken:?}");
-    run(&three, &["keys", "abandon", "--yes"]).await.ends_with(0);
+    run(&three, &["keys", "abandon", "--key-files-are-lost", "--yes"]).await.ends_with(0);
     signal(&standby, "-TERM").await;
     let ended = Ended::of(standby.wait_with_output().await.unwrap());
     assert_eq!(ended.err.matches("does not take over: its key set").count(), 1, "once: {ended:?}");
     assert!(ended.err.contains(idle), "{ended:?}");
     server.remove().await;
+}
+
+/// The active server moves the installation twice: out of the home, and on. Whoever has not moved it is told, and follows.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_lost_the_name_or_has_only_joined_follows_a_move() {
+    let (one, two) = (Server::new("move_one").await, Server::new("move_two").await);
+    let (place, other) = (Place::new(), Place::new());
+    let (first, second) = (one.database(&place), two.database(&place));
+    one.make_empty().await;
+    place.setup(&["--yes"]).await.ends_with(0);
+    let file = place.file("password", PASSWORD);
+    let go = async |to: &Server| {
+        run(&place.home(), &["db", "move", "--to", &to.url(), "--password-file", &file]).await.ends_with(0)
+    };
+    go(&one).await;
+    std::fs::remove_file(place.home().join("database.toml")).unwrap();
+    let refused = place.setup(&["--yes"]).await.ends_with(4);
+    assert!(refused.err.contains("onesync setup --database URL"), "{}", refused.err);
+    let followed = place.setup(&first.service()).await.ends_with(0);
+    assert!(followed.out.contains("go on with installation"), "{}", followed.out);
+    run(&place.home(), &["status"]).await.ends_with(0);
+
+    other.setup(&first.service()).await.ends_with(0);
+    two.make_empty().await;
+    // Where nothing was moved there is nothing to follow.
+    let refused = other.setup(&second.service()).await.ends_with(2);
+    assert!(refused.err.contains("which has another database"), "{}", refused.err);
+    go(&two).await;
+    let told = run(&other.home(), &["status"]).await.ends_with(4);
+    assert!(told.err.contains("was moved to") && told.err.contains("onesync setup --database"), "{told:?}");
+    other.setup(&second.service()).await.ends_with(0);
+    let joined = run(&other.home(), &["status"]).await.ends_with(4);
+    assert!(joined.out.contains("is not active"), "{joined:?}");
+    let password = |name| other.home().join(name).exists();
+    assert!(
+        password("database.password.2") && !password("database.password"),
+        "the other one is needed by nothing"
+    );
+    one.remove().await;
+    two.remove().await;
 }

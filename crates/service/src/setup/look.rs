@@ -13,7 +13,7 @@ use super::system::{self, SYSTEM_USER, User};
 use super::{Check, Plan, PlannedStep, ROLES, Role, Setup, uninstall, unit};
 use crate::account;
 use crate::daemon;
-use crate::database::{Named, Opening, open_new};
+use crate::database::{DatabaseServer, Named, Opening, open_new};
 use crate::error::ServiceError;
 use crate::work::is_locked;
 
@@ -176,10 +176,7 @@ impl Setup {
         if let Some(server) = &self.wanted.server
             && named.as_ref().is_none_or(|named| named.url != server.url)
         {
-            return Err(ServiceError::usage(
-                format!("{} holds an installation, which has another database", plan.home),
-                "leave the database out, or name another folder with `--home`",
-            ));
+            return self.look_where_it_went(server, plan).map(|()| None);
         }
         match &named {
             Some(named) => {
@@ -201,6 +198,32 @@ impl Setup {
             }
             looked => looked.map(Some).map_err(|error| self.home.of_lost(error)),
         }
+    }
+
+    /// A home names another database than before: it may, where its installation has left that one, and is in this one.
+    fn look_where_it_went(&self, server: &DatabaseServer, plan: &mut Plan) -> Result<(), ServiceError> {
+        let Some(own) = self.home.left_by()? else {
+            return Err(ServiceError::usage(
+                format!("{} holds an installation, which has another database", plan.home),
+                "leave the database out, or name another folder with `--home`",
+            ));
+        };
+        match self.look_at_server(server, plan)? {
+            Begin::Wait => {}
+            Begin::Join(id) if id == own => {
+                let text = format!(
+                    "go on with installation {id}, which has left its database: the home gets the name of this one and its password"
+                );
+                plan.add(Step::Follow(id), "database-name", text);
+            }
+            Begin::Join(_) | Begin::Install => {
+                return Err(ServiceError::usage(
+                    format!("{} belongs to installation {own}, and this is not its database", plan.home),
+                    "name the database that the installation was moved to: `onesync db status` on the active server says it",
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// What is missing inside of the database of an installed home.

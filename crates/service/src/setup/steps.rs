@@ -12,7 +12,7 @@ use secrecy::SecretString;
 use super::credential::{ServiceAccount, mark_shown};
 use super::record::Record;
 use super::{Doing, Plan, PlannedStep, ROLES, Setup, Tell, Told, system, unit};
-use crate::database::DatabaseServer;
+use crate::database::{DatabaseServer, Named};
 use crate::error::ServiceError;
 use crate::home::Home;
 use crate::work::WorkLock;
@@ -34,6 +34,8 @@ pub(super) enum Step {
     MakeTables,
     Install,
     Join(String),
+    /// Into the database that the installation has gone to.
+    Follow(String),
     Account {
         name: String,
         runs_as: String,
@@ -195,6 +197,7 @@ impl Setup {
                 self.check_account_there()?;
                 self.home.join(&self.server()?, id, &*self.clock)
             }
+            Step::Follow(id) => self.home.follow(&self.server()?, id, &*self.clock),
             Step::Password(password) => match self.home.named()? {
                 Some(named) => {
                     // What was opened has the one before.
@@ -277,7 +280,9 @@ impl Setup {
 
     /// The database on a server: that of an installed home, else what is wanted.
     fn server(&self) -> Result<DatabaseServer, ServiceError> {
-        if let Some(named) = self.home.named()? {
+        // Whoever follows an installation means the one that the home does not name yet.
+        let same = |named: &Named| self.wanted.server.as_ref().is_none_or(|server| server.url == named.url);
+        if let Some(named) = self.home.named()?.filter(same) {
             let password = match self.new_password() {
                 Some(password) => Some(password.clone()),
                 None => named.password(self.home.folder())?,
