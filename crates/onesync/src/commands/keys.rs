@@ -191,14 +191,14 @@ fn status(service: &Service, report: &KeysReport, out: &Output) -> anyhow::Resul
         let key = closed.key.as_deref().unwrap_or("no key of ours");
         say!("CLOSED: secret `{}`, sealed by {key}", closed.name);
     }
-    if let Some(problem) = &report.problem {
-        say!("\nALARM: {problem}");
-    } else if !report.closed.is_empty() {
-        let remedy = service.key_remedy()?;
-        let remedy = remedy.as_deref().unwrap_or(
-            "`onesync activate` brings them back from a key file; `onesync keys abandon` gives them up",
-        );
-        say!("\nALARM: keys are missing: {remedy}");
+    let beside = if service.key_remedy()?.is_some() { service.lacks_keys()? } else { None };
+    match (&report.problem, beside) {
+        (_, Some(lacks)) => say!("\nALARM: {lacks}: {}", lacks.hint().unwrap_or_default()),
+        (Some(problem), None) => say!("\nALARM: {problem}"),
+        (None, None) if !report.closed.is_empty() => say!(
+            "\nALARM: keys are missing: `onesync activate` brings them back from a key file; `onesync keys abandon` gives them up"
+        ),
+        (None, None) => {}
     }
     for remark in &report.remarks {
         say!("\nnote: {remark}");

@@ -285,6 +285,8 @@ async fn a_standby_without_the_keys_takes_nothing_over_and_says_so_to_all() {
     );
     let shown = run(&three, &["standby", "status"]).await.ends_with(0).out;
     assert!(shown.contains("automatic, does not take over: its key set cannot be opened"), "{shown}");
+    let keys = run(&three, &["keys", "status"]).await.ends_with(4).out;
+    assert!(keys.contains("ALARM: its key set cannot be opened") && keys.contains("--stand-by"), "{keys}");
     back("kek");
     for home in [&one, &two, &three] {
         run(home, &["standby", "automatic"]).await.ends_with(0);
