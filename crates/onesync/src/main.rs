@@ -31,8 +31,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const FILTER: &str = "warn,tiberius=off,deadpool.postgres=off";
 
 fn main() -> ExitCode {
-    let (given, password) = match commands::new_spelling(commands::by_old_name(std::env::args_os().collect()))
-    {
+    let given = commands::by_old_name(std::env::args_os().collect());
+    if let Err(error) = commands::must_be_no_secret(&given) {
+        return failed(&error.into());
+    }
+    let (given, password) = match commands::new_spelling(given) {
         Ok(read) => read,
         Err(wrong) => {
             eprintln!("error: {}\nhint: {}", wrong.why, wrong.hint);
@@ -75,18 +78,20 @@ fn main() -> ExitCode {
     };
     match ended {
         Ok(status) => ExitCode::from(status as u8),
-        Err(error) => {
-            let (status, hint) = match error.downcast_ref::<ServiceError>() {
-                Some(error) => (error.status(), error.hint().map(str::to_owned)),
-                None => (Status::Failed, None),
-            };
-            eprintln!("error: {}", told(&error));
-            if let Some(hint) = hint {
-                eprintln!("hint: {hint}");
-            }
-            ExitCode::from(status as u8)
-        }
+        Err(error) => failed(&error),
     }
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    let (status, hint) = match error.downcast_ref::<ServiceError>() {
+        Some(error) => (error.status(), error.hint().map(str::to_owned)),
+        None => (Status::Failed, None),
+    };
+    eprintln!("error: {}", told(error));
+    if let Some(hint) = hint {
+        eprintln!("hint: {hint}");
+    }
+    ExitCode::from(status as u8)
 }
 
 /// An error with its causes; what an outer message says already is not said again.

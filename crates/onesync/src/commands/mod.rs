@@ -34,7 +34,7 @@ pub use keys::{KeysCommand, check_right as check_right_to_keys, keys, may_look_i
 pub use look::eval;
 pub use rule::test as rule_test;
 pub use scheduler::daemon;
-pub use secret::{read as read_secret, secret};
+pub use secret::{must_be_no_secret, read as read_secret, secret};
 pub use serve::serve;
 pub use setup::{SetupArgs, UninstallArgs, hide_argument, new_spelling, setup, uninstall};
 pub use staging::StagingCommand;

@@ -1,5 +1,6 @@
 //! `secret`: secrets of connectors.
 
+use std::ffi::OsString;
 use std::io::{IsTerminal as _, Read as _};
 use std::path::Path;
 
@@ -107,6 +108,38 @@ pub fn open_text(path: &Path) -> Result<std::fs::File, ServiceError> {
         true => Err(unread(path, &std::io::ErrorKind::IsADirectory.into())),
         false => Ok(file),
     }
+}
+
+/// How what opens key files begins, in any case: an identity, one of a later kind, a share.
+const BEGINS: [&str; 3] = ["age-secret-key-1", "age-secret-key-pq-1", "onesync-share-1"];
+/// So many letters behind that are no part of a name any more.
+const LETTERS: usize = 8;
+
+/// An error where one of the arguments is such a secret, which belongs into a file: it is not printed once more.
+pub fn must_be_no_secret(given: &[OsString]) -> Result<(), ServiceError> {
+    let is_secret = |argument: &OsString| {
+        let text = argument.to_string_lossy().to_ascii_lowercase();
+        // Behind a `=`, on a line of its own, between quotes; behind a `/` it is a file's name.
+        text.split(|c: char| c.is_whitespace() || "='\",;".contains(c)).any(|word| {
+            let rest = BEGINS.iter().find_map(|begin| word.strip_prefix(begin));
+            rest.is_some_and(|rest| rest.bytes().take_while(u8::is_ascii_alphanumeric).count() >= LETTERS)
+        })
+    };
+    if !given.iter().any(is_secret) {
+        return Ok(());
+    }
+    Err(ServiceError::Usage {
+        message: "an argument is the secret itself (`AGE-SECRET-KEY-1...` or `onesync-share-1...`), and no recipient and no file: nothing \
+                  was done"
+            .to_owned(),
+        hint: Some(
+            "keep it in a file that only you may read, and name that: `--identity FILE`, `--share FILE`, `--share-file FILE`; a recipient \
+             begins with `age1`, and `age-keygen -y FILE` shows the one of an identity. On the command line everybody on this machine \
+             could see it, and the history of the shell keeps it: delete it there, and where somebody may have seen it, seal anew to a \
+             new one and destroy what it opens"
+                .to_owned(),
+        ),
+    })
 }
 
 fn unread(path: &Path, error: &std::io::Error) -> ServiceError {
