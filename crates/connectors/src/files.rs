@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 /// Bytes written at once.
@@ -24,6 +24,24 @@ impl FileState {
         let since_1970 = metadata.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
         Self { length: metadata.len(), modified: since_1970.map_or(0, |since| since.as_nanos()) }
     }
+}
+
+/// A path that begins in a folder. Where that is not there yet, no `..` leads out of it for the system: its name is taken off
+/// as it is written.
+pub(crate) fn within(folder: &Path, path: &Path) -> PathBuf {
+    if path.is_absolute() || folder.exists() {
+        return folder.join(path);
+    }
+    let mut whole = folder.to_owned();
+    for part in path.components() {
+        match part {
+            Component::ParentDir if !whole.as_os_str().is_empty() && !whole.exists() => {
+                whole.pop();
+            }
+            part => whole.push(part),
+        }
+    }
+    whole
 }
 
 /// How far a replacement of a file came when it failed.

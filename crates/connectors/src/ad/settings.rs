@@ -65,7 +65,7 @@ impl AdSettings {
     /// Makes relative paths relative to `folder`.
     #[must_use]
     pub fn within(mut self, folder: &Path) -> Self {
-        self.ca_file = self.ca_file.map(|path| folder.join(path));
+        self.ca_file = self.ca_file.map(|path| crate::files::within(folder, &path));
         self
     }
 }

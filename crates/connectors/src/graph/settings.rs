@@ -188,7 +188,7 @@ impl GraphSettings {
     /// Makes relative paths relative to `folder`.
     #[must_use]
     pub fn within(mut self, folder: &Path) -> Self {
-        self.ca_file = self.ca_file.map(|path| folder.join(path));
+        self.ca_file = self.ca_file.map(|path| crate::files::within(folder, &path));
         self
     }
 

@@ -77,7 +77,7 @@ impl JsonlSettings {
     /// Makes a relative path relative to `folder`.
     #[must_use]
     pub fn within(mut self, folder: &Path) -> Self {
-        self.path = folder.join(&self.path);
+        self.path = crate::files::within(folder, &self.path);
         self
     }
 

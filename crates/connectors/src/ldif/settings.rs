@@ -32,7 +32,7 @@ impl LdifSettings {
     #[must_use]
     pub fn within(mut self, folder: &Path) -> Self {
         for path in &mut self.paths {
-            *path = folder.join(&*path);
+            *path = crate::files::within(folder, path);
         }
         self
     }

@@ -38,6 +38,19 @@ fn says(ended: &Ended, parts: &[&str]) {
     }
 }
 
+/// The folder of the home is made by what is to be applied: a path beside it is found all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_path_beside_a_home_that_is_not_there_yet_is_found() {
+    let setup = Setup::new("ldif", SOURCE, &cloud_at("https://graph.invalid")).await;
+    std::fs::remove_file(setup.configuration().join("connectors/entra.toml")).unwrap();
+    std::fs::write(setup.path().join("directory.ldif"), LDIF).unwrap();
+    let check = setup.run(&["config", "check", setup.configuration().to_str().unwrap()]).await;
+    assert!(!check.err.contains("cannot be opened"), "{check:?}");
+    assert!(!setup.home().exists());
+    setup.apply().await.ends_with(0);
+    setup.run(&["run", "directory", "full-import"]).await.ends_with(0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn typos_in_a_configuration_name_file_and_line() {
     let sim = GraphSim::builder().judged().await.unwrap();
