@@ -1,5 +1,7 @@
 //! Errors as an administrator meets them: what happened, where, what to do, and the exit status.
 
+use std::io::ErrorKind;
+
 use onesync_connectors::{ConnectorError, ErrorClass};
 use onesync_engine::ReadError;
 use onesync_store::StoreError;
@@ -173,10 +175,13 @@ impl ServiceError {
             Self::Store(StoreError::Corrupt { .. }) => Some(
                 "restore the database from a backup; without one, begin anew with another `--home`: accounts are found again by their source anchor",
             ),
-            Self::File { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
+            Self::File { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
                 Some("run it as the account that owns the place, or name another place")
             }
-            Self::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            Self::File { source, .. } if source.kind() == ErrorKind::IsADirectory => {
+                Some("it is a folder: name a file in it")
+            }
+            Self::File { source, .. } if source.kind() == ErrorKind::NotFound => {
                 Some("nothing is there: look at the path as it is written")
             }
             Self::NoRoom { .. } => Some(
@@ -191,6 +196,12 @@ impl ServiceError {
     #[must_use]
     pub fn status(&self) -> Status {
         match self {
+            // What was named is not there, or is something else.
+            Self::File { source, .. }
+                if matches!(source.kind(), ErrorKind::NotFound | ErrorKind::IsADirectory) =>
+            {
+                Status::Usage
+            }
             Self::Usage { .. }
             | Self::Store(
                 StoreError::Settings { .. } | StoreError::NoDatabase { .. } | StoreError::Question { .. },

@@ -291,7 +291,7 @@ impl Service {
     }
 
     /// What is said without a key set: which one it needs, as far as the database can be asked.
-    fn keys_missing(&self, error: &VaultError) -> String {
+    pub(crate) fn keys_missing(&self, error: &VaultError) -> String {
         let told = self.store.reader().map_err(ServiceError::from);
         let told = told.and_then(|reader| crate::activate::keys_missing(&*reader, error));
         told.unwrap_or_else(|_| error.to_string())

@@ -18,6 +18,9 @@ use crate::standing::{ServerView, StandbyMode};
 use crate::unplaced::Unplaced;
 use crate::unreadable::source_place;
 
+/// What is said of a key set that opens.
+const PRESENT: &str = "present";
+
 /// The state of the service.
 #[derive(Clone, Debug, Serialize)]
 pub struct StatusReport {
@@ -355,7 +358,7 @@ impl Service {
                 }
                 ("with the active server".to_owned(), Vec::new())
             }
-            Ok(vault) => ("present".to_owned(), crate::secrets::open_all(&*reader, Some(&vault))?.closed),
+            Ok(vault) => (PRESENT.to_owned(), crate::secrets::open_all(&*reader, Some(&vault))?.closed),
             Err(error) if copy_of.is_some() => {
                 alarms.push(error.to_string());
                 (error.to_string(), crate::secrets::open_all(&*reader, None)?.closed)
@@ -417,7 +420,8 @@ impl Service {
             imports_owed,
             backups: self.backups()?,
             compared: self.staging_compared()?,
-            reminders: crate::keys::reminders(&*reader)?,
+            // A key set that does not open cannot be exported.
+            reminders: if key_set == PRESENT { crate::keys::reminders(&*reader)? } else { Vec::new() },
             key_set,
             source_anchor: runtime.as_ref().map(|runtime| self.anchor_words(runtime)).transpose()?,
             connectors,

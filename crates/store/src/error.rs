@@ -245,8 +245,7 @@ pub enum StoreError {
 /// Epochs begin at 1: a server that has only joined a database, or leaves it, holds none.
 fn fenced(ours: u64, theirs: u64) -> String {
     match ours {
-        0 => "this server is not active: another one works with the database, and this one writes nothing"
-            .to_owned(),
+        0 => "this server is not active: it looks, and writes nothing into the database".to_owned(),
         _ => format!(
             "this server is fenced: it holds epoch {ours}, the database is at epoch {theirs}; another server has taken \
              over: stop this one, work goes on there"

@@ -58,7 +58,8 @@ pub struct ActivateArgs {
 pub fn by_old_name(mut given: Vec<OsString>) -> Vec<OsString> {
     let name = given.first().map(|name| Path::new(name).file_stem().unwrap_or_default().to_owned());
     if name.is_some_and(|name| name.eq_ignore_ascii_case(OLD_NAME)) {
-        given.insert(1, "activate".into());
+        // What is said of its use is of the name it has now.
+        given.splice(..1, ["onesync".into(), "activate".into()]);
     }
     given
 }
@@ -260,8 +261,8 @@ mod tests {
     fn the_old_name_of_the_program_is_a_command() {
         let given = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
         for (old, new) in [
-            ("/usr/bin/miisactivate k.age C\\n *", "/usr/bin/miisactivate activate k.age C\\n *"),
-            ("MIISActivate.exe k.age", "MIISActivate.exe activate k.age"),
+            ("/usr/bin/miisactivate k.age C\\n *", "onesync activate k.age C\\n *"),
+            ("MIISActivate.exe k.age", "onesync activate k.age"),
             ("onesync status", "onesync status"),
         ] {
             assert_eq!(by_old_name(given(old)), given(new));

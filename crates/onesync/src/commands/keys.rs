@@ -150,8 +150,11 @@ fn status(service: &Service, report: &KeysReport, out: &Output) -> anyhow::Resul
         out.json(report)?;
         return Ok(report.status());
     }
-    let kek = report.kek.as_deref().unwrap_or("NONE: the key set is not sealed");
-    say!("key-encryption key: {kek}");
+    match (&report.kek, &report.problem) {
+        (Some(kek), _) => say!("key-encryption key: {kek}"),
+        (None, None) => say!("key-encryption key: NONE: the key set is not sealed"),
+        (None, Some(_)) => {}
+    }
     if let Some(fingerprint) = &report.fingerprint {
         say!("fingerprint of the key set: {fingerprint}");
     }
@@ -210,7 +213,25 @@ fn export(service: &Service, args: &ExportArgs, out: &Output) -> anyhow::Result<
     let split = args.shares.as_deref().map(Split::parse).transpose().map_err(vault_usage)?;
     let command = format!("keys export {}", args.file.display());
     if split.is_some() && args.shares_file.is_none() {
+        if out.is_json() {
+            return Err(ServiceError::Usage {
+                message:
+                    "shares are lines of text, and would stand where JSON is to be: nothing was exported"
+                        .to_owned(),
+                hint: Some("name a new file for them: `--shares-file FILE`".to_owned()),
+            }
+            .into());
+        }
         shares_reach_somebody()?;
+    }
+    if args.shares_file.as_deref().is_some_and(|shares| is_same(shares, &args.file)) {
+        return Err(ServiceError::Usage {
+            message: format!("the export and `--shares-file` name one file, {}", args.file.display()),
+            hint: Some(
+                "name another one for the shares; best on another medium: they open the export".to_owned(),
+            ),
+        }
+        .into());
     }
     // Nobody types a password for a file that cannot be made.
     if std::fs::symlink_metadata(&args.file).is_ok() {
@@ -251,7 +272,7 @@ fn export(service: &Service, args: &ExportArgs, out: &Output) -> anyhow::Result<
         }
         error => error,
     })?;
-    if out.is_json() && args.shares.is_none() {
+    if out.is_json() {
         out.json(&exported)?;
     }
     let note = &exported.note;
@@ -279,10 +300,10 @@ pub(super) fn exporting_account(
     named: Option<&str>,
     password_file: Option<&Path>,
 ) -> anyhow::Result<(Option<String>, SecretString)> {
+    let known = service.must_have_service_account()?;
     let account = match named {
         Some(name) => Some(name.to_owned()),
         None if password_file.is_none() && std::io::stdin().is_terminal() => {
-            let known = service.service_account()?.unwrap_or_default();
             let question = inquire::Text::new("service account:").with_default(&known);
             Some(question.prompt().context("the service account was not entered")?)
         }
@@ -326,6 +347,15 @@ fn shares_text(split: Split, shares: &[SecretString]) -> SecretString {
         );
     }
     SecretString::from(text.as_str())
+}
+
+/// Whether two names are those of one file, which need not be there.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let whole = |file: &Path| {
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Some((std::fs::canonicalize(folder).ok()?, file.file_name()?.to_owned()))
+    };
+    one == other || whole(one).is_some_and(|one| whole(other).as_ref() == Some(&one))
 }
 
 fn write_private(file: &Path, text: &SecretString) -> std::io::Result<()> {

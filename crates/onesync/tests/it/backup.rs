@@ -47,6 +47,17 @@ async fn a_server_that_is_lost_is_back_from_its_backup() {
     let verified = run(&second, &["backup", "verify", file]).await.ends_with(4);
     assert!(verified.out.contains("all as they were written"), "{verified:?}");
     assert!(!second.exists(), "looking makes nothing");
+    let folder_given = run(&second, &["backup", "verify", folder.to_str().unwrap()]).await.ends_with(2);
+    assert!(folder_given.err.contains("hint: it is a folder"), "{folder_given:?}");
+    let long = setup.path().join("x".repeat(300)).display().to_string();
+    let long = setup.run(&["backup", &long]).await.ends_with(1);
+    assert!(!long.err.contains("WARN"), "{long:?}");
+    let nowhere = setup.path().join("nowhere").display().to_string();
+    for line in
+        [&["backup", "verify", &nowhere][..], &["restore", &nowhere], &["backup", "schedule", &nowhere]]
+    {
+        setup.run(line).await.ends_with(2);
+    }
     let password = setup.path().join("some-password");
     std::fs::write(&password, "a long enough password").unwrap();
     let account = ["--account", "sync", "--password-file", password.to_str().unwrap()];
@@ -381,6 +392,8 @@ async fn a_backup_with_its_keys_inside_is_all_that_a_new_server_needs() {
     assert!(schedule.contains("no backup is taken here until `onesync activate"), "{schedule}");
     assert!(!schedule.contains("next: "), "{schedule}");
     assert!(restored.out.contains(&format!("`onesync activate {one} ACCOUNT PASSWORD`")), "{restored:?}");
+    let keys = run(&second, &["keys", "status"]).await.ends_with(4);
+    assert!(keys.out.contains(&format!("onesync activate {one} ACCOUNT PASSWORD")), "{keys:?}");
     let status = run(&second, &["status"]).await.ends_with(4);
     assert!(status.out.contains("inside of the backup that it was restored from"), "{status:?}");
     assert!(status.out.contains(&format!("onesync activate {one} ACCOUNT PASSWORD")), "{status:?}");

@@ -122,6 +122,95 @@ async fn shares_and_recipients_are_taken_in_place_of_the_password() {
     assert!(!place.path().join("none").exists() && !place.path().join("wrong").exists());
 }
 
+/// Whoever pastes the secret in the place of its recipient or its file has shown it once, and not a second time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_stands_in_the_place_of_a_name_is_not_printed() {
+    let (place, _password) = installed(&[]).await;
+    let file = place.path().join("keys.age").display().to_string();
+    let body = "gfpyysjzgfpyysjzgfpyysjzgfpyysjzgfpyysjzgfpyysjzgfpq4egaex";
+    for secret in [format!("AGE-SECRET-KEY-1{body}").to_uppercase(), format!("onesync-share-1{body}")] {
+        let joined = format!("--recipient={}", secret.to_lowercase());
+        for line in [
+            &["keys", "export", &file, "--recipient", &secret][..],
+            &["keys", "export", &file, &joined],
+            &["backup", &file, "--include-keys", "--recipient", &secret],
+            &["backup", "schedule", &file, "--include-keys", "--recipient", &secret],
+            &["backup", "verify", &file, "--share-file", &secret],
+            &["restore", "rehearse", &file, "--identity", &secret],
+            &["activate", &file, "--identity", &secret],
+            &["activate", &file, "--share", &secret],
+            &["status", &secret],
+        ] {
+            let refused = run(&place.home(), line).await.ends_with(2);
+            let said = format!("{}{}", refused.out, refused.err).to_lowercase();
+            assert!(!said.contains(&body[..8]), "{line:?}: {said}");
+            assert!(
+                said.contains("the secret itself") && said.contains("hint: keep it in a file"),
+                "{line:?}: {said}"
+            );
+        }
+    }
+    assert!(!Path::new(&file).exists());
+    // A file may have such a name.
+    let share = place.path().join("onesync-share-1.txt").display().to_string();
+    for share in [&share, "onesync-share-1.txt"] {
+        let refused = run(&place.home(), &["activate", &place.file("any", "-"), "--share", share]).await;
+        assert!(refused.err.contains("onesync-share-1.txt cannot be read"), "{refused:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_to_do_can_be_done() {
+    let (place, password) = installed(&[]).await;
+    let home = place.home();
+    let same = place.path().join("same.age").display().to_string();
+    let other = format!("{}/./same.age", place.path().display());
+    let export = ["keys", "export", &same, "--password-file", &password, "--shares", "2-of-2"];
+    let refused = run(&home, &[&export[..], &["--shares-file", &other]].concat()).await.ends_with(2);
+    assert!(refused.err.contains("name one file") && !Path::new(&same).exists(), "{refused:?}");
+    // Shares are lines; what is to be read by a program has them in a file of their own.
+    let refused = run(&home, &[&export[..], &["--format", "json"]].concat()).await.ends_with(2);
+    assert!(refused.out.is_empty() && refused.err.contains("--shares-file FILE"), "{refused:?}");
+    assert!(!Path::new(&same).exists());
+    let shares = place.path().join("shares").display().to_string();
+    let told = run(&home, &[&export[..], &["--shares-file", &shares, "--format", "json"]].concat()).await;
+    assert_eq!(told.ends_with(0).json()["note"]["file"], same.as_str());
+
+    // The password is forgotten: what works without.
+    let wrong = place.file("wrong", "wrong horse battery");
+    for line in [
+        &["keys", "export", "none.age", "--password-file", &wrong][..],
+        &["setup", "service-account", "--password-file", &wrong],
+    ] {
+        let refused = run(&home, line).await.ends_with(2);
+        assert!(refused.err.contains("backup FILE --include-keys --recipient"), "{refused:?}");
+    }
+
+    // Without its key set it exports none.
+    std::fs::remove_file(home.join("keyset.toml")).unwrap();
+    for line in [&["status"][..], &["keys", "status"]] {
+        let told = run(&home, line).await.ends_with(4).out;
+        assert!(told.contains("is missing") && !told.contains("keys export"), "{told}");
+        assert!(!told.contains("not sealed"), "{told}");
+    }
+
+    // No service account is asked for its password.
+    let bare = place.path().join("bare");
+    let secret = place.file("secret", "a secret");
+    run(&bare, &["secret", "set", "graph", "--file", &secret]).await.ends_with(0);
+    for line in [
+        &["keys", "export", "none.age"][..],
+        &["backup", "none", "--include-keys"],
+        &["setup", "service-account"],
+    ] {
+        let refused = run(&bare, line).await.ends_with(2);
+        assert!(
+            refused.err.contains("no service account") && refused.err.contains("`onesync setup`"),
+            "{refused:?}"
+        );
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_nobody_could_use_is_refused_before_anything_is_done() {
     let (place, password) = installed(&[]).await;

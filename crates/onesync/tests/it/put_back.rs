@@ -58,6 +58,9 @@ async fn a_database_that_was_put_back_is_neither_written_nor_taken_over() {
     );
     let status = setup.run(&["status"]).await.ends_with(4);
     assert!(status.out.contains("was brought back from before"), "{status:?}");
+    let backup = setup.path().join("behind.backup").display().to_string();
+    let backup = setup.run(&["backup", &backup]).await;
+    assert!(backup.err.contains("not active") && !backup.err.contains("another one works"), "{backup:?}");
     assert_eq!(sim.writes(mark).len(), 0);
     until("it takes nothing over", async || {
         doing(&two).await.contains("and does not take over: the database")

@@ -182,7 +182,8 @@ impl Service {
             Err(error) => {
                 // Half a backup is none.
                 match std::fs::remove_file(&part) {
-                    Err(left) if left.kind() != std::io::ErrorKind::NotFound => {
+                    // Where no file can have that name, there is none.
+                    Err(left) if part.exists() => {
                         tracing::warn!(file = %part.display(), %left, "half a backup could not be removed");
                     }
                     _ => {}
@@ -200,7 +201,8 @@ impl Service {
             not_noted: None,
             file,
         };
-        report.not_noted = self.note_backup(&report).err().map(|error| error.to_string());
+        let noted = self.must_be_active().and_then(|()| self.note_backup(&report));
+        report.not_noted = noted.err().map(|error| error.to_string());
         Ok(report)
     }
 

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::{EXPORTS, EXPORTS_MAX, ExportNote, exports, fits, key_file, may_write, password_mark};
 use crate::error::ServiceError;
 use crate::runtime::Service;
-use crate::setup::credential::ServiceAccount;
+use crate::setup::credential::{ServiceAccount, no_account};
 use crate::{account, events, process};
 
 /// What is to be exported, and by whom.
@@ -100,12 +100,7 @@ impl Service {
         password: Option<&SecretString>,
     ) -> Result<ServiceAccount, ServiceError> {
         self.must_be_active()?;
-        let account = ServiceAccount::read(&*self.store().reader()?)?.ok_or_else(|| {
-            ServiceError::usage(
-                "this installation has no service account, under which keys are exported",
-                "run `onesync setup`, which makes one",
-            )
-        })?;
+        let account = ServiceAccount::read(&*self.store().reader()?)?.ok_or_else(no_account)?;
         if let Err(refused) = account.check(named, password) {
             let named = named.unwrap_or(&account.name);
             let events = vec![self.audit(&events::KEYS_EXPORT_REFUSED, named, "")];

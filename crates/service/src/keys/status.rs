@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use onesync_model::Time;
 use onesync_store::StoreReader;
-use onesync_vault::{KeySet, Vault};
+use onesync_vault::{KeySet, Vault, VaultError};
 use serde::Serialize;
 
 use super::{ExportNote, REHEARSED, anew, exports, password_mark, place, reminders, sealed_of};
@@ -22,7 +22,7 @@ const DAY: i64 = 24 * 3600;
 pub struct KeysReport {
     /// Why the key set cannot be opened.
     pub problem: Option<String>,
-    /// Where the key-encryption key comes from; `None` when the key set, of an earlier version, is not sealed.
+    /// Where the key-encryption key comes from; `None` when the key set, of an earlier version, is not sealed, or is not there.
     pub kek: Option<String>,
     /// What tells these keys from others, and says nothing about them.
     pub fingerprint: Option<String>,
@@ -151,14 +151,18 @@ impl Service {
         let source = KeySet::source(&file);
         let exports = self.export_lines(&*reader, &values)?;
         let mut report = KeysReport {
-            problem: set.as_ref().err().map(ToString::to_string),
+            problem: set.as_ref().err().map(|error| match error {
+                VaultError::Missing { .. } => self.keys_missing(error),
+                error => error.to_string(),
+            }),
             kek: source.as_ref().ok().and_then(Option::as_ref).map(|(kek, _)| kek.to_string()),
-            fingerprint: set.ok().map(|set| set.fingerprint()),
+            fingerprint: set.as_ref().ok().map(KeySet::fingerprint),
             keys,
             closed,
             exports,
             rehearsed: reader.setting(REHEARSED)?.map(|text| self.rehearsal(&text)),
-            remarks: reminders(&*reader)?,
+            // What does not open cannot be exported.
+            remarks: if set.is_ok() { reminders(&*reader)? } else { Vec::new() },
         };
         self.remark(&mut report, matches!(source, Ok(None)));
         remark_backups(&mut report, &backups);

@@ -116,7 +116,9 @@ impl ServiceAccount {
             Some(password) if !self.is_password(password)? => Err(ServiceError::usage(
                 format!("this is not the password of the service account `{}`", self.name),
                 "type it again: it is the one that `onesync setup` showed or was given, or that `onesync setup service-account` set \
-                 since; where it is not known any more, that command cannot change it, and keys cannot be exported with a password",
+                 since. Where nobody knows it any more, there is no way to another one. The service goes on without, and `onesync backup FILE \
+                 --include-keys --recipient age1...` takes the place of `keys export`: it asks for none, and `onesync activate FILE --identity \
+                 IDENTITY` brings the keys back on a new server",
             )),
             _ => Ok(()),
         }
@@ -132,6 +134,14 @@ pub(crate) fn parse(name: &str) -> Result<AccountName, ServiceError> {
     AccountName::parse(name).map_err(|error| {
         ServiceError::usage(format!("`{name}`: {error}"), "write the name as it is signed in with")
     })
+}
+
+/// What is said where none is set up.
+pub(crate) fn no_account() -> ServiceError {
+    ServiceError::usage(
+        "this installation has no service account, under which keys are exported",
+        "run `onesync setup`, which makes one",
+    )
 }
 
 /// Refuses a new password that is easily guessed.
@@ -160,6 +170,14 @@ impl Service {
         Ok(ServiceAccount::read(&*self.store().reader()?)?.map(|account| account.name))
     }
 
+    /// The same for whoever needs one.
+    ///
+    /// # Errors
+    /// When none is set up.
+    pub fn must_have_service_account(&self) -> Result<String, ServiceError> {
+        self.service_account()?.ok_or_else(no_account)
+    }
+
     /// Changes name or password of the service account. A password that was made here is told, with the name; until it has been
     /// shown the next `setup` shows it.
     ///
@@ -174,12 +192,7 @@ impl Service {
     ) -> Result<(), ServiceError> {
         self.must_be_active()?;
         let _lock = super::steps::lock(self.home(), self.now())?;
-        let before = ServiceAccount::read(&*self.store().reader()?)?.ok_or_else(|| {
-            ServiceError::usage(
-                "this installation has no service account",
-                "run `onesync setup`, which makes one",
-            )
-        })?;
+        let before = ServiceAccount::read(&*self.store().reader()?)?.ok_or_else(no_account)?;
         before.check(None, Some(current))?;
         let name = name.unwrap_or(&before.name);
         let (account, mut changes) =

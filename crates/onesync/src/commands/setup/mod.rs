@@ -364,7 +364,7 @@ fn service_account(
             "only one of `--password-file` and `--new-password-file` can be `-`: name a file for the other",
         ));
     }
-    let account = service.service_account()?.unwrap_or_default();
+    let account = service.must_have_service_account()?;
     let current = match &args.password_file {
         Some(file) => password(file)?,
         None if std::io::stdin().is_terminal() => {
