@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 
 use onesync_connectors::{ConnectorError, ErrorClass};
 use onesync_engine::ReadError;
-use onesync_store::StoreError;
+use onesync_store::{DAMAGED, StoreError};
 use thiserror::Error;
 
 /// How a command ends, as documented: the exit status. The greater one is the worse: what failed outweighs what was held
@@ -46,6 +46,10 @@ impl PartialOrd for Status {
         Some(self.cmp(other))
     }
 }
+
+/// What to do on a server that has joined a database.
+pub(crate) const JOINED: &str = "the active server is the one that has taken the epoch of the database. `onesync activate` takes its place, with an \
+     exported key file and the service account's password; `onesync standby` has this one wait for that";
 
 /// An error of the service.
 #[derive(Debug, Error)]
@@ -172,8 +176,15 @@ impl ServiceError {
             Self::Store(StoreError::Disk { .. }) => Some(
                 "nothing says that the database itself is damaged: see whether its disk is full (`df`), mounted for reading only or failing, and whether this account may use the file and its folder; then do the same again",
             ),
-            Self::Store(StoreError::Corrupt { .. }) => Some(
-                "restore the database from a backup; without one, begin anew with another `--home`: accounts are found again by their source anchor",
+            Self::Store(StoreError::SignIn { .. }) => Some(
+                "where the password was changed on the server: `onesync setup --database-password-file FILE` brings the new one; else have its administrator let the account in",
+            ),
+            Self::Store(StoreError::Rights { .. }) => Some(
+                "`onesync setup --database-admin URL --database-admin-password-file FILE` gives what is missing in the database of this home; for one that is to be filled name an account that owns it",
+            ),
+            Self::Store(StoreError::Fenced { ours: 0, .. }) => Some(JOINED),
+            Self::Store(_) | Self::Read(_) if self.to_string().contains(DAMAGED) => Some(
+                "restore the database from a backup: move the damaged one away, where it is kept (`onesync.db` with its `-wal`), then `onesync restore FILE`; without one, begin anew with another `--home`: accounts are found again by their source anchor",
             ),
             Self::File { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
                 Some("run it as the account that owns the place, or name another place")

@@ -413,12 +413,12 @@ impl Home {
         Self { upgrading: true, ..self.clone() }
     }
 
-    /// Notes, in a way that lasts, that an upgrade is under way, or that it has ended.
-    pub(crate) fn note_upgrade(&self, under_way: bool) -> Result<(), ServiceError> {
+    /// Notes, in a way that lasts, that an upgrade is under way, and where the backup is that it took, or that it has ended.
+    pub(crate) fn note_upgrade(&self, under_way: Option<&str>) -> Result<(), ServiceError> {
         let file = self.folder.join(UPGRADE);
         let noted = match under_way {
-            true => write_flushed(&file, ""),
-            false => match std::fs::remove_file(&file) {
+            Some(backup) => write_flushed(&file, backup),
+            None => match std::fs::remove_file(&file) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
                 _ => Ok(()),
             },
@@ -426,6 +426,12 @@ impl Home {
         noted
             .and_then(|()| std::fs::File::open(&self.folder)?.sync_all())
             .map_err(|source| ServiceError::File { place: file.display().to_string(), source })
+    }
+
+    /// Where the backup is of an upgrade that was cut short.
+    pub(crate) fn backup_of_upgrade(&self) -> Option<PathBuf> {
+        let noted = std::fs::read_to_string(self.folder.join(UPGRADE)).ok()?;
+        (!noted.is_empty()).then(|| self.folder.join(noted))
     }
 
     /// How far the schema of the database is; nothing is changed.

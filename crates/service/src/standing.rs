@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::Home;
 use crate::account;
 use crate::database::{Named, write_flushed};
-use crate::error::ServiceError;
+use crate::error::{JOINED, ServiceError};
 use crate::home::new_id;
 use crate::process;
 
@@ -235,8 +235,7 @@ fn joined(installation: &str) -> ServiceError {
         format!(
             "this server has joined the database of installation {installation} and is not active: it looks, and changes nothing"
         ),
-        "the active server is the one that has taken the epoch of the database. `onesync activate` takes its place, with an \
-         exported key file and the service account's password; `onesync standby` has this one wait for that",
+        JOINED,
     )
 }
 

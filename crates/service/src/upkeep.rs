@@ -150,6 +150,7 @@ impl Service {
     /// # Errors
     /// When the database fails, or the work is asked to stop.
     pub fn maintain(&self, told: &dyn Fn(&str)) -> Result<Maintained, ServiceError> {
+        self.must_be_active()?;
         let began = Instant::now();
         crate::plan::forget_leftovers(self.home().folder());
         let store = self.store();

@@ -3,6 +3,9 @@
 use onesync_engine::ReadError;
 use thiserror::Error;
 
+/// How the words begin of an error that says so: many a read keeps only the words.
+pub const DAMAGED: &str = "the database is damaged";
+
 /// A failed operation of a store.
 #[derive(Debug, Error)]
 pub enum StoreError {
@@ -178,8 +181,7 @@ pub enum StoreError {
     },
     /// The account lacks a right.
     #[error(
-        "the database account lacks a right while {doing}: {why}; the database's administrator can give it, or make the \
-         account the owner of the database"
+        "the database account lacks a right while {doing}: {why}; the database's administrator can give it"
     )]
     Rights {
         /// What was being done.
@@ -225,7 +227,7 @@ pub enum StoreError {
         message: String,
     },
     /// What is in the file is no database any more.
-    #[error("the database is damaged, found while {doing}: {message}")]
+    #[error("{DAMAGED}, found while {doing}: {message}")]
     Corrupt {
         /// What was being done.
         doing: &'static str,

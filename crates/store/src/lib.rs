@@ -34,7 +34,7 @@ pub use chain::{
     CHAIN_BEGIN, CHAIN_HEAD, ChainBreak, ChainHash, ChainMark, ChainReport, StoredEvent,
     verify as verify_chain,
 };
-pub use error::StoreError;
+pub use error::{DAMAGED, StoreError};
 pub use facts::{Answer, Cell, DatabaseFacts, TableSize, Tidied};
 pub use look::{DatabaseAdmin, DatabaseContent, DatabaseLook, ServerLook};
 pub use memory::MemoryStore;

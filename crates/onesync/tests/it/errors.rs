@@ -418,4 +418,18 @@ async fn only_a_damaged_database_is_to_be_restored() {
     std::fs::write(&file, bytes).unwrap();
     let damaged = setup.run(&["status"]).await.ends_with(1);
     assert!(damaged.err.contains("damaged") && damaged.err.contains("restore the database"), "{damaged:?}");
+    // One table only, which is read later.
+    let page = {
+        let database = rusqlite::Connection::open(&kept).unwrap();
+        let root = "SELECT rootpage FROM sqlite_master WHERE name = 'setting'";
+        usize::try_from(database.query_row(root, [], |row| row.get::<_, i64>(0)).unwrap()).unwrap()
+    };
+    let mut bytes = std::fs::read(&kept).unwrap();
+    bytes[(page - 1) * 8192..page * 8192].fill(0);
+    std::fs::write(&file, bytes).unwrap();
+    let damaged = setup.run(&["status"]).await.ends_with(1);
+    assert!(
+        damaged.err.contains("malformed") && damaged.err.contains("`onesync restore FILE`"),
+        "{damaged:?}"
+    );
 }

@@ -172,6 +172,7 @@ async fn an_upgrade_that_is_killed_before_it_has_compared_is_ended_first() {
     }
     let done = setup.run(&["upgrade"]).await.ends_with(0).out;
     assert!(done.contains("no export comes of it"), "{done}");
+    assert!(done.contains("backup, read through: ") && done.contains("upgrade-schema"), "{done}");
     setup.run(&["cycle"]).await.ends_with(0);
     let status = setup.run(&["db", "status", "--format", "json"]).await.ends_with(0).json();
     assert!(status["backup"].is_string(), "{status}");
@@ -194,6 +195,8 @@ async fn a_backup_that_is_damaged_or_none_is_not_put_back() {
     std::fs::remove_file(backup.join("manifest.json")).unwrap();
     let refused = setup.run(&["upgrade", "back", backup.to_str().unwrap()]).await;
     assert!(refused.code != Some(0) && refused.err.contains("manifest.json"), "{refused:?}");
+    let nowhere = run(&setup.path().join("none"), &["upgrade", "back", backup.to_str().unwrap()]).await;
+    assert!(nowhere.ends_with(2).err.contains("holds no installation"));
     setup.run(&["cycle"]).await.ends_with(0);
     assert!(run(&home, &["upgrade", "--own-backup", "check"]).await.code == Some(2));
 }

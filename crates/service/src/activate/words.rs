@@ -27,13 +27,14 @@ pub(crate) fn keys_missing(reader: &dyn StoreReader, error: &VaultError) -> Resu
             ids.join(", ")
         ));
     }
-    let exported = match keys::exports_with(reader, &needed)?.first() {
-        Some(note) => format!("exported at {}", note.exported),
-        None if exports.is_empty() => "never exported".to_owned(),
-        None => "not in any export that the database knows".to_owned(),
+    let export = "`onesync keys export FILE` on the active server makes the file: run";
+    let (exported, run) = match keys::exports_with(reader, &needed)?.first() {
+        Some(note) => (format!("exported at {}", note.exported), "Run"),
+        None if exports.is_empty() => ("never exported".to_owned(), export),
+        None => ("not in any export that the database knows".to_owned(), export),
     };
     Ok(format!(
-        "configuration settings cannot be read: this database is protected by key set {}, {exported}. Run `{COMMAND}` \
+        "configuration settings cannot be read: this database is protected by key set {}, {exported}. {run} `{COMMAND}` \
          with that file and the service account ({error})",
         ids.join(", ")
     ))

@@ -66,16 +66,12 @@ impl Check {
 /// What to do about an error.
 pub(super) fn remedy(error: &ServiceError) -> &str {
     let of_store = |error: &StoreError| match error {
-        StoreError::SignIn { .. } => {
-            "where the password was changed on the server: `onesync setup --database-password-file FILE` brings the new one; else have its administrator let the account in"
-        }
         StoreError::Unreachable { .. } => {
             "start the server, or write the right host and port into the URL in `database.toml` of the home"
         }
         StoreError::Untrusted { .. } => {
             "name the file of its authority in the URL in `database.toml` of the home (`sslrootcert=FILE`, SQL Server: `ca_file=FILE`)"
         }
-        StoreError::Rights { .. } => "run `onesync setup --database-admin URL`, which gives what is missing",
         StoreError::NoDatabase { .. } => {
             "bring the database back on the server, or restore a backup into another folder: `onesync --home FOLDER restore FILE --to URL`"
         }
@@ -193,7 +189,8 @@ impl<'o> Whose<'o> {
 
     /// How an account that may do more than it needs becomes one that may not.
     fn two_accounts(self, look: &DatabaseLook) -> String {
-        let Self { account, database, is_installed, .. } = self;
+        let Self { account, database, .. } = self;
+        let is_installed = self.is_installed || matches!(look.content, DatabaseContent::Installation { .. });
         let postgres = look.product == "PostgreSQL";
         let take = match (look.is_administrator, postgres) {
             (false, _) => String::new(),
@@ -374,8 +371,12 @@ mod tests {
             DatabaseLook { may_make_tables: true, ..look.clone() },
         ] {
             assert_eq!(rights(&more).result, CheckResult::Warning, "{more:?}");
-            let here = of_database(&more, now, Whose { is_installed: true, ..new }).pop().unwrap();
-            assert!(here.remedy.is_some_and(|remedy| remedy.contains("administrator of the server run")));
+            // Also for whoever joins: another database is no remedy then.
+            let content = DatabaseContent::Installation { id: "one".into(), current: true };
+            for (look, is_installed) in [(&more, true), (&DatabaseLook { content, ..more.clone() }, false)] {
+                let here = of_database(look, now, Whose { is_installed, ..new }).pop().unwrap();
+                assert!(here.remedy.is_some_and(|remedy| remedy.contains("administrator of the server run")));
+            }
         }
         let waits = of_database(&DatabaseLook { readers_block: true, ..look.clone() }, now, new);
         assert!(waits.iter().any(|c| c.result == CheckResult::Warning && c.subject == "database readers"));

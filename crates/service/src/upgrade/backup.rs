@@ -185,6 +185,9 @@ impl Backup {
         to: Option<&DatabaseServer>,
         now: Time,
     ) -> Result<(Self, String), ServiceError> {
+        if !home.exists() {
+            home.open().map(drop)?; // says what is missing
+        }
         let backup = Self::verify(folder)?;
         let _lock = WorkLock::take(home.folder(), "upgrade back", now)?;
         let kept = match (backup.kind.as_str(), to, home.named()?) {
@@ -233,7 +236,7 @@ fn put_embedded(home: &Home, backup: &Backup, now: Time) -> Result<String, Servi
     restrict_file(&kept).map_err(at(&kept))?;
     SqliteStore::replace(&current, &new)?;
     remove_database(&new)?;
-    home.note_upgrade(false)?;
+    home.note_upgrade(None)?;
     Ok(kept.display().to_string())
 }
 
@@ -273,7 +276,7 @@ fn put_on_server(
     let epoch = home.note_put_back(now)?;
     server.options()?.restore(&backup.folder, backup.schema, &tables, ACTIVE, epoch)?;
     moving::switch(home, before, server, &before.installation)?;
-    home.note_upgrade(false)?;
+    home.note_upgrade(None)?;
     // Nobody goes on in the one that was left. The home counts already: that it cannot be marked now is no failure.
     if let Err(error) = moving::mark_left(home, &now.to_string()) {
         tracing::warn!("the database that was left could not be marked yet: {error}");

@@ -61,7 +61,8 @@ pub struct Upgraded {
     pub from: u32,
     /// The version now.
     pub to: u32,
-    /// The backup that was taken; `None` where the schema did not change, or one's own was said to be there.
+    /// The backup that was taken, also by an upgrade before that was cut short; `None` where the schema did not change, or
+    /// one's own was said to be there.
     pub backup: Option<Backup>,
     /// What a full sync with this program changes.
     pub plan: Option<ConfigPlan>,
@@ -154,7 +155,16 @@ pub async fn upgrade(
     if !state.missing.is_empty() {
         may_change(home, options.admin)?;
     }
-    let backup = if state.missing.is_empty() || options.own_backup {
+    let backup = if state.missing.is_empty() {
+        // Of the one that was cut short.
+        home.backup_of_upgrade().and_then(|folder| match Backup::verify(&folder) {
+            Ok(backup) => Some(backup),
+            Err(error) => {
+                (options.tell)(&format!("the backup that was taken, {}: {error}", folder.display()));
+                None
+            }
+        })
+    } else if options.own_backup {
         None
     } else {
         (options.tell)("taking a backup");
@@ -162,7 +172,8 @@ pub async fn upgrade(
     };
     if !state.missing.is_empty() {
         (options.tell)(&format!("schema {} -> {}: {}", state.found, state.known, state.missing.join(", ")));
-        home.note_upgrade(true)?;
+        let folder = backup.as_ref().map(|backup| backup.folder.display().to_string());
+        home.note_upgrade(Some(folder.as_deref().unwrap_or_default()))?;
         migrate(home, options.admin)?;
     }
     let service = Service::open(home.clone(), clock, options.threads).await?;
@@ -175,7 +186,7 @@ pub async fn upgrade(
     let text = format!("schema {} -> {}, program {}", state.found, state.known, env!("CARGO_PKG_VERSION"));
     let events = vec![service.audit(&events::UPGRADED, home.place()?.as_str(), &text)];
     service.record(&ServiceChanges { events, ..ServiceChanges::default() })?;
-    home.note_upgrade(false)?;
+    home.note_upgrade(None)?;
     let rules = rules::updates(&service)?;
     Ok(Upgraded { from: state.found, to: state.known, backup, plan, no_plan, staged, rules })
 }

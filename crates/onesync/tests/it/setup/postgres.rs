@@ -348,16 +348,21 @@ async fn a_database_with_an_installation_is_joined_and_stays_as_it_is() {
         &["upgrade"],
         &["db", "move", "--to", "embedded"],
         &["scheduler", "on"],
+        &["db", "maintain", "--now"],
         &["secret", "set", "graph", "--file", &secret],
         &["setup", "service-account", "--password-file", &secret],
     ] {
         let refused = run(&home, command).await.ends_with(4);
+        let told = refused.err.contains("hint: the active server is") || refused.err.contains("missing");
+        assert!(told && !refused.err.contains("deleting"), "{command:?}: {}", refused.err);
         assert!(
             refused.err.contains("not active") || refused.err.contains("missing"),
             "{command:?}: {}",
             refused.err
         );
     }
+    let keys = run(&home, &["secret", "set", "graph", "--file", &secret]).await;
+    assert!(keys.err.contains("never exported. `onesync keys export FILE` on the active server"), "{keys:?}");
     assert_eq!((rows(&home).await, server.mark().await), before);
     server.remove().await;
 }
@@ -495,6 +500,12 @@ async fn rights_that_are_missing_are_seen_and_given_by_an_administrator() {
     );
     let held = place.setup(&["--yes"]).await.ends_with(4);
     assert!(held.err.contains("SELECT on history") && held.err.contains("--database-admin"), "{}", held.err);
+    server.run("postgres", &format!("REVOKE CONNECT ON DATABASE {name} FROM {name}, PUBLIC")).await;
+    for command in [&arguments(&["--yes"])[..], &["status"]] {
+        let refused = run(&home, command).await.ends_with(1);
+        assert!(refused.err.contains("onesync setup --database-admin URL"), "{}", refused.err);
+        assert!(!refused.err.contains("make the account the owner"), "{}", refused.err);
+    }
     let wrong = place.file("wrong", "not the password");
     let mut refused = administrator.clone();
     refused[3] = &wrong;
@@ -546,6 +557,10 @@ async fn a_password_that_was_changed_on_the_server_is_tried_and_kept() {
     server.run("postgres", &format!("ALTER ROLE {name} PASSWORD 'another one'")).await;
     let check = run(&home, &["setup", "check"]).await.ends_with(1);
     assert!(check.out.contains("--database-password-file"), "{}", check.out);
+    for command in [&arguments(&["--yes"])[..], &["status"]] {
+        let refused = run(&home, command).await.ends_with(1);
+        assert!(refused.err.contains("onesync setup --database-password-file FILE"), "{}", refused.err);
+    }
     let (new, wrong) = (place.file("new", "another one\n"), place.file("wrong", "a third one"));
     for named in [&[][..], &["--database", &url]] {
         let file = ["--database-password-file", &wrong, "--yes"];
