@@ -44,6 +44,18 @@ fn a_database_that_is_not_there_is_named() {
     assert!(error.to_string().contains("no_such_database"), "{error}");
 }
 
+/// Looked at before it was dropped and made anew, opened after that: nothing is made for whoever expects an installation.
+#[test]
+fn an_empty_database_stays_empty_for_whoever_expects_an_installation() {
+    let lab = Lab::new("emptied");
+    let options = PostgresOptions::parse(&lab.url("sslmode=disable")).unwrap();
+    let filled = options.clone().filled();
+    assert!(matches!(PostgresStore::open(&filled), Err(StoreError::NotInstalled)));
+    assert_eq!(PostgresStore::schema(&options).unwrap().found, 0);
+    drop(PostgresStore::open(&options).unwrap());
+    PostgresStore::open(&filled).unwrap();
+}
+
 /// The server's certificate is for `localhost`, by an authority of its own.
 #[test]
 fn certificates_are_trusted_as_the_mode_says() {

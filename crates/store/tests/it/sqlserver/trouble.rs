@@ -50,6 +50,18 @@ fn a_database_that_is_not_there_is_named() {
     assert!(error.to_string().contains("no_such_database"), "{error}");
 }
 
+/// Looked at before it was dropped and made anew, opened after that: nothing is made for whoever expects an installation.
+#[test]
+fn an_empty_database_stays_empty_for_whoever_expects_an_installation() {
+    let lab = Lab::new("emptied");
+    let options = SqlServerOptions::parse(&lab.url()).unwrap().password(&lab::password());
+    let filled = options.clone().filled();
+    assert!(matches!(refused(SqlServerStore::open(&filled)), StoreError::NotInstalled));
+    assert_eq!(SqlServerStore::schema(&options).unwrap().found, 0);
+    drop(SqlServerStore::open(&options).unwrap());
+    SqlServerStore::open(&filled).unwrap();
+}
+
 /// A browser service beside the server, which says where an instance listens: left out where nobody may be one.
 #[test]
 fn a_named_instance_is_found_and_opened() {
