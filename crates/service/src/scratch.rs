@@ -45,7 +45,7 @@ impl Scratch {
     }
 
     /// Where the installation goes: below the folder that is held, since whoever writes files locks theirs.
-    pub(crate) fn folder(&self) -> &Path {
+    pub(crate) fn home(&self) -> &Path {
         &self.home
     }
 }
@@ -110,9 +110,9 @@ mod tests {
         std::fs::create_dir(&left).unwrap();
         std::fs::write(left.join("kek"), "a key").unwrap();
         let used = Scratch::make(home.path()).unwrap();
-        assert!(!left.exists() && used.folder().exists());
+        assert!(!left.exists() && used.home().exists());
         let other = Scratch::make(home.path()).unwrap();
-        assert!(used.folder().exists() && other.folder().exists());
+        assert!(used.home().exists() && other.home().exists());
         drop((used, other));
         assert_eq!(places(home.path()), 0);
     }
@@ -130,9 +130,9 @@ mod tests {
             });
             for _ in 0..500 {
                 let made = Scratch::make(home.path()).unwrap();
-                std::fs::write(made.folder().join("kek"), "a key").unwrap();
+                std::fs::write(made.home().join("kek"), "a key").unwrap();
                 std::thread::yield_now();
-                assert!(made.folder().join("kek").exists());
+                assert!(made.home().join("kek").exists());
             }
             ended.store(true, Ordering::Relaxed);
         });

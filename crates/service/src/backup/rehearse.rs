@@ -155,7 +155,7 @@ pub async fn rehearse(
     let made = Made(std::fs::symlink_metadata(home.folder()).is_err().then(|| home.folder().to_owned()));
     home.make_folder()?;
     let scratch = Scratch::make(home.folder())?;
-    let place = Home::new(scratch.folder());
+    let place = Home::new(scratch.home());
     let embedded = DatabaseServer::new(EMBEDDED, None);
     let restored = tokio::task::block_in_place(|| put_back(&place, &*clock, file, &embedded, heard, false))?;
     if let RehearsedKeys::File(bytes, unlock) = keys {

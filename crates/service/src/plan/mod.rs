@@ -144,7 +144,7 @@ impl Service {
     pub async fn config_plan(&self, configuration: Configuration) -> Result<ConfigPlan, ServiceError> {
         reviewed::forget_leftovers(self.home().folder());
         let scratch = Scratch::make(self.home().folder())?;
-        self.plan_in(Home::new(scratch.folder()), configuration).await
+        self.plan_in(Home::new(scratch.home()), configuration).await
     }
 
     /// The files in which a configuration differs from the one in force.

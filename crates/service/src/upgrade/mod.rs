@@ -281,14 +281,14 @@ impl Trial {
             return Ok(None);
         }
         let scratch = Scratch::make(home.folder())?;
-        home.copy_as_it_is(scratch.folder())?;
+        home.copy_as_it_is(scratch.home())?;
         let began = std::time::Instant::now();
-        Home::new(scratch.folder()).migrate()?;
+        Home::new(scratch.home()).migrate()?;
         let seconds = Some(began.elapsed().as_secs_f64());
         Ok(Some(Self { scratch: Some(scratch), seconds }))
     }
 
     fn home(&self, of: &Home) -> Home {
-        self.scratch.as_ref().map_or_else(|| of.clone(), |scratch| Home::new(scratch.folder()))
+        self.scratch.as_ref().map_or_else(|| of.clone(), |scratch| Home::new(scratch.home()))
     }
 }
