@@ -10,6 +10,7 @@ mod events;
 mod insight;
 mod keys;
 mod kill;
+mod lost_keys;
 mod program;
 mod put_back;
 mod replicas;
