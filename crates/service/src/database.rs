@@ -273,6 +273,9 @@ impl DatabaseServer {
 
 /// What the name of a file ends in while it is written.
 pub(crate) const PART: &str = ".part";
+/// How often, and after what time, whoever writes a file looks whether another one has written its own.
+const LOCK_TRIES: u32 = 3_000;
+const LOCK_LOOK: std::time::Duration = std::time::Duration::from_millis(10);
 
 /// Writes a file, closed to others, that must be whole after a power failure. It is a new one that takes the place of what has its
 /// name: nothing is written through a link. Of several at once, the daemon and a command beside it, one comes after the other.
@@ -280,7 +283,17 @@ pub(crate) fn write_flushed(path: &Path, text: &str) -> std::io::Result<()> {
     // Else one would give the name to what another has just begun. The lock lasts as long as the folder is open; where the
     // file system has none, there is none.
     let folder = path.parent().map(std::fs::File::open).transpose()?;
-    let _locked = folder.as_ref().map(std::fs::File::lock);
+    for tries_left in (0..LOCK_TRIES).rev() {
+        match folder.as_ref().map(std::fs::File::try_lock) {
+            Some(Err(std::fs::TryLockError::WouldBlock)) if tries_left == 0 => {
+                return Err(std::io::Error::other(
+                    "another process that writes into this folder does not end",
+                ));
+            }
+            Some(Err(std::fs::TryLockError::WouldBlock)) => std::thread::sleep(LOCK_LOOK),
+            _ => break,
+        }
+    }
     let mut part = path.as_os_str().to_owned();
     part.push(PART);
     match std::fs::remove_file(&part) {

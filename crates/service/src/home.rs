@@ -212,7 +212,7 @@ impl Home {
         let joined = !self.has_taken(&installation)?;
         let password = server.keep_password(&self.folder, before.as_ref())?;
         let named = Named { url, installation, password, joined };
-        named.check(&*named.open_new(&self.folder)?)?;
+        named.check(&*named.open(&self.folder, Opening::Working)?)?;
         let file = Named::file(&self.folder);
         named.write(&file).and_then(|()| {
             let folder = std::fs::File::open(&self.folder);

@@ -293,7 +293,10 @@ impl Service {
     /// What is said without a key set: which one it needs, as far as the database can be asked.
     pub(crate) fn keys_missing(&self, error: &VaultError) -> String {
         let told = self.store.reader().map_err(ServiceError::from);
-        let told = told.and_then(|reader| crate::activate::keys_missing(&*reader, error));
+        let told = told.and_then(|reader| {
+            let beside = !matches!(self.standing(), Standing::Active { .. });
+            crate::activate::keys_missing(&*reader, error, beside)
+        });
         told.unwrap_or_else(|_| error.to_string())
     }
 

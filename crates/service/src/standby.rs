@@ -168,7 +168,7 @@ impl Service {
                 format!("this server does not take over: {error}"),
                 format!(
                     "{remedy}. Where neither that server nor a key file is left: `onesync standby take --without-keys`, and \
-                     `onesync keys abandon` then"
+                     `onesync keys abandon --key-files-are-lost` then"
                 ),
             ));
         }

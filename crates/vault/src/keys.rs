@@ -135,11 +135,19 @@ impl KeySet {
     /// Whether all keys of another set are in this one, and are the same.
     #[must_use]
     pub fn holds(&self, other: &Self) -> bool {
-        other.keys.iter().all(|key| {
-            let ours = self.keys.iter().find(|ours| ours.id == key.id);
-            ours.is_some_and(|ours| {
-                aws_lc_rs::constant_time::verify_slices_are_equal(&ours.key, &key.key).is_ok()
-            })
+        other.keys.iter().all(|key| self.has_same(key))
+    }
+
+    /// Whether a key of another set is in this one, and is the same: then both are of one installation.
+    #[must_use]
+    pub fn shares_with(&self, other: &Self) -> bool {
+        other.keys.iter().any(|key| self.has_same(key))
+    }
+
+    fn has_same(&self, key: &DataKey) -> bool {
+        let ours = self.keys.iter().find(|ours| ours.id == key.id);
+        ours.is_some_and(|ours| {
+            aws_lc_rs::constant_time::verify_slices_are_equal(&ours.key, &key.key).is_ok()
         })
     }
 
@@ -258,6 +266,7 @@ mod tests {
         assert_eq!(fewer.notes().len(), 1, "the current key stays");
         assert!(!fewer.holds(&set) && set.holds(&fewer) && fewer.fingerprint() != set.fingerprint());
         assert!(!KeySet::make("").unwrap().holds(&set));
+        assert!(fewer.shares_with(&set) && !KeySet::make("").unwrap().shares_with(&set));
         let text = set.text();
         let key = text.lines().find_map(|line| line.strip_prefix("key = ")).unwrap();
         assert!(!format!("{set:?}").contains(key.trim_matches('"')));

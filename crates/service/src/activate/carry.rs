@@ -12,7 +12,7 @@ use crate::copy::{COPY_OF, CopyOf, FORMER, former_ids};
 use crate::error::ServiceError;
 use crate::events::{ACTIVATED, MARKER_TAKEN};
 use crate::home::new_id;
-use crate::keys::LOCK;
+use crate::keys::{LOCK, aside};
 use crate::runtime::Service;
 use crate::scheduler::SWITCH;
 use crate::standing::Standing;
@@ -117,7 +117,8 @@ impl Activation {
 }
 
 /// Puts the key set into the home, unless the one that is there holds these keys; gives the key-encryption key that it lies
-/// under then. One that has no other key than the file, as it was before a rotation elsewhere, is replaced, and sealed as it was.
+/// under then. One of the same installation, as it was before rotations elsewhere, is replaced, and sealed as it was; it is kept
+/// beside where it has keys that were forgotten there since.
 fn install(service: &Service, key_file: &KeyFile, kek: &Kek) -> Result<Option<Kek>, ServiceError> {
     let (home, file) = (service.home(), service.home().key_set());
     let there = file.exists();
@@ -127,8 +128,12 @@ fn install(service: &Service, key_file: &KeyFile, kek: &Kek) -> Result<Option<Ke
     match Vault::install(&file, key_file, kek) {
         Ok(_) => Ok((!there).then(|| kek.clone())),
         Err(VaultError::Exists { .. }) => match KeySet::open(&file) {
-            Ok(older) if key_file.keys.holds(&older) => {
+            // The file opens all that is sealed: that was looked at first.
+            Ok(older) if key_file.keys.shares_with(&older) => {
                 let kek = KeySet::source(&file)?.map(|(kek, _)| kek).unwrap_or_default();
+                if !key_file.keys.holds(&older) {
+                    aside(&file, service.now().seconds())?;
+                }
                 key_file.keys.save(&file, &kek)?;
                 Ok(Some(kek))
             }

@@ -10,7 +10,13 @@ use crate::keys;
 use crate::standing::Standing;
 
 /// What a server says that has no key set: which one it needs, and where that may be.
-pub(crate) fn keys_missing(reader: &dyn StoreReader, error: &VaultError) -> Result<String, ServiceError> {
+///
+/// `beside`: another server is the active one, and has the keys.
+pub(crate) fn keys_missing(
+    reader: &dyn StoreReader,
+    error: &VaultError,
+    beside: bool,
+) -> Result<String, ServiceError> {
     let (needed, exports) = (keys::needed(reader)?, keys::exports(reader)?);
     if needed.is_empty() && exports.is_empty() {
         return Ok(error.to_string());
@@ -27,16 +33,24 @@ pub(crate) fn keys_missing(reader: &dyn StoreReader, error: &VaultError) -> Resu
             ids.join(", ")
         ));
     }
+    let ids = ids.join(", ");
+    let found = keys::exports_with(reader, &needed)?;
+    if !beside && found.is_empty() {
+        return Ok(format!(
+            "configuration settings cannot be read: this database is protected by key set {ids}, and no exported key file holds it. \
+             Bring `keyset.toml` back from a copy of this home; where there is none, and no backup with the keys inside, `onesync keys \
+             abandon` gives up what it sealed ({error})"
+        ));
+    }
     let export = "`onesync keys export FILE` on the active server makes the file: run";
-    let (exported, run) = match keys::exports_with(reader, &needed)?.first() {
+    let (exported, run) = match found.first() {
         Some(note) => (format!("exported at {}", note.exported), "Run"),
         None if exports.is_empty() => ("never exported".to_owned(), export),
         None => ("not in any export that the database knows".to_owned(), export),
     };
     Ok(format!(
-        "configuration settings cannot be read: this database is protected by key set {}, {exported}. {run} `{COMMAND}` \
-         with that file and the service account ({error})",
-        ids.join(", ")
+        "configuration settings cannot be read: this database is protected by key set {ids}, {exported}. {run} `{COMMAND}` \
+         with that file and the service account ({error})"
     ))
 }
 

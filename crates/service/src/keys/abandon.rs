@@ -105,7 +105,10 @@ impl Service {
         }
         // Also one that holds some of them: what it opens is not lost.
         let ids: BTreeSet<String> = lost.iter().filter_map(|lost| lost.key.clone()).collect();
-        for id in ids.into_iter().filter(|_| !sure.files) {
+        // What the key set has a key for and does not open is damaged: no file helps.
+        let vault = Vault::open(&self.home().key_set()).ok();
+        let lacks = |id: &String| !vault.as_ref().is_some_and(|vault| vault.has(id));
+        for id in ids.into_iter().filter(|id| !sure.files && lacks(id)) {
             let places = self.places_of_keys(&BTreeSet::from([id.clone()]))?;
             if !places.is_empty() {
                 return Err(ServiceError::held(
@@ -195,7 +198,7 @@ impl Service {
 }
 
 /// Gives a file another name, under which nothing lies yet.
-fn aside(file: &Path, seconds: i64) -> Result<(), ServiceError> {
+pub(crate) fn aside(file: &Path, seconds: i64) -> Result<(), ServiceError> {
     let failed = |source| ServiceError::File { place: file.display().to_string(), source };
     let free = (0..).map(|number| PathBuf::from(format!("{}.lost-{seconds}-{number}", file.display())));
     let Some(name) = free.take(100).find(|name| std::fs::symlink_metadata(name).is_err()) else {

@@ -25,6 +25,7 @@ use crate::setup::credential::{self, ServiceAccount};
 
 pub use onesync_vault::{Seal, Split, VaultError, try_pin_once_more};
 
+pub(crate) use abandon::aside;
 pub use abandon::{Lost, LostForGood};
 pub use export::{ExportRequest, Exported};
 pub use kek::parse as parse_kek;

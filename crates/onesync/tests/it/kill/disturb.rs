@@ -7,12 +7,10 @@ use std::time::{Duration, Instant, SystemTime};
 use onesync_graphsim::{FaultAction, FaultPhase, FaultRule, GraphSim};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 
-use crate::program::{Ended, onesync};
+use crate::program::{Ended, LONG, onesync};
 
 /// How often it is looked whether the instant has come.
 const LOOK: Duration = Duration::from_millis(1);
-/// A run that takes longer than this hangs.
-const LONGEST: Duration = Duration::from_secs(60);
 
 /// A generator of numbers from a seed: SplitMix64.
 pub struct Dice(pub u64);
@@ -145,7 +143,7 @@ pub async fn run(
         if let Some(status) = child.try_wait().unwrap() {
             break Some(status);
         }
-        assert!(began.elapsed() < LONGEST, "{arguments:?} hangs");
+        assert!(began.elapsed() < LONG, "{arguments:?} hangs");
         let due = match when {
             None => {
                 log.look();

@@ -190,7 +190,7 @@ async fn a_made_password_is_never_lost() {
     let mut options = arguments(&[&units, "--yes", "--format", "json"]);
     options.retain(|option| *option != "--no-systemd");
     let failed = run(&place.home(), &options).await;
-    assert_eq!(failed.code, Some(1), "{}", failed.err);
+    assert_eq!(failed.code, Some(2), "{}", failed.err);
     let told = failed.json();
     assert!(told["carried_out"] == false && told["error"].is_string(), "{told}");
     assert_eq!(told["service_account"]["password"].as_str().unwrap().len(), 32);
