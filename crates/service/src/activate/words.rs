@@ -22,7 +22,10 @@ pub(crate) fn keys_missing(
         return Ok(error.to_string());
     }
     let ids: Vec<&str> = needed.iter().map(String::as_str).collect();
-    if let Some(CopyOf { keys_in: Some(backup), by_recipients, .. }) = CopyOf::of(reader)? {
+    let copy = CopyOf::of(reader)?;
+    // The server that it was taken of has them, too.
+    let beside = beside || copy.is_some();
+    if let Some(CopyOf { keys_in: Some(backup), by_recipients, .. }) = copy {
         let (by, with) = match by_recipients {
             true => ("--identity FILE", "the identity of one of its recipients"),
             false => ("ACCOUNT PASSWORD", "the service account"),
