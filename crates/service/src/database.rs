@@ -4,8 +4,6 @@
 //! `database.password`, which only the service's account may read. Deliberately absent: the password in the URL, where the
 //! list of processes and the configuration would show it.
 
-use std::io::Write as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,9 +14,8 @@ use onesync_store::{
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
-use crate::account;
 use crate::error::ServiceError;
-use crate::home::no_link;
+use crate::flushed::write_flushed;
 
 /// The files of a home that may hold the password: two, so that a move has one for where it goes.
 const PASSWORDS: [&str; 2] = ["database.password", "database.password.2"];
@@ -271,45 +268,6 @@ impl DatabaseServer {
     }
 }
 
-/// What the name of a file ends in while it is written.
-pub(crate) const PART: &str = ".part";
-/// How often, and after what time, whoever writes a file looks whether another one has written its own.
-const LOCK_TRIES: u32 = 3_000;
-const LOCK_LOOK: std::time::Duration = std::time::Duration::from_millis(10);
-
-/// Writes a file, closed to others, that must be whole after a power failure. It is a new one that takes the place of what has its
-/// name: nothing is written through a link. Of several at once, the daemon and a command beside it, one comes after the other.
-pub(crate) fn write_flushed(path: &Path, text: &str) -> std::io::Result<()> {
-    // Else one would give the name to what another has just begun. The lock lasts as long as the folder is open; where the
-    // file system has none, there is none.
-    let folder = path.parent().map(std::fs::File::open).transpose()?;
-    for tries_left in (0..LOCK_TRIES).rev() {
-        match folder.as_ref().map(std::fs::File::try_lock) {
-            Some(Err(std::fs::TryLockError::WouldBlock)) if tries_left == 0 => {
-                return Err(std::io::Error::other(
-                    "another process that writes into this folder does not end",
-                ));
-            }
-            Some(Err(std::fs::TryLockError::WouldBlock)) => std::thread::sleep(LOCK_LOOK),
-            _ => break,
-        }
-    }
-    let mut part = path.as_os_str().to_owned();
-    part.push(PART);
-    match std::fs::remove_file(&part) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = no_link().write(true).create_new(true).open(&part)?;
-    // What root writes into a home that belongs to another user is that user's from the beginning.
-    if let Some(owner) = path.parent().filter(|_| account::is_root()).map(std::fs::metadata).transpose()? {
-        std::os::unix::fs::fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
-    }
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&part, path)
-}
-
 impl Named {
     /// The file of a home that names its database.
     pub(crate) fn file(folder: &Path) -> PathBuf {
@@ -559,24 +517,6 @@ mod tests {
             "sqlcmd -S 'db.x,1433' -d 'one' -U 'sync'"
         );
         assert_eq!(said("sqlserver://db.x/one"), "sqlcmd -S 'db.x' -d 'one'");
-    }
-
-    #[test]
-    fn a_file_that_several_write_at_once_is_that_of_one() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("server.toml");
-        let texts: Vec<String> = (1..=4).map(|n| format!("{n}").repeat(n * 1000)).collect();
-        std::thread::scope(|scope| {
-            for text in &texts {
-                scope.spawn(|| {
-                    for _ in 0..50 {
-                        write_flushed(&file, text).unwrap();
-                        let read = std::fs::read_to_string(&file).unwrap();
-                        assert!(texts.contains(&read), "{} bytes", read.len());
-                    }
-                });
-            }
-        });
     }
 
     #[test]

@@ -189,6 +189,9 @@ impl ServiceError {
             Self::File { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
                 Some("run it as the account that owns the place, or name another place")
             }
+            Self::File { source, .. } if source.kind() == ErrorKind::ResourceBusy => Some(
+                "a process that writes there hangs or was stopped (`onesync status` names the daemon; `fuser` who has the folder): end it, then do the same again",
+            ),
             Self::File { source, .. } if source.kind() == ErrorKind::IsADirectory => {
                 Some("it is a folder: name a file in it")
             }

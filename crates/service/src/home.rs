@@ -8,9 +8,10 @@ use onesync_vault::{Kek, KeySet, Vault, VaultError};
 
 use crate::clock::Clock;
 use crate::database::{
-    DatabaseServer, EMBEDDED, EMBEDDED_FILE, Named, Opening, open as open_filled, open_new, write_flushed,
+    DatabaseServer, EMBEDDED, EMBEDDED_FILE, Named, Opening, open as open_filled, open_new,
 };
 use crate::error::ServiceError;
+use crate::flushed::write_flushed;
 use crate::work::WorkLock;
 
 /// The database while it is being made.

@@ -26,6 +26,7 @@ pub mod events;
 mod export;
 mod facts;
 mod find;
+mod flushed;
 mod gone;
 mod held;
 mod home;

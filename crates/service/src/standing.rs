@@ -14,8 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::Home;
 use crate::account;
-use crate::database::{Named, write_flushed};
+use crate::database::Named;
 use crate::error::{JOINED, ServiceError};
+use crate::flushed::write_flushed;
 use crate::home::new_id;
 use crate::process;
 

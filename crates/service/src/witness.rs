@@ -17,9 +17,9 @@ use onesync_store::{Lease, ServiceChanges, Store, StoreReader};
 use serde::{Deserialize, Serialize};
 
 use crate::Home;
-use crate::database::write_flushed;
 use crate::error::ServiceError;
 use crate::events::{self, DATABASE_BEHIND};
+use crate::flushed::write_flushed;
 use crate::home::new_id;
 use crate::runtime::Service;
 use crate::standing::{Standing, behind};

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::database::write_flushed;
 use crate::error::ServiceError;
+use crate::flushed::write_flushed;
 use crate::home::Home;
 
 /// The file.

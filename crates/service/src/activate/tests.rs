@@ -78,7 +78,7 @@ fn a_key_set_of_an_earlier_version_is_not_under_the_source_that_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let home = Home::new(folder.path());
     under_this_kek(&home, Some(&Kek::default())).unwrap();
-    crate::database::write_flushed(&home.key_set(), "version = 1\n").unwrap();
+    crate::flushed::write_flushed(&home.key_set(), "version = 1\n").unwrap();
     under_this_kek(&home, None).unwrap();
     let refused = under_this_kek(&home, Some(&Kek::default())).unwrap_err();
     assert!(refused.to_string().contains("of an earlier version"), "{refused}");

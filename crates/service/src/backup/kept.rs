@@ -16,9 +16,9 @@ use super::file::{Backup, has_later_form};
 use super::schedule::setting;
 use super::{at, sha256};
 use crate::copy::former_ids;
-use crate::database::PART;
 use crate::error::ServiceError;
 use crate::events::BACKUPS_GONE;
+use crate::flushed::PART;
 use crate::runtime::Service;
 
 /// What the settings that name folders begin with; the hash of the path follows, which may be longer than a name.

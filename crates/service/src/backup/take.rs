@@ -11,9 +11,10 @@ use super::inside::{Inside, KeysInside};
 use super::keys::{KEY_EXPORT, KeyExport, KeysIncluded, KeysNeeded};
 use super::schedule::{Taken, note_taken};
 use super::{at, stamp};
-use crate::database::{EMBEDDED, PART};
+use crate::database::EMBEDDED;
 use crate::error::ServiceError;
 use crate::events;
+use crate::flushed::PART;
 use crate::home::Home;
 use crate::runtime::Service;
 

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Claim;
 use crate::Home;
-use crate::database::write_flushed;
 use crate::error::ServiceError;
+use crate::flushed::write_flushed;
 use crate::runtime::ConnectorHandle;
 
 /// What this home knows of markers.

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::{record, steps, unit};
 use crate::daemon;
-use crate::database::PART;
 use crate::error::ServiceError;
+use crate::flushed::PART;
 use crate::home::Home;
 use crate::work::{is_locked, is_worked_on};
 

@@ -141,7 +141,7 @@ pub(super) fn hides(home: &Path) -> bool {
 pub(super) fn write(file: &Path, text: &str) -> Result<(), ServiceError> {
     let failed = |source| ServiceError::File { place: file.display().to_string(), source };
     let unfinished = file.with_extension("service.new");
-    crate::database::write_flushed(&unfinished, text)
+    crate::flushed::write_flushed(&unfinished, text)
         .and_then(|()| {
             use std::os::unix::fs::PermissionsExt as _;
             std::fs::set_permissions(&unfinished, std::fs::Permissions::from_mode(0o644))

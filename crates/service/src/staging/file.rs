@@ -15,8 +15,8 @@ use zstd::stream::{read::Decoder, write::Encoder};
 use super::settings::Settings;
 use super::side::{Entry, LinkChange};
 use crate::backup::{appear, at, begin_part};
-use crate::database::PART;
 use crate::error::ServiceError;
+use crate::flushed::PART;
 
 /// The form, in its first line.
 pub(super) const FORM: u32 = 1;
