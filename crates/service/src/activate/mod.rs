@@ -285,7 +285,8 @@ fn opens_all(service: &Service, reader: &dyn StoreReader, key_file: &KeyFile) ->
     let more = fit.closed.len().saturating_sub(NAMED);
     let names: Vec<&str> = fit.closed.iter().take(NAMED).map(String::as_str).collect();
     let more = if more > 0 { format!(", and {more} more") } else { String::new() };
-    let places = service.places_of_keys(&crate::keys::needed(reader)?)?;
+    let needed = crate::keys::needed(reader)?;
+    let places = service.places_of_keys(|has| needed.iter().all(has))?;
     let newer = match places.is_empty() {
         true => "no key file and no backup that the database knows holds them. The server that sealed them has them: `onesync keys export \
                  FILE` there. When it is lost, `onesync keys abandon` gives these secrets up, on the server that has the epoch"

@@ -7,7 +7,7 @@ use super::{Activation, COMMAND};
 use crate::copy::CopyOf;
 use crate::error::ServiceError;
 use crate::keys;
-use crate::standing::Standing;
+use crate::standing::{RESTART, Standing};
 
 /// What a server says that has no key set: which one it needs, and where that may be.
 ///
@@ -61,8 +61,9 @@ pub(crate) fn keys_missing(
 #[must_use]
 pub fn takes_it_back(name: &str) -> String {
     format!(
-        "`{name}` stands by automatically: it takes this place in 2 minutes unless `onesync serve` runs here; `onesync standby off` \
-         there keeps it from that"
+        "`{name}` stands by automatically: it takes this place in {} minutes unless `onesync serve` runs here; `onesync standby off` \
+         there keeps it from that",
+        RESTART.as_secs() / 60
     )
 }
 

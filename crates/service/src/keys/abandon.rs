@@ -81,8 +81,8 @@ impl Service {
     /// unless they are lost for good.
     fn to_abandon(&self, sure: LostForGood) -> Result<(Vec<Lost>, bool), ServiceError> {
         let lost = self.lost_with_keys()?;
-        let whole = match Vault::open(&self.home().key_set()) {
-            Ok(_) => true,
+        let vault = match Vault::open(&self.home().key_set()) {
+            Ok(vault) => Some(vault),
             // They are there: that they cannot be read is mended otherwise than by giving them up.
             Err(error @ (VaultError::TooOpen { .. } | VaultError::Io { .. })) => {
                 return Err(ServiceError::held(error.to_string(), "repair that first: nothing was changed"));
@@ -95,30 +95,31 @@ impl Service {
                      it seals",
                 ));
             }
-            Err(_) => false,
+            Err(_) => None,
         };
-        if lost.is_empty() && whole {
+        if lost.is_empty() && vault.is_some() {
             return Err(ServiceError::usage(
                 "no key is lost: everything that is sealed in the database opens",
                 "there is nothing to give up; `onesync keys status` shows the keys",
             ));
         }
-        // Also one that holds some of them: what it opens is not lost.
-        let ids: BTreeSet<String> = lost.iter().filter_map(|lost| lost.key.clone()).collect();
         // What the key set has a key for and does not open is damaged: no file helps.
-        let vault = Vault::open(&self.home().key_set()).ok();
         let lacks = |id: &String| !vault.as_ref().is_some_and(|vault| vault.has(id));
-        for id in ids.into_iter().filter(|id| !sure.files && lacks(id)) {
-            let places = self.places_of_keys(&BTreeSet::from([id.clone()]))?;
-            if !places.is_empty() {
-                return Err(ServiceError::held(
-                    format!("key {id} is not lost: {} holds it", places.join(", ")),
-                    "`onesync activate FILE ACCOUNT` brings it back: nothing was changed; when these files are lost too, or nobody can \
-                     open them, `--key-files-are-lost` gives up what it seals",
-                ));
-            }
+        let ids: BTreeSet<String> = lost.iter().filter_map(|lost| lost.key.clone()).filter(lacks).collect();
+        // Also one that holds some of them: what it opens is not lost.
+        let places = match sure.files {
+            true => Vec::new(),
+            false => self.places_of_keys(|has| ids.iter().any(has))?,
+        };
+        if !places.is_empty() {
+            let ids = ids.into_iter().collect::<Vec<_>>().join(", ");
+            return Err(ServiceError::held(
+                format!("not all is lost of what key {ids} has sealed: keys are in {}", places.join(", ")),
+                "`onesync activate FILE ACCOUNT` brings them back: nothing was changed; when these files are lost too, or nobody can open \
+                 them, `--key-files-are-lost` gives up what they would open",
+            ));
         }
-        Ok((lost, whole))
+        Ok((lost, vault.is_some()))
     }
 
     /// What [`Service::abandon_keys`] would drop.
