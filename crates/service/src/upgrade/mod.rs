@@ -155,9 +155,13 @@ pub async fn upgrade(
     if !state.missing.is_empty() {
         may_change(home, options.admin)?;
     }
+    let earlier = home.backup_of_upgrade();
+    if let Some(folder) = earlier.as_ref().filter(|_| !state.missing.is_empty()) {
+        (options.tell)(&format!("an upgrade was cut short: the backup of before it is {}", folder.display()));
+    }
     let backup = if state.missing.is_empty() {
         // Of the one that was cut short.
-        home.backup_of_upgrade().and_then(|folder| match Backup::verify(&folder) {
+        earlier.and_then(|folder| match Backup::verify(&folder) {
             Ok(backup) => Some(backup),
             Err(error) => {
                 (options.tell)(&format!("the backup that was taken, {}: {error}", folder.display()));
