@@ -15,15 +15,9 @@ use crate::setup::{arguments, rows};
 const PASSWORD: &str = "a long password of the service account";
 const ACCOUNT: &str = "CONTOSO\\svc-onesync";
 
-fn file(setup: &Setup, name: &str, text: &str) -> String {
-    let file = setup.path().join(name);
-    std::fs::write(&file, text).unwrap();
-    file.to_str().unwrap().to_owned()
-}
-
 /// An installation with this service account.
 async fn with_account(setup: &Setup) {
-    let password = file(setup, "account.pass", PASSWORD);
+    let password = setup.file("account.pass", PASSWORD);
     let account = ["--yes", "--service-account-name", ACCOUNT, "--service-account-password-file", &password];
     setup.run(&arguments(&account)).await.ends_with(0);
 }
@@ -56,7 +50,7 @@ async fn live(sim: &GraphSim) -> Setup {
 }
 
 async fn export(setup: &Setup, name: &str, more: &[&str]) -> PathBuf {
-    let password = file(setup, "account.pass", PASSWORD);
+    let password = setup.file("account.pass", PASSWORD);
     let to = setup.path().join(name);
     let begin = ["keys", "export", to.to_str().unwrap(), "--password-file", &password];
     setup.run(&[&begin[..], more].concat()).await.ends_with(0);
@@ -70,7 +64,7 @@ async fn back_up(setup: &Setup, name: &str) -> String {
 }
 
 async fn activate(setup: &Setup, home: &Path, keys: &Path, account: &str, more: &[&str]) -> Ended {
-    let password = file(setup, "account.pass", PASSWORD);
+    let password = setup.file("account.pass", PASSWORD);
     let begin = ["activate", keys.to_str().unwrap(), account, "--password-file", &password];
     run(home, &[&begin[..], more].concat()).await
 }
@@ -117,15 +111,14 @@ async fn each_wrong_input_has_its_own_words_and_changes_nothing() {
     std::fs::write(&begun, &bytes[..9]).unwrap();
     let lines = std::fs::read_to_string(&shares_file).unwrap();
     let shares: Vec<&str> = lines.lines().filter(|line| line.starts_with("onesync-share-")).collect();
-    let (one_share, two_share) = (file(&setup, "share", shares[0]), file(&setup, "share2", shares[1]));
+    let (one_share, two_share) = (setup.file("share", shares[0]), setup.file("share2", shares[1]));
     let damaged = shares[1].replace(['q', 'p'], "z");
-    let damaged = file(&setup, "damaged", &damaged);
+    let damaged = setup.file("damaged", &damaged);
     let again_file = setup.path().join("again");
     export(&setup, "again.age", &["--shares", "2-of-3", "--shares-file", again_file.to_str().unwrap()]).await;
     let again = std::fs::read_to_string(&again_file).unwrap();
-    let again =
-        file(&setup, "share3", again.lines().rfind(|line| line.starts_with("onesync-share-")).unwrap());
-    let wrong = file(&setup, "wrong.pass", "another password than that");
+    let again = setup.file("share3", again.lines().rfind(|line| line.starts_with("onesync-share-")).unwrap());
+    let wrong = setup.file("wrong.pass", "another password than that");
 
     let before = (rows(&second).await, files(&second));
     let folder = setup.path().to_owned();
@@ -207,8 +200,8 @@ async fn each_wrong_input_has_its_own_words_and_changes_nothing() {
     assert!(!second.join("keyset.toml").exists() && !second.join("activation.unfinished").exists());
 
     // Through a link, with the account in other letters, and a password as people have them.
-    let new = file(&setup, "new.pass", " Gr\u{fc}\u{df}e  aus K\u{f6}ln \u{2602} ");
-    let password = file(&setup, "account.pass", PASSWORD);
+    let new = setup.file("new.pass", " Gr\u{fc}\u{df}e  aus K\u{f6}ln \u{2602} ");
+    let password = setup.file("account.pass", PASSWORD);
     let change = ["setup", "service-account", "--password-file", &password, "--new-password-file", &new];
     setup.run(&change).await.ends_with(0);
     let latest = setup.path().join("latest.age");
@@ -273,7 +266,7 @@ async fn killed_at_any_step_it_goes_on_where_it_was() {
     let setup = live(&sim).await;
     let keys = export(&setup, "keys.age", &[]).await;
     let backup = back_up(&setup, "onesync.backup").await;
-    let password = file(&setup, "account.pass", PASSWORD);
+    let password = setup.file("account.pass", PASSWORD);
     for (place, milliseconds) in [0u64, 2, 10, 30, 100, 400, 1_500, 2_500].into_iter().enumerate() {
         let home = setup.path().join(format!("home{place}"));
         run(&home, &["restore", &backup]).await.ends_with(0);
@@ -311,10 +304,10 @@ async fn a_second_server_on_the_same_database_takes_the_place_of_the_first() {
     let company = small(&sim).await;
     std::fs::copy(company.path().join("directory.ldif"), setup.path().join("directory.ldif")).unwrap();
     let (password, admin) =
-        (file(&setup, "db.pass", "of the service"), file(&setup, "admin.pass", &server.password));
+        (setup.file("db.pass", "of the service"), setup.file("admin.pass", &server.password));
     let (url, admin_url) = (server.url(), server.admin_url());
     let database = ["--database", &url, "--database-password-file", &password, "--yes"];
-    let account_password = file(&setup, "account.pass", PASSWORD);
+    let account_password = setup.file("account.pass", PASSWORD);
     let more = [
         "--database-admin",
         &admin_url,

@@ -7,7 +7,7 @@ use onesync_graphsim::{FaultAction, FaultRule, GraphSim};
 
 use crate::kill::disturb::Dice;
 use crate::kill::ldif::small;
-use crate::program::{CLOUD_SECRET, Setup, leave_staging, onesync, run, signal, until};
+use crate::program::{CLOUD_SECRET, LONG, Setup, leave_staging, onesync, run, signal, until};
 use crate::setup::{arguments, rows};
 
 const PASSWORD: &str = "a long password of the service account";
@@ -15,8 +15,6 @@ const ACCOUNT: &str = "CONTOSO\\svc-onesync";
 /// A pair of the test vectors of the format.
 pub(crate) const RECIPIENT: &str = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
 const IDENTITY: &str = "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX";
-/// Longer than anything that is waited for needs on a busy machine.
-const LONG: Duration = Duration::from_secs(120);
 
 async fn live(sim: &GraphSim) -> Setup {
     let setup = small(sim).await;
@@ -233,11 +231,7 @@ async fn what_is_not_named_of_a_schedule_stays_as_it_was() {
 async fn a_rehearsal_that_is_killed_leaves_no_keys_behind() {
     let sim = GraphSim::builder().seed(45).judged().await.unwrap();
     let setup = small(&sim).await;
-    let file = |name: &str, text: &str| {
-        let file = setup.path().join(name);
-        std::fs::write(&file, text).unwrap();
-        file.display().to_string()
-    };
+    let file = |name: &str, text: &str| setup.file(name, text);
     let (password, identity) = (file("password", PASSWORD), file("identity", IDENTITY));
     let account = ["--yes", "--service-account-name", ACCOUNT, "--service-account-password-file", &password];
     setup.run(&arguments(&account)).await.ends_with(0);
@@ -284,11 +278,7 @@ async fn a_rehearsal_that_is_killed_leaves_no_keys_behind() {
 async fn a_backup_with_its_keys_inside_is_all_that_a_new_server_needs() {
     let sim = GraphSim::builder().seed(44).judged().await.unwrap();
     let setup = live(&sim).await;
-    let file = |name: &str, text: &str| {
-        let file = setup.path().join(name);
-        std::fs::write(&file, text).unwrap();
-        file.display().to_string()
-    };
+    let file = |name: &str, text: &str| setup.file(name, text);
     let place = |name: &str| setup.path().join(name).display().to_string();
     let (password, wrong) = (file("password", PASSWORD), file("wrong", "another password than that"));
     let account = ["--yes", "--service-account-name", ACCOUNT, "--service-account-password-file", &password];

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 
 use crate::kill::ldif::small;
-use crate::program::{CLOUD_SECRET, Ended, LONG, leave_staging, onesync, run, serves};
+use crate::program::{CLOUD_SECRET, Ended, LONG, idles, leave_staging, onesync, run, serves};
 use crate::search::Needles;
 use crate::setup::{Place, arguments};
 
@@ -487,11 +487,7 @@ async fn no_secret_lies_in_files_logs_or_the_memory_of_the_daemon() {
     let sim = GraphSim::builder().seed(6).judged().await.unwrap();
     let setup = small(&sim).await;
     let home = setup.home();
-    let file = |name: &str, text: &str| {
-        let file = setup.path().join(name);
-        std::fs::write(&file, text).unwrap();
-        file.display().to_string()
-    };
+    let file = |name: &str, text: &str| setup.file(name, text);
     let password = file("password", PASSWORD);
     let root = onesync_service::account::is_root();
     let line = arguments(&["--service-account-password-file", &password, "--yes"]);
@@ -544,14 +540,7 @@ async fn no_secret_lies_in_files_logs_or_the_memory_of_the_daemon() {
         .spawn()
         .unwrap();
     let process = daemon.id().unwrap();
-    let began = Instant::now();
-    loop {
-        let view = setup.run(&["scheduler", "status", "--format", "json"]).await.ends_with(0).json();
-        if view["daemon"]["doing"].as_str().is_some_and(|doing| doing.starts_with("idle")) {
-            break;
-        }
-        assert!(began.elapsed() < LONG && daemon.try_wait().unwrap().is_none(), "{view}");
-    }
+    idles(&mut daemon, &home).await;
     let limits = std::fs::read_to_string(format!("/proc/{process}/limits")).unwrap();
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     assert_eq!(core.split_whitespace().filter(|word| *word == "0").count(), 2, "{core}");

@@ -31,6 +31,16 @@ pub async fn serves(daemon: &mut Child, home: &Path) {
     .await;
 }
 
+/// Waits until a daemon has nothing to do.
+pub async fn idles(daemon: &mut Child, home: &Path) {
+    until("it is idle", async || {
+        assert_eq!(daemon.try_wait().unwrap(), None, "it ended before it was idle");
+        let view = run(home, &["scheduler", "status", "--format", "json"]).await.ends_with(0).json();
+        view["daemon"]["doing"].as_str().is_some_and(|doing| doing.starts_with("idle"))
+    })
+    .await;
+}
+
 /// Sends a signal to a process that was not waited for yet.
 pub async fn signal(child: &Child, name: &str) {
     let id = child.id().unwrap().to_string();
@@ -133,11 +143,17 @@ impl Setup {
         run(&self.home(), arguments).await
     }
 
+    /// A file with a text, for instance a password.
+    pub fn file(&self, name: &str, text: &str) -> String {
+        let file = self.path().join(name);
+        std::fs::write(&file, text).unwrap();
+        file.to_str().unwrap().to_owned()
+    }
+
     /// Sets a secret.
     pub async fn secret(&self, name: &str, value: &str) {
-        let file = self.path().join("secret");
-        std::fs::write(&file, value).unwrap();
-        self.run(&["secret", "set", name, "--file", file.to_str().unwrap()]).await.ends_with(0);
+        let file = self.file("secret", value);
+        self.run(&["secret", "set", name, "--file", &file]).await.ends_with(0);
     }
 
     /// Applies the configuration.

@@ -2,13 +2,13 @@
 
 use std::io::Read as _;
 use std::os::unix::net::UnixDatagram;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::SystemTime;
 
 use onesync_graphsim::GraphSim;
 use secrecy::SecretString;
 
 use crate::kill::ldif::{SOURCE, small};
-use crate::program::{CLOUD_SECRET, Setup, cloud, onesync, run};
+use crate::program::{CLOUD_SECRET, Setup, cloud, idles, onesync};
 use crate::search::Needles;
 use crate::setup::postgres::Server;
 use crate::setup::{Place, arguments};
@@ -19,8 +19,6 @@ const NEW_PASSWORD: &str = "sesame of the same account, later";
 const DATABASE_PASSWORD: &str = "sesame of the database 0815";
 const SPARE: &str = "sesame that no connector uses 1234";
 const RECIPIENT: &str = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
-/// Longer than anything that is waited for needs on a busy machine.
-const LONG: Duration = Duration::from_secs(120);
 
 /// The data keys in a key file.
 fn keys_in(file: &str, password: &str) -> Vec<Vec<u8>> {
@@ -160,14 +158,8 @@ async fn a_search_of_everything_after_a_whole_round_finds_no_secret() {
         .stderr(std::fs::File::create(&log).unwrap())
         .spawn()
         .unwrap();
-    let (process, began) = (daemon.id().unwrap(), Instant::now());
-    loop {
-        let view = run(&home, &["scheduler", "status", "--format", "json"]).await.ends_with(0).json();
-        if view["daemon"]["doing"].as_str().is_some_and(|doing| doing.starts_with("idle")) {
-            break;
-        }
-        assert!(began.elapsed() < LONG && daemon.try_wait().unwrap().is_none(), "{view}");
-    }
+    let process = daemon.id().unwrap();
+    idles(&mut daemon, &home).await;
     if onesync_service::account::is_root() {
         for what in ["cmdline", "environ"] {
             let text = std::fs::read(format!("/proc/{process}/{what}")).unwrap();

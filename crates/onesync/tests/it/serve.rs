@@ -236,9 +236,8 @@ async fn the_service_manager_hears_what_it_waits_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_manager_that_does_not_read_keeps_nobody_from_working_or_ending() {
     let place = tempfile::tempdir().unwrap();
-    let (_socket, daemon) = managed(place.path()).await;
-    let idle = |view: &Value| view["daemon"]["doing"].as_str().is_some_and(|doing| doing.starts_with("idle"));
-    until(&place.path().join("home"), "it works", idle).await;
+    let (_socket, mut daemon) = managed(place.path()).await;
+    program::idles(&mut daemon, &place.path().join("home")).await;
     signal(&daemon, "-TERM").await;
     let (code, said) = ended(daemon).await;
     assert_eq!(code, Some(0), "{said}");
@@ -249,8 +248,8 @@ async fn a_daemon_that_does_not_answer_is_named_and_is_none_that_is_not_there() 
     let place = tempfile::tempdir().unwrap();
     let (_socket, mut daemon) = managed(place.path()).await;
     let home = place.path().join("home");
-    let idle = |view: &Value| view["daemon"]["doing"].as_str().is_some_and(|doing| doing.starts_with("idle"));
-    until(&home, "it has opened its database", idle).await;
+    // It has opened its database.
+    program::idles(&mut daemon, &home).await;
     signal(&daemon, "-STOP").await;
     let silent = format!("process {} (serve), since ", daemon.id().unwrap());
     assert!(status(&home).await["silent"].as_str().unwrap().starts_with(&silent));

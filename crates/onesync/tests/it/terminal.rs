@@ -1,14 +1,11 @@
 //! The program on a terminal, which `script` (of util-linux) gives it.
 
+use crate::program::LONG;
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
-
-/// Longer than anything on the screen takes on a busy machine.
-const LONG: Duration = Duration::from_secs(120);
 
 /// A program on a terminal.
 pub struct Terminal {

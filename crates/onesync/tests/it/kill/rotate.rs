@@ -115,11 +115,7 @@ async fn with_the_database_on_a_server() {
     let setup = Setup::new("ldif", SOURCE, &cloud(&sim)).await;
     let source = small(&sim).await;
     std::fs::copy(source.path().join("directory.ldif"), setup.path().join("directory.ldif")).unwrap();
-    let file = |name: &str, text: &str| {
-        let file = setup.path().join(name);
-        std::fs::write(&file, text).unwrap();
-        file.display().to_string()
-    };
+    let file = |name: &str, text: &str| setup.file(name, text);
     let (password, admin) = (file("db", "of the service"), file("admin", &server.password));
     let (url, admin_url) = (server.url(), server.admin_url());
     let database = ["--database", &url, "--database-password-file", &password, "--yes"];

@@ -1,14 +1,11 @@
 //! Killed at each step, run again: it goes on, and ends as if nothing had been.
 
 use std::path::Path;
-use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 
 use super::{Place, arguments, service, shown};
-use crate::program::{Ended, onesync, run};
-
-const LONG: Duration = Duration::from_secs(120);
+use crate::program::{Ended, LONG, onesync, run};
 
 /// Runs `setup`, kills it when it begins its step of that number; gives what it had shown, and whether there was such a step.
 async fn killed_at(home: &Path, arguments: &[&str], number: usize) -> (Ended, bool) {
